@@ -1,0 +1,73 @@
+"""What a metric is to the harness: a declaration, and a way to build the function that computes it. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+
+class Direction(str, Enum):
+    """Which way is better."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+
+    @property
+    def arrow(self) -> str:
+        """The arrow that tables print."""
+        return "↑" if self is Direction.HIGHER else "↓"
+
+
+class Reference(str, Enum):
+    """What a metric compares a restored image to."""
+
+    FULL = "full"
+    """The HR image of the same pair."""
+    NONE = "none"
+    """Nothing: the restored image alone."""
+    SET = "set"
+    """The whole set of restored images against the whole set of HR images; one value per run."""
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """A file that a metric needs before it can compute."""
+
+    path: str
+    """Where it lies below ``torch.hub.get_dir()``, such as ``pyiqa/musiq_koniq_ckpt-e95806b9.pth``."""
+    url: str
+    """Where it is fetched from."""
+    sha256: str | None = None
+    """Expected hash (or its leading digits), checked after a download; None where none is published."""
+
+
+ImageMetric = Callable[[Path, "Path | None"], float]
+"""``(restored PNG, HR file or None) -> value``. Reads the files itself; must be safe to call from threads."""
+SetMetric = Callable[[Path, Path], float]
+"""``(folder of restored PNGs, folder of HR files) -> value``."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What an ``isrbench.metrics`` entry point names, and what our own table holds."""
+
+    id: str
+    title: str
+    """As tables print it, such as ``PSNR``."""
+    direction: Direction
+    reference: Reference
+    colour: str
+    """The colour space computed in, such as ``Y of YCbCr (BT.601, 16-235)``."""
+    protocol: str
+    """Everything else that the value depends on: border, variant, resizing, in one sentence."""
+    build: Callable[[str], ImageMetric | SetMetric]
+    """``build(device)`` loads what the metric needs and returns the function that computes it."""
+    weights: tuple[WeightFile, ...] = ()
+    unit: str = ""
+    """``dB`` or empty."""
+    decimals: int = 4
+    """Digits after the point in tables, as the field prints them."""
+    citation: str = ""
+    """BibTeX, or empty."""
