@@ -1,0 +1,72 @@
+"""What a one-step method adds to the frozen base: the one place where the family's methods differ."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from harness.method import RoutingTrace
+
+
+class Adapter(Protocol):
+    """Trainable branches attached to a UNet and a VAE encoder, steered as one.
+
+    Attached by ``attach(unet, vae, config, seed)`` of the method's own module. The base weights stay frozen
+    and bit-identical. With the branches freshly attached or disabled the model equals its base.
+    """
+
+    def route(self, severity: Tensor | None) -> None:
+        """Decide the routing of every following forward pass, for all layers at once, before the UNet runs.
+
+        Args:
+            severity: float32 (B, 7) in [0, 1], one row per image; tiles of one image share its row. A dense
+                adapter ignores it and accepts None.
+        """
+        ...
+
+    def set_enabled(self, enabled: bool) -> None:
+        """Switch all branches on or off; off = the plain base (teacher, regulariser base, GAN features)."""
+        ...
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """The trainable parameters by stable name."""
+        ...
+
+    def balance_loss(self) -> Tensor:
+        """The load-balancing loss of the last ``route``: a scalar, 0 for adapters that do not route."""
+        ...
+
+    def traces(self) -> tuple[RoutingTrace, ...] | None:
+        """The routing of each image of the last ``route``, or None for adapters that do not route."""
+        ...
+
+    def for_inference(self) -> None:
+        """Choose the fastest exact execution (merge a dense LoRA, fold a routed one) until training resumes."""
+        ...
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that has to be saved, by stable name, on the CPU."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Load what ``state_dict`` gave.
+
+        Raises:
+            UserError: If names or shapes do not fit; names the first that does not.
+        """
+        ...
+
+    def macs(self, shapes: dict[str, tuple[int, int]]) -> int:
+        """Analytic MACs of the active branches of the last route's first image, unfolded.
+
+        Args:
+            shapes: For each adapted module name, the (positions, positions) that A and B are applied at: the number
+                of tokens, or of output pixels of the convolution, in one forward pass.
+        """
+        ...
+
+    def active_parameters(self) -> int:
+        """Adapter parameters that touch the last route's first image."""
+        ...
