@@ -1,0 +1,159 @@
+"""An adapter on disk: one safetensors file whose header says what it is, for which base, and how it was trained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from harness.errors import UserError
+
+FORMAT = "isrbench.onestep-adapter/1"
+_SAMPLED_VALUES = 64
+
+
+@dataclass(frozen=True)
+class AdapterCheckpoint:
+    """A trained adapter with all that is needed to attach it again."""
+
+    kind: str
+    """Id of the method that can attach it: ``osediff``, ``lora_moe``, ``mor`` or a plugin's."""
+    config: dict[str, Any]
+    """The adapter's config as JSON values: ranks, targets, routing choices."""
+    base: str
+    """:func:`base_fingerprint` of the base it was trained on; empty where the source did not record it."""
+    state: dict[str, Tensor]
+    """What the adapter's ``state_dict`` gave, on the CPU."""
+    training: dict[str, Any] = field(default_factory=dict)
+    """How it was trained, as JSON values: steps, seed, losses, data, final metrics."""
+
+
+def save_adapter(path: Path, checkpoint: AdapterCheckpoint, dtype: torch.dtype | None = None) -> None:
+    """Write ``checkpoint`` to ``path`` in one step: a reader never sees half a file.
+
+    Args:
+        path: The ``.safetensors`` file; its folder is made where it is missing.
+        checkpoint: What to write. Config and training must be JSON values.
+        dtype: Cast floating-point tensors to this on the way (float16 halves a shipped preset); None keeps them.
+    """
+    header = {
+        "format": FORMAT,
+        "kind": checkpoint.kind,
+        "base": checkpoint.base,
+        "config": json.dumps(checkpoint.config, sort_keys=True),
+        "training": json.dumps(checkpoint.training, sort_keys=True),
+    }
+    state = {name: _storable(tensor, dtype) for name, tensor in checkpoint.state.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save_file(state, scratch, metadata=header)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def load_adapter(path: Path, *, kind: str | None = None, base: str | None = None) -> AdapterCheckpoint:
+    """Read and check an adapter file.
+
+    Args:
+        path: A file that :func:`save_adapter` wrote.
+        kind: The method that wants to attach it; None accepts any.
+        base: Fingerprint of the base that it is going to be attached to; None skips that check.
+
+    Returns:
+        The checkpoint, tensors on the CPU in the stored dtype.
+
+    Raises:
+        UserError: If the file is missing, truncated or no adapter, or is of another kind or for another base.
+    """
+    header, state = _read(path)
+    if header.get("format") != FORMAT:
+        raise UserError(
+            f"{path} is a safetensors file, but not an adapter of this family (format {header.get('format')!r})",
+            "pass a file that `isrbench train` wrote",
+        )
+    checkpoint = AdapterCheckpoint(
+        header["kind"], json.loads(header["config"]), header["base"], state, json.loads(header["training"])
+    )
+    if kind is not None and checkpoint.kind != kind:
+        raise UserError(
+            f"{path} is an adapter of method '{checkpoint.kind}', not of '{kind}'",
+            f"run it with --method {checkpoint.kind}",
+        )
+    if base is not None and checkpoint.base and checkpoint.base != base:
+        raise UserError(
+            f"{path} was trained on another base (fingerprint {checkpoint.base}, this base is {base})",
+            "pass the `base` it was trained on; `training` in the file's header names it",
+        )
+    return checkpoint
+
+
+def base_fingerprint(*models: nn.Module) -> str:
+    """Identify a frozen base by its tensors' names, shapes and first values.
+
+    Values are compared in float16, so that the float32 and float16 files of one base have one fingerprint. Take it
+    before adapters are attached and before casting to bfloat16.
+
+    Args:
+        models: The UNet and the VAE, in this order, with real weights.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for model in models:
+        for name, tensor in sorted(model.state_dict().items()):
+            values = tensor.detach().flatten()[:_SAMPLED_VALUES].to("cpu", torch.float16)
+            digest.update(f"{name}{tuple(tensor.shape)}".encode())
+            digest.update(values.numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def check_state(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Check that a loaded state has exactly the expected names and shapes.
+
+    Raises:
+        UserError: Naming the first tensor that is missing, unknown or of another shape.
+    """
+    for name, tensor in expected.items():
+        if name not in state:
+            raise UserError(f"the adapter's state has no '{name}'", "pass a checkpoint of the same config and base")
+        if state[name].shape != tensor.shape:
+            raise UserError(
+                f"the adapter's '{name}' is {tuple(state[name].shape)}, but the base and config need "
+                f"{tuple(tensor.shape)}",
+                "pass a checkpoint of the same config and base",
+            )
+    unknown = sorted(set(state) - set(expected))
+    if unknown:
+        raise UserError(
+            f"the adapter's state has '{unknown[0]}', which the base and config have no place for",
+            "pass a checkpoint of the same config and base",
+        )
+
+
+def _storable(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    tensor = tensor.detach().to("cpu", dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype)
+    return tensor.clone(memory_format=torch.contiguous_format)
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    if not path.is_file():
+        raise UserError(f"there is no adapter file {path}", "pass the path of a .safetensors file")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(
+            f"{path} is no whole safetensors file: {error}", "fetch or train it again; it may be truncated"
+        ) from error

@@ -1,0 +1,63 @@
+"""Which modules of a Stable-Diffusion-like UNet and VAE carry an adapter: the rules that OSEDiff set for the family.
+
+Source: Wu et al., "One-Step Effective Diffusion Network for Real-World Image Super-Resolution" (OSEDiff, 2024), its
+published training code. On Stable Diffusion 2.1 the rules name 258 modules of the UNet and 32 of the VAE.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+_UNET_PARTS = ("to_q", "to_k", "to_v", "to_out.0", "conv", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2")
+_VAE_PARTS = ("to_q", "to_k", "to_v", "to_out.0", "conv")
+
+
+def unet_targets(unet: nn.Module) -> list[str]:
+    """Name the UNet's adapted modules: attention and transformer projections, feed-forwards, every convolution.
+
+    Norms and time embeddings are never among them.
+
+    Args:
+        unet: A diffusers ``UNet2DConditionModel`` without adapters (the meta device will do).
+
+    Returns:
+        Dotted module names in the UNet's own order; all are ``nn.Linear`` or ``nn.Conv2d``.
+    """
+    return [name for name in _weighted(unet) if "norm" not in name and any(part in name for part in _UNET_PARTS)]
+
+
+def vae_targets(vae: nn.Module) -> list[str]:
+    """Name the VAE's adapted modules: the encoder's convolutions and attention projections, and ``quant_conv``.
+
+    Args:
+        vae: A diffusers ``AutoencoderKL`` without adapters (the meta device will do).
+
+    Returns:
+        Dotted module names in the VAE's own order; the decoder is never among them.
+    """
+    return [
+        name
+        for name in _weighted(vae)
+        if name == "quant_conv"
+        or (name.startswith("encoder.") and "norm" not in name and any(part in name for part in _VAE_PARTS))
+    ]
+
+
+def unet_group(name: str) -> str:
+    """Tell which of OSEDiff's three UNet adapters the module belongs to.
+
+    Args:
+        name: One of :func:`unet_targets`.
+
+    Returns:
+        ``"encoder"`` (down blocks, ``conv_in``), ``"decoder"`` (up blocks, ``conv_out``) or ``"others"`` (mid block).
+    """
+    if "down_blocks" in name or "conv_in" in name:
+        return "encoder"
+    if "up_blocks" in name or "conv_out" in name:
+        return "decoder"
+    return "others"
+
+
+def _weighted(model: nn.Module) -> list[str]:
+    return [name for name, module in model.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
