@@ -1,0 +1,139 @@
+"""Dataset cards: what a test set is, stated in TOML and checked by pydantic."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.errors import UserError
+from harness.registry import unknown_name
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Size = Annotated[tuple[int, int], Field(description="height, width in pixels")]
+
+LAYOUTS: tuple[tuple[str, str], ...] = (("test_LR", "test_HR"), ("lq", "gt"), ("LR", "HR"))
+"""Sub-folder names for (LR, HR) that the field's copies of the test sets use."""
+
+
+class Archive(BaseModel):
+    """A zip file on the Hugging Face hub that holds a set."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    repo: str
+    """Dataset repository, ``owner/name``."""
+    file: str
+    """The zip's name in the repository."""
+    folder: str
+    """The set's folder inside the zip."""
+    gigabytes: float
+    """Size of the download in GB."""
+    revision: str = "main"
+
+
+class HubTable(BaseModel):
+    """A Hugging Face dataset (hub id, or a local folder of Parquet files) with image columns."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str
+    """What ``datasets.load_dataset`` takes."""
+    split: str = "test"
+    id: str | None = None
+    """Column of image ids; rows are numbered where there is none."""
+    lr: str = "lr"
+    hr: str | None = "hr"
+    revision: str | None = None
+
+
+class Card(BaseModel):
+    """One test set. Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    title: str
+    summary: str = ""
+    scale: int = Field(ge=1, le=16)
+    count: int | None = Field(default=None, ge=1)
+    """Number of images; None leaves it open."""
+    lr_size: Size | None = None
+    """(height, width) of every LR image; None where they differ."""
+    hr_size: Size | None = None
+    licence: str
+    non_commercial: bool = False
+    """Whether the user must accept the licence before a download."""
+    citation: str = ""
+    """BibTeX."""
+    source: str
+    """Where the set comes from: a URL or words."""
+    protocol: str = ""
+    """What a reader must know before comparing numbers: crops, degradation, variant."""
+    folders: tuple[str, ...] = ()
+    """Folder names that copies of the set go by, besides its id."""
+    layouts: tuple[tuple[str, str], ...] = LAYOUTS
+    has_hr: bool = True
+    root: Path | None = None
+    """The set's own folder, relative to the card; for cards that travel with their data."""
+    content_hash: str | None = None
+    """sha256 over ids and decoded pixels (:func:`harness.pairs.content_hash`); None = not known to us."""
+    levels: str | None = None
+    """CSV (image,level) below the root with the true severity level of a synthetic set."""
+    archive: Archive | None = None
+    table: HubTable | None = None
+
+
+def catalogue_folder() -> Path:
+    """Where the cards lie: inside the wheel, or ``datasets/`` of the checkout."""
+    packaged = Path(__file__).parent / "_datasets"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "datasets"
+
+
+@cache
+def catalogue() -> dict[str, Path]:
+    """Card files that ship, by dataset id (the file's stem)."""
+    return {path.stem: path for path in sorted(catalogue_folder().glob("*.toml"))}
+
+
+def load_card(path: Path) -> Card:
+    """Read and check one card; a relative ``root`` is resolved against the card's own folder.
+
+    Raises:
+        UserError: If the file is no TOML or does not fit the schema; names the key.
+    """
+    try:
+        card = Card.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid TOML: {error}", "mend the card; see docs/datasets.md") from error
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise UserError(f"{path} is not a valid dataset card: {problems}", "mend the card; see docs/datasets.md") from error
+    return card if card.root is None else card.model_copy(update={"root": (path.parent / card.root).resolve()})
+
+
+def find_card(name: str) -> Card:
+    """The card for a dataset id, a ``.toml`` file, or a plain folder of images.
+
+    Raises:
+        UserError: If ``name`` is none of these.
+    """
+    if name in catalogue():
+        return load_card(catalogue()[name])
+    path = Path(name)
+    if path.suffix == ".toml" and path.is_file():
+        return load_card(path)
+    if path.is_dir():
+        from harness.pairs import card_of_folder
+
+        return card_of_folder(path.resolve())
+    if path.suffix == ".toml" or len(path.parts) > 1:
+        raise UserError(f"--dataset {name}: there is no such card or folder", "check the path")
+    raise UserError(unknown_name("dataset", name, list(catalogue())), "isrbench list datasets, or give a folder or a card")

@@ -1,0 +1,165 @@
+"""Images in and out: strict about what a test image is, lossless about what was restored."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
+"""File endings that count as images."""
+
+_EXIF_ORIENTATION = 0x0112
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The image files directly in ``folder``, sorted by name; hidden files are passed over."""
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """(height, width) in pixels from the header, after the strict checks of :func:`read_rgb` that a header allows.
+
+    Raises:
+        UserError: As :func:`read_rgb`, but a damaged body goes unnoticed.
+    """
+    with _opened(path) as image:
+        _refuse_all_but_rgb8(image, path)
+        return image.height, image.width
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """Read an 8-bit RGB image file as it stands; nothing is converted silently.
+
+    Returns:
+        uint8 (H, W, 3).
+
+    Raises:
+        UserError: If the file is missing, empty, truncated, no image, or not 8-bit RGB without an EXIF rotation.
+    """
+    with _opened(path) as image:
+        _refuse_all_but_rgb8(image, path)
+        return _decoded(image, path)
+
+
+def read_photo(path: Path) -> NDArray[np.uint8]:
+    """Read any common photograph as 8-bit RGB: for restoring a user's own picture, never for scoring.
+
+    EXIF rotation is applied; grey and palette images become RGB; an opaque alpha channel is dropped.
+
+    Returns:
+        uint8 (H, W, 3).
+
+    Raises:
+        UserError: If the file is unreadable, deeper than 8 bits, or has transparent parts.
+    """
+    with _opened(path) as image:
+        if image.mode not in {"RGB", "L", "P", "RGBA", "LA", "1"}:
+            raise UserError(f"{path} has pixel mode {image.mode}, not 8-bit colour or grey", _convert_command(path))
+        _decoded(image, path)
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode in {"RGBA", "LA", "P"}:
+            alpha = upright.convert("RGBA").getchannel("A").getextrema()
+            if alpha != (255, 255):
+                raise UserError(f"{path} has transparent parts, which a restoration cannot keep", _convert_command(path))
+        return np.asarray(upright.convert("RGB"))
+
+
+def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
+    """uint8 (H, W, 3) to float32 (3, H, W) in [0, 1]."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float().div_(255)
+
+
+def to_pixels(image: Tensor) -> NDArray[np.uint8]:
+    """float (3, H, W) in [0, 1] to uint8 (H, W, 3), rounded half up after clamping.
+
+    Half up is what torchvision's ``save_image`` does; a value that is already k/255 comes back as k.
+    """
+    import torch
+
+    scaled = image.detach().float().clamp(0, 1).mul(255).add_(0.5).floor_()
+    return scaled.to("cpu", torch.uint8).permute(1, 2, 0).contiguous().numpy()
+
+
+def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """Write uint8 (H, W, 3) as a PNG so that ``path`` holds either the whole image or what was there before.
+
+    Raises:
+        OSError: If the disk is full or the folder cannot be written; the partial file is removed.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with partial.open("wb") as file:
+            # Level 1: restored images are written far more often than they are stored for long.
+            Image.fromarray(pixels).save(file, format="PNG", compress_level=1)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def file_hash(path: Path) -> str:
+    """The sha256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else (
+            hashlib.sha256(file.read()).hexdigest()
+        )
+
+
+def _opened(path: Path) -> Image.Image:
+    try:
+        if path.stat().st_size == 0:
+            raise UserError(f"{path} is empty (0 bytes)", "copy the file again from its source")
+        return Image.open(path)
+    except UnidentifiedImageError as error:
+        raise UserError(f"{path} is not an image that can be read", "remove it, or copy it again from its source") from error
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist", "check the path") from error
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path} cannot be opened: {error}", "copy the file again from its source") from error
+
+
+def _decoded(image: Image.Image, path: Path) -> NDArray[np.uint8]:
+    try:
+        return np.asarray(image)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{path} is damaged: {error}", "copy the file again from its source") from error
+
+
+def _refuse_all_but_rgb8(image: Image.Image, path: Path) -> None:
+    if image.width == 0 or image.height == 0:
+        raise UserError(f"{path} has no pixels ({image.width}x{image.height})", "remove it from the folder")
+    if image.mode != "RGB" or _bits_per_channel(image) != 8:
+        kind = {"L": "grey", "P": "a palette image", "RGBA": "RGBA", "LA": "grey with alpha", "1": "black and white"}
+        named = kind.get(image.mode, f"mode {image.mode}") if image.mode != "RGB" else "16-bit RGB"
+        raise UserError(f"{path} is {named}; test images are 8-bit RGB", _convert_command(path))
+    if image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
+        raise UserError(f"{path} carries an EXIF rotation, which metrics would ignore", _convert_command(path))
+
+
+def _bits_per_channel(image: Image.Image) -> int:
+    """Bits of a channel in the file. PIL opens a 16-bit RGB PNG as plain RGB, quietly halving its depth."""
+    raw = image.tile[0][3] if image.tile else None
+    raw = raw[0] if isinstance(raw, tuple) else raw
+    return 16 if isinstance(raw, str) and ";16" in raw else 8
+
+
+def _convert_command(path: Path) -> str:
+    return (
+        "convert it: python -c \"from PIL import Image, ImageOps; "
+        f"ImageOps.exif_transpose(Image.open('{path}')).convert('RGB').save('{path.with_suffix('')}-rgb8.png')\""
+    )
