@@ -35,6 +35,8 @@ class AdapterCheckpoint:
     """What the adapter's ``state_dict`` gave, on the CPU."""
     training: dict[str, Any] = field(default_factory=dict)
     """How it was trained, as JSON values: steps, seed, losses, data, final metrics."""
+    timestep: int = 999
+    """The diffusion timestep that its one step starts from."""
 
 
 def save_adapter(path: Path, checkpoint: AdapterCheckpoint, dtype: torch.dtype | None = None) -> None:
@@ -51,6 +53,7 @@ def save_adapter(path: Path, checkpoint: AdapterCheckpoint, dtype: torch.dtype |
         "base": checkpoint.base,
         "config": json.dumps(checkpoint.config, sort_keys=True),
         "training": json.dumps(checkpoint.training, sort_keys=True),
+        "timestep": str(checkpoint.timestep),
     }
     state = {name: _storable(tensor, dtype) for name, tensor in checkpoint.state.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +86,12 @@ def load_adapter(path: Path, *, kind: str | None = None, base: str | None = None
             "pass a file that `isrbench train` wrote",
         )
     checkpoint = AdapterCheckpoint(
-        header["kind"], json.loads(header["config"]), header["base"], state, json.loads(header["training"])
+        kind=header["kind"],
+        config=json.loads(header["config"]),
+        base=header["base"],
+        state=state,
+        training=json.loads(header["training"]),
+        timestep=int(header["timestep"]),
     )
     if kind is not None and checkpoint.kind != kind:
         raise UserError(

@@ -18,10 +18,11 @@ def unet_targets(unet: nn.Module) -> list[str]:
     Norms and time embeddings are never among them.
 
     Args:
-        unet: A diffusers ``UNet2DConditionModel`` without adapters (the meta device will do).
+        unet: A diffusers ``UNet2DConditionModel``, with or without adapters (the meta device will do).
 
     Returns:
-        Dotted module names in the UNet's own order; all are ``nn.Linear`` or ``nn.Conv2d``.
+        Dotted module names in the UNet's own order; each is an ``nn.Linear`` or ``nn.Conv2d``, or an adapter's wrapper
+        around one.
     """
     return [name for name in _weighted(unet) if "norm" not in name and any(part in name for part in _UNET_PARTS)]
 
@@ -30,7 +31,7 @@ def vae_targets(vae: nn.Module) -> list[str]:
     """Name the VAE's adapted modules: the encoder's convolutions and attention projections, and ``quant_conv``.
 
     Args:
-        vae: A diffusers ``AutoencoderKL`` without adapters (the meta device will do).
+        vae: A diffusers ``AutoencoderKL``, with or without adapters (the meta device will do).
 
     Returns:
         Dotted module names in the VAE's own order; the decoder is never among them.
@@ -59,5 +60,24 @@ def unet_group(name: str) -> str:
     return "others"
 
 
-def _weighted(model: nn.Module) -> list[str]:
-    return [name for name, module in model.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
+def base_name(model: nn.Module, name: str) -> str:
+    """Name the innermost base module under ``name``, inside whatever adapters wrap it.
+
+    Adapters keep what they wrap as ``base`` (this project's) or ``base_layer`` (peft's).
+    """
+    wrapped = _wrapped(model.get_submodule(name))
+    return name if wrapped is None else base_name(model, f"{name}.{wrapped}")
+
+
+def _weighted(model: nn.Module, prefix: str = "") -> list[str]:
+    names: list[str] = []
+    for name, child in model.named_children():
+        if isinstance(child, (nn.Linear, nn.Conv2d)) or _wrapped(child) is not None:
+            names.append(prefix + name)
+        else:
+            names += _weighted(child, f"{prefix}{name}.")
+    return names
+
+
+def _wrapped(module: nn.Module) -> str | None:
+    return next((name for name in ("base", "base_layer") if isinstance(getattr(module, name, None), nn.Module)), None)
