@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
+
     from torch import Tensor, nn
 
     from harness.method import RoutingTrace
@@ -14,8 +17,14 @@ class Adapter(Protocol):
     """Trainable branches attached to a UNet and a VAE encoder, steered as one.
 
     Attached by ``attach(unet, vae, config, seed)`` of the method's own module. The base weights stay frozen
-    and bit-identical. With the branches freshly attached or disabled the model equals its base.
+    and bit-identical. With the branches freshly attached or disabled the model equals its base. An adapter starts
+    enabled and ready for training.
     """
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Adapted modules in the order of execution: ``vae.`` or ``unet.`` and the module's dotted name."""
+        ...
 
     def route(self, severity: Tensor | None) -> None:
         """Decide the routing of every following forward pass, for all layers at once, before the UNet runs.
@@ -43,7 +52,24 @@ class Adapter(Protocol):
         ...
 
     def for_inference(self) -> None:
-        """Choose the fastest exact execution (merge a dense LoRA, fold a routed one) until training resumes."""
+        """Choose the fastest exact execution (merge a dense LoRA, fold a routed one) until ``for_training``."""
+        ...
+
+    def for_training(self) -> None:
+        """Undo ``for_inference``: run the branches apart from the base, with gradient."""
+        ...
+
+    def as_now(self) -> AbstractContextManager[None]:
+        """Give a context that, whenever it is entered, steers the branches as they are steered now, and back on exit.
+
+        Gradient checkpointing runs a block again during the backward pass; by then the trainer may have switched the
+        branches off. ``checkpoint(block, *args, use_reentrant=False, context_fn=lambda: (nullcontext(),
+        adapter.as_now()))`` repeats the block as it ran.
+        """
+        ...
+
+    def detach(self) -> None:
+        """Put the base's own modules back; the adapter is of no use afterwards."""
         ...
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -58,12 +84,12 @@ class Adapter(Protocol):
         """
         ...
 
-    def macs(self, shapes: dict[str, tuple[int, int]]) -> int:
-        """Analytic MACs of the active branches of the last route's first image, unfolded.
+    def macs(self, positions: Mapping[str, int]) -> int:
+        """Count the MACs of the active branches of the last route's first image, run apart from the base.
 
         Args:
-            shapes: For each adapted module name, the (positions, positions) that A and B are applied at: the number
-                of tokens, or of output pixels of the convolution, in one forward pass.
+            positions: For every name in ``layers``: how many output positions (tokens of a linear map, output pixels
+                of a convolution) it computes for one image, over all forward passes (tiles).
         """
         ...
 
