@@ -54,7 +54,8 @@ class MoRConfig:
 
     def __post_init__(self) -> None:
         _check_types(self)
-        for name, low in (("shared", 0), ("routed", 1), ("expert_rank", 1), ("zero_slots", 0), ("top_k", 1), ("dims", 1)):
+        for name in _INTEGERS:
+            low = 0 if name in ("shared", "zero_slots") else 1
             if getattr(self, name) < low:
                 raise UserError(f"MoR config: {name} is {getattr(self, name)}", f"set {name} to {low} or more")
         for name in ("scale", "balance_alpha", "router_std", "init_std"):
@@ -62,8 +63,9 @@ class MoRConfig:
             if value is not None and not (math.isfinite(value) and value >= 0):
                 raise UserError(f"MoR config: {name} is {value}", f"set {name} to a finite number of 0 or more")
         for name, allowed in (("gate_norm", get_args(GateNorm)), ("balance", get_args(Balance))):
-            if getattr(self, name) not in allowed:
-                raise UserError(f"MoR config: {name} is {getattr(self, name)!r}", f"set it to one of {', '.join(allowed)}")
+            value = getattr(self, name)
+            if value not in allowed:
+                raise UserError(f"MoR config: {name} is {value!r}", f"set it to one of {', '.join(allowed)}")
         if self.top_k > self.targets:
             raise UserError(
                 f"MoR config: top_k is {self.top_k}, but there are only {self.targets} routing targets "

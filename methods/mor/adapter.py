@@ -1,0 +1,288 @@
+"""The mixture-of-ranks adapter: attached to a UNet and a VAE encoder, routed once per batch, steered as one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import fields, replace
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from harness.errors import UserError
+from harness.method import RoutingTrace
+from methods.mor.balance import balance_loss
+from methods.mor.config import MoRConfig
+from methods.mor.layers import Execution, MoRLayer, Steering, wrap
+from methods.mor.router import RouterBank, Routing
+from methods.onestep.checkpoint import check_state
+from methods.onestep.targets import base_name, unet_targets, vae_targets
+
+_ROUTER = "mor_router"
+_STAGES = ("conv_in", "down_blocks", "mid_block", "up_blocks", "conv_out", "quant_conv")
+
+
+class MoRAdapter:
+    """Mixture-of-ranks branches under :class:`methods.onestep.adapter.Adapter`; made by :func:`attach`.
+
+    Every trainable tensor lives inside the UNet or the VAE (the routers as ``unet.mor_router``), so that moving the
+    models moves the adapter. The routers stay float32 through any cast.
+    """
+
+    def __init__(self, models: dict[str, nn.Module], layers: dict[str, MoRLayer], steering: Steering) -> None:
+        self._models = models
+        self._layers = layers
+        self._steering = steering
+        self._router = cast(RouterBank, models["unet"].get_submodule(_ROUTER))
+        self._execution: Execution | Literal["auto"] = "masked"
+        self._routing: Routing | None = None
+        self._severity: Tensor | None = None
+
+    @property
+    def config(self) -> MoRConfig:
+        """What the adapter was attached with."""
+        return self._router.config
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Adapted modules in the order of execution: ``vae.`` or ``unet.`` and the module's dotted name."""
+        return tuple(self._layers)
+
+    @property
+    def execution(self) -> Execution | None:
+        """How the next forward pass runs; None before the first route."""
+        return self._steering.execution
+
+    def route(self, severity: Tensor | None) -> None:
+        """Route all layers for the following forward passes.
+
+        Args:
+            severity: (B, dims) in [0, 1]; B is 1 or the batch of every following forward pass. A single row serves
+                a batch of any size, such as the tiles of one image.
+
+        Raises:
+            ValueError: If it is missing or of another shape.
+        """
+        if severity is None or severity.ndim != 2 or severity.shape[1] != self.config.dims:
+            given = None if severity is None else tuple(severity.shape)
+            raise ValueError(f"a routed adapter needs severity (B, {self.config.dims}), not {given}")
+        self._severity = severity
+        self._routing = routing = self._router(severity)
+        gates = self._rank_gates(routing)
+        execution = self._choose(gates) if self._execution == "auto" else self._execution
+        self._steer(execution, gates)
+
+    def execute(self, execution: Execution | Literal["auto"]) -> None:
+        """Set how the branches run from the next ``route`` on, which has to come before the next forward pass.
+
+        ``auto`` folds where all images share a routing (and the base layers are plain), and gathers elsewhere.
+        """
+        self._execution = execution
+        self._forget()
+
+    def for_inference(self) -> None:
+        """Choose the fastest exact execution at every following ``route``."""
+        self.execute("auto")
+
+    def for_training(self) -> None:
+        """Run masked from the next ``route`` on, with gradient, and free the folded weights."""
+        self.execute("masked")
+
+    def set_enabled(self, enabled: bool) -> None:
+        """Switch all branches on or off; off = the plain base."""
+        self._steering.enabled = enabled
+
+    def as_now(self) -> AbstractContextManager[None]:
+        """See :meth:`methods.onestep.adapter.Adapter.as_now`."""
+        return _Restored(self._steering)
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """The trainable parameters by stable name: ``unet.<module>.A`` and ``.B``, ``router.weight`` and ``.bias``."""
+        named = {}
+        for name, layer in self._layers.items():
+            named[f"{name}.A"], named[f"{name}.B"] = layer.ranks.A, layer.ranks.B
+        return named | {"router.weight": self._router.weight, "router.bias": self._router.bias}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Copies of all parameters by stable name, on the CPU."""
+        return {name: parameter.detach().cpu().clone() for name, parameter in self.parameters().items()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Load what ``state_dict`` gave; each value is cast to the parameter's own type.
+
+        Raises:
+            UserError: If names or shapes do not fit this base and config; names the first that does not.
+        """
+        parameters = self.parameters()
+        check_state(state, parameters)
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                parameter.copy_(state[name])
+        self._forget()
+
+    def balance_loss(self) -> Tensor:
+        """The load-balancing loss of the last ``route``, weighted by the config's alpha."""
+        routing = self._last_routing()
+        return balance_loss(routing, cast(Tensor, self._severity), self.config.balance_alpha, self.config.balance)
+
+    def traces(self) -> tuple[RoutingTrace, ...]:
+        """The routing of each image of the last ``route``; active experts are counted in ranks."""
+        routing = self._last_routing()
+        active = self.config.shared + routing.experts * self.config.expert_rank
+        return tuple(
+            RoutingTrace(self.layers, tuple(ranks), tuple(zeros))
+            for ranks, zeros in zip(active.tolist(), routing.zeros.tolist(), strict=True)
+        )
+
+    def macs(self, positions: Mapping[str, int]) -> int:
+        """See :meth:`methods.onestep.adapter.Adapter.macs`: active ranks x positions x (A's row + B's row)."""
+        costs = zip(self._layers.items(), self.traces()[0].active, strict=True)
+        return sum(active * positions[name] * layer.rank_cost for (name, layer), active in costs)
+
+    def active_parameters(self) -> int:
+        """Parameters that touch the last route's first image: its active ranks, and the routers."""
+        costs = zip(self._layers.values(), self.traces()[0].active, strict=True)
+        routers = sum(parameter.numel() for parameter in self._router.parameters())
+        return routers + sum(active * layer.rank_cost for layer, active in costs)
+
+    def detach(self) -> None:
+        """Put the base's own modules back, bit-identical, and take the routers away."""
+        ours = set(self._layers.values())
+        for model in self._models.values():
+            found = [(p, n, m) for p in model.modules() for n, m in p.named_children() if m in ours]
+            for parent, name, layer in found:
+                setattr(parent, name, cast(MoRLayer, layer).base)
+        delattr(self._models["unet"], _ROUTER)
+
+    def _last_routing(self) -> Routing:
+        if self._routing is None:
+            raise RuntimeError("call the adapter's route(severity) first")
+        return self._routing
+
+    def _forget(self) -> None:
+        enabled = self._steering.enabled
+        _assign(self._steering, Steering(enabled=enabled))
+        self._routing = None
+        for layer in self._layers.values():
+            layer.folded = None
+
+    def _rank_gates(self, routing: Routing) -> Tensor:
+        """Gates of all ranks, (B, L, R): shared ones, then the experts' own; times the scale."""
+        shared = routing.gates.new_ones(*routing.gates.shape[:2], self.config.shared)
+        routed = routing.gates.repeat_interleave(self.config.expert_rank, dim=-1)
+        return self.config.scale * torch.cat([shared, routed], dim=-1)
+
+    def _choose(self, gates: Tensor) -> Execution:
+        alike = gates.shape[0] == 1 or torch.equal(gates, gates[:1].expand_as(gates))
+        return "folded" if alike and all(layer.foldable for layer in self._layers.values()) else "gathered"
+
+    def _steer(self, execution: Execution, gates: Tensor) -> None:
+        steering = Steering(enabled=self._steering.enabled, execution=execution)
+        if execution == "folded":
+            if not torch.equal(gates, gates[:1].expand_as(gates)):
+                raise ValueError("folded needs every image of the batch to share one routing; use `auto` or `gathered`")
+            for layer, row in zip(self._layers.values(), gates[0].detach(), strict=True):
+                layer.fold(row)
+        elif execution == "gathered":
+            # Ranks that are on, in front: a stable sort keeps them in order.
+            on = self._on(self._last_routing())
+            steering.rows = torch.sort(on.to(torch.int8), dim=-1, descending=True, stable=True).indices
+            steering.row_gates = gates.gather(-1, steering.rows)
+            steering.widths = tuple(on.sum(-1).amax(0).tolist())
+        else:
+            steering.gates = gates
+        _assign(self._steering, steering)
+
+    def _on(self, routing: Routing) -> Tensor:
+        """Which ranks are on: bool (B, L, R)."""
+        hits = torch.zeros_like(routing.probabilities, dtype=torch.bool).scatter(-1, routing.picked, True)
+        experts = hits[..., : self.config.routed].repeat_interleave(self.config.expert_rank, dim=-1)
+        return torch.cat([experts.new_ones(*experts.shape[:2], self.config.shared), experts], dim=-1)
+
+
+def attach(unet: nn.Module, vae: nn.Module, config: MoRConfig, seed: int) -> MoRAdapter:
+    """Attach fresh branches to a UNet and a VAE encoder: 258 + 32 modules on Stable Diffusion 2.1.
+
+    Every parameter of both is frozen, but for those of peft adapters that are there already (the trainer's
+    regulariser): such an adapter goes in first, and the branches then stand inside of it, at the plain layer, so that
+    either can be switched without the other.
+
+    Args:
+        unet: A diffusers ``UNet2DConditionModel``.
+        vae: A diffusers ``AutoencoderKL``.
+        config: Sizes and choices.
+        seed: Decides the start of A and of the routers, whatever the device.
+
+    Returns:
+        The adapter: enabled, in training execution, to be routed before the first forward pass.
+
+    Raises:
+        UserError: If the models already carry such branches, or a target is no plain Linear or ungrouped Conv2d.
+    """
+    if hasattr(unet, _ROUTER):
+        raise UserError("the UNet already carries a mixture-of-ranks adapter", "call its detach() first")
+    models = {"vae": vae, "unet": unet}
+    targets = {"vae": vae_targets(vae), "unet": unet_targets(unet)}
+    generator = torch.Generator().manual_seed(seed)
+    steering, layers, places = Steering(), {}, []
+    for part, model in models.items():
+        for name in in_order(targets[part]):
+            place = base_name(model, name)
+            layer = wrap(model.get_submodule(place), len(layers), steering, config, generator)
+            layers[f"{part}.{name}"] = layer
+            places.append((model, place, layer))
+    device = next(unet.parameters()).device
+    router = RouterBank(len(layers), config, device, generator)
+    for model in models.values():
+        for name, parameter in model.named_parameters():
+            if "lora_" not in name:
+                parameter.requires_grad_(False)
+    for model, place, layer in places:
+        parent, _, child = place.rpartition(".")
+        setattr(model.get_submodule(parent), child, layer)
+    unet.add_module(_ROUTER, router)
+    return MoRAdapter(models, layers, steering)
+
+
+def in_order(names: list[str]) -> list[str]:
+    """Sort module names of a diffusers UNet or VAE encoder by when they run.
+
+    Registration differs from execution in two places: up blocks are registered before the middle block, and a
+    block's attentions before its residual blocks.
+    """
+
+    def when(name: str) -> tuple[int, int, float, bool]:
+        part, _, rest = name.removeprefix("encoder.").partition(".")
+        block = re.match(r"\d+", rest)
+        unit = re.search(r"(resnets|attentions)\.(\d+)", rest)
+        return (
+            _STAGES.index(part) if part in _STAGES else len(_STAGES),
+            int(block[0]) if block else 0,
+            float(unit[2]) if unit else float("inf"),
+            unit is not None and unit[1] == "attentions",
+        )
+
+    return sorted(names, key=when)
+
+
+class _Restored(AbstractContextManager[None]):
+    """Steers as at the time it was made, for as long as it is entered; can be entered again."""
+
+    def __init__(self, steering: Steering) -> None:
+        self._steering = steering
+        self._inside = replace(steering)
+        self._outside = replace(steering)
+
+    def __enter__(self) -> None:
+        self._outside = replace(self._steering)
+        _assign(self._steering, self._inside)
+
+    def __exit__(self, *_: object) -> None:
+        _assign(self._steering, self._outside)
+
+
+def _assign(target: Steering, source: Steering) -> None:
+    for field in fields(Steering):
+        setattr(target, field.name, getattr(source, field.name))
