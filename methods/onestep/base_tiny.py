@@ -1,0 +1,142 @@
+"""The tiny Stable-Diffusion-shaped world: architecture, scheduler and prompts of the base that ships.
+
+Everything is a plain diffusers model, so the one-step backbone treats it as it treats Stable Diffusion 2.1: the files
+under ``weights/tiny`` are what ``save_pretrained`` writes, plus one file of prompt embeddings.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from safetensors.torch import save_file
+from torch import Tensor
+
+FOLDER = Path(__file__).parent / "weights" / "tiny"
+"""Where the shipped base lies."""
+
+ONE_STEP_TIMESTEP = 249
+"""The timestep of the single step. SD 2.1 uses 999, where 1/sqrt(abar) = 14.6 multiplies every error of the predicted
+noise; a UNet of 5 M parameters cannot predict so exactly. At 249 abar is 0.68 and the factor 1.2."""
+
+VAE_CONFIG: dict[str, Any] = {
+    "in_channels": 3,
+    "out_channels": 3,
+    "down_block_types": ("DownEncoderBlock2D",) * 3,
+    "up_block_types": ("UpDecoderBlock2D",) * 3,
+    "block_out_channels": (24, 48, 64),
+    "layers_per_block": 1,
+    "latent_channels": 16,
+    "norm_num_groups": 8,
+    "mid_block_add_attention": False,
+    "sample_size": 64,
+}
+"""f = 4 and sixteen channels, so that the autoencoder does not cap the quality; 0.8 M parameters."""
+
+UNET_CONFIG: dict[str, Any] = {
+    "sample_size": 24,
+    "in_channels": 16,
+    "out_channels": 16,
+    "down_block_types": ("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+    "block_out_channels": (64, 96, 128),
+    "layers_per_block": 1,
+    "cross_attention_dim": 64,
+    "attention_head_dim": 4,
+    "norm_num_groups": 16,
+    "use_linear_projection": True,
+}
+"""4.9 M parameters. Attention stays on the coarsest grid: at 512 px it sees 32 x 32 tokens rather than 128 x 128."""
+
+SCHEDULER_CONFIG: dict[str, Any] = {
+    "num_train_timesteps": 1000,
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "prediction_type": "epsilon",
+    "clip_sample": False,
+}
+"""Stable Diffusion's own noise schedule."""
+
+PROMPT_TOKENS = 4
+
+
+def new_vae(latent_channels: int = VAE_CONFIG["latent_channels"]) -> AutoencoderKL:
+    """Build the autoencoder with random weights."""
+    return AutoencoderKL(**{**VAE_CONFIG, "latent_channels": latent_channels})
+
+
+@torch.no_grad()
+def widen_vae(narrow: AutoencoderKL) -> AutoencoderKL:
+    """Give a trained autoencoder the full number of latent channels; it decodes exactly as before.
+
+    A code of few channels is learnt faster. The decoder's weights for the added ones start at zero.
+
+    Args:
+        narrow: An autoencoder of this architecture with fewer latent channels.
+
+    Returns:
+        A new autoencoder of ``VAE_CONFIG``.
+    """
+    wide = new_vae()
+    few, many = narrow.config["latent_channels"], wide.config["latent_channels"]
+    moments = torch.cat([torch.arange(few), torch.arange(many, many + few)])
+    before, state = narrow.state_dict(), wide.state_dict()
+    for name, tensor in state.items():
+        old = before[name]
+        if name in ("decoder.conv_in.weight", "post_quant_conv.weight"):
+            tensor.zero_()
+        if tensor.shape == old.shape:
+            tensor.copy_(old)
+        elif name == "quant_conv.weight":
+            tensor[moments] = 0
+            tensor[moments[:, None], moments[None]] = old
+        elif name in ("encoder.conv_out.weight", "encoder.conv_out.bias", "quant_conv.bias"):
+            tensor[moments] = old
+        elif name == "post_quant_conv.weight":
+            tensor[torch.arange(few, many), torch.arange(few, many)] = 1
+            tensor[:few, :few] = old
+        elif name == "post_quant_conv.bias":
+            tensor[:few] = old
+        elif name == "decoder.conv_in.weight":
+            tensor[:, :few] = old
+        else:
+            raise ValueError(f"'{name}' does not depend on the latent channels alone")
+    wide.load_state_dict(state)
+    return wide
+
+
+def new_unet() -> UNet2DConditionModel:
+    """Build the UNet with random weights."""
+    return UNet2DConditionModel(**UNET_CONFIG)
+
+
+def new_prompts(seed: int) -> dict[str, Tensor]:
+    """Draw the two prompt embeddings of the tiny world; they are fixed, never trained.
+
+    Args:
+        seed: Seed of the draw.
+
+    Returns:
+        ``positive`` (photographs as they are) and ``negative`` (degraded ones), each float32 (1, 4, 64).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    shape = (1, PROMPT_TOKENS, UNET_CONFIG["cross_attention_dim"])
+    return {name: torch.randn(shape, generator=generator) for name in ("positive", "negative")}
+
+
+def save_base(folder: Path, vae: AutoencoderKL, unet: UNet2DConditionModel, prompts: dict[str, Tensor]) -> None:
+    """Write the base as diffusers folders with fp16 safetensors: ``vae``, ``unet``, ``scheduler``, ``prompts``.
+
+    Args:
+        folder: The base's folder, made where it is missing.
+        vae: The trained autoencoder.
+        unet: The trained UNet.
+        prompts: :func:`new_prompts`.
+    """
+    vae.half().save_pretrained(folder / "vae")
+    unet.half().save_pretrained(folder / "unet")
+    DDPMScheduler(**SCHEDULER_CONFIG).save_pretrained(folder / "scheduler")
+    save_file({name: tensor.half() for name, tensor in prompts.items()}, folder / "prompts.safetensors")
