@@ -92,9 +92,6 @@ class Registry(Generic[T]):
 
 def unknown_name(kind: str, name: str, known: list[str]) -> str:
     """Say that ``name`` is no ``kind``, with close matches and the whole list."""
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    close += [k for k in known if k.lower() == name.lower() and k not in close]
-    hint = f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
-    return f"there is no {kind} '{name}'{hint} Known {kind}s: {', '.join(known) or 'none'}" if close else (
-        f"there is no {kind} '{name}'. Known {kind}s: {', '.join(known) or 'none'}"
-    )
+    close = [k for k in known if k.lower() == name.lower()] or difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else "."
+    return f"there is no {kind} '{name}'{hint} Known {kind}s: {', '.join(known) or 'none'}"

@@ -1,0 +1,1 @@
+"""Interpolation, as every paper's bottom row has it."""

@@ -1,0 +1,49 @@
+"""Interpolation with PIL, on 8-bit pixels: the library and the depth that the field's baselines use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from PIL import Image
+
+from harness.images import to_pixels, to_tensor
+from harness.method import Complexity, Restored
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_FILTERS = {"bicubic": (Image.Resampling.BICUBIC, 4), "lanczos": (Image.Resampling.LANCZOS, 6)}
+"""PIL's filter and the taps it weighs per axis when it enlarges: twice its support."""
+
+
+class Resize:
+    """Enlarge by interpolation (a :class:`harness.method.Method`).
+
+    Args:
+        kernel: Which of PIL's filters.
+        scale: Upscaling factor.
+    """
+
+    def __init__(self, kernel: Literal["bicubic", "lanczos"], scale: int) -> None:
+        self._filter, self._taps = _FILTERS[kernel]
+        self._scale = scale
+
+    def restore(self, lr: Tensor, *, image: str, seed: int) -> Restored:
+        """Resize the image as 8-bit RGB."""
+        height, width = lr.shape[1:]
+        enlarged = Image.fromarray(to_pixels(lr)).resize((width * self._scale, height * self._scale), self._filter)
+        return Restored(to_tensor(np.asarray(enlarged)))
+
+    def complexity(self, height: int, width: int) -> Complexity:
+        """Filter taps applied, counted analytically; no parameters.
+
+        PIL filters rows first and columns second, so a pixel costs one set of taps in each of the two passes. Taps
+        that the image border cuts off are counted as if they were there.
+        """
+        wide, high = width * self._scale, height * self._scale
+        return Complexity(macs=3 * self._taps * (height * wide + high * wide), params_total=0)
+
+    def fingerprint(self, image: str) -> str:
+        """Nothing outside the code decides the result but PIL, whose version the manifest records."""
+        return ""

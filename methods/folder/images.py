@@ -1,0 +1,111 @@
+"""A folder of restored PNGs as a method."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import UserError
+from harness.images import file_hash, image_files, read_rgb, to_tensor
+from harness.method import Complexity, Restored
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+
+class Folder:
+    """Restored images by the name of their LR image (a :class:`harness.method.Method` that :class:`Prepares`).
+
+    Args:
+        images: Folder of 8-bit RGB PNGs.
+        suffix: Between the image's name and ``.png``; ``*`` stands for anything.
+        scale: Upscaling factor that the images must have.
+
+    Raises:
+        UserError: If there is no such folder, it holds no PNG, or two names differ in nothing but ``.png``'s case.
+    """
+
+    def __init__(self, images: Path, suffix: str, scale: int) -> None:
+        if not images.is_dir():
+            raise UserError(f"option 'images': {images} is not a folder", "give the folder: -o images=DIR")
+        self._folder, self._suffix, self._scale = images, suffix, scale
+        self._files: dict[str, Path] = {}
+        for path in image_files(images):
+            if path.suffix.lower() != ".png":
+                continue
+            if path.stem in self._files:
+                raise UserError(f"{self._files[path.stem]} and {path} have the same name", "remove one of the two")
+            self._files[path.stem] = path
+        if not self._files:
+            others = ", ".join(sorted({p.suffix for p in image_files(images)}))
+            found = f" (but images ending in {others})" if others else ""
+            raise UserError(f"{images} holds no PNG{found}", "results are scored as PNG, the form that loses nothing")
+
+    def prepare(self, images: Sequence[tuple[str, Path]]) -> None:
+        """Warn of files that belong to no image of the set.
+
+        The set is taken to be the given images and all that lie beside them, so that a few chosen or left ones of a
+        set do not make all others look superfluous.
+        """
+        names = {image for image, _ in images}
+        for folder in {lr.parent for _, lr in images}:
+            names.update(path.stem for path in image_files(folder))
+        taken = {stem for name in names for stem in self._candidates(name)}
+        extra = sorted(self._files.keys() - taken)
+        if extra:
+            shown = ", ".join(f"{stem}.png" for stem in extra[:3]) + (", ..." if len(extra) > 3 else "")
+            log.warning("%d of %d PNGs in %s belong to no image of the set: %s", len(extra), len(self._files), self._folder, shown)
+
+    def restore(self, lr: Tensor, *, image: str, seed: int) -> Restored:
+        """Read the image's own file.
+
+        Raises:
+            UserError: If there is none, more than one, or it is damaged or of the wrong size.
+        """
+        path = self._path(image)
+        pixels = read_rgb(path)
+        expected = (lr.shape[1] * self._scale, lr.shape[2] * self._scale)
+        if pixels.shape[:2] != expected:
+            raise UserError(
+                f"{path} is {pixels.shape[1]}x{pixels.shape[0]}, but {image} x{self._scale} is {expected[1]}x{expected[0]}",
+                "restore it again at the set's scale and without cropping",
+            )
+        return Restored(to_tensor(pixels))
+
+    def complexity(self, height: int, width: int) -> Complexity:
+        """Unknown: whatever made the images ran elsewhere."""
+        return Complexity(macs=None, params_total=None)
+
+    def fingerprint(self, image: str) -> str:
+        """The hash of the image's own file.
+
+        Raises:
+            UserError: If there is none, or more than one.
+        """
+        return file_hash(self._path(image))
+
+    def _path(self, image: str) -> Path:
+        found = self._candidates(image)
+        if not found:
+            others = [stem for stem in self._files if stem.startswith(image)]
+            example = others[0].removeprefix(image) if others else ""
+            mend = f"-o 'suffix={example}' would take {others[0]}.png" if others else f"make {image}{self._suffix}.png"
+            raise UserError(f"{self._folder} holds no {image}{self._suffix}.png", mend)
+        if len(found) > 1:
+            raise UserError(
+                f"{image}{self._suffix}.png fits {len(found)} files in {self._folder}: {', '.join(found[:4])}",
+                "give a suffix that fits only one",
+            )
+        return self._files[found[0]]
+
+    def _candidates(self, image: str) -> list[str]:
+        """Stems of the files that fit the image's name and the suffix."""
+        if "*" not in self._suffix:
+            return [s for s in (image + self._suffix,) if s in self._files]
+        pattern = re.compile(re.escape(image) + ".*".join(map(re.escape, self._suffix.split("*"))))
+        return [stem for stem in self._files if pattern.fullmatch(stem)]
