@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Direction(str, Enum):
@@ -41,12 +46,15 @@ class WeightFile:
     """Where it is fetched from."""
     sha256: str | None = None
     """Expected hash (or its leading digits), checked after a download; None where none is published."""
+    strict: bool = False
+    """Check the hash before every use too: for a file that its library would download again on a mismatch."""
 
 
-ImageMetric = Callable[[Path, "Path | None"], float]
-"""``(restored PNG, HR file or None) -> value``. Reads the files itself; must be safe to call from threads."""
-SetMetric = Callable[[Path, Path], float]
-"""``(folder of restored PNGs, folder of HR files) -> value``."""
+ImageMetric = Callable[["NDArray[np.uint8]", "NDArray[np.uint8] | None"], float]
+"""``(restored, HR or None) -> value``, both uint8 (H, W, 3) RGB as read from their files. The harness decodes each
+file once and hands the same read-only arrays to every metric. Must be safe to call from several threads at once."""
+SetMetric = Callable[[Sequence[Path], Sequence[Path]], float]
+"""``(restored PNGs, HR files) -> value``."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,8 @@ class Metric:
     protocol: str
     """Everything else that the value depends on: border, variant, resizing, in one sentence."""
     build: Callable[[str], ImageMetric | SetMetric]
-    """``build(device)`` loads what the metric needs and returns the function that computes it."""
+    """``build(device)`` loads what the metric needs and returns the function that computes it: an ImageMetric, or
+    a SetMetric where ``reference`` is SET. Called once, and only when all of ``weights`` are there."""
     weights: tuple[WeightFile, ...] = ()
     unit: str = ""
     """``dB`` or empty."""

@@ -1,0 +1,121 @@
+"""Metrics that pyiqa computes, made safe for threads, silent, and sure never to download anything."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from harness.images import to_tensor
+from harness.metric import ImageMetric, SetMetric
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
+
+_BUILDING = threading.Lock()
+
+
+def image_metric(device: str, *, name: str, exclusive: bool = False, **options: Any) -> ImageMetric:
+    """Build pyiqa's metric ``name`` as a function of two 8-bit images.
+
+    On the CPU every value is computed with one intra-op thread, so it does not depend on how many threads score.
+
+    Args:
+        device: Torch device string.
+        name: pyiqa's name.
+        exclusive: The network keeps state between its layers and must not run twice at once; on a GPU all are.
+        **options: Handed to ``pyiqa.create_metric``.
+    """
+    net = _create(name, device, options)
+    on_cpu = device == "cpu"
+    lock = threading.Lock() if exclusive or not on_cpu else None
+
+    def value(restored: NDArray[np.uint8], reference: NDArray[np.uint8] | None) -> float:
+        import torch
+
+        tensors = [to_tensor(image)[None].to(device) for image in (restored, reference) if image is not None]
+        with ExitStack() as stack:
+            if lock is not None:
+                stack.enter_context(lock)
+            stack.enter_context(torch.no_grad())
+            # cuDNN's flags are global: touched only where cuDNN is used, and there under the lock.
+            stack.enter_context(one_thread() if on_cpu else torch.backends.cudnn.flags(deterministic=True))
+            return float(net(*tensors))
+
+    return value
+
+
+def fid(device: str) -> SetMetric:
+    """Build FID (clean-fid): Inception features of two lists of images, compared as two Gaussians."""
+    net = _create("fid", device, {})
+
+    def value(restored: Sequence[Path], reference: Sequence[Path]) -> float:
+        import torch
+
+        if min(len(restored), len(reference)) < 2:
+            raise ValueError("FID needs at least two images on each side")
+        # pyiqa walks folders; links keep whatever else lies beside the images out of the sets.
+        with tempfile.TemporaryDirectory(prefix="isrbench-fid-") as folder, torch.no_grad():
+            sides = [_linked(Path(folder) / side, files) for side, files in (("sr", restored), ("hr", reference))]
+            return float(net(*map(str, sides), device=torch.device(device), num_workers=0, verbose=False))
+
+    return value
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on the calling thread alone: sums of floats depend on how they are split up."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _linked(folder: Path, files: Sequence[Path]) -> Path:
+    folder.mkdir()
+    for index, file in enumerate(files):
+        (folder / f"{index:06d}{file.suffix}").symlink_to(file.resolve())
+    return folder
+
+
+def _create(name: str, device: str, options: dict[str, Any]) -> Any:
+    """Pyiqa's network without its wrapper, which is not safe for threads (it switches global flags)."""
+    import torch
+
+    with _BUILDING:
+        from pyiqa import create_metric
+        from pyiqa.archs import arch_util, fid_arch, maniqa_arch
+        from pyiqa.utils import download_util
+
+        for module in (arch_util, fid_arch, download_util):
+            # pyiqa prints; standard output is ours (``--json``).
+            vars(module)["print"] = log.debug
+        with _without_pretraining(maniqa_arch):
+            return create_metric(name, device=torch.device(device), **options).net
+
+
+@contextmanager
+def _without_pretraining(maniqa_arch: Any) -> Iterator[None]:
+    """Keep MANIQA from fetching 330 MB of ViT weights that its own checkpoint, loaded strictly, replaces at once."""
+    timm = maniqa_arch.timm
+
+    def create_model(name: str, pretrained: bool = False, **options: Any) -> Any:
+        return timm.create_model(name, pretrained=False, **options)
+
+    maniqa_arch.timm = SimpleNamespace(create_model=create_model)
+    try:
+        yield
+    finally:
+        maniqa_arch.timm = timm
