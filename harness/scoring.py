@@ -169,6 +169,8 @@ def _read(path: Path) -> Pixels:
         return read_rgb(path)
     except UserError as error:
         return error
+    except (OSError, SyntaxError) as error:
+        return UserError(f"{path} is damaged: {error}", "copy the file again from its source")
 
 
 def _refused(metric: str, error: UserError) -> Score:
