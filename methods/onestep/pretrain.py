@@ -7,7 +7,6 @@ python -m methods.onestep.pretrain unet --data BSDS500/train BSDS500/val --out r
 from __future__ import annotations
 
 import argparse
-import csv
 import logging
 import math
 import time
@@ -31,6 +30,7 @@ from methods.onestep.base_tiny import (
     widen_vae,
 )
 from methods.onestep.crops import find_images, random_crop, read_image, stream, to_tensor
+from methods.onestep.curves import write_curve
 from methods.onestep.pairs import make_lr, upsample
 
 log = logging.getLogger(__name__)
@@ -97,16 +97,6 @@ def schedule(step: int, steps: int, warmup: int = 100) -> float:
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-
-
-def write_curve(path: Path, step: int, values: dict[str, float]) -> None:
-    """Append ``values`` to a CSV of step, name, value."""
-    fresh = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if fresh:
-            writer.writerow(("step", "name", "value"))
-        writer.writerows((step, name, f"{value:.6g}") for name, value in values.items())
 
 
 def _resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
@@ -182,7 +172,9 @@ def cache_latents(stage: Stage, vae: AutoencoderKL, names: Sequence[str], draws:
         rng = stream(stage.seed, 1, n)
         hr = to_tensor([random_crop(images[n % len(images)], size, rng)])
         pair = torch.cat([hr, upsample(make_lr(hr[0], names, rng)[None])])
-        z = vae.encode(pair * 2 - 1).latent_dist.mean * vae.config["scaling_factor"]
+        pair = (pair * 2 - 1).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16, enabled=stage.bf16):
+            z = vae.encode(pair).latent_dist.mean.float() * vae.config["scaling_factor"]
         latents[0].append(z[0])
         latents[1].append(z[1])
         if n % 500 == 0:
@@ -198,7 +190,7 @@ def train_unet(stage: Stage, names: Sequence[str], draws: int = 10, window: int 
     are LR latents at the one-step timestep under the positive prompt; the loss is the L1 distance of x0 to the HR.
     """
     torch.manual_seed(stage.seed)
-    vae = AutoencoderKL.from_pretrained(stage.out / "vae").eval()
+    vae = AutoencoderKL.from_pretrained(stage.out / "vae").eval().to(memory_format=torch.channels_last)
     unet, prompts = new_unet(), new_prompts(stage.seed)
     hr, lr = cache_latents(stage, vae, names, draws)
     abar = DDPMScheduler(**SCHEDULER_CONFIG).alphas_cumprod

@@ -1,0 +1,190 @@
+"""Training data: photographs from folders or a Hugging Face data set, degraded on the fly.
+
+Item n of a run is a pure function of the seed and n, whatever the loader processes, the batch, the number of
+processes or the step at which a run was resumed. (A streamed data set is drawn in its shuffled order instead.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+from harness.errors import UserError
+from methods.onestep.crops import find_images, random_crop, read_image, stream, to_tensor
+from methods.onestep.pairs import check_degradations, make_lr
+from methods.onestep.train_config import Data
+
+_PAIR = 11
+
+
+class Batch(NamedTuple):
+    """Pairs of one micro-batch."""
+
+    hr: Tensor
+    """float32 (B, 3, H, W) in [0, 1]."""
+    lr: Tensor
+    """float32 (B, 3, H / 4, W / 4) in [0, 1]."""
+    items: Tensor
+    """int64 (B,): the items' numbers, from which all further randomness of their training step is drawn."""
+
+
+class Photographs(Protocol):
+    """Anything with a length whose entries are uint8 (H, W, 3) images."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> np.ndarray: ...
+
+
+class FolderPhotographs:
+    """Images below folders, read when they are asked for."""
+
+    def __init__(self, folders: Sequence[str]) -> None:
+        self._paths = find_images([Path(folder) for folder in folders])
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return read_image(self._paths[index])
+
+
+class HubPhotographs:
+    """The image column of a Hugging Face data set."""
+
+    def __init__(self, rows: Any, column: str) -> None:
+        self._rows, self._column = rows, column
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return _as_array(self._rows[index][self._column])
+
+
+class PairDataset(Dataset):
+    """Item n: a random crop of a random photograph, and its LR."""
+
+    def __init__(self, photographs: Photographs, data: Data, seed: int) -> None:
+        self._photographs, self._data, self._seed = photographs, data, seed
+
+    def __getitem__(self, n: int) -> Batch:
+        rng = stream(self._seed, _PAIR, n)
+        return _pair(self._photographs[int(rng.integers(len(self._photographs)))], self._data, n, rng)
+
+
+class StreamedPairs(IterableDataset):
+    """Pairs from a streamed data set, each process and loader taking its share; resumes by skipping."""
+
+    def __init__(self, rows: Any, data: Data, seed: int, numbers: Sequence[int]) -> None:
+        self._rows, self._data, self._seed, self._numbers = rows, data, seed, numbers
+
+    def __iter__(self) -> Iterator[Batch]:
+        wanted = iter(self._numbers)
+        n = next(wanted, None)
+        for position, row in enumerate(self._forever(n or 0), start=n or 0):
+            if n is None:
+                return
+            if position == n:
+                yield _pair(_as_array(row[self._data.column]), self._data, n, stream(self._seed, _PAIR, n))
+                n = next(wanted, None)
+
+    def _forever(self, skip: int) -> Iterator[dict[str, Any]]:
+        epoch, empty = 0, True
+        rows = self._rows.shuffle(seed=self._seed, buffer_size=1000)
+        while True:
+            rows.set_epoch(epoch)
+            for row in rows:
+                empty = False
+                if skip:
+                    skip -= 1
+                    continue
+                yield row
+            if empty:
+                raise UserError(f"the stream of {self._data.hub} is empty", "check data.split")
+            epoch += 1
+
+
+def item_numbers(step: int, steps: int, accumulate: int, batch: int, rank: int, world: int) -> list[int]:
+    """List the items of one process from ``step`` to the run's end, in order.
+
+    Every optimizer step uses the next ``accumulate * world * batch`` items, whichever way they are split.
+    """
+    per_step = accumulate * world * batch
+    return [
+        s * per_step + (micro * world + rank) * batch + i
+        for s in range(step, steps)
+        for micro in range(accumulate)
+        for i in range(batch)
+    ]
+
+
+def open_loader(data: Data, seed: int, batch: int, numbers: Sequence[int]) -> DataLoader:
+    """Open the loader of these items.
+
+    Args:
+        data: Where photographs come from and how they are degraded.
+        seed: The run's seed.
+        batch: Images per micro-batch.
+        numbers: :func:`item_numbers`.
+
+    Returns:
+        A loader of :class:`Batch`.
+
+    Raises:
+        UserError: If there is no image, or a degradation is unknown.
+    """
+    check_degradations(data.degradations)
+    if data.hub and data.streaming:
+        pairs = StreamedPairs(_load_hub(data), data, seed, numbers)
+        return DataLoader(pairs, batch_size=batch, num_workers=0, collate_fn=_collate)
+    photographs = HubPhotographs(_load_hub(data), data.column) if data.hub else FolderPhotographs(data.folders)
+    return DataLoader(
+        PairDataset(photographs, data, seed),
+        batch_size=batch,
+        sampler=numbers,
+        num_workers=data.workers,
+        collate_fn=_collate,
+        worker_init_fn=_single_threaded,
+        multiprocessing_context="forkserver" if data.workers else None,
+    )
+
+
+def _pair(image: np.ndarray, data: Data, n: int, rng: np.random.Generator) -> Batch:
+    hr = to_tensor([random_crop(image, data.crop, rng)])
+    lr = make_lr(hr[0], data.degradations, rng)
+    return Batch(hr, lr[None], torch.tensor([n]))
+
+
+def _collate(pairs: list[Batch]) -> Batch:
+    return Batch(*(torch.cat(part) for part in zip(*pairs, strict=True)))
+
+
+def _single_threaded(worker: int) -> None:
+    torch.set_num_threads(1)
+
+
+def _load_hub(data: Data) -> Any:
+    import datasets
+
+    try:
+        rows = datasets.load_dataset(data.hub, split=data.split, streaming=data.streaming)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"the data set {data.hub} cannot be loaded: {error}", "check data.hub and data.split"
+        ) from error
+    if data.column not in (rows.column_names or [data.column]):
+        raise UserError(
+            f"{data.hub} has no column '{data.column}', but {', '.join(rows.column_names)}", "set data.column"
+        )
+    return rows
+
+
+def _as_array(image: Image.Image) -> np.ndarray:
+    return np.array(image.convert("RGB"))

@@ -1,0 +1,65 @@
+"""Build everything that takes part in a training step around one frozen UNet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from methods.onestep.adapter import Adapter
+from methods.onestep.discriminator import Discriminator, FeatureTaps, tap_channels
+from methods.onestep.frozen import load_frozen
+from methods.onestep.losses import load_lpips
+from methods.onestep.regulariser import Regulariser
+from methods.onestep.step import Networks
+from methods.onestep.train_config import TrainConfig
+
+_HEAD_WIDTH = 64
+
+
+def build_networks(
+    config: TrainConfig, attach: Callable[..., Adapter], adapter_config: Any, accelerator: Accelerator
+) -> Networks:
+    """Load the base, attach the regulariser, then the adapter, and put all of it on the device.
+
+    Args:
+        config: The run.
+        attach: The method's ``attach(unet, vae, config, seed)``.
+        adapter_config: What it is attached with.
+        accelerator: Knows the device and the precision.
+
+    Raises:
+        UserError: If the base, the estimator or LPIPS weights are missing, or the adapter does not fit the base.
+    """
+    device = accelerator.device
+    frozen = load_frozen(config.base, config.prompt, config.negative_prompt).to(device)
+    regulariser = Regulariser(frozen.unet, config.regulariser_rank, config.seed + 1)
+    taps = FeatureTaps(frozen.unet)
+    discriminator = Discriminator(tap_channels(frozen.unet), _HEAD_WIDTH, config.seed + 2).to(device)
+    adapter = attach(frozen.unet, frozen.vae, adapter_config, config.seed)
+    if config.checkpointing:
+        frozen.unet.enable_gradient_checkpointing()
+        # diffusers recomputes only in training mode; no layer of these UNets has dropout that would wake up.
+        frozen.unet.train()
+    wants_lpips = config.losses.perceptual > 0 and config.losses.perceptual_kind == "lpips"
+    return Networks(
+        frozen=frozen,
+        adapter=adapter,
+        regulariser=regulariser,
+        discriminator=discriminator,
+        taps=taps,
+        severity=load_severity(config.estimator, device),
+        lpips=load_lpips(device) if wants_lpips else None,
+        timestep=config.timestep,
+        autocast=lambda: torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"),
+    )
+
+
+def load_severity(name: str, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """Load the severity estimator ``name``: LR images (B, 3, h, w) in [0, 1] to severity vectors (B, 7)."""
+    from harness.degradation import load_estimator
+
+    return load_estimator(name, device)

@@ -1,0 +1,265 @@
+"""Whole training runs in a micro world: resume, equal splits, one frozen UNet, divergence, two processes."""
+
+import csv
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from PIL import Image
+
+from harness.errors import UserError
+from methods.mor.adapter import attach
+from methods.mor.config import MoRConfig
+from methods.onestep import networks
+from methods.onestep.base_tiny import save_base
+from methods.onestep.checkpoint import load_adapter
+from methods.onestep.data import Batch
+from methods.onestep.draws import draw
+from methods.onestep.frozen import load_frozen
+from methods.onestep.step import run_micro_batch
+from methods.onestep.train import AdapterKind, Run, train
+from methods.onestep.train_config import validated
+
+MOR = AdapterKind("mor", MoRConfig, attach)
+
+
+def severity(lr):
+    """A stand-in for the CLIP estimator: seven statistics of the LR."""
+    parts = [lr.mean((1, 2, 3)), lr.std((1, 2, 3)), lr.amax((1, 2, 3)), lr.amin((1, 2, 3)), *lr.mean((2, 3)).T]
+    return torch.stack(parts, dim=1).clamp(0, 1)
+
+
+@pytest.fixture(autouse=True)
+def _light(monkeypatch):
+    monkeypatch.setattr(networks, "load_severity", lambda name, device: severity)
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A micro base and a few photographs."""
+    root = tmp_path_factory.mktemp("world")
+    torch.manual_seed(0)
+    vae = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(8, 8), layers_per_block=1, latent_channels=4, norm_num_groups=4,
+    )  # fmt: skip
+    unet = UNet2DConditionModel(
+        in_channels=4, out_channels=4, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), block_out_channels=(8, 16), layers_per_block=1,
+        cross_attention_dim=8, attention_head_dim=2, norm_num_groups=4,
+    )  # fmt: skip
+    save_base(root / "base", vae, unet, {name: torch.randn(1, 2, 8) for name in ("positive", "negative")})
+    (root / "photographs").mkdir()
+    rng = np.random.default_rng(0)
+    for n in range(4):
+        pixels = np.repeat(np.repeat(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8), 6, 0), 6, 1)
+        Image.fromarray(pixels).save(root / "photographs" / f"{n}.png")
+    return root
+
+
+def values(world, out, **changes):
+    """A config's values in the micro world."""
+    plain = {
+        "base": str(world / "base"), "timestep": 249, "out": out, "steps": 4, "batch": 2, "device": "cpu",
+        "log_every": 1, "save_every": 2, "keep": 9,
+        "adapter": {"shared": 1, "routed": 3, "zero_slots": 1, "top_k": 2},
+        "data": {"folders": (str(world / "photographs"),), "crop": 32, "workers": 0},
+        "losses": {"perceptual_kind": "features", "r1": 0.1},
+        "optim": {"lr": 1e-3, "lr_regulariser": 1e-3, "lr_discriminator": 1e-3, "ema": 0.9},
+        "validation": {},
+    }  # fmt: skip
+    for key, value in changes.items():
+        plain[key] = plain[key] | value if isinstance(value, dict) else value
+    return plain
+
+
+def run(world, out, resume=False, **changes):
+    one = Run(validated(values(world, out, **changes)), MOR, resume)
+    one.loop()
+    return one
+
+
+def curves(out):
+    with (out / "curves.csv").open() as file:
+        return list(csv.reader(file))
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_resume_is_bit_exact(world, tmp_path):
+    whole = run(world, tmp_path / "whole")
+    run(world, tmp_path / "cut")
+    (tmp_path / "cut/states/state-4.pt").unlink()
+    resumed = run(world, tmp_path / "cut", resume=True)
+    for part in ("adapter", "regulariser", "discriminator", "mean"):
+        a, b = (getattr(x, part, None) or getattr(x.nets, part) for x in (whole, resumed))
+        assert same(a.state_dict(), b.state_dict()), part
+    assert curves(tmp_path / "whole") == curves(tmp_path / "cut")
+    saved = [load_adapter(tmp_path / name / "adapter.safetensors", kind="mor") for name in ("whole", "cut")]
+    assert same(saved[0].state, saved[1].state)
+    assert saved[0].base == load_frozen(str(world / "base"), "", "").fingerprint
+    assert saved[0].config["routed"] == 3 and saved[0].training["step"] == 4
+
+
+def test_a_run_is_not_overwritten_or_resumed_as_another(world, tmp_path):
+    run(world, tmp_path, steps=2)
+    with pytest.raises(UserError, match="holds a run already"):
+        Run(validated(values(world, tmp_path, steps=2)), MOR, resume=False)
+    with pytest.raises(UserError, match=r"optim\.lr was 0\.001"):
+        Run(validated(values(world, tmp_path, steps=2, optim={"lr": 0.1})), MOR, resume=True)
+
+
+def test_everything_learns_and_the_base_stays(world, tmp_path):
+    one = Run(validated(values(world, tmp_path)), MOR, resume=False)
+    before = load_frozen(str(world / "base"), "", "")
+    start = {part: getattr(one.nets, part).state_dict() for part in ("adapter", "regulariser", "discriminator")}
+    start = {part: {k: v.clone() for k, v in state.items()} for part, state in start.items()}
+    one.loop()
+    for part, state in start.items():
+        assert not same(state, getattr(one.nets, part).state_dict()), part
+    named = {row[1] for row in curves(tmp_path)[1:]}
+    assert named == {"l2", "perceptual", "vsd", "gan", "balance", "generator", "discriminator", "regulariser"}
+    learnt = {
+        name for name, value in start["adapter"].items() if not torch.equal(value, one.nets.adapter.state_dict()[name])
+    }
+    assert any(name.startswith("router") for name in learnt) and any(name.startswith("vae.") for name in learnt)
+    one.nets.adapter.detach()
+    ours = {k.replace(".base_layer", ""): v for k, v in one.nets.frozen.unet.state_dict().items() if "lora_" not in k}
+    assert same(ours, before.unet.state_dict()) and same(one.nets.frozen.vae.state_dict(), before.vae.state_dict())
+
+
+def gradients(one, *batches):
+    """Each network's gradient of one optimizer step over these micro-batches."""
+    for batch in batches:
+        draws = draw(0, batch.items, one.latent, one.config.losses, torch.device("cpu"))
+        run_micro_batch(one.nets, one.config.losses, batch, draws, 0, 1 / len(batches))
+    found = {name: [p.grad for p in ps if p.grad is not None] for name, ps in one.trained.items()}
+    for parameters in one.trained.values():
+        for parameter in parameters:
+            parameter.grad = None
+    return {name: torch.cat([g.flatten() for g in grads]) for name, grads in found.items() if grads}
+
+
+def a_batch():
+    generator = torch.Generator().manual_seed(0)
+    return Batch(
+        torch.rand(2, 3, 32, 32, generator=generator), torch.rand(2, 3, 8, 8, generator=generator), torch.tensor([4, 5])
+    )
+
+
+def test_gradient_checkpointing_changes_no_gradient(world, tmp_path):
+    kept = gradients(Run(validated(values(world, tmp_path / "a")), MOR, False), a_batch())
+    again = gradients(Run(validated(values(world, tmp_path / "b", checkpointing=True)), MOR, False), a_batch())
+    assert kept.keys() == {"generator", "discriminator", "regulariser"}
+    for name, gradient in kept.items():
+        assert gradient.abs().sum() > 0
+        assert torch.allclose(gradient, again[name], atol=1e-6), name
+
+
+def test_the_cut_at_the_latents_gives_the_whole_gradient(world, tmp_path):
+    """L2 alone: the two-stage backward against one backward through decoder, step and encoder."""
+    only = {"perceptual": 0.0, "vsd": 0.0, "gan": 0.0, "balance": 0.0}
+    one = Run(validated(values(world, tmp_path, losses=only)), MOR, False)
+    batch = a_batch()
+    cut = gradients(one, batch)["generator"]
+    draws = draw(0, batch.items, one.latent, one.config.losses, torch.device("cpu"))
+    image = one.nets.decode(one.nets.generate(batch.lr, draws.encode))
+    torch.nn.functional.mse_loss(image, batch.hr * 2 - 1).backward()
+    whole = torch.cat([p.grad.flatten() for p in one.trained["generator"] if p.grad is not None])
+    assert torch.allclose(cut, whole, atol=1e-6)
+
+
+def test_micro_batches_add_up_to_one_large_batch(world, tmp_path):
+    """For losses that are means over images (the balance loss is not)."""
+    one = Run(validated(values(world, tmp_path, losses={"balance": 0.0})), MOR, False)
+    whole = a_batch()
+    halves = [Batch(*(part[i : i + 1] for part in whole)) for i in range(2)]
+    large, small = gradients(one, whole), gradients(one, *halves)
+    for name, gradient in large.items():
+        assert torch.allclose(gradient, small[name], rtol=1e-3, atol=1e-6), name
+
+
+def test_divergence_stops_and_keeps_the_last_good_state(world, tmp_path):
+    with pytest.raises(UserError, match="not finite") as caught:
+        one = Run(validated(values(world, tmp_path)), MOR, resume=False)
+        original = one._train_step
+
+        def poisoned(batches):
+            if one.step == 3:
+                with torch.no_grad():
+                    next(iter(one.nets.adapter.parameters().values())).fill_(float("nan"))
+            original(batches)
+
+        one._train_step = poisoned
+        one.loop()
+    assert "state-2.pt" in str(caught.value)
+    assert [p.name for p in (tmp_path / "states").iterdir()] == ["state-2.pt"]
+    assert all(torch.isfinite(v).all() for v in load_adapter(tmp_path / "adapter.safetensors").state.values())
+
+
+def test_validation_writes_pictures_and_metrics(world, tmp_path):
+    folder = (str(world / "photographs"),)
+    look = {"folders": folder, "images": 2, "every": 2, "metrics": ("psnr", "gmsd")}
+    run(world, tmp_path, validation=look, steps=2, trackers=("tensorboard",))
+    named = {(row[0], row[1]) for row in curves(tmp_path)[1:]}
+    assert {("0", "bicubic/psnr"), ("2", "validation/psnr"), ("2", "validation/active_experts")} <= named
+    assert Image.open(tmp_path / "validation/step-000002.png").size == (96, 64)
+    assert list(tmp_path.rglob("events.out.tfevents*"))
+
+
+def test_command_line(world, tmp_path):
+    argv = ["--data", str(world / "photographs"), "--out", str(tmp_path), "--steps", "1", f"base={world / 'base'}"]
+    argv += ["data.crop=32", "batch=1", "device=cpu", "precision=no", "optim.warmup=0"]
+    assert train(argv, MOR) == 0
+    assert json.loads((tmp_path / "config.json").read_text())["steps"] == 1
+    with pytest.raises(UserError, match="adapter config of mor"):
+        train([*argv[:3], str(tmp_path / "b"), *argv[4:], "adapter.ranks=3"], MOR)
+
+
+_TWO = """
+import json, sys
+sys.path[:0] = {paths!r}
+import test_train_run as t
+from methods.onestep import networks
+networks.load_severity = lambda name, device: t.severity
+config = json.loads(sys.argv[1])
+t.Run(t.validated(config), t.MOR, False).loop()
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one(world, tmp_path):
+    """`accelerate launch` on two CPU processes takes the same items and makes the same steps as one process."""
+    only = {"balance": 0.0, "r1": 0.0}
+    changes = {"losses": only, "steps": 2}
+    one = run(world, tmp_path / "one", batch=2, **changes)
+    plain = values(world, str(tmp_path / "two"), batch=1, **changes)
+    here = Path(__file__).parent
+    script = tmp_path / "two.py"
+    script.write_text(_TWO.format(paths=[str(here), str(here.parent)]))
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--num_machines", "1"]
+    # The launcher starts several local processes for --multi_gpu only; device=cpu then makes them a gloo group.
+    command += ["--multi_gpu", "--main_process_port", "0"]
+    command += ["--mixed_precision", "no", "--dynamo_backend", "no", str(script), json.dumps(plain)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    two = load_adapter(tmp_path / "two/adapter.safetensors")
+    assert two.training["processes"] == 2
+    assert dataclasses.asdict(one.adapter_config) == two.config
+    ours = load_adapter(tmp_path / "one/adapter.safetensors").state
+    close = [torch.allclose(ours[name], two.state[name], atol=3e-4) for name in ours]
+    assert sum(close) / len(close) > 0.95  # Adam's first steps turn rounding of tiny gradients into full steps
+    a, b = (curves(tmp_path / name) for name in ("one", "two"))
+    assert np.allclose([float(r[2]) for r in a[1:]], [float(r[2]) for r in b[1:]], rtol=1e-2)
