@@ -67,7 +67,7 @@ def test_every_split_uses_the_same_items(processes, accumulate, batch):
 
 def test_items_depend_on_seed_and_number_only(photographs):
     data = Data(folders=(str(photographs),), crop=48, degradations=("realesrgan", "levels"), workers=0)
-    whole = [batch for batch in open_loader(data, 5, 2, [0, 1, 2, 3])]
+    whole = list(open_loader(data, 5, 2, [0, 1, 2, 3]))
     late = next(iter(open_loader(data, 5, 1, [3])))
     assert whole[0].hr.shape == (2, 3, 48, 48) and whole[0].lr.shape == (2, 3, 12, 12)
     assert torch.equal(whole[1].hr[1], late.hr[0]) and torch.equal(whole[1].lr[1], late.lr[0])

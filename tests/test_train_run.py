@@ -27,7 +27,7 @@ from methods.onestep.step import run_micro_batch
 from methods.onestep.train import AdapterKind, Run, train
 from methods.onestep.train_config import validated
 
-MOR = AdapterKind("mor", MoRConfig, attach)
+MOR = AdapterKind("mor", MoRConfig(), attach)
 
 
 def severity(lr):

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from contextlib import AbstractContextManager
 
     from torch import Tensor, nn
 
@@ -57,15 +56,6 @@ class Adapter(Protocol):
 
     def for_training(self) -> None:
         """Undo ``for_inference``: run the branches apart from the base, with gradient."""
-        ...
-
-    def as_now(self) -> AbstractContextManager[None]:
-        """Give a context that, whenever it is entered, steers the branches as they are steered now, and back on exit.
-
-        Gradient checkpointing runs a block again during the backward pass; by then the trainer may have switched the
-        branches off. ``checkpoint(block, *args, use_reentrant=False, context_fn=lambda: (nullcontext(),
-        adapter.as_now()))`` repeats the block as it ran.
-        """
         ...
 
     def detach(self) -> None:

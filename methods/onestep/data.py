@@ -179,10 +179,9 @@ def _load_hub(data: Data) -> Any:
         raise UserError(
             f"the data set {data.hub} cannot be loaded: {error}", "check data.hub and data.split"
         ) from error
-    if data.column not in (rows.column_names or [data.column]):
-        raise UserError(
-            f"{data.hub} has no column '{data.column}', but {', '.join(rows.column_names)}", "set data.column"
-        )
+    columns: list[str] = rows.column_names or [data.column]
+    if data.column not in columns:
+        raise UserError(f"{data.hub} has no column '{data.column}', but {', '.join(columns)}", "set data.column")
     return rows
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -19,8 +22,10 @@ from methods.onestep.checkpoint import base_fingerprint
 class Frozen:
     """A base with gradients off."""
 
-    vae: AutoencoderKL
-    unet: UNet2DConditionModel
+    vae: Any
+    """A diffusers ``AutoencoderKL``."""
+    unet: Any
+    """A diffusers ``UNet2DConditionModel``."""
     abar: Tensor
     """float32 (1000,): cumulative alphas by timestep."""
     positive: Tensor
@@ -32,7 +37,7 @@ class Frozen:
 
     def to(self, device: torch.device) -> Frozen:
         """Give the same base on ``device``."""
-        vae, unet = self.vae.to(device), self.unet.to(device)  # type: ignore[arg-type]
+        vae, unet = self.vae.to(device), self.unet.to(device)
         tensors = {name: getattr(self, name).to(device) for name in ("abar", "positive", "negative")}
         return replace(self, vae=vae, unet=unet, **tensors)
 
@@ -57,7 +62,7 @@ def load_frozen(base: str, prompt: str, negative_prompt: str) -> Frozen:
     try:
         vae = AutoencoderKL.from_pretrained(place, subfolder="vae", torch_dtype=torch.float32)
         unet = UNet2DConditionModel.from_pretrained(place, subfolder="unet", torch_dtype=torch.float32)
-        scheduler = DDPMScheduler.from_pretrained(place, subfolder="scheduler")
+        scheduler: Any = DDPMScheduler.from_pretrained(place, subfolder="scheduler")
     except (OSError, ValueError) as error:
         raise UserError(
             f"the base '{base}' cannot be loaded: {error}", "pass base=tiny, a diffusers folder or a hub id"

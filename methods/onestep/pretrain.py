@@ -13,11 +13,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL, DDPMScheduler
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor, nn
 
 from methods.onestep.base_tiny import (
@@ -120,7 +122,7 @@ def train_vae(stage: Stage, channels: int | None, kl: float, edges: float, size:
     """
     torch.manual_seed(stage.seed)
     narrow = stage.out / "vae-narrow"
-    vae = new_vae(channels) if channels else widen_vae(AutoencoderKL.from_pretrained(narrow))
+    vae: Any = new_vae(channels) if channels else widen_vae(AutoencoderKL.from_pretrained(narrow))
     vae = vae.to(memory_format=torch.channels_last)
     images = [read_image(path) for path in find_images(stage.data)]
 
@@ -146,14 +148,14 @@ def _differences(x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _latent_std(vae: nn.Module, images: list) -> float:
+def _latent_std(vae: Any, images: list[np.ndarray]) -> float:
     rng = stream(0)
     crops = to_tensor([random_crop(image, 128, rng) for image in images[::6]]).mul(2).sub(1)
     return float(torch.cat([vae.encode(part).latent_dist.mean for part in crops.split(10)]).std())
 
 
 @torch.no_grad()
-def cache_latents(stage: Stage, vae: AutoencoderKL, names: Sequence[str], draws: int, size: int = 160) -> list[Tensor]:
+def cache_latents(stage: Stage, vae: Any, names: Sequence[str], draws: int, size: int = 160) -> list[Tensor]:
     """Encode ``draws`` random crops of every photograph and of its degraded, enlarged version.
 
     Args:
@@ -190,10 +192,13 @@ def train_unet(stage: Stage, names: Sequence[str], draws: int = 10, window: int 
     are LR latents at the one-step timestep under the positive prompt; the loss is the L1 distance of x0 to the HR.
     """
     torch.manual_seed(stage.seed)
-    vae = AutoencoderKL.from_pretrained(stage.out / "vae").eval().to(memory_format=torch.channels_last)
-    unet, prompts = new_unet(), new_prompts(stage.seed)
+    vae: Any = AutoencoderKL.from_pretrained(stage.out / "vae")
+    vae = vae.eval().to(memory_format=torch.channels_last)
+    prompts = new_prompts(stage.seed)
+    unet: Any = new_unet()
     hr, lr = cache_latents(stage, vae, names, draws)
-    abar = DDPMScheduler(**SCHEDULER_CONFIG).alphas_cumprod
+    scheduler: Any = DDPMScheduler(**SCHEDULER_CONFIG)
+    abar = scheduler.alphas_cumprod
     eighth = stage.batch // 8
     dirty, diffused = eighth, 4 * eighth
     prompt = torch.cat([prompts["negative"]] * dirty + [prompts["positive"]] * (stage.batch - dirty))

@@ -14,7 +14,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,8 @@ class AdapterKind:
 
     id: str
     """The method's id; written into the adapter file."""
-    config: type[Any]
-    """Its config: a dataclass of JSON values that checks itself."""
+    default: Any
+    """Its default config: a frozen dataclass of JSON values that checks itself."""
     attach: Callable[..., Adapter]
     """``attach(unet, vae, config, seed)``."""
 
@@ -93,17 +93,21 @@ class Run:
         self.nets = build_networks(config, kind.attach, self.adapter_config, self.accelerator)
         side = config.data.crop // self.nets.frozen.factor
         self.latent = (int(self.nets.frozen.vae.config["latent_channels"]), side, side)
-        self.trained: dict[str, list[nn.Parameter]] = {
-            "regulariser": list(self.nets.regulariser.parameters().values()),
-            "generator": list(self.nets.adapter.parameters().values()),
-            "discriminator": list(self.nets.discriminator.parameters()),
+        optim, named = config.optim, self.nets.adapter.parameters()
+        groups: dict[str, list[dict[str, Any]]] = {
+            "regulariser": [_group(self.nets.regulariser.parameters().values(), optim.lr_regulariser)],
+            "generator": [
+                _group([p for name, p in named.items() if not name.startswith("router.")], optim.lr),
+                _group([p for name, p in named.items() if name.startswith("router.")], optim.lr * optim.router_factor),
+            ],
+            "discriminator": [_group(self.nets.discriminator.parameters(), optim.lr_discriminator)],
         }
-        optim = config.optim
-        rates = {"regulariser": optim.lr_regulariser, "generator": optim.lr, "discriminator": optim.lr_discriminator}
-        self.rates = rates
+        self.trained = {name: [p for g in parts for p in g["params"]] for name, parts in groups.items()}
         self.optimizers = {
-            name: torch.optim.AdamW(ps, lr=rates[name], betas=optim.betas, weight_decay=optim.weight_decay)
-            for name, ps in self.trained.items()
+            name: torch.optim.AdamW(
+                [g for g in parts if g["params"]], betas=optim.betas, weight_decay=optim.weight_decay
+            )
+            for name, parts in groups.items()
         }
         self.mean = RunningMean(self.nets.adapter, optim.ema)
         self.sums: dict[str, float] = {}
@@ -161,9 +165,9 @@ class Run:
                 "lower optim.lr, or train with precision=no, and --resume",
             )
         factor = learning_rate_factor(config.optim, self.step, config.steps)
-        for name, optimizer in self.optimizers.items():
+        for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
-                group["lr"] = self.rates[name] * factor
+                group["lr"] = group["peak_lr"] * factor
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.mean.update(self.step)
@@ -272,8 +276,12 @@ def learning_rate_factor(optim: Optim, step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - optim.warmup) / max(1, steps - optim.warmup)))
 
 
+def _group(parameters: Iterable[nn.Parameter], lr: float) -> dict[str, Any]:
+    return {"params": list(parameters), "lr": lr, "peak_lr": lr}
+
+
 def _adapter_config(kind: AdapterKind, fields: dict[str, Any]) -> Any:
     try:
-        return kind.config(**fields)
+        return replace(kind.default, **fields)
     except TypeError as error:
-        raise UserError(f"adapter config of {kind.id}: {error}", f"see {kind.config.__module__}") from error
+        raise UserError(f"adapter config of {kind.id}: {error}", f"see {type(kind.default).__module__}") from error

@@ -17,7 +17,7 @@ from harness.registry import unknown_name
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
+    import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
 _OVERRIDE = re.compile(r"[a-z_][a-z0-9_.]*=")
 PRESETS = Path(__file__).parent / "presets"
@@ -76,6 +76,8 @@ class Optim(_Part):
     """Optimizers and schedules; AdamW throughout."""
 
     lr: float = Field(5e-5, gt=0)
+    router_factor: float = Field(1.0, gt=0)
+    """Learning rate of the routers in terms of ``lr``; a short run needs them to move faster than the ranks."""
     lr_regulariser: float = Field(5e-5, gt=0)
     lr_discriminator: float = Field(5e-5, gt=0)
     betas: tuple[float, float] = (0.9, 0.999)
