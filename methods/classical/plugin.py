@@ -47,8 +47,9 @@ LANCZOS = MethodPlugin(
         summary="PIL's Lanczos interpolation (three lobes) of the 8-bit image.",
         licence="Apache-2.0",
         citation=(
-            "@article{duchon1979lanczos, title={Lanczos filtering in one and two dimensions}, author={Duchon, Claude E.}, "
-            "journal={Journal of Applied Meteorology}, volume={18}, number={8}, pages={1016--1022}, year={1979}}"
+            "@article{duchon1979lanczos, title={Lanczos filtering in one and two dimensions}, "
+            "author={Duchon, Claude E.}, journal={Journal of Applied Meteorology}, "
+            "volume={18}, number={8}, pages={1016--1022}, year={1979}}"
         ),
     ),
     options=NoOptions,

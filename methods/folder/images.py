@@ -59,7 +59,7 @@ class Folder:
         extra = sorted(self._files.keys() - taken)
         if extra:
             shown = ", ".join(f"{stem}.png" for stem in extra[:3]) + (", ..." if len(extra) > 3 else "")
-            log.warning("%d of %d PNGs in %s belong to no image of the set: %s", len(extra), len(self._files), self._folder, shown)
+            log.warning("%d PNGs in %s belong to no image of the set: %s", len(extra), self._folder, shown)
 
     def restore(self, lr: Tensor, *, image: str, seed: int) -> Restored:
         """Read the image's own file.
@@ -72,7 +72,8 @@ class Folder:
         expected = (lr.shape[1] * self._scale, lr.shape[2] * self._scale)
         if pixels.shape[:2] != expected:
             raise UserError(
-                f"{path} is {pixels.shape[1]}x{pixels.shape[0]}, but {image} x{self._scale} is {expected[1]}x{expected[0]}",
+                f"{path} is {pixels.shape[1]}x{pixels.shape[0]}, "
+                f"but {image} x{self._scale} is {expected[1]}x{expected[0]}",
                 "restore it again at the set's scale and without cropping",
             )
         return Restored(to_tensor(pixels))

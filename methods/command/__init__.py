@@ -1,0 +1,1 @@
+"""Any external program."""

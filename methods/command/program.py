@@ -1,0 +1,142 @@
+"""An external program as a method."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.errors import UserError
+from harness.images import file_hash, read_rgb, to_pixels, to_tensor, write_png
+from harness.method import Complexity, Restored
+from methods.command.plugin import CommandOptions
+from methods.command.process import arguments, call, split_words
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+
+class Program:
+    """Calls a program on PNGs in a temporary folder (a :class:`harness.method.Method` that :class:`Prepares`).
+
+    Input and output are named after the image, so a program that looks at names sees the same ones every time.
+
+    Args:
+        options: The command and its limits.
+        scale: Upscaling factor, for ``{scale}`` and the check of sizes.
+
+    Raises:
+        UserError: If the program is not found.
+    """
+
+    def __init__(self, options: CommandOptions, scale: int) -> None:
+        self._options, self._scale = options, scale
+        words = split_words(options.command)
+        if not options.shell and shutil.which(words[0]) is None:
+            raise UserError(f"option 'command': there is no program '{words[0]}'", "give its full path, or install it")
+        self._fingerprint = _hash_of_files(words)
+        self._batch: tempfile.TemporaryDirectory[str] | None = None
+        self._inputs: dict[str, NDArray[np.uint8]] = {}
+        self._failure: UserError | None = None
+
+    def prepare(self, images: Sequence[tuple[str, Path]]) -> None:
+        """With a folder a call, restore all images now; a failed call becomes the failure of each of them."""
+        if not self._options.by_folder:
+            return
+        self._inputs, self._failure = {}, None
+        for image, path in images:
+            try:
+                self._inputs[image] = read_rgb(path)
+            except UserError:
+                continue  # the engine meets the same error when it reads this image, and reports it there
+        self._batch = tempfile.TemporaryDirectory(prefix="isrbench-command-")
+        try:
+            self._run_folder(Path(self._batch.name), self._inputs)
+        except UserError as error:
+            self._failure = error
+
+    def restore(self, lr: Tensor, *, image: str, seed: int) -> Restored:
+        """Run the program on the image, or fetch what :meth:`prepare` has made of it.
+
+        Raises:
+            UserError: If the program fails or takes too long, or its output is missing, unreadable or of a wrong size.
+        """
+        pixels = to_pixels(lr)
+        if self._batch is not None and image in self._inputs and np.array_equal(self._inputs[image], pixels):
+            if self._failure is not None:
+                raise self._failure
+            return self._read(Path(self._batch.name), image, pixels)
+        with tempfile.TemporaryDirectory(prefix="isrbench-command-") as name:
+            folder = Path(name)
+            if self._options.by_folder:
+                self._run_folder(folder, {image: pixels})
+            else:
+                self._run_single(folder, image, pixels, seed)
+            return self._read(folder, image, pixels)
+
+    def complexity(self, height: int, width: int) -> Complexity:
+        """Unknown: a program cannot be looked into."""
+        return Complexity(macs=None, params_total=None)
+
+    def fingerprint(self, image: str) -> str:
+        """A hash of every file that the command names: the program itself, scripts, weights. Not of folders."""
+        return self._fingerprint
+
+    def _run_single(self, folder: Path, image: str, pixels: NDArray[np.uint8], seed: int) -> None:
+        inputs, outputs = _make_folders(folder)
+        name = f"{image}.png"
+        write_png(inputs / name, pixels)
+        self._call({"input": inputs / name, "output": outputs / name, "scale": self._scale, "seed": seed})
+
+    def _run_folder(self, folder: Path, images: Mapping[str, NDArray[np.uint8]]) -> None:
+        inputs, outputs = _make_folders(folder)
+        for image, pixels in images.items():
+            write_png(inputs / f"{image}.png", pixels)
+        self._call({"input_dir": inputs, "output_dir": outputs, "scale": self._scale})
+
+    def _call(self, values: Mapping[str, Path | int]) -> None:
+        texts = {name: str(value) for name, value in values.items()}
+        call(arguments(self._options.command, texts, self._options.shell), self._options.timeout)
+
+    def _read(self, folder: Path, image: str, pixels: NDArray[np.uint8]) -> Restored:
+        path = folder / "out" / f"{image}.png"
+        if not path.is_file():
+            found = sorted(p.name for p in path.parent.iterdir())
+            wrote = f"it wrote {', '.join(found[:3])}" if found else "it wrote nothing there"
+            raise UserError(
+                f"the program ended well but {image}.png is not in its output folder; {wrote}",
+                "it has to write {output}, or a PNG of the input's name into {output_dir}",
+            )
+        restored = read_rgb(path)
+        expected = (pixels.shape[0] * self._scale, pixels.shape[1] * self._scale)
+        if restored.shape[:2] != expected:
+            raise UserError(
+                f"the program made {image}.png {restored.shape[1]}x{restored.shape[0]} pixels large, "
+                f"but x{self._scale} is {expected[1]}x{expected[0]}",
+                "hand it {scale}, or choose a model of this scale",
+            )
+        return Restored(to_tensor(restored))
+
+
+def _make_folders(folder: Path) -> tuple[Path, Path]:
+    inputs, outputs = folder / "in", folder / "out"
+    inputs.mkdir()
+    outputs.mkdir()
+    return inputs, outputs
+
+
+def _hash_of_files(words: Sequence[str]) -> str:
+    """One hash over the files among ``words``, also behind ``--name=``; the program is looked up on the PATH."""
+    candidates = [shutil.which(words[0]) or words[0], *words[1:]]
+    digest = hashlib.sha256()
+    for word in candidates:
+        path = next((p for p in map(Path, (word, word.partition("=")[2])) if p.is_file()), None)
+        if path is not None:
+            digest.update(f"{path.name} {file_hash(path)}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,128 @@
+"""A network that spandrel recognises, as a method."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from spandrel import ImageModelDescriptor, ModelLoader, ModelTiling, UnsupportedDtypeError, UnsupportedModelError
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from harness.errors import UserError
+from harness.images import file_hash
+from harness.method import Complexity, Restored, Runtime
+from methods.spandrel.plugin import SpandrelOptions
+from methods.spandrel.tiling import restore_tiled, tile_starts
+
+log = logging.getLogger(__name__)
+
+_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+class Network:
+    """A loaded network (a :class:`harness.method.Method`); built by :func:`load`.
+
+    Args:
+        model: spandrel's descriptor, on its device and in its precision.
+        options: Tiling.
+        fingerprint: Hash of the weight file.
+    """
+
+    def __init__(self, model: ImageModelDescriptor[Any], options: SpandrelOptions, fingerprint: str) -> None:
+        self._model, self._options, self._hash = model, options, fingerprint
+
+    @torch.inference_mode()
+    def restore(self, lr: Tensor, *, image: str, seed: int) -> Restored:
+        """Run the network on the whole image, or in blended tiles."""
+        batch = lr[None].to(self._model.device, self._model.dtype)
+        if self._options.tile:
+            restored = restore_tiled(self._model, batch, self._model.scale, self._options.tile, self._options.overlap)
+        else:
+            restored = self._model(batch)
+        return Restored(restored[0].float())
+
+    def complexity(self, height: int, width: int) -> Complexity:
+        """MACs counted by torch on the meta device over all tiles, with the padding that the network asks for."""
+        model = copy.deepcopy(self._model.model).to("meta").eval()
+        meta = copy.copy(self._model)
+        meta._model = model
+        tile, overlap = self._options.tile, self._options.overlap
+        side = (min(tile, height), min(tile, width)) if tile else (height, width)
+        tiles = len(tile_starts(height, tile, overlap)) * len(tile_starts(width, tile, overlap)) if tile else 1
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            meta(torch.empty(1, 3, *side, device="meta", dtype=self._model.dtype))
+        parameters = sum(p.numel() for p in model.parameters())
+        return Complexity(macs=tiles * counter.get_total_flops() // 2, params_total=parameters)
+
+    def fingerprint(self, image: str) -> str:
+        """The sha256 of the weight file."""
+        return self._hash
+
+
+def load(options: SpandrelOptions, runtime: Runtime) -> Network:
+    """Load the weights that the options name.
+
+    Raises:
+        UserError: If the file is missing, holds pickled code or no network that spandrel knows, or the network does
+            not fit scale, channels, precision or tiling.
+    """
+    path = options.weights
+    try:
+        model = ModelLoader().load_from_state_dict(_state_dict(path))
+    except UnsupportedModelError as error:
+        raise UserError(f"{path} holds no network that spandrel knows", "spandrel lists its architectures") from error
+    except (KeyError, ValueError, RuntimeError, AttributeError) as error:
+        raise UserError(f"{path} is incomplete or damaged: {error}", "fetch the file again") from error
+    if not isinstance(model, ImageModelDescriptor) or (model.input_channels, model.output_channels) != (3, 3):
+        raise UserError(f"{path} is a network for {model.purpose}, not from RGB to RGB", "choose another network")
+    if model.scale != runtime.scale:
+        raise UserError(
+            f"{path} ({model.architecture.name}) enlarges x{model.scale}, but the dataset asks for x{runtime.scale}",
+            f"choose weights for x{runtime.scale}",
+        )
+    if options.tile and model.tiling is ModelTiling.INTERNAL:
+        raise UserError(f"{model.architecture.name} tiles by itself", "leave -o tile out")
+    if options.tile and model.tiling is ModelTiling.DISCOURAGED:
+        log.warning("%s looks at the whole image: tiles may differ visibly", model.architecture.name)
+    try:
+        model.to(runtime.device, _DTYPES[options.precision]).eval()
+    except UnsupportedDtypeError as error:
+        name = model.architecture.name
+        raise UserError(f"{name} cannot run in {options.precision}", "write -o precision=fp32") from error
+    return Network(model, options, file_hash(path))
+
+
+def _state_dict(path: Path) -> dict[str, Any]:
+    """Read weights without ever running code from the file: torch's own ``weights_only`` reader, or safetensors."""
+    if not path.is_file():
+        raise UserError(f"option 'weights': there is no file {path}", "give the weights: -o weights=FILE")
+    suffix = path.suffix.lower()
+    if suffix == ".safetensors":
+        return _read_safetensors(path)
+    if suffix not in {".pth", ".pt", ".ckpt"}:
+        raise UserError(f"option 'weights': {path} is no .pth, .pt, .ckpt or .safetensors", "give a weight file")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise UserError(
+            f"{path} holds more than weights (code, or a TorchScript program) or is damaged; it was not run",
+            "convert it where you trust it to a plain state dict or .safetensors",
+        ) from error
+    if not isinstance(state, dict):
+        raise UserError(f"{path} holds a {type(state).__name__}, not a dictionary of weights", "save its state_dict")
+    return state
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise UserError(f"{path} is damaged: {error}", "fetch the file again") from error
