@@ -54,20 +54,44 @@ def image_metric(device: str, *, name: str, exclusive: bool = False, **options: 
 
 
 def fid(device: str) -> SetMetric:
-    """Build FID (clean-fid): Inception features of two lists of images, compared as two Gaussians."""
+    """Build FID (clean-fid): pyiqa's Inception features of two lists of images, compared as two Gaussians."""
     net = _create("fid", device, {})
+    options = {"num_workers": 0, "batch_size": 8, "test_img_size": net.test_img_size, "mode": "clean", "verbose": False}
 
     def value(restored: Sequence[Path], reference: Sequence[Path]) -> float:
         import torch
+        from pyiqa.archs.fid_arch import get_folder_features
 
         if min(len(restored), len(reference)) < 2:
             raise ValueError("FID needs at least two images on each side")
         # pyiqa walks folders; links keep whatever else lies beside the images out of the sets.
         with tempfile.TemporaryDirectory(prefix="isrbench-fid-") as folder, torch.no_grad():
             sides = [_linked(Path(folder) / side, files) for side, files in (("sr", restored), ("hr", reference))]
-            return float(net(*map(str, sides), device=torch.device(device), num_workers=0, verbose=False))
+            one, two = (
+                get_folder_features(str(side), net.model, device=torch.device(device), **options) for side in sides
+            )
+        return frechet_distance(one, two)
 
     return value
+
+
+def frechet_distance(one: NDArray[np.floating], two: NDArray[np.floating]) -> float:
+    """Squared Frechet distance of the Gaussians fitted to two sets of features (Heusel et al. 2017, equation 6).
+
+    With centred, scaled features A and B the covariances are A'A and B'B, and Tr (A'A B'B)^(1/2) is the sum of the
+    singular values of AB'. That is exact where sets are smaller than the features are wide and the usual matrix root
+    of a singular product is not, and it is a hundred times faster for 100 images.
+
+    Args:
+        one: Features (n, d), n >= 2.
+        two: Features (m, d), m >= 2.
+    """
+    import numpy as np
+
+    one, two = one.astype(np.float64), two.astype(np.float64)
+    a, b = ((f - f.mean(axis=0)) / np.sqrt(len(f) - 1) for f in (one, two))
+    shift = one.mean(axis=0) - two.mean(axis=0)
+    return float(shift @ shift + np.sum(a * a) + np.sum(b * b) - 2 * np.linalg.svd(a @ b.T, compute_uv=False).sum())
 
 
 @contextmanager

@@ -178,8 +178,8 @@ FID = Metric(
     direction=Direction.LOWER,
     reference=Reference.SET,
     colour="RGB",
-    protocol="clean-fid: PIL bicubic to 299x299 in float, Inception 2015-12-05, 2048 features, whole images "
-    "(pyiqa fid); comparable only between runs over the same images",
+    protocol="clean-fid: PIL bicubic to 299x299 in float, Inception 2015-12-05, 2048 features of whole images "
+    "(pyiqa fid), exact trace of the matrix root; comparable only between runs over the same images",
     build=_fid,
     weights=(pyiqa_file("pt_inception-2015-12-05-6726825d.pth"),),
     decimals=2,

@@ -189,6 +189,22 @@ def test_metrics_without_weights_are_pyiqas(id, pyiqa):
     assert METRICS.get(id).build("cpu")(noisy, scene if len(images) == 2 else None) == pytest.approx(expected, rel=1e-6)
 
 
+def test_frechet_distance_is_its_definition():
+    from scipy.linalg import sqrtm
+
+    from harness.iqa import frechet_distance
+
+    rng = np.random.default_rng(0)
+    one, two = rng.normal(size=(40, 5)), rng.normal(0.5, 2, size=(30, 5)) @ rng.normal(size=(5, 5))
+    cov_one, cov_two = np.cov(one, rowvar=False), np.cov(two, rowvar=False)
+    shift = one.mean(axis=0) - two.mean(axis=0)
+    expected = shift @ shift + np.trace(cov_one + cov_two - 2 * np.real(sqrtm(cov_one @ cov_two)))
+    assert frechet_distance(one, two) == pytest.approx(expected, rel=1e-9)
+    assert frechet_distance(one, one) == pytest.approx(0, abs=1e-9)
+    wide = rng.normal(size=(3, 500))
+    assert frechet_distance(wide, wide + 1) == pytest.approx(500, rel=1e-9)
+
+
 # --- the scorer
 
 def custom(id, compute, **changes):
