@@ -19,7 +19,7 @@ from harness.scoring import Scorer
 
 log = logging.getLogger(__name__)
 
-METRICS = ("psnr", "ssim")
+METRICS: tuple[str, ...] = ("psnr", "ssim")
 
 
 @dataclass(frozen=True)
