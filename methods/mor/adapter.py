@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Literal, cast
 
 import torch
@@ -93,10 +92,6 @@ class MoRAdapter:
     def set_enabled(self, enabled: bool) -> None:
         """Switch all branches on or off; off = the plain base."""
         self._steering.enabled = enabled
-
-    def as_now(self) -> AbstractContextManager[None]:
-        """See :meth:`methods.onestep.adapter.Adapter.as_now`."""
-        return _Restored(self._steering)
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """The trainable parameters by stable name: ``unet.<module>.A`` and ``.B``, ``router.weight`` and ``.bias``."""
@@ -265,22 +260,6 @@ def in_order(names: list[str]) -> list[str]:
         )
 
     return sorted(names, key=when)
-
-
-class _Restored(AbstractContextManager[None]):
-    """Steers as at the time it was made, for as long as it is entered; can be entered again."""
-
-    def __init__(self, steering: Steering) -> None:
-        self._steering = steering
-        self._inside = replace(steering)
-        self._outside = replace(steering)
-
-    def __enter__(self) -> None:
-        self._outside = replace(self._steering)
-        _assign(self._steering, self._inside)
-
-    def __exit__(self, *_: object) -> None:
-        _assign(self._steering, self._outside)
 
 
 def _assign(target: Steering, source: Steering) -> None:
