@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from harness.store import Store
+
 DIMENSIONS = ("quality", "blur", "noise", "resolution", "edges", "detail", "compression")
 """The seven degradation dimensions, in the order of the severity vector s in [0, 1]^7; higher = worse."""
+
+COMPLEXITY_COLUMNS = (
+    "macs", "flops", "params_total", "params_trainable", "params_active", "latency_ms", "peak_mib", "complexity_size",
+)  # fmt: skip
+"""What :func:`harness.complexity.describe` gives for a run."""
+
+_RUN_COLUMNS = (
+    "run", "method", "title", "dataset", "created", "seed", "device", "estimator", "routes", "scale", *COMPLEXITY_COLUMNS,
+    "manifest",
+)  # fmt: skip
+_IMAGE_COLUMNS = (
+    "image", "status", "error", "seconds", "severity", *DIMENSIONS, "level", "active_experts", "lr", "hr", "output",
+    "output_hash", "estimator",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -30,3 +48,44 @@ class Frames:
     routing: pd.DataFrame
     """One row an image and adapted layer: run, method, dataset, image, position (0, 1, ... in order of execution),
     layer, active, zero."""
+
+
+def load_frames(store: Store, runs: Sequence[str]) -> Frames:
+    """Read the rows of ``runs``; everything comes sorted by run, image, metric or position."""
+    import pandas as pd
+
+    run_rows = store.rows("runs", runs)
+    facts = [_run_facts(row) for row in run_rows]
+    run_frame = pd.DataFrame(facts, columns=list(_RUN_COLUMNS))
+    named = run_frame[["run", "method", "dataset"]]
+
+    def frame(table: str, columns: Sequence[str]) -> pd.DataFrame:
+        rows = pd.DataFrame(store.rows(table, runs), columns=["run", *columns])
+        return named.merge(rows, on="run", how="inner")
+
+    images = frame("images", _IMAGE_COLUMNS).drop(columns=["output_hash", "estimator"])
+    images["output"] = images["output"].map(lambda path: None if path is None else str(store.folder / path))
+    images = images.rename(columns={"lr": "lr_path", "hr": "hr_path", "output": "output_path"})
+    numeric = ["seconds", "severity", *DIMENSIONS, "active_experts"]
+    images[numeric] = images[numeric].astype(float)
+    scores = frame("scores", ("image", "metric", "value", "status", "error")).astype({"value": float})
+    return Frames(run_frame, scores, images, frame("routing", ("image", "position", "layer", "active", "zero")))
+
+
+def _run_facts(row: dict[str, Any]) -> dict[str, Any]:
+    manifest = json.loads(row["manifest"])
+    complexity = json.loads(row["complexity"]) if row["complexity"] else {}
+    return {
+        "run": row["run"],
+        "method": row["method"],
+        "title": manifest["title"],
+        "dataset": row["dataset"],
+        "created": row["created"],
+        "seed": manifest["seed"],
+        "device": manifest["device"],
+        "estimator": manifest["estimator"],
+        "routes": manifest["routes"],
+        "scale": manifest["dataset"]["scale"],
+        **{name: complexity.get(name) for name in COMPLEXITY_COLUMNS},
+        "manifest": manifest,
+    }

@@ -12,7 +12,13 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from harness.options import options_key
+from harness.pairs import content_hash
+
+if TYPE_CHECKING:
+    from harness.plan import Plan
 
 MANIFEST_VERSION = 1
 
@@ -21,7 +27,7 @@ _PACKAGES = (
 )  # fmt: skip
 _DECIDE_PIXELS = ("torch", "diffusers", "peft", "open_clip_torch", "pillow", "numpy", "spandrel")
 """Packages whose release can change a restored image."""
-_HARNESS_SOURCES = ("images.py", "degradation.py", "options.py", "runner.py")
+_HARNESS_SOURCES = ("images.py", "degradation.py")
 """Files of this package that can change a restored image."""
 
 
@@ -97,4 +103,39 @@ def invocation(argv: list[str] | None = None) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
+    }
+
+
+def describe_run(plan: Plan, run: str) -> dict[str, Any]:
+    """What stays the same for a run over all its invocations."""
+    return {
+        "version": MANIFEST_VERSION,
+        "run": run,
+        "created": now(),
+        "identity": plan.identity,
+        "name": plan.name,
+        "method": plan.plugin.info.id,
+        "title": plan.plugin.info.title if plan.request.name is None else plan.request.name,
+        "routes": plan.plugin.info.routes,
+        "licence": plan.plugin.info.licence,
+        "citation": plan.plugin.info.citation,
+        "options": options_key(plan.options),
+        "weights": plan.method.fingerprint(plan.pairs[0].id) if plan.pairs else "",
+        "dataset": {
+            "id": plan.card.id,
+            "title": plan.card.title,
+            "images": len(plan.pairs),
+            "scale": plan.card.scale,
+            "limit": plan.request.limit,
+            "content_hash": content_hash(plan.pairs),
+            "verified": plan.card.content_hash is not None,
+            "licence": plan.card.licence,
+            "protocol": plan.card.protocol,
+            "citation": plan.card.citation,
+        },
+        "seed": plan.request.seed,
+        "device": plan.device,
+        "metrics": {},
+        "estimator": None,
+        "invocations": [],
     }

@@ -1,0 +1,293 @@
+"""The ``isrbench`` command. Imports only what a verb needs: ``--help`` and ``list`` never load torch."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from harness.method import MethodPlugin
+    from harness.registry import Registry
+    from harness.store import Store
+
+app = typer.Typer(
+    name="isrbench",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Benchmark for real-world image super-resolution: methods x datasets x metrics, stratified by degradation.",
+    epilog="Start here: `isrbench eval --method bicubic --dataset sample`, then `isrbench list methods`.",
+)
+fetch_app = typer.Typer(no_args_is_help=True, help="Download metric weights or data sets.")
+app.add_typer(fetch_app, name="fetch")
+
+
+class Kind(str, Enum):
+    """What can be listed."""
+
+    METHODS = "methods"
+    DATASETS = "datasets"
+    METRICS = "metrics"
+    RUNS = "runs"
+
+
+class One(str, Enum):
+    """What can be described."""
+
+    METHOD = "method"
+    DATASET = "dataset"
+    METRIC = "metric"
+
+
+RunsDir = Annotated[Path, typer.Option(help="Where runs are kept.")]
+DataRoot = Annotated[Path | None, typer.Option(help="The set's own folder, or one above it. [default: $ISRBENCH_DATA, ./data]")]
+Options = Annotated[list[str], typer.Option("-o", "--option", metavar="KEY=VALUE", help="An option of the method; see `describe method ID`.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+Seed = Annotated[int, typer.Option(help="Every image's own seed comes from this and its id.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+RUNS = Path("runs")
+NO_OPTIONS: list[str] = []
+
+
+def method_registry() -> Registry[MethodPlugin]:
+    """Every installed method."""
+    from harness.method import MethodPlugin
+    from harness.registry import Registry
+
+    return Registry.from_entry_points("method", MethodPlugin, "isrbench.methods")
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more while working.")] = False,
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    from harness.terminal import out, show_logs
+
+    if show_version:
+        out.print(version("isrbench"))
+        raise typer.Exit
+    show_logs(verbose)
+
+
+@app.command(name="list")
+def list_(
+    kind: Kind,
+    json: Json = False,
+    runs_dir: RunsDir = RUNS,
+) -> None:
+    """List methods, datasets, metrics or runs.
+
+    Example: `isrbench list methods`
+    """
+    from harness import catalogues
+    from harness.terminal import show_json, show_rows
+
+    columns, rows = catalogues.listing(kind.value, method_registry, runs_dir)
+    if json:
+        show_json([dict(zip(columns, row)) for row in rows])
+    else:
+        show_rows(kind.value, columns, rows)
+
+
+@app.command()
+def describe(kind: One, id: str, json: Json = False) -> None:
+    """Say all there is to know of one method, dataset or metric.
+
+    Example: `isrbench describe method folder`
+    """
+    from harness import catalogues
+    from harness.terminal import show_json, show_rows
+
+    facts, options = catalogues.description(kind.value, id, method_registry)
+    if json:
+        show_json({**facts, **({"options": options} if kind is One.METHOD else {})})
+        return
+    show_rows(f"{kind.value} {id}", ("", ""), facts.items())
+    if options:
+        show_rows("\noptions (-o key=value)", ("option", "type", "default", "what it does"), [tuple(o.values()) for o in options])
+
+
+@app.command(name="eval")
+def eval_(
+    method: Annotated[str, typer.Option(help="A method's id; see `list methods`.")],
+    dataset: Annotated[str, typer.Option(help="A dataset's id, your own card (.toml), or a folder with LR/ and HR/.")],
+    option: Options = NO_OPTIONS,
+    name: Annotated[str | None, typer.Option(help="What tables call it, to tell two folders or checkpoints apart.")] = None,
+    metrics: Annotated[str | None, typer.Option(help="Comma-separated ids; see `list metrics`. [default: psnr,ssim,lpips,musiq,clipiqa]")] = None,
+    require_metrics: Annotated[bool, typer.Option(help="Stop if a metric's weights are not there.")] = False,
+    data_root: DataRoot = None,
+    accept_licence: Annotated[bool, typer.Option(help="Accept the set's licence and download it if it is not there.")] = False,
+    limit: Annotated[int | None, typer.Option(help="Only the first N images.")] = None,
+    runs_dir: RunsDir = RUNS,
+    resume: Annotated[str, typer.Option(help="only-missing: go on; never: a new run; only-cache: compute nothing.")] = "only-missing",
+    device: Device = "auto",
+    seed: Seed = 0,
+    workers: Annotated[int | None, typer.Option(help="Threads that score; never changes a result. [default: one a core]")] = None,
+    estimator: Annotated[str, typer.Option(help="Severity estimator: tiny, an open_clip MODEL/PRETRAINED, or none.")] = "tiny",
+    complexity: Annotated[bool, typer.Option(help="Count and time the method too.")] = True,
+    report: Annotated[bool, typer.Option(help="Write the report of all newest runs.")] = True,
+    json: Json = False,
+) -> None:
+    """Run a method over a dataset and score what it writes; go on where an earlier run stopped.
+
+    Examples:
+
+    `isrbench eval --method bicubic --dataset sample`
+
+    `isrbench eval --method folder -o images=results/ --dataset RealSR --data-root data --name ours`
+
+    `isrbench eval --method bicubic --dataset my_pairs/ --metrics psnr,ssim,gmsd`
+    """
+    from harness.evaluate import evaluate
+    from harness.options import split_options
+    from harness.plan import Request, parse_resume
+
+    request = Request(
+        method=method, dataset=dataset, options=split_options(option), name=name,
+        metrics=tuple(m.strip() for m in metrics.split(",") if m.strip()) if metrics is not None else None,
+        data_root=data_root, limit=limit, runs_dir=runs_dir, resume=parse_resume(resume), device=device, seed=seed,
+        workers=workers, estimator=estimator, complexity=complexity, argv=tuple(sys.argv),
+    )  # fmt: skip
+    code = evaluate(
+        request, method_registry(), require_metrics=require_metrics, accept_licence=accept_licence, report=report, json=json
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def restore(
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A picture, or a folder of pictures.")],
+    target: Annotated[Path, typer.Argument(metavar="OUTPUT", help="A PNG, or a folder.")],
+    method: Annotated[str, typer.Option(help="A method's id; see `list methods`.")],
+    option: Options = NO_OPTIONS,
+    scale: Annotated[int, typer.Option(help="How many times larger.")] = 4,
+    device: Device = "auto",
+    seed: Seed = 0,
+    overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
+) -> None:
+    """Restore your own pictures.
+
+    Example: `isrbench restore photo.jpg photo-x4.png --method bicubic`
+    """
+    from harness.evaluate import restore_pictures
+    from harness.options import split_options
+
+    raise typer.Exit(
+        restore_pictures(method_registry(), method, split_options(option), source, target, (scale, device, seed, overwrite))
+    )
+
+
+@app.command()
+def export(
+    run: Annotated[str, typer.Argument(help="A run's id, its folder, or `latest`.")],
+    to: Annotated[Path, typer.Option(help="FILE.csv, .parquet or .jsonl")],
+    table: Annotated[str, typer.Option(help="scores, images or routing")] = "scores",
+    runs_dir: RunsDir = RUNS,
+) -> None:
+    """Write a run's rows to a file.
+
+    Example: `isrbench export latest --table scores --to scores.csv`
+    """
+    from harness.export import export as write
+    from harness.export import table_of
+    from harness.frames import load_frames
+    from harness.terminal import out
+
+    store = _store(runs_dir)
+    frame = table_of(load_frames(store, [store.find_run(run)]), table)
+    write(frame, to)
+    out.print(f"{len(frame)} rows of {table} in {to}", markup=False)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def train(context: typer.Context, method: Annotated[str, typer.Option(help="A trainable method's id.")]) -> None:
+    """Train a method; everything else on the line is handed on to its trainer (add --help to see it).
+
+    Example: `isrbench train --method mor --preset tiny --data images/ --out trained/`
+    """
+    plugin = method_registry().get(method)
+    if plugin.train is None:
+        trainable = [m for m in method_registry() if method_registry().get(m).train is not None]
+        raise UserError(f"{method} cannot be trained", f"trainable methods: {', '.join(trainable) or 'none'}")
+    raise typer.Exit(plugin.train(context.args))
+
+
+@fetch_app.command()
+def weights(
+    metric: Annotated[list[str], typer.Option(help="A metric's id; may be repeated. [default: all]")] = NO_OPTIONS,
+) -> None:
+    """Download metric weights to torch's hub folder.
+
+    Example: `isrbench fetch weights --metric lpips --metric musiq`
+    """
+    from harness.metrics import METRICS
+    from harness.terminal import out
+    from harness.weights import fetch, missing
+
+    for name in metric or list(METRICS):
+        files = fetch(METRICS.get(name))
+        assert not missing(METRICS.get(name))
+        out.print(f"{name}: " + (", ".join(map(str, files)) if files else "nothing to fetch"), markup=False)
+
+
+@fetch_app.command()
+def datasets(
+    dataset: Annotated[str, typer.Option(help="A dataset's id or card.")],
+    data_root: DataRoot = None,
+    accept_licence: Annotated[bool, typer.Option(help="Accept a non-commercial licence.")] = False,
+) -> None:
+    """Download a data set.
+
+    Example: `isrbench fetch datasets --dataset RealSR --accept-licence`
+    """
+    from harness.cards import find_card
+    from harness.fetch import fetch_dataset
+    from harness.terminal import out
+
+    out.print(str(fetch_dataset(find_card(dataset), data_root, accept_licence)), markup=False)
+
+
+@app.command()
+def doctor(data_root: DataRoot = None, runs_dir: RunsDir = RUNS, json: Json = False) -> None:
+    """Look at what works here, what is missing, and what mends it."""
+    from harness.doctor import examine
+    from harness.terminal import show_json, show_rows
+
+    findings = list(examine(data_root, runs_dir))
+    if json:
+        show_json([vars(f) for f in findings])
+    else:
+        show_rows("doctor", ("", "what", "found", "mend"), [("ok" if f.ok else "--", f.what, f.found, f.mend) for f in findings])
+
+
+def _store(runs_dir: Path) -> Store:
+    from harness.store import Store
+
+    return Store(runs_dir, create=False)
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 all well, 1 some images failed, 2 the user's mistake, 130 interrupted."""
+    from harness.terminal import err, show_error
+
+    try:
+        app()
+    except UserError as error:
+        show_error(error)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        err.print("interrupted; everything finished so far is kept, the same command goes on")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

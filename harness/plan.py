@@ -1,0 +1,177 @@
+"""From a request to a plan: everything that can be wrong with what the user asked for is found here, before any compute."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.cards import Card, find_card
+from harness.errors import UserError
+from harness.manifest import code_version
+from harness.method import Method, MethodPlugin, Runtime
+from harness.options import options_key, parse_options
+from harness.pairs import Pair, content_hash, load_pairs
+from harness.registry import Registry, unknown_name
+
+if TYPE_CHECKING:
+    from harness.degradation import SeverityEstimator
+    from harness.scoring import Scorer
+
+
+class Resume(str, Enum):
+    """What to do about results that are stored already."""
+
+    ONLY_MISSING = "only-missing"
+    """Compute what is missing or failed (the default)."""
+    NEVER = "never"
+    """Start a new run beside the old one."""
+    ONLY_CACHE = "only-cache"
+    """Compute nothing; show what is stored."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks ``eval`` for."""
+
+    method: str
+    dataset: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    metrics: tuple[str, ...] | None = None
+    """Metric ids; None = the default set."""
+    data_root: Path | None = None
+    limit: int | None = None
+    """Only the first N images in order of id; such a run is a run of its own."""
+    runs_dir: Path = Path("runs")
+    resume: Resume = Resume.ONLY_MISSING
+    device: str = "auto"
+    seed: int = 0
+    workers: int | None = None
+    """Threads that score; None = one a core. Never changes a result."""
+    estimator: str = "tiny"
+    """Severity estimator (:mod:`harness.degradation`), or ``none``."""
+    complexity: bool = True
+    """Whether to count and time the method as well."""
+    name: str | None = None
+    """What rows and tables call the method; None = its id. Tells two folders or checkpoints apart."""
+    argv: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A request that has been checked, with everything built that it needs."""
+
+    request: Request
+    plugin: MethodPlugin
+    options: Any
+    method: Method
+    card: Card
+    pairs: tuple[Pair, ...]
+    scorer: Scorer
+    estimator: SeverityEstimator | None
+    device: str
+    identity: str
+    """sha256 that two plans share only if they must give the same images and scores."""
+
+    @property
+    def run(self) -> str:
+        """The run's id: name, dataset and the head of the identity."""
+        return f"{self.name}-{self.card.id}-{self.identity[:8]}"
+
+    @property
+    def name(self) -> str:
+        """What rows and tables call the method."""
+        return self.request.name or self.plugin.info.id
+
+
+def make_plan(request: Request, methods: Registry[MethodPlugin]) -> Plan:
+    """Check a request and build method, pairs, scorer and estimator.
+
+    Raises:
+        UserError: For anything the user can mend.
+    """
+    from harness.metrics import DEFAULT_METRICS
+    from harness.scoring import Scorer
+
+    if request.name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", request.name):
+        raise UserError(f"--name {request.name}: letters, digits and . _ + - only", "--name my-method")
+    if request.limit is not None and request.limit < 1:
+        raise UserError(f"--limit {request.limit}: at least one image", "leave the option out for the whole set")
+    plugin = methods.get(request.method)
+    options = parse_options(plugin.options, request.options)
+    device = resolve_device(request.device)
+    scorer = Scorer(DEFAULT_METRICS if request.metrics is None else request.metrics, device)
+    card = find_card(request.dataset)
+    pairs = tuple(load_pairs(card, request.data_root)[: request.limit])
+    estimator = None
+    if request.estimator != "none":
+        from harness.degradation import load_estimator
+
+        estimator = load_estimator(request.estimator, device)
+    method = plugin.build(options, Runtime(scale=card.scale, device=device))
+    identity = _identity(plugin, options, method, card, pairs, request.seed, device)
+    return Plan(request, plugin, options, method, card, pairs, scorer, estimator, device, identity)
+
+
+def parse_resume(word: str) -> Resume:
+    """The resume mode called ``word``.
+
+    Raises:
+        UserError: If there is none.
+    """
+    try:
+        return Resume(word)
+    except ValueError:
+        raise UserError(unknown_name("resume mode", word, [r.value for r in Resume]), "--resume only-missing") from None
+
+
+def image_seed(seed: int, image: str) -> int:
+    """The image's own seed in [0, 2^63): depends on the run's seed and the image's id, not on its place in the set."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{image}".encode()).digest()[:8], "big") >> 1
+
+
+def resolve_device(name: str) -> str:
+    """``auto`` is CUDA where there is one, else the CPU; anything else must be a device that works here.
+
+    Raises:
+        UserError: If the device does not exist.
+    """
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"--device {name} cannot be used: {str(error).splitlines()[0]}", "use --device auto, cpu or cuda") from error
+    return name
+
+
+def _identity(
+    plugin: MethodPlugin, options: Any, method: Method, card: Card, pairs: Sequence[Pair], seed: int, device: str
+) -> str:
+    package = plugin.build.__module__.rpartition(".")[0] or plugin.build.__module__
+    parts = {
+        "method": plugin.info.id,
+        "options": options_key(options),
+        "code": code_version((package, *plugin.info.code)),
+        "device": device.partition(":")[0],
+        "dataset": card.id,
+        "scale": card.scale,
+        "content": content_hash(pairs),
+        "inputs": [(pair.id, _fingerprint(method, pair.id), image_seed(seed, pair.id)) for pair in pairs],
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _fingerprint(method: Method, image: str) -> str:
+    try:
+        return method.fingerprint(image)
+    except UserError as error:
+        # One missing file fails one image later, with this same message; it must not stop the others.
+        return f"error: {error.what}"

@@ -1,0 +1,134 @@
+"""What a person sees in the terminal. The only module, with the CLI, that knows rich."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from harness.errors import UserError
+from harness.summary import RunSummary
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def show_error(error: UserError) -> None:
+    """One clean message with the mend."""
+    err.print(f"[bold red]error[/] {escape(error.what)}", soft_wrap=True)
+    if error.mend:
+        err.print(f"[bold]mend[/]  {escape(error.mend)}", soft_wrap=True)
+
+
+def show_logs(verbose: bool) -> None:
+    """Send the library's log lines to standard error."""
+    from rich.logging import RichHandler
+
+    level = logging.INFO if verbose else logging.WARNING
+    handler = RichHandler(console=err, show_path=False, show_time=False, markup=False)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
+    for package in ("harness", "methods", "reports"):
+        logging.getLogger(package).setLevel(level)
+
+
+def show_json(value: Any) -> None:
+    """Machine-readable output: one JSON document on standard output, nothing else."""
+    plain = dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
+    print(json.dumps(_finite(plain), indent=2, default=str))  # noqa: T201 - rich would wrap long lines
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity: it is spelled "inf" or "-inf"."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    return [_finite(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def show_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A plain table; text of users and plugins is never taken for markup."""
+    table = Table(title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+    for index, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=index == 0)
+    for row in rows:
+        table.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
+    out.print(table)
+
+
+def show_summary(summary: RunSummary, runs_dir: Path) -> None:
+    """The table that ``eval`` ends with, and where everything lies."""
+    from harness.metrics import METRICS
+
+    table = Table(
+        title=escape(f"{summary.method} on {summary.dataset}: {summary.restored} of {summary.images} images restored"),
+        title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim",
+    )  # fmt: skip
+    for name, justify in (("metric", "left"), ("mean", "right"), ("n", "right"), ("failed", "right"), ("", "left")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for row in summary.metrics:
+        metric = METRICS.get(row.metric)
+        mean = "–" if row.mean is None else f"{row.mean:.{metric.decimals}f}{' ' + metric.unit if metric.unit else ''}"
+        failed = f"[bold red]{row.failed}[/]" if row.failed else "0"
+        table.add_row(f"{escape(metric.title)} {metric.direction.arrow}", mean, str(row.n), failed, f"[yellow]{row.note}[/]")
+    for name, mean in (("severity (LR)", summary.severity), ("active experts", summary.active_experts)):
+        if mean is not None:
+            table.add_row(name, f"{mean:.4f}", str(summary.restored), "", "")
+    out.print(table)
+    _show_complexity(summary.complexity)
+    for image, reason in summary.errors[:5]:
+        out.print(f"[red]failed[/] {escape(image)}: {escape(reason)}", soft_wrap=True)
+    if len(summary.errors) > 5:
+        out.print(f"[red]... and {len(summary.errors) - 5} more[/]: isrbench export {summary.run} --table images --to images.csv")
+    _show_places(summary, runs_dir)
+
+
+def _show_complexity(cost: dict[str, Any]) -> None:
+    parts = []
+    if cost.get("macs") is not None:
+        parts.append(f"{cost['macs'] / 1e9:.2f} GMACs ({cost['flops'] / 1e9:.2f} GFLOPs)")
+    if cost.get("params_total"):
+        parts.append(f"{cost['params_total'] / 1e6:.2f} M parameters")
+    if cost.get("latency_ms") is not None:
+        parts.append(f"{cost['latency_ms']:.1f} ms")
+    if cost.get("peak_mib") is not None:
+        parts.append(f"peak +{cost['peak_mib']:.0f} MiB")
+    if parts:
+        out.print(f"[dim]one {cost['complexity_size']} LR image:[/] " + ", ".join(parts))
+
+
+def _show_places(summary: RunSummary, runs_dir: Path) -> None:
+    folder = runs_dir / summary.run
+    for name, place in (
+        ("rows", runs_dir / "isrbench.sqlite"),
+        ("images", folder / "images"),
+        ("manifest", folder / "manifest.json"),
+    ):
+        out.print(f"[dim]{name:9}[/] {escape(str(place))}", soft_wrap=True)
+
+
+@contextmanager
+def progress_bars(quiet: bool) -> Iterator[Any]:
+    """Yield a ``(stage, done, total)`` callback that draws bars with an estimate of the time left."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    words = {"restore": "restoring", "score": "scoring", "complexity": "counting"}
+    columns = (TextColumn("{task.description:10}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=quiet) as progress:
+        bars: dict[str, Any] = {}
+
+        def update(stage: str, done: int, total: int) -> None:
+            if stage not in bars:
+                bars[stage] = progress.add_task(words[stage], total=total)
+            progress.update(bars[stage], completed=done)
+
+        yield update
