@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import pickle
 from pathlib import Path
@@ -47,16 +46,17 @@ class Network:
         return Restored(restored[0].float())
 
     def complexity(self, height: int, width: int) -> Complexity:
-        """MACs counted by torch on the meta device over all tiles, with the padding that the network asks for."""
-        model = copy.deepcopy(self._model.model).to("meta").eval()
-        meta = copy.copy(self._model)
-        meta._model = model
+        """MACs counted by torch over all tiles in one real pass, with the padding that the network asks for.
+
+        A real pass, since several of spandrel's architectures cannot run on the meta device (they fuse weights or
+        build masks as they go).
+        """
         tile, overlap = self._options.tile, self._options.overlap
         side = (min(tile, height), min(tile, width)) if tile else (height, width)
         tiles = len(tile_starts(height, tile, overlap)) * len(tile_starts(width, tile, overlap)) if tile else 1
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            meta(torch.empty(1, 3, *side, device="meta", dtype=self._model.dtype))
-        parameters = sum(p.numel() for p in model.parameters())
+            self._model(torch.zeros(1, 3, *side, device=self._model.device, dtype=self._model.dtype))
+        parameters = sum(p.numel() for p in self._model.model.parameters())
         return Complexity(macs=tiles * counter.get_total_flops() // 2, params_total=parameters)
 
     def fingerprint(self, image: str) -> str:
