@@ -77,6 +77,19 @@ def test_items_depend_on_seed_and_number_only(photographs):
     assert not torch.equal(other.lr, late.lr)
 
 
+def test_the_crop_lies_in_its_context(photographs):
+    data = Data(folders=(str(photographs),), crop=16, context=32, workers=0)
+    batch = next(iter(open_loader(data, 5, 4, [0, 1, 2, 3])))
+    assert batch.hr.shape == (4, 3, 16, 16) and batch.context.shape == (4, 3, 8, 8)
+    places = [
+        [(y, x) for y in range(5) for x in range(5) if torch.equal(c[:, y : y + 4, x : x + 4], lr)]
+        for c, lr in zip(batch.context, batch.lr, strict=True)
+    ]
+    assert all(len(found) == 1 for found in places)
+    plain = next(iter(open_loader(data.model_copy(update={"context": 0}), 5, 1, [0])))
+    assert torch.equal(plain.context, plain.lr)
+
+
 def test_hub_data_and_streams(photographs):
     folder = Data(folders=(str(photographs),), crop=16, workers=0)
     hub = Data(hub=str(photographs), crop=16, workers=0)

@@ -152,9 +152,8 @@ def gradients(one, *batches):
 
 def a_batch():
     generator = torch.Generator().manual_seed(0)
-    return Batch(
-        torch.rand(2, 3, 32, 32, generator=generator), torch.rand(2, 3, 8, 8, generator=generator), torch.tensor([4, 5])
-    )
+    hr, lr = (torch.rand(2, 3, side, side, generator=generator) for side in (32, 8))
+    return Batch(hr, lr, lr, torch.tensor([4, 5]))
 
 
 def test_gradient_checkpointing_changes_no_gradient(world, tmp_path):
@@ -173,7 +172,7 @@ def test_the_cut_at_the_latents_gives_the_whole_gradient(world, tmp_path):
     batch = a_batch()
     cut = gradients(one, batch)["generator"]
     draws = draw(0, batch.items, one.latent, one.config.losses, torch.device("cpu"))
-    image = one.nets.decode(one.nets.generate(batch.lr, draws.encode))
+    image = one.nets.decode(one.nets.generate(batch.lr, batch.context, draws.encode))
     torch.nn.functional.mse_loss(image, batch.hr * 2 - 1).backward()
     whole = torch.cat([p.grad.flatten() for p in one.trained["generator"] if p.grad is not None])
     assert torch.allclose(cut, whole, atol=1e-6)

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from harness.errors import UserError
 from methods.onestep.crops import find_images, random_crop, read_image, stream, to_tensor
-from methods.onestep.pairs import check_degradations, make_lr
+from methods.onestep.pairs import SCALE, check_degradations, make_lr
 from methods.onestep.train_config import Data
 
 _PAIR = 11
@@ -31,6 +31,8 @@ class Batch(NamedTuple):
     """float32 (B, 3, H, W) in [0, 1]."""
     lr: Tensor
     """float32 (B, 3, H / 4, W / 4) in [0, 1]."""
+    context: Tensor
+    """float32 (B, 3, h, w) in [0, 1]: the LR that the severity is estimated from; contains ``lr``."""
     items: Tensor
     """int64 (B,): the items' numbers, from which all further randomness of their training step is drawn."""
 
@@ -157,9 +159,14 @@ def open_loader(data: Data, seed: int, batch: int, numbers: Sequence[int]) -> Da
 
 
 def _pair(image: np.ndarray, data: Data, n: int, rng: np.random.Generator) -> Batch:
-    hr = to_tensor([random_crop(image, data.crop, rng)])
-    lr = make_lr(hr[0], data.degradations, rng)
-    return Batch(hr, lr[None], torch.tensor([n]))
+    window = max(data.crop, data.context)
+    hr = to_tensor([random_crop(image, window, rng)])
+    context = make_lr(hr[0], data.degradations, rng)[None]
+    small = data.crop // SCALE
+    top, left = rng.integers(context.shape[-1] - small + 1, size=2)
+    lr = context[..., top : top + small, left : left + small]
+    top, left = SCALE * top, SCALE * left
+    return Batch(hr[..., top : top + data.crop, left : left + data.crop], lr, context, torch.tensor([n]))
 
 
 def _collate(pairs: list[Batch]) -> Batch:

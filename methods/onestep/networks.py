@@ -62,4 +62,4 @@ def load_severity(name: str, device: torch.device) -> Callable[[Tensor], Tensor]
     """Load the severity estimator ``name``: LR images (B, 3, h, w) in [0, 1] to severity vectors (B, 7)."""
     from harness.degradation import load_estimator
 
-    return load_estimator(name, device)
+    return load_estimator(name, str(device)).estimate

@@ -87,7 +87,7 @@ def fit(stage: Stage, name: str, model: nn.Module, step_losses: Callable[[int], 
             write_curve(stage.out / f"{name}.csv", step + 1, means)
             log.info("%s %d/%d %s", name, step + 1, stage.steps, " ".join(f"{k} {v:.4f}" for k, v in means.items()))
             sums = {}
-        if (step + 1) % 500 == 0 or step + 1 == stage.steps:
+        if (step + 1) % 100 == 0 or step + 1 == stage.steps:
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
             torch.save(state, stage.out / f"{name}.tmp")
             (stage.out / f"{name}.tmp").replace(stage.out / f"{name}.state")
@@ -184,7 +184,7 @@ def cache_latents(stage: Stage, vae: Any, names: Sequence[str], draws: int, size
     return [torch.stack(part) for part in latents]
 
 
-def train_unet(stage: Stage, names: Sequence[str], draws: int = 10, window: int = 24) -> None:
+def train_unet(stage: Stage, names: Sequence[str], draws: int = 6, window: int = 24) -> None:
     """Train the UNet on cached latents: a plain diffusion model, and one step of restoration.
 
     Of a batch, 3/8 are noised HR latents under the positive prompt and 1/8 noised LR latents under the negative one

@@ -57,9 +57,9 @@ class Networks:
         with self.autocast():
             return self.frozen.unet(z, t, prompt.expand(len(z), -1, -1)).sample.float()
 
-    def generate(self, lr: Tensor, noise: Tensor) -> Tensor:
-        """Restore LR images (B, 3, h, w) in [0, 1] to latents x0: route, encode, one step."""
-        self.adapter.route(self.severity(lr))
+    def generate(self, lr: Tensor, context: Tensor, noise: Tensor) -> Tensor:
+        """Restore LR images (B, 3, h, w) in [0, 1] to latents x0: route by the context's severity, encode, one step."""
+        self.adapter.route(self.severity(context))
         scaling = self.frozen.vae.config["scaling_factor"]
         with self.autocast():
             posterior = self.frozen.vae.encode(upsample(lr) * 2 - 1).latent_dist
@@ -87,7 +87,7 @@ def run_micro_batch(nets: Networks, weights: Losses, batch: Batch, draws: Draws,
     Returns:
         The losses' values by name: detached scalars.
     """
-    x0 = nets.generate(batch.lr, draws.encode)
+    x0 = nets.generate(batch.lr, batch.context, draws.encode)
     z = x0.detach().requires_grad_()
     parts, features = generator_losses(nets, weights, z, batch.hr, draws, step)
     total = torch.stack(list(parts.values())).sum()

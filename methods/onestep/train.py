@@ -145,9 +145,9 @@ class Run:
         config, device = self.config, self.accelerator.device
         values: dict[str, Tensor] = {}
         for _ in range(config.accumulate):
-            hr, lr, items = next(batches)  # type: ignore[call-overload]
-            draws = draw(config.seed, items, self.latent, config.losses, device)
-            batch = Batch(hr.to(device), lr.to(device), items)
+            batch: Batch = next(batches)  # type: ignore[call-overload]
+            draws = draw(config.seed, batch.items, self.latent, config.losses, device)
+            batch = Batch(*(part.to(device) for part in batch))
             part = run_micro_batch(self.nets, config.losses, batch, draws, self.step, 1 / config.accumulate)
             for name, value in part.items():
                 values[name] = values.get(name, 0) + value / config.accumulate

@@ -41,6 +41,9 @@ class Data(_Part):
     """The hub data set's image column."""
     crop: int = Field(512, ge=16, multiple_of=4)
     """Side of the HR crop in pixels."""
+    context: int = Field(0, ge=0, multiple_of=4)
+    """Side of the larger HR window around the crop that is degraded, and whose LR the severity estimator sees; 0 =
+    the crop itself. A severity of a whole image should not be learnt from a crop of a few pixels."""
     degradations: tuple[str, ...] = ("realesrgan",)
     """Drawn from with equal chances: ``realesrgan``, ``stablesr``, ``levels`` (the synthetic severity scale)."""
     workers: int = Field(4, ge=0)

@@ -53,9 +53,9 @@ class Validator:
         """Restore all crops one by one, save the picture, and give the metrics, with the active experts if routed."""
         device = nets.frozen.abar.device
         restored, active = [], []
-        for n, lr in enumerate(self._lr):
+        for n, lr in enumerate(self._lr.to(device).split(1)):
             noise = torch.from_numpy(stream(_SEED, 1, n).standard_normal((1, *shape), dtype=np.float32)).to(device)
-            image = nets.decode(nets.generate(lr[None].to(device), noise))
+            image = nets.decode(nets.generate(lr, lr, noise))
             restored.append(((image + 1) / 2).clamp(0, 1).cpu())
             active += [trace.mean_active for trace in nets.adapter.traces() or ()]
         images = torch.cat(restored)
