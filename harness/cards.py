@@ -15,7 +15,7 @@ from harness.registry import unknown_name
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
+    import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
 Size = Annotated[tuple[int, int], Field(description="height, width in pixels")]
 
@@ -115,7 +115,9 @@ def load_card(path: Path) -> Card:
         raise UserError(f"{path} is not valid TOML: {error}", "mend the card; see docs/datasets.md") from error
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise UserError(f"{path} is not a valid dataset card: {problems}", "mend the card; see docs/datasets.md") from error
+        raise UserError(
+            f"{path} is not a valid dataset card: {problems}", "mend the card; see docs/datasets.md"
+        ) from error
     return card if card.root is None else card.model_copy(update={"root": (path.parent / card.root).resolve()})
 
 
@@ -136,4 +138,6 @@ def find_card(name: str) -> Card:
         return card_of_folder(path.resolve())
     if path.suffix == ".toml" or len(path.parts) > 1:
         raise UserError(f"--dataset {name}: there is no such card or folder", "check the path")
-    raise UserError(unknown_name("dataset", name, list(catalogue())), "isrbench list datasets, or give a folder or a card")
+    raise UserError(
+        unknown_name("dataset", name, list(catalogue())), "isrbench list datasets, or give a folder or a card"
+    )

@@ -30,7 +30,9 @@ def listing(kind: str, methods: Callable[[], Registry[MethodPlugin]], runs_dir: 
 
     store = Store(runs_dir, create=False)
     runs = store.rows("runs", store.run_ids())
-    return ("run", "method", "dataset", "created"), [(r["run"], r["method"], r["dataset"], r["created"][:19]) for r in runs]
+    return ("run", "method", "dataset", "created"), [
+        (r["run"], r["method"], r["dataset"], r["created"][:19]) for r in runs
+    ]
 
 
 def description(
@@ -49,7 +51,9 @@ def description(
     plugin = methods().get(id)
     info = {key: ", ".join(value) if isinstance(value, tuple) else value for key, value in vars(plugin.info).items()}
     info["trainable"] = plugin.train is not None
-    return {key: value for key, value in info.items() if value != ""}, [vars(row) for row in describe_options(plugin.options)]
+    return {key: value for key, value in info.items() if value != ""}, [
+        vars(row) for row in describe_options(plugin.options)
+    ]
 
 
 def _metrics() -> Rows:
@@ -60,7 +64,9 @@ def _metrics() -> Rows:
     for id in METRICS:
         m = METRICS.get(id)
         state = "ready" if not missing(m) else f"isrbench fetch weights --metric {id}"
-        rows.append((id, m.title, m.direction.arrow, m.reference.value, "default" if id in DEFAULT_METRICS else "", state))
+        rows.append(
+            (id, m.title, m.direction.arrow, m.reference.value, "default" if id in DEFAULT_METRICS else "", state)
+        )
     return ("id", "title", "better", "reference", "", "weights"), rows
 
 
@@ -74,5 +80,7 @@ def _metric(id: str) -> dict[str, Any]:
         "protocol": m.protocol, "unit": m.unit, "citation": m.citation,
     }  # fmt: skip
     for file in m.weights:
-        facts[f"weights {file.path}"] = f"{location(file)} ({'there' if location(file).is_file() else 'missing'}); {file.url}"
+        facts[f"weights {file.path}"] = (
+            f"{location(file)} ({'there' if location(file).is_file() else 'missing'}); {file.url}"
+        )
     return {key: value for key, value in facts.items() if value != ""}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli_fetch import DataRoot, fetch_app
 from harness.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ app = typer.Typer(
     help="Benchmark for real-world image super-resolution: methods x datasets x metrics, stratified by degradation.",
     epilog="Start here: `isrbench eval --method bicubic --dataset sample`, then `isrbench list methods`.",
 )
-fetch_app = typer.Typer(no_args_is_help=True, help="Download metric weights or data sets.")
 app.add_typer(fetch_app, name="fetch")
 
 
@@ -48,8 +48,10 @@ class One(str, Enum):
 
 
 RunsDir = Annotated[Path, typer.Option(help="Where runs are kept.")]
-DataRoot = Annotated[Path | None, typer.Option(help="The set's own folder, or one above it. [default: $ISRBENCH_DATA, ./data]")]
-Options = Annotated[list[str], typer.Option("-o", "--option", metavar="KEY=VALUE", help="An option of the method; see `describe method ID`.")]
+Options = Annotated[
+    list[str],
+    typer.Option("-o", "--option", metavar="KEY=VALUE", help="An option of the method; see `describe method ID`."),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Seed = Annotated[int, typer.Option(help="Every image's own seed comes from this and its id.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
@@ -93,7 +95,7 @@ def list_(
 
     columns, rows = catalogues.listing(kind.value, method_registry, runs_dir)
     if json:
-        show_json([dict(zip(columns, row)) for row in rows])
+        show_json([dict(zip(columns, row, strict=True)) for row in rows])
     else:
         show_rows(kind.value, columns, rows)
 
@@ -113,7 +115,11 @@ def describe(kind: One, id: str, json: Json = False) -> None:
         return
     show_rows(f"{kind.value} {id}", ("", ""), facts.items())
     if options:
-        show_rows("\noptions (-o key=value)", ("option", "type", "default", "what it does"), [tuple(o.values()) for o in options])
+        show_rows(
+            "\noptions (-o key=value)",
+            ("option", "type", "default", "what it does"),
+            [tuple(o.values()) for o in options],
+        )
 
 
 @app.command(name="eval")
@@ -121,25 +127,38 @@ def eval_(
     method: Annotated[str, typer.Option(help="A method's id; see `list methods`.")],
     dataset: Annotated[str, typer.Option(help="A dataset's id, your own card (.toml), or a folder with LR/ and HR/.")],
     option: Options = NO_OPTIONS,
-    name: Annotated[str | None, typer.Option(help="What tables call it, to tell two folders or checkpoints apart.")] = None,
-    metrics: Annotated[str | None, typer.Option(help="Comma-separated ids; see `list metrics`. [default: psnr,ssim,lpips,musiq,clipiqa]")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What tables call it, to tell two folders or checkpoints apart.")
+    ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated ids; see `list metrics`. [default: psnr,ssim,lpips,musiq,clipiqa]"),
+    ] = None,
     require_metrics: Annotated[bool, typer.Option(help="Stop if a metric's weights are not there.")] = False,
     data_root: DataRoot = None,
-    accept_licence: Annotated[bool, typer.Option(help="Accept the set's licence and download it if it is not there.")] = False,
+    accept_licence: Annotated[
+        bool, typer.Option(help="Accept the set's licence and download it if it is not there.")
+    ] = False,
     limit: Annotated[int | None, typer.Option(help="Only the first N images.")] = None,
     runs_dir: RunsDir = RUNS,
-    resume: Annotated[str, typer.Option(help="only-missing: go on; never: a new run; only-cache: compute nothing.")] = "only-missing",
+    resume: Annotated[
+        str, typer.Option(help="only-missing: go on; never: a new run; only-cache: compute nothing.")
+    ] = "only-missing",
     device: Device = "auto",
     seed: Seed = 0,
-    workers: Annotated[int | None, typer.Option(help="Threads that score; never changes a result. [default: one a core]")] = None,
-    estimator: Annotated[str, typer.Option(help="Severity estimator: tiny, an open_clip MODEL/PRETRAINED, or none.")] = "tiny",
+    workers: Annotated[
+        int | None, typer.Option(help="Threads that score; never changes a result. [default: one a core]")
+    ] = None,
+    estimator: Annotated[
+        str, typer.Option(help="Severity estimator: tiny, an open_clip MODEL/PRETRAINED, or none.")
+    ] = "tiny",
     complexity: Annotated[bool, typer.Option(help="Count and time the method too.")] = True,
     report: Annotated[bool, typer.Option(help="Write the report of all newest runs.")] = True,
     json: Json = False,
 ) -> None:
     """Run a method over a dataset and score what it writes; go on where an earlier run stopped.
 
-    Examples:
+    For example:
 
     `isrbench eval --method bicubic --dataset sample`
 
@@ -158,7 +177,12 @@ def eval_(
         workers=workers, estimator=estimator, complexity=complexity, argv=tuple(sys.argv),
     )  # fmt: skip
     code = evaluate(
-        request, method_registry(), require_metrics=require_metrics, accept_licence=accept_licence, report=report, json=json
+        request,
+        method_registry(),
+        require_metrics=require_metrics,
+        accept_licence=accept_licence,
+        report=report,
+        json=json,
     )
     raise typer.Exit(code)
 
@@ -182,7 +206,9 @@ def restore(
     from harness.options import split_options
 
     raise typer.Exit(
-        restore_pictures(method_registry(), method, split_options(option), source, target, (scale, device, seed, overwrite))
+        restore_pictures(
+            method_registry(), method, split_options(option), source, target, (scale, device, seed, overwrite)
+        )
     )
 
 
@@ -221,41 +247,6 @@ def train(context: typer.Context, method: Annotated[str, typer.Option(help="A tr
     raise typer.Exit(plugin.train(context.args))
 
 
-@fetch_app.command()
-def weights(
-    metric: Annotated[list[str], typer.Option(help="A metric's id; may be repeated. [default: all]")] = NO_OPTIONS,
-) -> None:
-    """Download metric weights to torch's hub folder.
-
-    Example: `isrbench fetch weights --metric lpips --metric musiq`
-    """
-    from harness.metrics import METRICS
-    from harness.terminal import out
-    from harness.weights import fetch, missing
-
-    for name in metric or list(METRICS):
-        files = fetch(METRICS.get(name))
-        assert not missing(METRICS.get(name))
-        out.print(f"{name}: " + (", ".join(map(str, files)) if files else "nothing to fetch"), markup=False)
-
-
-@fetch_app.command()
-def datasets(
-    dataset: Annotated[str, typer.Option(help="A dataset's id or card.")],
-    data_root: DataRoot = None,
-    accept_licence: Annotated[bool, typer.Option(help="Accept a non-commercial licence.")] = False,
-) -> None:
-    """Download a data set.
-
-    Example: `isrbench fetch datasets --dataset RealSR --accept-licence`
-    """
-    from harness.cards import find_card
-    from harness.fetch import fetch_dataset
-    from harness.terminal import out
-
-    out.print(str(fetch_dataset(find_card(dataset), data_root, accept_licence)), markup=False)
-
-
 @app.command()
 def doctor(data_root: DataRoot = None, runs_dir: RunsDir = RUNS, json: Json = False) -> None:
     """Look at what works here, what is missing, and what mends it."""
@@ -266,7 +257,11 @@ def doctor(data_root: DataRoot = None, runs_dir: RunsDir = RUNS, json: Json = Fa
     if json:
         show_json([vars(f) for f in findings])
     else:
-        show_rows("doctor", ("", "what", "found", "mend"), [("ok" if f.ok else "--", f.what, f.found, f.mend) for f in findings])
+        show_rows(
+            "doctor",
+            ("", "what", "found", "mend"),
+            [("ok" if f.ok else "--", f.what, f.found, f.mend) for f in findings],
+        )
 
 
 def _store(runs_dir: Path) -> Store:

@@ -71,11 +71,15 @@ def _metric(name: str) -> Finding:
     absent = weights.missing(METRICS.get(name))
     if not absent:
         return Finding(f"metric {name}", True, "ready")
-    return Finding(f"metric {name}", False, f"{len(absent)} weight file(s) missing", f"isrbench fetch weights --metric {name}")
+    return Finding(
+        f"metric {name}", False, f"{len(absent)} weight file(s) missing", f"isrbench fetch weights --metric {name}"
+    )
 
 
 def _runs(runs_dir: Path) -> Finding:
     place = next(p for p in (runs_dir.resolve(), *runs_dir.resolve().parents) if p.exists())
     free = shutil.disk_usage(place).free / 2**30
     enough = free > 1
-    return Finding("runs folder", enough, f"{runs_dir}, {free:.0f} GiB free", "" if enough else "make room or use --runs-dir DIR")
+    return Finding(
+        "runs folder", enough, f"{runs_dir}, {free:.0f} GiB free", "" if enough else "make room or use --runs-dir DIR"
+    )

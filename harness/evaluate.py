@@ -21,7 +21,13 @@ from harness.terminal import out, progress_bars, show_json, show_summary
 
 
 def evaluate(
-    request: Request, methods: Registry[MethodPlugin], *, require_metrics: bool, accept_licence: bool, report: bool, json: bool
+    request: Request,
+    methods: Registry[MethodPlugin],
+    *,
+    require_metrics: bool,
+    accept_licence: bool,
+    report: bool,
+    json: bool,
 ) -> int:
     """Plan, run, summarise, show.
 
@@ -72,7 +78,9 @@ def restore_pictures(
     plugin = methods.get(method)
     built = plugin.build(parse_options(plugin.options, options), Runtime(scale=scale, device=resolve_device(device)))
     with progress_bars(quiet=False) as progress:
-        written, failed = restore_files(built, source, target, seed=seed, overwrite=overwrite, progress=progress)
+        written, failed = restore_files(
+            built, source, target, scale=scale, seed=seed, overwrite=overwrite, progress=progress
+        )
     for path in written:
         out.print(str(path), markup=False, soft_wrap=True)
     return 1 if failed else 0

@@ -31,8 +31,19 @@ def table_of(frames: Frames, table: str) -> pd.DataFrame:
         raise UserError(f"--table {table}: there is no such table", f"one of {', '.join(TABLES)}")
     if table != "images":
         return getattr(frames, table)
-    first = ["run", "method", "dataset", "image", "status", "seconds", "severity", "active_experts", "level", *DIMENSIONS]
-    return frames.images[[*first, "error", "lr_path", "hr_path", "output_path"]]
+    first = [
+        "run",
+        "method",
+        "dataset",
+        "image",
+        "status",
+        "seconds",
+        "severity",
+        "active_experts",
+        "level",
+        *DIMENSIONS,
+    ]
+    return frames.images.loc[:, [*first, "error", "lr_path", "hr_path", "output_path"]]
 
 
 def export(frame: pd.DataFrame, target: Path) -> None:
@@ -54,4 +65,6 @@ def export(frame: pd.DataFrame, target: Path) -> None:
         partial.replace(target)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise UserError(f"--to {target} cannot be written: {error.strerror}", "choose a folder that exists and can be written") from error
+        raise UserError(
+            f"--to {target} cannot be written: {error.strerror}", "choose a folder that exists and can be written"
+        ) from error

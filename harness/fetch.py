@@ -42,7 +42,9 @@ def fetch_dataset(card: Card, data_root: Path | None, accept_licence: bool) -> P
         )
     target = data_roots(data_root)[0] / card.id
     if target.exists() and any(target.iterdir()):
-        raise UserError(f"{target} exists already and is left alone", f"move it away, or use it: --data-root {target.parent}")
+        raise UserError(
+            f"{target} exists already and is left alone", f"move it away, or use it: --data-root {target.parent}"
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{card.id}-") as folder:
         staging = Path(folder) / card.id
@@ -71,11 +73,16 @@ def extract(archive: Path, folder: str, target: Path) -> None:
             members = [m for m in file.infolist() if not m.is_dir() and m.filename.startswith(folder.rstrip("/") + "/")]
             if not members:
                 tops = sorted({"/".join(n.split("/")[:2]) for n in file.namelist()})
-                raise UserError(f"{archive} has no folder {folder}; it holds {', '.join(tops[:8])}", "mend the card's `archive.folder`")
+                raise UserError(
+                    f"{archive} has no folder {folder}; it holds {', '.join(tops[:8])}",
+                    "mend the card's `archive.folder`",
+                )
             for member in members:
                 path = target / member.filename[len(folder.rstrip("/")) + 1 :]
                 if not path.resolve().is_relative_to(target.resolve()):
-                    raise UserError(f"{archive} holds a path that leads outside: {member.filename}", "do not trust this file")
+                    raise UserError(
+                        f"{archive} holds a path that leads outside: {member.filename}", "do not trust this file"
+                    )
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with file.open(member) as source, path.open("wb") as sink:
                     shutil.copyfileobj(source, sink)
@@ -93,14 +100,19 @@ def write_table(card: Card, table: Any, target: Path) -> None:
     wanted = {"LR": card.table.lr, **({"HR": card.table.hr} if card.table.hr and card.has_hr else {})}
     absent = [c for c in (*wanted.values(), card.table.id) if c is not None and c not in table.column_names]
     if absent:
-        raise UserError(f"{card.table.path} has no column {absent[0]}; it has {', '.join(table.column_names)}", "mend the card's [table]")
+        raise UserError(
+            f"{card.table.path} has no column {absent[0]}; it has {', '.join(table.column_names)}",
+            "mend the card's [table]",
+        )
     digits = len(str(len(table)))
     for index, row in enumerate(table):
         name = str(row[card.table.id]) if card.table.id else f"{index:0{digits}d}"
         for folder, column in wanted.items():
             path = target / folder / f"{name}.png"
             if path.exists():
-                raise UserError(f"{card.table.path} has two rows with id {name}", "name another id column in the card's [table]")
+                raise UserError(
+                    f"{card.table.path} has two rows with id {name}", "name another id column in the card's [table]"
+                )
             path.parent.mkdir(parents=True, exist_ok=True)
             row[column].save(path)
 
@@ -124,12 +136,18 @@ def _load_table(card: Card) -> Any:
 
 @contextmanager
 def _hub_errors_are_clear(card: Card, data_root: Path | None) -> Iterator[None]:
-    import httpx2 as httpx
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HfHubHTTPError
 
+    # The base is httpx's HTTPError, from whichever httpx this release of huggingface_hub brings; the hub's own
+    # errors (offline, not found, no connection) are OSErrors.
+    http_error: type[Exception] = HfHubHTTPError.__bases__[0]  # type: ignore[assignment]
     by_hand = f"download {card.source} by hand, unpack it below {data_roots(data_root)[0]}, and use --data-root"
     try:
         yield
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, httpx.HTTPError, ConnectionError, FileNotFoundError) as error:
-        why = "HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE") else (str(error).splitlines() or ["no answer"])[0]
+    except (OSError, http_error) as error:
+        why = (
+            "HF_HUB_OFFLINE is set"
+            if os.environ.get("HF_HUB_OFFLINE")
+            else (str(error).splitlines() or ["no answer"])[0]
+        )
         raise UserError(f"{card.id} could not be fetched: {why}", by_hand) from error

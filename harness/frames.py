@@ -21,8 +21,8 @@ COMPLEXITY_COLUMNS = (
 """What :func:`harness.complexity.describe` gives for a run."""
 
 _RUN_COLUMNS = (
-    "run", "method", "title", "dataset", "created", "seed", "device", "estimator", "routes", "scale", *COMPLEXITY_COLUMNS,
-    "manifest",
+    "run", "method", "title", "dataset", "created", "seed", "device", "estimator", "routes", "scale",
+    *COMPLEXITY_COLUMNS, "manifest",
 )  # fmt: skip
 _IMAGE_COLUMNS = (
     "image", "status", "error", "seconds", "severity", *DIMENSIONS, "level", "active_experts", "lr", "hr", "output",

@@ -71,19 +71,21 @@ def read_photo(path: Path) -> NDArray[np.uint8]:
         if upright.mode in {"RGBA", "LA", "P"}:
             alpha = upright.convert("RGBA").getchannel("A").getextrema()
             if alpha != (255, 255):
-                raise UserError(f"{path} has transparent parts, which a restoration cannot keep", _convert_command(path))
+                raise UserError(
+                    f"{path} has transparent parts, which a restoration cannot keep", _convert_command(path)
+                )
         return np.asarray(upright.convert("RGB"))
 
 
 def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
-    """uint8 (H, W, 3) to float32 (3, H, W) in [0, 1]."""
+    """Turn uint8 (H, W, 3) into float32 (3, H, W) in [0, 1]."""
     import torch
 
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float().div_(255)
 
 
 def to_pixels(image: Tensor) -> NDArray[np.uint8]:
-    """float (3, H, W) in [0, 1] to uint8 (H, W, 3), rounded half up after clamping.
+    """Turn float (3, H, W) in [0, 1] into uint8 (H, W, 3), rounded half up after clamping.
 
     Half up is what torchvision's ``save_image`` does; a value that is already k/255 comes back as k.
     """
@@ -114,10 +116,7 @@ def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
 
 def file_hash(path: Path) -> str:
     """The sha256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else (
-            hashlib.sha256(file.read()).hexdigest()
-        )
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _opened(path: Path) -> Image.Image:
@@ -126,7 +125,9 @@ def _opened(path: Path) -> Image.Image:
             raise UserError(f"{path} is empty (0 bytes)", "copy the file again from its source")
         return Image.open(path)
     except UnidentifiedImageError as error:
-        raise UserError(f"{path} is not an image that can be read", "remove it, or copy it again from its source") from error
+        raise UserError(
+            f"{path} is not an image that can be read", "remove it, or copy it again from its source"
+        ) from error
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist", "check the path") from error
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
@@ -152,14 +153,15 @@ def _refuse_all_but_rgb8(image: Image.Image, path: Path) -> None:
 
 
 def _bits_per_channel(image: Image.Image) -> int:
-    """Bits of a channel in the file. PIL opens a 16-bit RGB PNG as plain RGB, quietly halving its depth."""
-    raw = image.tile[0][3] if image.tile else None
+    """Bits of a channel in the file: PIL opens a 16-bit RGB PNG or TIFF as plain RGB, quietly halving its depth."""
+    tiles = getattr(image, "tile", None) or []
+    raw = tiles[0][3] if tiles else None
     raw = raw[0] if isinstance(raw, tuple) else raw
     return 16 if isinstance(raw, str) and ";16" in raw else 8
 
 
 def _convert_command(path: Path) -> str:
     return (
-        "convert it: python -c \"from PIL import Image, ImageOps; "
+        'convert it: python -c "from PIL import Image, ImageOps; '
         f"ImageOps.exif_transpose(Image.open('{path}')).convert('RGB').save('{path.with_suffix('')}-rgb8.png')\""
     )

@@ -96,11 +96,11 @@ def convolve(image: Tensor, kernel: Kernel) -> Tensor:
     By FFT: it costs the same for every kernel size, and an image's result cannot depend on its neighbours in a batch.
 
     Args:
-        image: float32 (3, H, W) on the CPU; H and W at least ``size // 2 + 1``, else the border is repeated.
+        image: float (3, H, W) on the CPU; H and W at least ``size // 2 + 1``, else the border is repeated.
         kernel: (size, size), size odd.
 
     Returns:
-        float32 (3, H, W).
+        (3, H, W), of the image's type.
     """
     size = kernel.shape[0]
     reach = size // 2
@@ -109,7 +109,7 @@ def convolve(image: Tensor, kernel: Kernel) -> Tensor:
     padded = F.pad(image[None], [reach] * 4, mode=mode)[0]
     # The transform is circular; at least the padded size keeps the part we cut out free of wrap-around.
     shape = (fft.next_fast_len(height + 2 * reach, real=True), fft.next_fast_len(width + 2 * reach, real=True))
-    weights = torch.from_numpy(kernel.astype(np.float32))
+    weights = torch.from_numpy(kernel).to(image.dtype)
     product = torch.fft.rfft2(padded, s=shape) * torch.fft.rfft2(weights, s=shape)
     filtered = torch.fft.irfft2(product, s=shape)
     start = size - 1

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 MANIFEST_VERSION = 1
 
 _PACKAGES = (
-    "isrbench", "torch", "torchvision", "diffusers", "peft", "open_clip_torch", "pyiqa", "timm", "numpy", "pillow", "spandrel", "datasets",
+    "isrbench", "torch", "torchvision", "diffusers", "peft", "open_clip_torch", "pyiqa", "timm", "numpy", "pillow",
+    "spandrel", "datasets",
 )  # fmt: skip
 _DECIDE_PIXELS = ("torch", "diffusers", "peft", "open_clip_torch", "pillow", "numpy", "spandrel")
 """Packages whose release can change a restored image."""
@@ -54,7 +55,9 @@ def git_state() -> dict[str, Any] | None:
     here = Path(__file__).resolve().parent.parent
 
     def git(*args: str) -> str:
-        return subprocess.run(["git", *args], cwd=here, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        return subprocess.run(
+            ["git", *args], cwd=here, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
 
     try:
         # A wheel installed below somebody else's checkout must not be taken for that checkout.

@@ -1,4 +1,4 @@
-"""From a card to checked pairs: find the folder, join LR and HR by file stem, refuse anything odd before any compute."""
+"""From a card to checked pairs: find the folder, join LR and HR by file stem, refuse anything odd before compute."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def data_roots(data_root: Path | None) -> list[Path]:
     if data_root is not None:
         return [data_root]
     environment = os.environ.get("ISRBENCH_DATA")
-    return [Path(environment)] * bool(environment) + [Path("data")]
+    return [*([Path(environment)] if environment else []), Path("data")]
 
 
 def find_root(card: Card, data_root: Path | None = None) -> Path:
@@ -134,7 +134,9 @@ def card_of_folder(folder: Path) -> Card:
     Raises:
         UserError: If the folder holds neither, or the first pair's sizes have no whole ratio.
     """
-    card = Card(id=_id_of(folder), title=folder.name, scale=4, licence="the user's own", source=str(folder), root=folder)
+    card = Card(
+        id=_id_of(folder), title=folder.name, scale=4, licence="the user's own", source=str(folder), root=folder
+    )
     layout = _layout(card, folder)
     if layout is None:
         if not image_files(folder):
@@ -169,8 +171,10 @@ def _join(card: Card, root: Path) -> list[tuple[str, Path, Path | None]]:
     lr = _by_stem(root / layout[0])
     hr = _by_stem(root / layout[1]) if card.has_hr else {}
     if card.has_hr and lr.keys() != hr.keys():
-        raise UserError(_unpaired(root, layout, sorted(lr.keys() - hr.keys()), sorted(hr.keys() - lr.keys())),
-                        "pairs are joined by file stem: add the missing files or remove the extra ones")
+        raise UserError(
+            _unpaired(root, layout, sorted(lr.keys() - hr.keys()), sorted(hr.keys() - lr.keys())),
+            "pairs are joined by file stem: add the missing files or remove the extra ones",
+        )
     if not lr:
         raise UserError(f"{root / layout[0]} holds no images", "check the path")
     if card.count is not None and len(lr) != card.count:
@@ -210,14 +214,17 @@ def _check(card: Card, row: dict) -> Pair:
     pixels = read_rgb(lr)
     size = pixels.shape[:2]
     if card.lr_size is not None and size != tuple(card.lr_size):
-        raise UserError(f"{lr} is {_hw(size)}; {card.id} has LR images of {_hw(card.lr_size)}", "restore the set's own file")
+        raise UserError(
+            f"{lr} is {_hw(size)}; {card.id} has LR images of {_hw(card.lr_size)}", "restore the set's own file"
+        )
     hr_hash = None
     if hr is not None:
         target = read_rgb(hr)
         expected = (size[0] * card.scale, size[1] * card.scale)
         if target.shape[:2] != expected:
             raise UserError(
-                f"{hr} is {_hw(target.shape[:2])}, but its LR is {_hw(size)}: at scale {card.scale} it must be {_hw(expected)}",
+                f"{hr} is {_hw(target.shape[:2])}, but its LR is {_hw(size)}: at scale {card.scale} it must be "
+                f"{_hw(expected)}",
                 "crop or replace one of the two files",
             )
         hr_hash = hashlib.sha256(target.tobytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""From a request to a plan: everything that can be wrong with what the user asked for is found here, before any compute."""
+"""From a request to a plan: whatever is wrong with what the user asked for is found here, before any compute."""
 
 from __future__ import annotations
 
@@ -148,7 +148,9 @@ def resolve_device(name: str) -> str:
     try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {name} cannot be used: {str(error).splitlines()[0]}", "use --device auto, cpu or cuda") from error
+        raise UserError(
+            f"--device {name} cannot be used: {str(error).splitlines()[0]}", "use --device auto, cpu or cuda"
+        ) from error
     return name
 
 

@@ -5,17 +5,56 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import UserError
 from harness.images import SUFFIXES, image_files, read_photo, to_pixels, to_tensor, write_png
-from harness.method import Method, Prepares
+from harness.method import Method, Prepares, Restored
 from harness.plan import image_seed
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 log = logging.getLogger(__name__)
 
 
+def restore_one(method: Method, lr: Tensor, image: str, seed: int, scale: int) -> Restored:
+    """Run a method on one image and hold it to its contract.
+
+    Args:
+        method: Ready to run.
+        lr: float32 (3, H, W) in [0, 1].
+        image: The image's id.
+        seed: The run's seed; the image's own comes from it and the id.
+        scale: Upscaling factor.
+
+    Raises:
+        TypeError: If the method returns something else than a ``Restored`` with a tensor.
+        ValueError: If the image is not (3, scale*H, scale*W) or not finite.
+    """
+    import torch
+
+    restored = method.restore(lr, image=image, seed=image_seed(seed, image))
+    if not isinstance(restored, Restored) or not isinstance(restored.image, torch.Tensor):
+        raise TypeError(f"restore must return a Restored with a tensor, not {type(restored).__name__}")
+    expected = (3, lr.shape[1] * scale, lr.shape[2] * scale)
+    if tuple(restored.image.shape) != expected:
+        raise ValueError(f"restore returned shape {tuple(restored.image.shape)}, not {expected}")
+    finite = torch.isfinite(restored.image)
+    if not finite.all():
+        raise ValueError(f"restore returned {int((~finite).sum())} values that are not finite")
+    return restored
+
+
 def restore_files(
-    method: Method, source: Path, target: Path, *, seed: int, overwrite: bool, progress: Callable[[str, int, int], None]
+    method: Method,
+    source: Path,
+    target: Path,
+    *,
+    scale: int,
+    seed: int,
+    overwrite: bool,
+    progress: Callable[[str, int, int], None],
 ) -> tuple[list[Path], list[Path]]:
     """Restore one picture, or every picture of a folder, into PNGs.
 
@@ -23,6 +62,7 @@ def restore_files(
         method: Ready to run.
         source: A picture or a folder.
         target: For a picture the PNG to write (or a folder to write it in); for a folder the folder to write in.
+        scale: Upscaling factor.
         seed: The run's seed; each picture gets its own from it.
         overwrite: Whether an existing target may be replaced.
         progress: Told after every picture.
@@ -42,7 +82,9 @@ def restore_files(
     written, failed = [], []
     for done, (picture, png) in enumerate(jobs, 1):
         try:
-            restored = method.restore(to_tensor(read_photo(picture)), image=picture.stem, seed=image_seed(seed, picture.stem))
+            restored = method.restore(
+                to_tensor(read_photo(picture)), image=picture.stem, seed=image_seed(seed, picture.stem)
+            )
             png.parent.mkdir(parents=True, exist_ok=True)
             write_png(png, to_pixels(restored.image))
             written.append(png)

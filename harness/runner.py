@@ -19,9 +19,10 @@ from typing import Any
 from harness.errors import UserError
 from harness.images import file_hash, read_rgb, to_pixels, to_tensor, write_png
 from harness.manifest import describe_run, invocation, now
-from harness.method import Prepares, Restored
+from harness.method import Prepares
 from harness.pairs import Pair
-from harness.plan import Plan, Resume, image_seed
+from harness.plan import Plan, Resume
+from harness.restore import restore_one
 from harness.store import ImageRow, ScoreRow, Store
 
 log = logging.getLogger(__name__)
@@ -148,12 +149,18 @@ def _restore(work: _Work, pair: Pair) -> bool:
     """Restore one image and keep it; a failure becomes a row with its traceback."""
     plan = work.plan
     output = work.folder / "images" / f"{pair.id}.png"
-    common = {"run": work.run, "image": pair.id, "lr": str(pair.lr), "hr": str(pair.hr) if pair.hr else None, "level": pair.level}
+    common = {
+        "run": work.run,
+        "image": pair.id,
+        "lr": str(pair.lr),
+        "hr": str(pair.hr) if pair.hr else None,
+        "level": pair.level,
+    }
     start = time.perf_counter()
     try:
         lr = to_tensor(read_rgb(pair.lr))
-        restored = plan.method.restore(lr, image=pair.id, seed=image_seed(plan.request.seed, pair.id))
-        pixels = to_pixels(_checked(restored, pair, plan.card.scale).image)
+        restored = restore_one(plan.method, lr, pair.id, plan.request.seed, plan.card.scale)
+        pixels = to_pixels(restored.image)
         seconds = time.perf_counter() - start
     except Exception as error:
         log.warning("%s failed on %s: %s", plan.plugin.info.id, pair.id, error)
@@ -175,20 +182,6 @@ def _restore(work: _Work, pair: Pair) -> bool:
     return True
 
 
-def _checked(restored: Restored, pair: Pair, scale: int) -> Restored:
-    import torch
-
-    if not isinstance(restored, Restored) or not isinstance(restored.image, torch.Tensor):
-        raise TypeError(f"restore must return a Restored with a tensor, not {type(restored).__name__}")
-    expected = (3, pair.size[0] * scale, pair.size[1] * scale)
-    if tuple(restored.image.shape) != expected:
-        raise ValueError(f"restore returned shape {tuple(restored.image.shape)}, not {expected}")
-    if not torch.isfinite(restored.image).all():
-        bad = int((~torch.isfinite(restored.image)).sum())
-        raise ValueError(f"restore returned {bad} values that are not finite")
-    return restored
-
-
 @dataclass(frozen=True)
 class _Measured:
     image: str
@@ -202,7 +195,8 @@ def _measure(work: _Work, pair: Pair) -> _Measured:
     png = work.folder / "images" / f"{pair.id}.png"
     metrics = work.missing(pair.id)
     scores = [
-        ScoreRow(work.run, pair.id, s.metric, s.value, s.status, s.error) for s in plan.scorer.score(png, pair.hr, metrics)
+        ScoreRow(work.run, pair.id, s.metric, s.value, s.status, s.error)
+        for s in plan.scorer.score(png, pair.hr, metrics)
     ]
     severity = None
     if plan.estimator is not None and work.needs_severity(pair.id):
@@ -251,7 +245,9 @@ def _forget_lost_images(work: _Work) -> None:
 def _failures(store: Store, plan: Plan, run: str) -> int:
     images = {row["image"] for row in store.rows("images", [run]) if row["status"] == "failed"}
     wanted = {*plan.scorer.image_metrics, *plan.scorer.set_metrics}
-    scores = {row["image"] for row in store.rows("scores", [run]) if row["status"] == "failed" and row["metric"] in wanted}
+    scores = {
+        row["image"] for row in store.rows("scores", [run]) if row["status"] == "failed" and row["metric"] in wanted
+    }
     return len(images | scores)
 
 

@@ -90,7 +90,9 @@ class Store:
         self.folder = folder.resolve()
         self.file = self.folder / "isrbench.sqlite"
         if not create and not self.file.is_file():
-            raise UserError(f"there are no runs in {folder}", "isrbench eval --method bicubic --dataset sample, or give --runs-dir")
+            raise UserError(
+                f"there are no runs in {folder}", "isrbench eval --method bicubic --dataset sample, or give --runs-dir"
+            )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             # autocommit; transactions are explicit
@@ -98,7 +100,9 @@ class Store:
             self._db.row_factory = sqlite3.Row
             self._open()
         except (OSError, sqlite3.Error) as error:
-            raise UserError(f"the runs folder {folder} cannot be used: {error}", "choose another with --runs-dir DIR") from error
+            raise UserError(
+                f"the runs folder {folder} cannot be used: {error}", "choose another with --runs-dir DIR"
+            ) from error
 
     def _open(self) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -135,7 +139,8 @@ class Store:
     def add_run(self, run: str, method: str, dataset: str, manifest: dict[str, Any]) -> None:
         """Add a run, or give the known run its newer manifest."""
         self._db.execute(
-            "INSERT INTO runs VALUES (?, ?, ?, ?, ?, NULL) ON CONFLICT (run) DO UPDATE SET manifest = excluded.manifest",
+            "INSERT INTO runs VALUES (?, ?, ?, ?, ?, NULL) "
+            "ON CONFLICT (run) DO UPDATE SET manifest = excluded.manifest",
             (run, method, dataset, manifest["created"], json.dumps(manifest)),
         )
 
@@ -152,7 +157,10 @@ class Store:
             if trace is not None:
                 self._db.executemany(
                     "INSERT INTO routing VALUES (?, ?, ?, ?, ?, ?)",
-                    [(row.run, row.image, i, *entry) for i, entry in enumerate(zip(trace.layers, trace.active, trace.zero))],
+                    [
+                        (row.run, row.image, i, *entry)
+                        for i, entry in enumerate(zip(trace.layers, trace.active, trace.zero, strict=True))
+                    ],
                 )
 
     def add_scores(self, rows: Sequence[ScoreRow]) -> None:
@@ -172,7 +180,12 @@ class Store:
     def rows(self, table: str, runs: Sequence[str]) -> list[dict[str, Any]]:
         """All rows of ``table`` (runs, images, scores or routing) for these runs, in the order of the key."""
         marks = ", ".join("?" * len(runs))
-        order = {"runs": "run", "images": "run, image", "scores": "run, image, metric", "routing": "run, image, position"}
+        order = {
+            "runs": "run",
+            "images": "run, image",
+            "scores": "run, image, metric",
+            "routing": "run, image, position",
+        }
         query = f"SELECT * FROM {table} WHERE run IN ({marks}) ORDER BY {order[table]}"
         return [dict(row) for row in self._db.execute(query, tuple(runs))]
 
@@ -198,7 +211,9 @@ class Store:
         wanted = Path(name).name
         if wanted in known:
             return wanted
-        raise UserError(f"there is no run '{name}' in {self.folder}. Runs: {', '.join(known[-5:]) or 'none'}", "isrbench list runs")
+        raise UserError(
+            f"there is no run '{name}' in {self.folder}. Runs: {', '.join(known[-5:]) or 'none'}", "isrbench list runs"
+        )
 
     def _insert(self, table: str, values: dict[str, Any], conflict: str = "") -> None:
         names, marks = ", ".join(values), ", ".join("?" * len(values))

@@ -178,24 +178,25 @@ def degrade(hr: Tensor, preset: Degradation, seeds: Sequence[int], scale: int = 
         raise ValueError(f"HR must be (B, 3, H, W) with H and W divisible by {scale}, not {tuple(hr.shape)}")
     if len(seeds) != hr.shape[0]:
         raise ValueError(f"{hr.shape[0]} images need as many seeds, not {len(seeds)}")
-    images = hr.detach().to("cpu", torch.float32)
+    # float64: sums in another order, on another processor, then still round to the same 8 bits.
+    images = hr.detach().to("cpu", torch.float64)
     with torch.no_grad():
         lr = [_degrade_one(x, preset, np.random.default_rng(s), scale) for x, s in zip(images, seeds, strict=True)]
-    return torch.stack(lr).to(hr.device)
+    return torch.stack(lr).float().to(hr.device)
 
 
 def sharpen(image: Tensor) -> Tensor:
     """Unsharp masking of Real-ESRGAN: weight 0.5 where the residual exceeds 10 grey levels, the mask blurred.
 
     Args:
-        image: float32 (3, H, W) in [0, 1] on the CPU.
+        image: float (3, H, W) in [0, 1] on the CPU.
 
     Returns:
-        float32 (3, H, W) in [0, 1].
+        (3, H, W) in [0, 1], of the image's type.
     """
     window = kernels.gaussian(8.0, 51)  # the sigma that OpenCV derives from a window of 51
     residual = image - kernels.convolve(image, window)
-    mask = kernels.convolve((residual.abs() * 255 > 10).float(), window)
+    mask = kernels.convolve((residual.abs() * 255 > 10).to(image.dtype), window)
     sharp = (image + 0.5 * residual).clamp(0, 1)
     return (mask * sharp + (1 - mask) * image).clamp(0, 1)
 
@@ -261,7 +262,7 @@ def _noise(image: Tensor, stage: Stage, rng: np.random.Generator) -> Tensor:
     amount = rng.uniform(*(stage.noise_range if gaussian else stage.poisson_range))
     if gaussian:
         shape = (1 if gray else 3, *image.shape[1:])
-        noise = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)) * (amount / 255)
+        noise = torch.from_numpy(rng.standard_normal(shape)) * (amount / 255)
     else:
         noise = _poisson(image, gray, rng) * amount
     return (image + noise).clamp(0, 1)
@@ -270,12 +271,11 @@ def _noise(image: Tensor, stage: Stage, rng: np.random.Generator) -> Tensor:
 def _poisson(image: Tensor, gray: bool, rng: np.random.Generator) -> Tensor:
     """Photon noise of the 8-bit image, at as many levels as it has distinct values (rounded up to a power of 2)."""
     if gray:
-        image = (torch.tensor([0.2989, 0.587, 0.114])[:, None, None] * image).sum(0, keepdim=True)
+        image = (image.new_tensor([0.2989, 0.587, 0.114])[:, None, None] * image).sum(0, keepdim=True)
     rounded = (image.clamp(0, 1) * 255).round()
     levels = 2.0 ** math.ceil(math.log2(int((torch.bincount(rounded.flatten().int()) > 0).sum())))
-    rate = (rounded / 255).double().numpy() * levels
-    noise = rng.poisson(rate) / levels - rate / levels
-    return torch.from_numpy(noise.astype(np.float32))
+    rate = (rounded / 255 * levels).numpy()
+    return torch.from_numpy((rng.poisson(rate) - rate) / levels).to(image.dtype)
 
 
 def _jpeg(image: Tensor, stage: Stage, rng: np.random.Generator) -> Tensor:
@@ -284,7 +284,7 @@ def _jpeg(image: Tensor, stage: Stage, rng: np.random.Generator) -> Tensor:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="JPEG", quality=quality, subsampling="4:2:0")
     decoded = np.asarray(Image.open(buffer))
-    return torch.from_numpy(decoded.astype(np.float32)).permute(2, 0, 1) / 255
+    return torch.from_numpy(decoded.astype(np.float64)).to(image.dtype).permute(2, 0, 1) / 255
 
 
 def _blend(least: T, most: T, weight: float) -> T:

@@ -57,7 +57,9 @@ def _finite(value: Any) -> Any:
 
 def show_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """A plain table; text of users and plugins is never taken for markup."""
-    table = Table(title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+    table = Table(
+        title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim"
+    )
     for index, column in enumerate(columns):
         table.add_column(column, overflow="fold", no_wrap=index == 0)
     for row in rows:
@@ -79,7 +81,9 @@ def show_summary(summary: RunSummary, runs_dir: Path) -> None:
         metric = METRICS.get(row.metric)
         mean = "–" if row.mean is None else f"{row.mean:.{metric.decimals}f}{' ' + metric.unit if metric.unit else ''}"
         failed = f"[bold red]{row.failed}[/]" if row.failed else "0"
-        table.add_row(f"{escape(metric.title)} {metric.direction.arrow}", mean, str(row.n), failed, f"[yellow]{row.note}[/]")
+        table.add_row(
+            f"{escape(metric.title)} {metric.direction.arrow}", mean, str(row.n), failed, f"[yellow]{row.note}[/]"
+        )
     for name, mean in (("severity (LR)", summary.severity), ("active experts", summary.active_experts)):
         if mean is not None:
             table.add_row(name, f"{mean:.4f}", str(summary.restored), "", "")
@@ -88,7 +92,10 @@ def show_summary(summary: RunSummary, runs_dir: Path) -> None:
     for image, reason in summary.errors[:5]:
         out.print(f"[red]failed[/] {escape(image)}: {escape(reason)}", soft_wrap=True)
     if len(summary.errors) > 5:
-        out.print(f"[red]... and {len(summary.errors) - 5} more[/]: isrbench export {summary.run} --table images --to images.csv")
+        out.print(
+            f"[red]... and {len(summary.errors) - 5} more[/]: "
+            f"isrbench export {summary.run} --table images --to images.csv"
+        )
     _show_places(summary, runs_dir)
 
 

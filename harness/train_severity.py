@@ -1,0 +1,259 @@
+"""Train the tiny severity estimator that ships: a small CLIP on degraded crops with the seven prompt pairs as captions.
+
+    python -m harness.train_severity --data BSDS500/train BSDS500/val --validate BSDS500/test --steps 3000 --seed 0
+
+Contrastive in the sense that the estimator is used: every crop is compared with both captions of each dimension, and
+the softmax over the two is trained (cross entropy) towards a severity known by construction or measured against the
+clean crop. Half of the crops suffer from blur, noise, low resolution and JPEG drawn *independently*, so that the
+dimensions come to mean what they say; the other half from the second-order degradation at a random level.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import logging
+import math
+import platform
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from safetensors.torch import save_file
+from scipy.stats import spearmanr
+from torch import Tensor
+
+from harness import kernels
+from harness.degradation import TINY, SeverityEstimator, load_estimator, pair_probability, read_prompts
+from harness.errors import UserError
+from harness.frames import DIMENSIONS
+from harness.synthesis import at_level, degrade
+
+log = logging.getLogger(__name__)
+
+SIZE = 24
+"""Input side: the LR of a 96 px training crop."""
+MARGIN = 4
+"""Pixels around a crop that are degraded and then cut off, so that no border effect gives the level away."""
+MODEL_CONFIG = {
+    "embed_dim": 64,
+    "vision_cfg": {"image_size": SIZE, "patch_size": 6, "width": 128, "layers": 4, "head_width": 32, "pool_type": "avg"},
+    "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 4, "layers": 2},
+}
+PREPROCESS = {"mean": [0.45, 0.45, 0.45], "std": [0.25, 0.25, 0.25]}
+WORST = {"blur": 2.2, "noise": 40.0, "resolution": 4.0, "compression": 20.0}
+"""What severity 1 means: Gaussian sigma in LR pixels, sigma in grey levels, reduction factor, JPEG quality."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the weights, beside the images."""
+
+    steps: int = 3000
+    seed: int = 0
+    batch: int = 64
+    lr: float = 1e-3
+    weight_decay: float = 0.05
+    warmup: int = 100
+
+
+def read_images(folders: list[Path]) -> list[Tensor]:
+    """Read all photographs of the folders as float32 (3, H, W) in [0, 1], in the order of their names.
+
+    Raises:
+        UserError: If a folder holds no JPEG or PNG large enough for a crop.
+    """
+    images = []
+    for folder in folders:
+        paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+        if not paths:
+            raise UserError(f"no JPEG or PNG in {folder}", "pass folders of photographs with --data")
+        for path in paths:
+            with Image.open(path) as image:
+                images.append(torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).float() / 255)
+    return images
+
+
+def draw_sample(image: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Draw one degraded crop and its severities.
+
+    Args:
+        image: float32 (3, H, W) photograph.
+        rng: Source of every draw.
+
+    Returns:
+        The crop, float32 (3, SIZE, SIZE), and its seven targets in [0, 1], NaN where unknown.
+    """
+    # Another reduction gives the same photograph at another scale, so that content does not decide severity.
+    scale = int(rng.choice([3, 4, 4, 5]))
+    side = min((SIZE + 2 * MARGIN) * scale, min(image.shape[1:]) // scale * scale)
+    top, left = (int(rng.integers(length - side + 1)) for length in image.shape[1:])
+    hr = image[:, top : top + side, left : left + side]
+    hr = torch.rot90(hr, int(rng.integers(4)), (1, 2))[rng.permutation(3)]
+    clean = F.interpolate(hr[None], (side // scale,) * 2, mode="bicubic", antialias=True)[0].clamp(0, 1)
+    targets = dict.fromkeys(DIMENSIONS, math.nan)
+    if rng.random() < 0.5:
+        targets["quality"] = rng.random()
+        lr = degrade(hr[None], at_level(targets["quality"]), [int(rng.integers(2**62))], scale)[0]
+    else:
+        lr, known = degrade_apart(clean, rng)
+        targets |= known
+    lr, clean = (x[:, MARGIN : MARGIN + SIZE, MARGIN : MARGIN + SIZE] for x in (lr, clean))
+    targets["edges"], targets["detail"] = edge_loss(lr, clean), detail_loss(lr, clean)
+    return lr, torch.tensor([targets[name] for name in DIMENSIONS])
+
+
+def degrade_apart(clean: Tensor, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+    """Degrade an LR image by each known dimension independently, each absent half of the time.
+
+    Returns:
+        The degraded image, 8-bit values, and the severities of quality, blur, noise, resolution and compression.
+    """
+    u = {name: float(rng.random()) if rng.random() < 0.5 else 0.0 for name in WORST}
+    x = clean
+    if u["blur"] > 0.05:
+        x = kernels.convolve(x, kernels.gaussian(WORST["blur"] * u["blur"], 15))
+    if u["resolution"] > 0:
+        factor = 1 + (WORST["resolution"] - 1) * u["resolution"]
+        side = max(1, round(x.shape[1] / factor))
+        down = F.interpolate(x[None], (side, side), mode="bilinear", antialias=True)
+        mode = ("nearest", "bilinear", "bicubic")[rng.integers(3)]
+        x = F.interpolate(down, tuple(x.shape[1:]), mode=mode)[0]
+    # The eye answers to noise about as the root of its strength.
+    channels = 1 if rng.random() < 0.4 else 3
+    noise = torch.from_numpy(rng.standard_normal((channels, *x.shape[1:]), dtype=np.float32))
+    x = (x + noise * (WORST["noise"] / 255 * u["noise"] ** 2)).clamp(0, 1)
+    pixels = (x * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+    if u["compression"] > 0:
+        buffer = io.BytesIO()
+        quality = round(95 - (95 - WORST["compression"]) * u["compression"])
+        Image.fromarray(pixels).save(buffer, format="JPEG", quality=quality, subsampling="4:2:0")
+        pixels = np.array(Image.open(buffer))
+    overall = 1 - math.prod(1 - 0.75 * v for v in u.values())
+    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255, {"quality": overall, **u}
+
+
+def edge_loss(lr: Tensor, clean: Tensor) -> float:
+    """Share of the clean crop's gradient that is gone, in [0, 1]: how much softer its edges are."""
+    before, after = (_gradient(x.mean(0)) for x in (clean, lr))
+    return float(1 - torch.minimum(before, after).sum() / before.sum().clamp(min=1e-6))
+
+
+def detail_loss(lr: Tensor, clean: Tensor) -> float:
+    """1 - correlation of the two crops' fine detail (high-pass), in [0, 1]; NaN where the clean crop has none."""
+    before, after = (x.mean(0) - kernels.convolve(x, kernels.gaussian(1.0, 7)).mean(0) for x in (clean, lr))
+    if before.std() < 2 / 255:
+        return math.nan
+    return float(1 - torch.corrcoef(torch.stack([before.flatten(), after.flatten()])).nan_to_num()[0, 1].clamp(0, 1))
+
+
+def _gradient(gray: Tensor) -> Tensor:
+    return torch.hypot(gray[1:, 1:] - gray[:-1, 1:], gray[1:, 1:] - gray[1:, :-1])
+
+
+def draw_batch(images: list[Tensor], recipe: Recipe, step: int) -> tuple[Tensor, Tensor]:
+    """Draw the batch of one step: crops (B, 3, SIZE, SIZE) and targets (B, 7)."""
+    rng = np.random.default_rng([recipe.seed, step])
+    chosen = rng.integers(len(images), size=recipe.batch)
+    crops, targets = zip(*(draw_sample(images[i], rng) for i in chosen), strict=True)
+    return torch.stack(crops), torch.stack(targets)
+
+
+def train(images: list[Tensor], recipe: Recipe) -> tuple[open_clip.CLIP, list[tuple[int, float]]]:
+    """Train the tiny model.
+
+    Returns:
+        The model, and the loss (mean of the last 50 steps) over the steps.
+    """
+    torch.manual_seed(recipe.seed)
+    model = open_clip.CLIP(**MODEL_CONFIG)
+    texts = [text for pair in zip(*read_prompts().values(), strict=True) for text in pair]
+    tokens = open_clip.SimpleTokenizer(context_length=MODEL_CONFIG["text_cfg"]["context_length"])(texts)
+    mean, std = (torch.tensor(PREPROCESS[k])[:, None, None] for k in ("mean", "std"))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, betas=(0.9, 0.98))
+    curve, recent, start = [], [], time.perf_counter()
+    for step in range(recipe.steps):
+        progress = step / recipe.steps
+        factor = min(1.0, (step + 1) / recipe.warmup) * 0.5 * (1 + math.cos(math.pi * progress))
+        optimizer.param_groups[0]["lr"] = recipe.lr * factor
+        crops, targets = draw_batch(images, recipe, step)
+        seen = model.encode_image((crops - mean) / std, normalize=True)
+        good, bad = model.encode_text(tokens, normalize=True).chunk(2)
+        s = pair_probability(seen @ good.T, seen @ bad.T, model.logit_scale.exp())
+        known = ~targets.isnan()
+        loss = F.binary_cross_entropy(s[known].clamp(1e-6, 1 - 1e-6), targets[known])
+        if not torch.isfinite(loss):
+            raise RuntimeError(f"the loss is {loss.item()} at step {step}")
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        with torch.no_grad():
+            model.logit_scale.clamp_(0, math.log(100))
+        recent = [*recent[-49:], loss.item()]
+        if (step + 1) % 50 == 0:
+            curve.append((step + 1, round(sum(recent) / len(recent), 4)))
+            log.info("step %d loss %.4f (%.0f s)", step + 1, curve[-1][1], time.perf_counter() - start)
+    return model, curve
+
+
+def save(model: open_clip.CLIP, folder: Path, record: dict[str, object]) -> None:
+    """Write fp16 weights, open_clip's config and the training record to ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.detach().half().contiguous() for name, tensor in model.state_dict().items()}
+    save_file(state, folder / "open_clip_model.safetensors")
+    config = {"model_cfg": MODEL_CONFIG, "preprocess_cfg": PREPROCESS}
+    (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+def level_correlation(estimator: SeverityEstimator, images: list[Tensor], seed: int, size: int = 256) -> float:
+    """Spearman correlation of scalar severity and synthetic level over one centre crop of each photograph."""
+    levels = np.random.default_rng(seed).random(len(images))
+    severities = []
+    for i, (image, level) in enumerate(zip(images, levels, strict=True)):
+        top, left = ((length - size) // 2 for length in image.shape[1:])
+        hr = image[None, :, top : top + size, left : left + size]
+        severities.append(float(estimator.estimate(degrade(hr, at_level(float(level)), [seed + i])).mean()))
+    return float(spearmanr(severities, levels).statistic)  # type: ignore[attr-defined]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train, save, and validate what was saved."""
+    parser = argparse.ArgumentParser(prog="python -m harness.train_severity", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of photographs to train on")
+    parser.add_argument("--validate", type=Path, help="folder of photographs to validate on")
+    parser.add_argument("--out", type=Path, default=TINY, help="folder to write (default: the shipped estimator's)")
+    parser.add_argument("--steps", type=int, default=Recipe.steps)
+    parser.add_argument("--seed", type=int, default=Recipe.seed)
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    recipe = Recipe(steps=args.steps, seed=args.seed)
+    start = time.perf_counter()
+    model, curve = train(read_images(args.data), recipe)
+    record: dict[str, object] = {
+        "recipe": vars(recipe),
+        "data": ["/".join(folder.parts[-2:]) for folder in args.data],
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "seconds": round(time.perf_counter() - start),
+        "machine": f"{platform.machine()} CPU, {torch.get_num_threads()} threads",
+        "versions": {name: version(name) for name in ("torch", "open_clip_torch", "pillow", "numpy")},
+        "loss": curve,
+    }
+    save(model, args.out, record)
+    if args.validate:
+        record["spearman"] = level_correlation(load_estimator(str(args.out)), read_images([args.validate]), args.seed)
+        log.info("Spearman(severity, level) on %s: %.3f", args.validate.name, record["spearman"])
+        save(model, args.out, record)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,110 @@
+# /// script
+# dependencies = ["nox[uv]>=2025.2"]
+# ///
+"""Everything a user or contributor runs: ``nox -s eval -- --method bicubic --dataset sample``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["tests", "lint", "typecheck"]
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+CONSTRAINTS = Path(__file__).parent / "constraints.txt"
+
+
+def install(session: nox.Session, *groups: str, editable: bool = True) -> None:
+    """Install isrbench and dependency groups at the tested versions.
+
+    Set ISRBENCH_UNCONSTRAINED=1 to take the newest versions instead.
+    """
+    pins = [] if os.environ.get("ISRBENCH_UNCONSTRAINED") else ["-c", str(CONSTRAINTS)]
+    extra = nox.project.dependency_groups(PROJECT, *groups) if groups else ()
+    session.install(*pins, *(["-e"] if editable else []), ".", *extra)
+
+
+def passes(session: nox.Session, *command: str) -> None:
+    """Run a command whose exit code 1 ("some images failed") and 2 ("the user's mistake") are the session's own."""
+    session.run(*command, *session.posargs)
+
+
+@nox.session
+def eval(session: nox.Session) -> None:
+    """Run a method over a dataset: nox -s eval -- --method bicubic --dataset sample."""
+    install(session)
+    passes(session, "isrbench", "eval")
+
+
+@nox.session
+def train(session: nox.Session) -> None:
+    """Train a method: nox -s train -- --method mor --preset tiny --data images/ --out trained/."""
+    install(session)
+    passes(session, "isrbench", "train")
+
+
+@nox.session
+def fetch(session: nox.Session) -> None:
+    """Fetch weights or data: nox -s fetch -- weights --metric lpips."""
+    install(session)
+    passes(session, "isrbench", "fetch")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Performance side by side, as ratios: nox -s bench -- scoring --sr DIR --hr DIR, or -- mor --size tiny."""
+    install(session)
+    what, *rest = session.posargs or ["scoring"]
+    modules = {"scoring": "harness.bench_scoring", "mor": "methods.mor.bench"}
+    if what not in modules:
+        session.error(f"there is no bench '{what}': {', '.join(modules)}")
+    session.run("python", "-m", modules[what], *rest)
+
+
+@nox.session
+def ablate(session: nox.Session) -> None:
+    """The ablation table of LoRA, LoRA + MoE and MoR from one base: nox -s ablate -- --help."""
+    install(session)
+    passes(session, "python", "-m", "methods.onestep.ablate")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The fast tests; nox -s tests -- -m slow for the slow ones."""
+    install(session, "test")
+    chosen = session.posargs if any(a == "-m" or a.startswith("-m=") for a in session.posargs) else [
+        "-m", "not slow and not gpu", *session.posargs,
+    ]  # fmt: skip
+    session.run("python", "-m", "pytest", *chosen)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, by ruff."""
+    session.install("-c", str(CONSTRAINTS), *nox.project.dependency_groups(PROJECT, "lint"))
+    session.run("ruff", "check", *session.posargs, ".")
+
+
+@nox.session
+def typecheck(session: nox.Session) -> None:
+    """Types, by pyright."""
+    install(session, "typecheck")
+    session.run("pyright", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build sdist and wheel, install the wheel alone, and run it from another folder."""
+    session.install("build", "hatchling")
+    session.run("python", "-m", "build", "--no-isolation", "--outdir", "dist")
+    wheel = max(Path("dist").glob("isrbench-*.whl"), key=lambda path: path.stat().st_mtime).resolve()
+    session.install("-c", str(CONSTRAINTS), str(wheel))
+    with session.chdir(session.create_tmp()):
+        session.run(
+            "isrbench", "eval", "--method", "bicubic", "--dataset", "sample", "--limit", "2", "--metrics", "psnr,ssim"
+        )
