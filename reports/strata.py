@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -54,7 +55,7 @@ def parse_rule(text: str) -> Rule:
             return Rule(by, quantiles=int(value))
         if kind == "edges":
             edges = tuple(float(edge) for edge in value.split(","))
-            if np.isfinite(edges).all() and all(a < b for a, b in zip(edges, edges[1:], strict=False)):
+            if np.isfinite(edges).all() and all(a < b for a, b in pairwise(edges)):
                 return Rule(by, edges=edges)
     except ValueError:
         pass
@@ -62,9 +63,9 @@ def parse_rule(text: str) -> Rule:
 
 
 def strata(images: pd.DataFrame, rule: Rule) -> list[Stratum]:
-    """Group ``images`` (:attr:`reports.view.View.images`); images without a value are in no group, empty groups left out.
+    """Group ``images`` (:attr:`reports.view.View.images`); images without a value are in no group.
 
-    Quantile edges are those of the images at hand; a value on an edge belongs to the upper group.
+    Empty groups are left out. Quantile edges are those of the images at hand; a value on an edge belongs to the upper group.
     """
     column = images[rule.by].dropna()
     if column.empty:

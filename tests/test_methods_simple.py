@@ -349,9 +349,9 @@ def test_spandrel_pads_and_counts(tmp_path):
 
 
 def test_spandrel_macs_of_convolutions_are_the_textbook_ones(tmp_path):
-    from spandrel.architectures.Compact import SRVGGNetCompact
+    from spandrel.architectures.Compact import Compact
 
-    net = SRVGGNetCompact(num_in_ch=3, num_out_ch=3, num_feat=8, num_conv=2, upscale=4)
+    net = Compact(num_in_ch=3, num_out_ch=3, num_feat=8, num_conv=2, upscale=4)
     torch.save(net.state_dict(), tmp_path / "compact.pth")
     complexity = _build_spandrel(tmp_path / "compact.pth").complexity(10, 14)
     assert complexity.macs == 10 * 14 * 9 * (3 * 8 + 2 * 8 * 8 + 8 * 48)

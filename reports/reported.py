@@ -1,0 +1,22 @@
+"""Figures that papers report, each with its source: shown apart from what was measured here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+_FILE = Path(__file__).parent / "reported.csv"
+
+_COLUMNS = {
+    "psnr": "psnr", "ssim": "ssim", "lpips": "lpips", "dists": "dists", "fid": "fid", "niqe": "niqe", "musiq": "musiq",
+    "maniqa": "maniqa-pipal", "clipiqa": "clipiqa",
+}  # fmt: skip
+"""Column of the data file -> metric id."""
+
+
+def reported_rows(dataset: str) -> pd.DataFrame:
+    """Reported rows of ``dataset``, in the file's order: method, steps, source, and a column for each metric id."""
+    rows = pd.read_csv(_FILE)
+    rows = rows[rows["dataset"] == dataset].drop(columns="dataset").rename(columns=_COLUMNS)
+    return rows.reset_index(drop=True)

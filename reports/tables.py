@@ -1,0 +1,138 @@
+"""Tables of means: what a paper, a README and a terminal need, from one description."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import pandas as pd
+
+from harness.metric import Direction, Metric
+from reports.statistics import DRAWS, LEVEL, Cell
+from reports.view import View
+
+
+class Mark(Enum):
+    """How a mean stands among its column."""
+
+    BEST = "best"
+    SECOND = "second"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cell as it is shown."""
+
+    text: str
+    mark: Mark = Mark.NONE
+    sign: str = ""
+    """``+`` significantly better than the baseline, ``-`` significantly worse, or empty."""
+    note: str = ""
+    """Why it is blank, or its interval."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table before it is rendered."""
+
+    title: str
+    caption: str
+    metrics: tuple[Metric, ...]
+    n: int
+    rows: tuple[tuple[str, tuple[Entry, ...]], ...]
+    """Measured: (label, an entry for each metric)."""
+    reported: tuple[tuple[str, tuple[Entry, ...]], ...] = ()
+    """Reported by others: never ranked with the measured ones."""
+    notes: tuple[str, ...] = ()
+    """Why cells are blank, and the sources of reported rows."""
+
+
+def score_table(
+    view: View,
+    cells: Mapping[tuple[str, str], Cell],
+    title: str,
+    n: int,
+    baseline: str | None = None,
+    reported: pd.DataFrame | None = None,
+) -> Table:
+    """Describe the table of ``cells`` (:func:`reports.statistics.compare`).
+
+    Args:
+        view: The runs that the cells come from.
+        cells: One for each (label, metric id).
+        title: What the images are, such as ``RealSR, severity low``.
+        n: How many images.
+        baseline: Label that significance refers to.
+        reported: Rows of :func:`reports.reported.reported_rows`, or None.
+    """
+    rows = tuple((label, tuple(_entry(cells[label, m.id], m) for m in view.metrics)) for label in view.labels)
+    blanks = [(label, m, cells[label, m.id]) for label in view.labels for m in view.metrics]
+    notes = tuple(f"{label}, {m.title}: {cell.reason}" for label, m, cell in blanks if cell.mean is None)
+    others: tuple[tuple[str, tuple[Entry, ...]], ...] = ()
+    if reported is not None and len(reported):
+        sources = {source: place + 1 for place, source in enumerate(reported["source"].unique())}
+        others = tuple(_reported(row, sources[row["source"]], view.metrics) for _, row in reported.iterrows())
+        notes += tuple(f"[{place}] {source}" for source, place in sources.items())
+    return Table(title, _caption(view, title, n, baseline), view.metrics, n, rows, others, notes)
+
+
+def heading(metric: Metric) -> str:
+    """A metric's column heading: title, unit and arrow."""
+    return f"{metric.title}{f' ({metric.unit})' if metric.unit else ''} {metric.direction.arrow}"
+
+
+def shown(value: float, metric: Metric) -> str:
+    """A value with the digits that the field prints; infinity as its sign."""
+    if value in (float("inf"), float("-inf")):
+        return "∞" if value > 0 else "-∞"
+    return f"{value:.{metric.decimals}f}"
+
+
+def as_csv(view: View, cells_by_group: Mapping[str, Mapping[tuple[str, str], Cell]]) -> pd.DataFrame:
+    """All numbers at full precision: one row a group, method and metric."""
+    rows = [
+        {"dataset": view.dataset, "group": group, **vars(cell)}
+        for group, cells in cells_by_group.items()
+        for cell in cells.values()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _entry(cell: Cell, metric: Metric) -> Entry:
+    if cell.mean is None:
+        return Entry("–", note=cell.reason)
+    mark = {1: Mark.BEST, 2: Mark.SECOND}.get(cell.rank or 0, Mark.NONE)
+    sign = {True: "+", False: "-", None: ""}[cell.better]
+    note = ""
+    if cell.low is not None and cell.high is not None:
+        note = f"95% interval {shown(cell.low, metric)} to {shown(cell.high, metric)}, n = {cell.n}"
+        if cell.difference is not None and cell.p_holm is not None:
+            note += f"; {cell.difference:+.{metric.decimals}f} to the baseline, p = {cell.p_holm:.2g}"
+    return Entry(shown(cell.mean, metric), mark, sign, note)
+
+
+def _reported(row: pd.Series, source: int, metrics: Sequence[Metric]) -> tuple[str, tuple[Entry, ...]]:
+    entries = tuple(
+        Entry(shown(row[m.id], m)) if m.id in row and pd.notna(row[m.id]) else Entry("–", note="not reported")
+        for m in metrics
+    )
+    return f"{row['method']}-{row['steps']} [{source}]", entries
+
+
+def _caption(view: View, title: str, n: int, baseline: str | None) -> str:
+    colours = {m.colour: [o.title for o in view.metrics if o.colour == m.colour] for m in view.metrics}
+    protocol = "; ".join(f"{', '.join(names)} on {colour}" for colour, names in colours.items())
+    higher = [m for m in view.metrics if m.direction is Direction.HIGHER]
+    arrows = "Arrows point to better values. " if higher else ""
+    tested = (
+        f" Signs: significantly better (+) or worse (-) than {baseline} on the same images "
+        f"(Wilcoxon signed-rank, Holm over metrics, p < {LEVEL:g})."
+        if baseline in view.labels
+        else ""
+    )
+    return (
+        f"{title}: means over {n} images. {arrows}Best in bold, second underlined; a mean with a missing part is blank. "
+        f"Protocol: {protocol}. Severity: {view.estimator}. Intervals: bootstrap, {DRAWS} resamples.{tested}"
+    )
