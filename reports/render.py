@@ -33,7 +33,7 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    """A ``table`` float for booktabs; needs ``\\usepackage{booktabs}`` and nothing else."""
+    """A ``table`` float; needs the package booktabs and nothing else."""
     columns = "l" + "r" * len(table.metrics)
     lines = [
         r"\begin{table}[t]",
@@ -46,7 +46,8 @@ def latex(table: Table) -> str:
         *(_latex_row([latex_text(label), *map(_latex_entry, entries)]) for label, entries in table.rows),
     ]
     if table.reported:
-        lines += [r"\midrule", rf"\multicolumn{{{len(table.metrics) + 1}}}{{l}}{{\emph{{Reported by their sources}}}} \\"]
+        span = len(table.metrics) + 1
+        lines += [r"\midrule", rf"\multicolumn{{{span}}}{{l}}{{\emph{{Reported by their sources}}}} \\"]
         lines += [_latex_row([latex_text(label), *map(_latex_entry, entries)]) for label, entries in table.reported]
     lines += [r"\bottomrule", r"\end{tabular}"]
     if table.notes:

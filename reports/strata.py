@@ -65,7 +65,8 @@ def parse_rule(text: str) -> Rule:
 def strata(images: pd.DataFrame, rule: Rule) -> list[Stratum]:
     """Group ``images`` (:attr:`reports.view.View.images`); images without a value are in no group.
 
-    Empty groups are left out. Quantile edges are those of the images at hand; a value on an edge belongs to the upper group.
+    Empty groups are left out. Quantile edges are those of the images at hand; a value on an edge
+    belongs to the upper group.
     """
     column = images[rule.by].dropna()
     if column.empty:
