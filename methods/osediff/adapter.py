@@ -1,0 +1,289 @@
+"""The dense LoRA of OSEDiff on peft's layers, under :class:`methods.onestep.adapter.Adapter`.
+
+Source: Wu et al., "One-Step Effective Diffusion Network for Real-World Image Super-Resolution" (2024), and its
+published training code: targets, three UNet adapters and one of the VAE, rank 4, peft's default alpha of 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, cast
+
+import torch
+from peft import LoraConfig
+from peft.tuners.lora.layer import Conv2d as LoraConv2d
+from peft.tuners.lora.layer import Linear as LoraLinear
+from torch import Tensor, nn
+
+from harness.errors import UserError
+from methods.onestep.checkpoint import check_state
+from methods.onestep.targets import base_name, unet_group, unet_targets, vae_targets
+
+_CHANGE = "change"
+
+
+@dataclass(frozen=True)
+class DenseConfig:
+    """Sizes of a dense LoRA; the defaults are OSEDiff's.
+
+    Raises:
+        UserError: If a rank or alpha is not positive.
+    """
+
+    rank_unet: int = 4
+    rank_vae: int = 4
+    alpha: float = 8.0
+    """The branch is scaled by alpha / rank. OSEDiff leaves peft's default of 8."""
+    train_conv_in: bool = True
+    """Train the UNet's whole first convolution besides its LoRA, as OSEDiff does."""
+
+    def __post_init__(self) -> None:
+        for name in ("rank_unet", "rank_vae", "alpha"):
+            value = getattr(self, name)
+            whole = isinstance(value, int) or (name == "alpha" and isinstance(value, float))
+            if isinstance(value, bool) or not whole or value <= 0:
+                raise UserError(f"dense LoRA config: {name} is {value!r}", f"set {name} to a positive number")
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> DenseConfig:
+        """Read what ``dataclasses.asdict`` gave; fields that are left out keep their defaults.
+
+        Raises:
+            UserError: If a name is unknown or a value does not fit.
+        """
+        known = [field.name for field in fields(cls)]
+        for name in values:
+            if name not in known:
+                raise UserError(f"dense LoRA config: there is no '{name}'", f"known names: {', '.join(known)}")
+        return cls(**values)
+
+
+@dataclass
+class _Branch:
+    """One adapted layer."""
+
+    layer: LoraLinear | LoraConv2d
+    adapter: str
+    pristine: Tensor | None = None
+    """The base weight while a merged one stands in for it."""
+
+    @property
+    def base(self) -> nn.Linear | nn.Conv2d:
+        return cast("nn.Linear | nn.Conv2d", self.layer.base_layer)
+
+    @property
+    def change(self) -> nn.Conv2d | None:
+        return cast("nn.Conv2d | None", getattr(self.base, _CHANGE, None))
+
+    def matrices(self) -> tuple[Tensor, Tensor]:
+        return self.layer.lora_A[self.adapter].weight, self.layer.lora_B[self.adapter].weight
+
+    def merged(self) -> Tensor:
+        """W0 + scaling * B A (+ the whole change), computed in float32, in the base's type."""
+        a, b = (m.detach().float() for m in self.matrices())
+        delta = self.layer.scaling[self.adapter] * (b.flatten(1) @ a.flatten(1))
+        weight = self.base.weight.detach().float() + delta.view_as(self.base.weight)
+        if self.change is not None:
+            weight = weight + self.change.weight.detach().float()
+        return weight.to(self.base.weight.dtype)
+
+
+class DenseAdapter:
+    """Dense LoRA branches; made by :func:`attach`. Its parameters live inside the UNet and the VAE."""
+
+    def __init__(self, models: dict[str, nn.Module], branches: dict[str, _Branch], config: DenseConfig) -> None:
+        self.config = config
+        self._models = models
+        self._branches = branches
+        self._enabled = True
+        self._merge = False
+        self._hooks = [
+            b.base.register_forward_hook(self._add_change) for b in branches.values() if b.change is not None
+        ]
+        self._apply()
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Adapted modules: ``vae.`` or ``unet.`` and the module's dotted name."""
+        return tuple(self._branches)
+
+    def route(self, severity: Tensor | None) -> None:
+        """A dense adapter does not route."""
+
+    def balance_loss(self) -> Tensor:
+        """Zero: nothing is routed."""
+        return next(iter(self.parameters().values())).new_zeros(())
+
+    def traces(self) -> None:
+        """None: nothing is routed."""
+        return
+
+    def set_enabled(self, enabled: bool) -> None:
+        """Switch all branches on or off; off = the plain base."""
+        self._enabled = enabled
+        self._apply()
+
+    def for_inference(self) -> None:
+        """Merge all branches into stand-in weights; the pristine ones are kept beside them.
+
+        Call it with the models in their final type and on their final device.
+        """
+        self._merge = True
+        self._apply()
+
+    def for_training(self) -> None:
+        """Put the pristine weights back and run the branches apart from them."""
+        self._merge = False
+        self._apply()
+
+    def detach(self) -> None:
+        """Put the base's own modules back, bit-identical."""
+        self._merge = False
+        self._apply()
+        for hook in self._hooks:
+            hook.remove()
+        ours = {id(branch.layer): branch for branch in self._branches.values()}
+        for model in self._models.values():
+            found = [(p, n, m) for p in model.modules() for n, m in p.named_children() if id(m) in ours]
+            for parent, name, layer in found:
+                base = ours[id(layer)].base
+                if hasattr(base, _CHANGE):
+                    delattr(base, _CHANGE)
+                setattr(parent, name, base)
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """The trainable parameters by stable name: ``unet.<module>.A``, ``.B``; ``unet.conv_in.weight``, ``.bias``."""
+        named: dict[str, nn.Parameter] = {}
+        for name, branch in self._branches.items():
+            a, b = branch.matrices()
+            named[f"{name}.A"], named[f"{name}.B"] = cast(nn.Parameter, a), cast(nn.Parameter, b)
+            if branch.change is not None:
+                named |= {f"{name}.{part}": p for part, p in branch.change.named_parameters()}
+        return named
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Copies of all parameters by stable name, on the CPU. ``conv_in`` is stored as its change from the base."""
+        return {name: parameter.detach().cpu().clone() for name, parameter in self.parameters().items()}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Load what ``state_dict`` gave.
+
+        Raises:
+            UserError: If names or shapes do not fit this base and config; names the first that does not.
+        """
+        parameters = self.parameters()
+        check_state(state, parameters)
+        merge, self._merge = self._merge, False
+        self._apply()
+        for name, parameter in parameters.items():
+            parameter.copy_(state[name])
+        self._merge = merge
+        self._apply()
+
+    def macs(self, positions: Mapping[str, int]) -> int:
+        """See :meth:`methods.onestep.adapter.Adapter.macs`; ``conv_in``'s change adds no layer of its own."""
+        return sum(positions[name] * _rank_cost(branch) for name, branch in self._branches.items())
+
+    def active_parameters(self) -> int:
+        """All of them."""
+        return sum(parameter.numel() for parameter in self.parameters().values())
+
+    @torch.no_grad()
+    def _apply(self) -> None:
+        """Bring every layer to the state that ``_enabled`` and ``_merge`` ask for."""
+        stand_in = self._merge and self._enabled
+        for branch in self._branches.values():
+            if branch.pristine is not None and not stand_in:
+                branch.base.weight.data = branch.pristine
+                self._shift_bias(branch, -1)
+                branch.pristine = None
+            elif branch.pristine is None and stand_in:
+                pristine = branch.base.weight.data
+                branch.base.weight.data = branch.merged()
+                self._shift_bias(branch, 1)
+                branch.pristine = pristine
+            branch.layer.enable_adapters(self._enabled and not stand_in)
+            # peft freezes what it switches off; who trains is the trainer's business, not the switch's.
+            for matrix in branch.matrices():
+                matrix.requires_grad_(True)
+
+    def _shift_bias(self, branch: _Branch, sign: int) -> None:
+        if branch.change is None or branch.base.bias is None:
+            return
+        if sign > 0:
+            self._pristine_bias = branch.base.bias.data
+            branch.base.bias.data = self._pristine_bias + cast(Tensor, branch.change.bias).to(self._pristine_bias.dtype)
+        else:
+            branch.base.bias.data = self._pristine_bias
+
+    def _add_change(self, base: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        if not self._enabled or self._merge:
+            return output
+        change = cast(nn.Conv2d, getattr(base, _CHANGE))
+        return output + change(inputs[0].to(change.weight.dtype)).to(output.dtype)
+
+
+def attach(unet: nn.Module, vae: nn.Module, config: DenseConfig, seed: int) -> DenseAdapter:
+    """Attach a fresh dense LoRA: 258 + 32 modules on Stable Diffusion 2.1.
+
+    Every base parameter is frozen. Where another peft adapter stands already (the trainer's regulariser), the
+    branches go inside of it, at the plain layer, so that either can be switched without the other.
+
+    Args:
+        unet: A diffusers ``UNet2DConditionModel`` (the meta device will do).
+        vae: A diffusers ``AutoencoderKL``.
+        config: Ranks and scale.
+        seed: Decides the start of A; B starts at zero, so the model equals its base.
+    """
+    models = {"vae": vae, "unet": unet}
+    names = {"vae": vae_targets(vae), "unet": unet_targets(unet)}
+    for model in models.values():
+        for name, parameter in model.named_parameters():
+            if "lora_" not in name:
+                parameter.requires_grad_(False)
+    branches: dict[str, _Branch] = {}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for part, model in models.items():
+            rank = config.rank_vae if part == "vae" else config.rank_unet
+            for name in names[part]:
+                group = "default_encoder" if part == "vae" else f"default_{unet_group(name)}"
+                branches[f"{part}.{name}"] = _wrap(model, base_name(model, name), group, rank, config.alpha)
+    first = branches["unet.conv_in"].base
+    if config.train_conv_in and isinstance(first, nn.Conv2d):
+        first.add_module(_CHANGE, _zeros_like(first))
+    return DenseAdapter(models, branches, config)
+
+
+def _wrap(model: nn.Module, place: str, adapter: str, rank: int, alpha: float) -> _Branch:
+    base = model.get_submodule(place)
+    kind = LoraConv2d if isinstance(base, nn.Conv2d) else LoraLinear
+    config = LoraConfig(r=rank, lora_alpha=cast(int, alpha), init_lora_weights="gaussian")
+    layer = kind(base, adapter, config=config, r=rank, lora_alpha=cast(int, alpha))
+    # Master weights stay float32 whatever the base's type.
+    for part in (layer.lora_A, layer.lora_B):
+        part.float()
+    parent, _, child = place.rpartition(".")
+    setattr(model.get_submodule(parent), child, layer)
+    return _Branch(layer, adapter)
+
+
+def _zeros_like(conv: nn.Conv2d) -> nn.Conv2d:
+    change = nn.Conv2d(
+        conv.in_channels,
+        conv.out_channels,
+        cast("tuple[int, int]", conv.kernel_size),
+        cast("tuple[int, int]", conv.stride),
+        cast("tuple[int, int]", conv.padding),
+        bias=conv.bias is not None,
+        device=conv.weight.device,
+    )
+    for parameter in change.parameters():
+        nn.init.zeros_(parameter)
+    return change
+
+
+def _rank_cost(branch: _Branch) -> int:
+    return sum(matrix.numel() for matrix in branch.matrices())
