@@ -134,5 +134,6 @@ def _caption(view: View, title: str, n: int, baseline: str | None) -> str:
     )
     return (
         f"{title}: means over {n} images. {arrows}Best in bold, second underlined; "
-        f"a mean with a missing part is blank. Protocol: {protocol}. Severity: {view.estimator}. Intervals: bootstrap, {DRAWS} resamples.{tested}"
+        f"a mean with a missing part is blank. Protocol: {protocol}. Severity: {view.estimator}. "
+        f"Intervals: bootstrap, {DRAWS} resamples.{tested}"
     )

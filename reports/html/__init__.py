@@ -1,0 +1,1 @@
+"""The page: a static folder that opens from disk."""
