@@ -49,7 +49,11 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     """
     with _opened(path) as image:
         _refuse_all_but_rgb8(image, path)
-        return _decoded(image, path)
+        pixels = _decoded(image, path)
+        # Only now: PIL decodes a PNG to find its EXIF.
+        if image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
+            raise UserError(f"{path} carries an EXIF rotation, which metrics would ignore", _convert_command(path))
+        return pixels
 
 
 def read_photo(path: Path) -> NDArray[np.uint8]:
@@ -148,8 +152,6 @@ def _refuse_all_but_rgb8(image: Image.Image, path: Path) -> None:
         kind = {"L": "grey", "P": "a palette image", "RGBA": "RGBA", "LA": "grey with alpha", "1": "black and white"}
         named = kind.get(image.mode, f"mode {image.mode}") if image.mode != "RGB" else "16-bit RGB"
         raise UserError(f"{path} is {named}; test images are 8-bit RGB", _convert_command(path))
-    if image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
-        raise UserError(f"{path} carries an EXIF rotation, which metrics would ignore", _convert_command(path))
 
 
 def _bits_per_channel(image: Image.Image) -> int:
