@@ -31,16 +31,20 @@ class DenseConfig:
         UserError: If a rank or alpha is not positive.
     """
 
-    rank_unet: int = 4
-    rank_vae: int = 4
+    rank: int = 4
+    """Rank on the UNet."""
+    rank_vae: int | None = None
+    """Rank on the VAE encoder; None = ``rank``."""
     alpha: float = 8.0
     """The branch is scaled by alpha / rank. OSEDiff leaves peft's default of 8."""
     train_conv_in: bool = True
     """Train the UNet's whole first convolution besides its LoRA, as OSEDiff does."""
 
     def __post_init__(self) -> None:
-        for name in ("rank_unet", "rank_vae", "alpha"):
+        for name in ("rank", "rank_vae", "alpha"):
             value = getattr(self, name)
+            if name == "rank_vae" and value is None:
+                continue
             whole = isinstance(value, int) or (name == "alpha" and isinstance(value, float))
             if isinstance(value, bool) or not whole or value <= 0:
                 raise UserError(f"dense LoRA config: {name} is {value!r}", f"set {name} to a positive number")
@@ -77,7 +81,9 @@ class _Branch:
         return cast("nn.Conv2d | None", getattr(self.base, _CHANGE, None))
 
     def matrices(self) -> tuple[Tensor, Tensor]:
-        return self.layer.lora_A[self.adapter].weight, self.layer.lora_B[self.adapter].weight
+        return cast(
+            "tuple[Tensor, Tensor]", tuple(m[self.adapter].weight for m in (self.layer.lora_A, self.layer.lora_B))
+        )
 
     def merged(self) -> Tensor:
         """W0 + scaling * B A (+ the whole change), computed in float32, in the base's type."""
@@ -247,7 +253,7 @@ def attach(unet: nn.Module, vae: nn.Module, config: DenseConfig, seed: int) -> D
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for part, model in models.items():
-            rank = config.rank_vae if part == "vae" else config.rank_unet
+            rank = config.rank_vae if part == "vae" and config.rank_vae is not None else config.rank
             for name in names[part]:
                 group = "default_encoder" if part == "vae" else f"default_{unet_group(name)}"
                 branches[f"{part}.{name}"] = _wrap(model, base_name(model, name), group, rank, config.alpha)

@@ -1,0 +1,150 @@
+"""A VAE in strips of rows: far less memory on large images, and exactly the untiled result up to rounding.
+
+Every convolution runs strip by strip with the rows it needs from its neighbours, and every group norm uses the
+statistics of the whole image, so there are no seams to hide. (The published scripts cut the VAE into tiles with
+11 latents of context, and diffusers blends tiles that were normalised each by itself; both change the picture.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+STRIP_PIXELS = 2**19
+"""Positions that one strip covers at most, unless a single row has more."""
+
+_Part = Callable[[Tensor], Tensor]
+
+
+def encode_in_strips(vae: Any, pixels: Tensor) -> Tensor:
+    """Encode as ``vae.encode`` does.
+
+    Args:
+        vae: A diffusers ``AutoencoderKL``.
+        pixels: (B, 3, H, W) in [-1, 1], sides divisible by the VAE's factor.
+
+    Returns:
+        The moments (B, 2 C, H / f, W / f): mean and log-variance.
+    """
+    encoder = vae.encoder
+    x = _convolved(pixels, encoder.conv_in)
+    for block in encoder.down_blocks:
+        for resnet in block.resnets:
+            x = _resnet(x, resnet)
+        for down in block.downsamplers or ():
+            x = _halved(x, down.conv)
+    x = _tail(_middle(x, encoder.mid_block), encoder)
+    return x if vae.quant_conv is None else vae.quant_conv(x)
+
+
+def decode_in_strips(vae: Any, latents: Tensor) -> Tensor:
+    """Decode as ``vae.decode`` does.
+
+    Args:
+        vae: A diffusers ``AutoencoderKL``.
+        latents: (B, C, h, w), unscaled.
+
+    Returns:
+        (B, 3, h f, w f).
+    """
+    decoder = vae.decoder
+    x = latents if vae.post_quant_conv is None else vae.post_quant_conv(latents)
+    x = _middle(_convolved(x, decoder.conv_in), decoder.mid_block)
+    for block in decoder.up_blocks:
+        for resnet in block.resnets:
+            x = _resnet(x, resnet)
+        for up in block.upsamplers or ():
+            x = _doubled(x, up.conv)
+    return _tail(x, decoder)
+
+
+def _middle(x: Tensor, block: Any) -> Tensor:
+    x = _resnet(x, block.resnets[0])
+    for attention, resnet in zip(block.attentions, block.resnets[1:], strict=True):
+        x = x if attention is None else attention(x)
+        x = _resnet(x, resnet)
+    return x
+
+
+def _tail(x: Tensor, part: Any) -> Tensor:
+    return _convolved(x, part.conv_out, _normed(x, part.conv_norm_out, part.conv_act))
+
+
+def _resnet(x: Tensor, block: Any) -> Tensor:
+    hidden = _convolved(x, block.conv1, _normed(x, block.norm1, block.nonlinearity))
+    hidden = _convolved(hidden, block.conv2, _normed(hidden, block.norm2, block.nonlinearity))
+    for top, end in _rows(x):
+        rows = x[..., top:end, :]
+        hidden[..., top:end, :] += rows if block.conv_shortcut is None else block.conv_shortcut(rows)
+    return hidden.div_(block.output_scale_factor)
+
+
+def _normed(x: Tensor, norm: nn.GroupNorm, activation: _Part) -> _Part:
+    """The group norm and activation of any strip of ``x``, by the statistics of all of it."""
+    batch, channels = x.shape[:2]
+    pieces = [x[..., top:end, :].reshape(batch, norm.num_groups, -1).float() for top, end in _rows(x)]
+    counts = torch.tensor([piece.shape[-1] for piece in pieces], device=x.device)
+    variances, means = torch.stack([torch.stack(torch.var_mean(p, dim=-1, correction=0)) for p in pieces], dim=-1)
+    share = counts / counts.sum()
+    mean = (means * share).sum(-1)
+    variance = ((variances + (means - mean[..., None]) ** 2) * share).sum(-1)
+    repeat = channels // norm.num_groups
+    gain = (variance + norm.eps).rsqrt().repeat_interleave(repeat, dim=1) * norm.weight.float()
+    shift = norm.bias.float() - mean.repeat_interleave(repeat, dim=1) * gain
+    gain, shift = gain[..., None, None], shift[..., None, None]
+    return lambda strip: activation(torch.addcmul(shift, strip.float(), gain).to(x.dtype))
+
+
+def _convolved(x: Tensor, conv: nn.Module, before: _Part = lambda strip: strip) -> Tensor:
+    """A 3x3 convolution with padding 1 of ``before(x)``."""
+
+    def strip(top: int, end: int) -> Tensor:
+        low, high = max(top - 1, 0), min(end + 1, x.shape[-2])
+        y = conv(before(x[..., low:high, :]))
+        return y[..., top - low : top - low + end - top, :]
+
+    return _assembled(x, strip, 1.0)
+
+
+def _halved(x: Tensor, conv: nn.Module) -> Tensor:
+    """A 3x3 convolution of stride 2, padded by one row below and one column to the right."""
+
+    def strip(top: int, end: int) -> Tensor:
+        rows = x[..., top : min(end + 1, x.shape[-2]), :]
+        return conv(F.pad(rows, (0, 1, 0, 1 if end == x.shape[-2] else 0)))
+
+    return _assembled(x, strip, 0.5)
+
+
+def _doubled(x: Tensor, conv: nn.Module) -> Tensor:
+    """Nearest neighbours x2, then a 3x3 convolution with padding 1."""
+
+    def strip(top: int, end: int) -> Tensor:
+        low, high = max(top - 1, 0), min(end + 1, x.shape[-2])
+        y = conv(F.interpolate(x[..., low:high, :], scale_factor=2.0, mode="nearest"))
+        return y[..., 2 * (top - low) : 2 * (top - low + end - top), :]
+
+    return _assembled(x, strip, 2.0)
+
+
+def _assembled(x: Tensor, strip: Callable[[int, int], Tensor], factor: float) -> Tensor:
+    """Write strip after strip into one tensor, which has ``factor`` times the rows of ``x``."""
+    whole: Tensor | None = None
+    for top, end in _rows(x):
+        piece = strip(top, end)
+        if whole is None:
+            whole = piece.new_empty(*piece.shape[:2], int(x.shape[-2] * factor), piece.shape[-1])
+        whole[..., int(top * factor) : int(end * factor), :] = piece
+    assert whole is not None
+    return whole
+
+
+def _rows(x: Tensor) -> Iterator[tuple[int, int]]:
+    """(top, end) of every strip; all tops are even, so that halving meets no seam."""
+    height, width = x.shape[-2:]
+    step = max(2, STRIP_PIXELS // width // 2 * 2)
+    return ((top, min(top + step, height)) for top in range(0, height, step))
