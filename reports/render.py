@@ -11,7 +11,7 @@ from reports.tables import Entry, Mark, Table, heading
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "∞": r"$\infty$",
-    "–": "--", "<": r"\textless{}", ">": r"\textgreater{}", "×": r"$\times$",
+    "–": "--", "<": "$<$", ">": "$>$", "×": r"$\times$",
 }  # fmt: skip
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")
 
@@ -57,7 +57,7 @@ def latex(table: Table) -> str:
 
 def latex_document(tables: list[Table]) -> str:
     """A whole document that pdflatex compiles as it stands."""
-    head = "\\documentclass{article}\n\\usepackage[T1]{fontenc}\n\\usepackage[utf8]{inputenc}\n\\usepackage{booktabs}\n"
+    head = "\\documentclass{article}\n\\usepackage[utf8]{inputenc}\n\\usepackage{booktabs}\n"
     page = "\\usepackage[a4paper,landscape,margin=2cm]{geometry}\n\\begin{document}\n"
     return head + page + "\\clearpage\n".join(map(latex, tables)) + "\\end{document}\n"
 
