@@ -9,25 +9,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import sys
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 
+import huggingface_hub
+import open_clip
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from harness import weights
 from harness.errors import UserError
 from harness.frames import DIMENSIONS
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
-
-log = logging.getLogger(__name__)
+    import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
 TINY = Path(__file__).parent / "severity-tiny"
 """Folder of the estimator that ships (open_clip's local-dir layout)."""
@@ -177,8 +177,6 @@ def load_estimator(spec: str = "tiny", device: str = "cpu", logit_scale: float |
     Raises:
         UserError: If the model, the tag or the file is unknown or does not load, or cannot be fetched.
     """
-    import open_clip
-
     folder = TINY if spec == "tiny" else Path(spec)
     if folder.is_dir():
         name, pretrained = f"local-dir:{folder}", None
@@ -199,9 +197,7 @@ def load_estimator(spec: str = "tiny", device: str = "cpu", logit_scale: float |
 
 
 def _check_spec(spec: str, name: str, pretrained: str) -> None:
-    """Refuse what open_clip could only fail on, the unreachable network before it waits for it."""
-    import open_clip
-
+    """Refuse what open_clip could only fail on, and an unreachable network before anything waits for it."""
     if name not in open_clip.list_models():
         raise UserError(
             f"severity estimator '{spec}': neither 'tiny', nor a folder, nor MODEL/PRETRAINED of a model in open_clip",
@@ -223,5 +219,18 @@ def _check_spec(spec: str, name: str, pretrained: str) -> None:
         )
 
 
+
 def _unfetchable(config: Mapping[str, str]) -> str | None:
-    raise UserError("x")
+    """Why weights that are not in a cache cannot be fetched; None where they are cached or can be."""
+    hub, url = config.get("hf_hub", ""), config.get("url", "")
+    if hub:
+        # open_clip tries the hub first, safetensors before its own format; "org/repo/" or "org/repo/file".
+        owner, repo, file = hub.split("/", 2)
+        names = [file] if file else ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"]
+        if any(isinstance(huggingface_hub.try_to_load_from_cache(f"{owner}/{repo}", n), str) for n in names):
+            return None
+    elif (Path("~/.cache/clip").expanduser() / Path(url).name).is_file():
+        return None
+    if switch := weights.offline():
+        return f"{switch} is set"
+    return None if weights.network() else "the network cannot be reached"

@@ -57,9 +57,8 @@ def _finite(value: Any) -> Any:
 
 def show_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """A plain table; text of users and plugins is never taken for markup."""
-    table = Table(
-        title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim"
-    )
+    out.print(f"[bold]{escape(title)}[/]", soft_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="dim")
     for index, column in enumerate(columns):
         table.add_column(column, overflow="fold", no_wrap=index == 0)
     for row in rows:
@@ -71,10 +70,9 @@ def show_summary(summary: RunSummary, runs_dir: Path) -> None:
     """The table that ``eval`` ends with, and where everything lies."""
     from harness.metrics import METRICS
 
-    table = Table(
-        title=escape(f"{summary.method} on {summary.dataset}: {summary.restored} of {summary.images} images restored"),
-        title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim",
-    )  # fmt: skip
+    title = f"{summary.method} on {summary.dataset}: {summary.restored} of {summary.images} images restored"
+    out.print(f"[bold]{escape(title)}[/]", soft_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="dim")
     for name, justify in (("metric", "left"), ("mean", "right"), ("n", "right"), ("failed", "right"), ("", "left")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for row in summary.metrics:

@@ -42,11 +42,15 @@ SIZE = 24
 """Input side: the LR of a 96 px training crop."""
 MARGIN = 4
 """Pixels around a crop that are degraded and then cut off, so that no border effect gives the level away."""
+GRID = 2
+"""One degraded image gives GRID x GRID crops: most of the cost of a sample is drawing the degradation."""
 MODEL_CONFIG = {
     "embed_dim": 64,
-    "vision_cfg": {"image_size": SIZE, "patch_size": 6, "width": 128, "layers": 4, "head_width": 32, "pool_type": "avg"},
+    "vision_cfg": {
+        "image_size": SIZE, "patch_size": 6, "width": 128, "layers": 4, "head_width": 32, "pool_type": "avg",
+    },
     "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 4, "layers": 2},
-}
+}  # fmt: skip
 PREPROCESS = {"mean": [0.45, 0.45, 0.45], "std": [0.25, 0.25, 0.25]}
 WORST = {"blur": 2.2, "noise": 40.0, "resolution": 4.0, "compression": 20.0}
 """What severity 1 means: Gaussian sigma in LR pixels, sigma in grey levels, reduction factor, JPEG quality."""
@@ -58,7 +62,8 @@ class Recipe:
 
     steps: int = 3000
     seed: int = 0
-    batch: int = 64
+    samples: int = 24
+    """Degraded images a step, each of GRID x GRID crops."""
     lr: float = 1e-3
     weight_decay: float = 0.05
     warmup: int = 100
@@ -82,32 +87,36 @@ def read_images(folders: list[Path]) -> list[Tensor]:
 
 
 def draw_sample(image: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Draw one degraded crop and its severities.
+    """Degrade one random window and cut it into crops.
 
     Args:
         image: float32 (3, H, W) photograph.
         rng: Source of every draw.
 
     Returns:
-        The crop, float32 (3, SIZE, SIZE), and its seven targets in [0, 1], NaN where unknown.
+        GRID^2 crops, float32 (GRID^2, 3, SIZE, SIZE), and their targets (GRID^2, 7) in [0, 1], NaN where unknown.
     """
     # Another reduction gives the same photograph at another scale, so that content does not decide severity.
     scale = int(rng.choice([3, 4, 4, 5]))
-    side = min((SIZE + 2 * MARGIN) * scale, min(image.shape[1:]) // scale * scale)
+    side = (GRID * SIZE + 2 * MARGIN) * scale
     top, left = (int(rng.integers(length - side + 1)) for length in image.shape[1:])
-    hr = image[:, top : top + side, left : left + side]
-    hr = torch.rot90(hr, int(rng.integers(4)), (1, 2))[rng.permutation(3)]
+    hr = torch.rot90(image[:, top : top + side, left : left + side], int(rng.integers(4)), (1, 2))[rng.permutation(3)]
     clean = F.interpolate(hr[None], (side // scale,) * 2, mode="bicubic", antialias=True)[0].clamp(0, 1)
-    targets = dict.fromkeys(DIMENSIONS, math.nan)
     if rng.random() < 0.5:
-        targets["quality"] = rng.random()
-        lr = degrade(hr[None], at_level(targets["quality"]), [int(rng.integers(2**62))], scale)[0]
+        level = float(rng.random())
+        known = {"quality": level}
+        lr = degrade(hr[None], at_level(level), [int(rng.integers(2**62))], scale)[0]
     else:
         lr, known = degrade_apart(clean, rng)
-        targets |= known
-    lr, clean = (x[:, MARGIN : MARGIN + SIZE, MARGIN : MARGIN + SIZE] for x in (lr, clean))
-    targets["edges"], targets["detail"] = edge_loss(lr, clean), detail_loss(lr, clean)
-    return lr, torch.tensor([targets[name] for name in DIMENSIONS])
+    crops, targets = [], []
+    for row in range(GRID):
+        for column in range(GRID):
+            y, x = (MARGIN + SIZE * i for i in (row, column))
+            pair = [image[:, y : y + SIZE, x : x + SIZE] for image in (lr, clean)]
+            target = {**known, "edges": edge_loss(*pair), "detail": detail_loss(*pair)}
+            crops.append(pair[0])
+            targets.append([target.get(name, math.nan) for name in DIMENSIONS])
+    return torch.stack(crops), torch.tensor(targets)
 
 
 def degrade_apart(clean: Tensor, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
@@ -159,11 +168,11 @@ def _gradient(gray: Tensor) -> Tensor:
 
 
 def draw_batch(images: list[Tensor], recipe: Recipe, step: int) -> tuple[Tensor, Tensor]:
-    """Draw the batch of one step: crops (B, 3, SIZE, SIZE) and targets (B, 7)."""
+    """Draw the batch of one step: crops (B, 3, SIZE, SIZE) and targets (B, 7), B = samples x GRID^2."""
     rng = np.random.default_rng([recipe.seed, step])
-    chosen = rng.integers(len(images), size=recipe.batch)
+    chosen = rng.integers(len(images), size=recipe.samples)
     crops, targets = zip(*(draw_sample(images[i], rng) for i in chosen), strict=True)
-    return torch.stack(crops), torch.stack(targets)
+    return torch.cat(crops), torch.cat(targets)
 
 
 def train(images: list[Tensor], recipe: Recipe) -> tuple[open_clip.CLIP, list[tuple[int, float]]]:
@@ -235,6 +244,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(1)  # the tensors are small, and one thread gives the same weights on any number of cores
     recipe = Recipe(steps=args.steps, seed=args.seed)
     start = time.perf_counter()
     model, curve = train(read_images(args.data), recipe)
@@ -243,7 +253,7 @@ def main(argv: list[str] | None = None) -> int:
         "data": ["/".join(folder.parts[-2:]) for folder in args.data],
         "parameters": sum(p.numel() for p in model.parameters()),
         "seconds": round(time.perf_counter() - start),
-        "machine": f"{platform.machine()} CPU, {torch.get_num_threads()} threads",
+        "machine": f"{platform.machine()} CPU, one thread",
         "versions": {name: version(name) for name in ("torch", "open_clip_torch", "pillow", "numpy")},
         "loss": curve,
     }

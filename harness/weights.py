@@ -91,7 +91,7 @@ def ensure(metric: Metric) -> None:
     switch = offline()
     if switch:
         raise WeightsUnavailable(f"{metric.id} needs {names}, and {switch} is set", f"unset {switch}; {mend}")
-    if not _network():
+    if not network():
         raise WeightsUnavailable(f"{metric.id} needs {names}, and {_endpoint()} cannot be reached", mend)
     fetch(metric)
 
@@ -135,7 +135,7 @@ def _endpoint() -> str:
 
 
 @cache
-def _network() -> bool:
+def network() -> bool:
     """Whether the hub answers; asked once a process. A thread, because no timeout covers looking up a name."""
     import http.client
     import urllib.error

@@ -233,7 +233,9 @@ def test_sets_without_hr_leave_full_reference_metrics_blank(request_: Request, m
     assert code == 0 and {r["status"] for r in rows} == {"no-reference"} and all(r["value"] is None for r in rows)
 
 
-def test_unavailable_metrics_are_blank_and_the_run_goes_on(request_: Request, methods, monkeypatch, tmp_path: Path) -> None:
+def test_unavailable_metrics_are_blank_and_the_run_goes_on(
+    request_: Request, methods, monkeypatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "none"))
     plan, store, code = run(replace(request_, metrics=("psnr", "lpips")), methods)
     rows = [r for r in store.rows("scores", [plan.run]) if r["metric"] == "lpips"]

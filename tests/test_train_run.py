@@ -23,9 +23,12 @@ from methods.onestep.checkpoint import load_adapter
 from methods.onestep.data import Batch
 from methods.onestep.draws import draw
 from methods.onestep.frozen import load_frozen
+from methods.onestep.networks import AdapterKind
 from methods.onestep.step import run_micro_batch
-from methods.onestep.train import AdapterKind, Run, train
+from methods.onestep.train import Run, train
 from methods.onestep.train_config import validated
+from methods.osediff.adapter import DenseConfig
+from methods.osediff.adapter import attach as attach_dense
 
 MOR = AdapterKind("mor", MoRConfig(), attach)
 
@@ -223,6 +226,19 @@ def test_command_line(world, tmp_path):
     assert json.loads((tmp_path / "config.json").read_text())["steps"] == 1
     with pytest.raises(UserError, match="adapter config of mor"):
         train([*argv[:3], str(tmp_path / "b"), *argv[4:], "adapter.ranks=3"], MOR)
+
+
+def test_a_dense_adapter_trains_without_an_estimator(world, tmp_path, monkeypatch):
+    monkeypatch.delattr(networks, "load_severity")
+    kind = AdapterKind("osediff", DenseConfig(rank=2), attach_dense, routes=False)
+    plain = values(world, tmp_path, steps=1) | {"adapter": {"alpha": 4.0}}
+    one = Run(validated(plain), kind, resume=False)
+    start = one.nets.adapter.state_dict()
+    one.loop()
+    end = one.nets.adapter.state_dict()
+    assert all(not torch.equal(start[name], end[name]) for name in start if name.endswith(".B") and "to_" not in name)
+    saved = load_adapter(tmp_path / "adapter.safetensors", kind="osediff")
+    assert saved.config["rank"] == 2 and saved.config["alpha"] == 4.0
 
 
 _TWO = """

@@ -22,9 +22,9 @@ def own_home(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     for switch in (*weights.OFFLINE_SWITCHES, "HF_ENDPOINT"):
         monkeypatch.delenv(switch, raising=False)
-    weights._network.cache_clear()
+    weights.network.cache_clear()
     yield
-    weights._network.cache_clear()
+    weights.network.cache_clear()
 
 
 @pytest.fixture
