@@ -17,7 +17,8 @@ from typing import Any
 
 import pandas as pd
 
-from methods.onestep.train import AdapterKind, Run
+from methods.onestep.networks import AdapterKind
+from methods.onestep.train import Run
 from methods.onestep.train_config import parse_config
 from methods.onestep.training_state import last_state
 
@@ -34,6 +35,10 @@ class Variant:
     """Fields of the adapter's config that differ from its default."""
 
 
+def _dense(rank: int) -> dict[str, Any]:
+    return {"rank": rank, "train_conv_in": False}
+
+
 def variants() -> list[Variant]:
     """List the paper's rows. MoR-v1 has no zero slots, MoR-v2 the conventional balance loss."""
     from methods.lora_moe.adapter import LORA_MOE
@@ -42,12 +47,12 @@ def variants() -> list[Variant]:
     from methods.osediff.adapter import DenseConfig
     from methods.osediff.adapter import attach as attach_dense
 
-    dense = AdapterKind("osediff", DenseConfig(), attach_dense)
+    dense = AdapterKind("osediff", DenseConfig(), attach_dense, routes=False)
     moe = AdapterKind("lora_moe", LORA_MOE, attach_mor)
     mor = AdapterKind("mor", MoRConfig(), attach_mor)
     return [
-        Variant("LoRA r16", dense, {"rank": 16}),
-        Variant("LoRA r40", dense, {"rank": 40}),
+        Variant("LoRA r16", dense, _dense(16)),
+        Variant("LoRA r40", dense, _dense(40)),
         Variant("LoRA+MoE", moe, {}),
         Variant("MoR-v1", mor, {"zero_slots": 0}),
         Variant("MoR-v2", mor, {"balance": "uniform"}),

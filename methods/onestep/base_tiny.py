@@ -16,9 +16,6 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from safetensors.torch import save_file
 from torch import Tensor
 
-FOLDER = Path(__file__).parent / "weights" / "tiny"
-"""Where the shipped base lies."""
-
 ONE_STEP_TIMESTEP = 99
 """The timestep of the single step. SD 2.1 uses 999, where sqrt(1 - abar) / sqrt(abar) = 14.6 multiplies every error of
 the predicted noise; a UNet of 5 M parameters cannot predict so exactly. At 99 the factor is 0.34, and noise of that

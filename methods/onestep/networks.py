@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,14 +21,26 @@ from methods.onestep.train_config import TrainConfig
 _HEAD_WIDTH = 64
 
 
-def build_networks(
-    config: TrainConfig, attach: Callable[..., Adapter], adapter_config: Any, accelerator: Accelerator
-) -> Networks:
+@dataclass(frozen=True)
+class AdapterKind:
+    """A method's adapter as the trainer sees it."""
+
+    id: str
+    """The method's id; written into the adapter file."""
+    default: Any
+    """Its default config: a frozen dataclass of JSON values that checks itself."""
+    attach: Callable[..., Adapter]
+    """``attach(unet, vae, config, seed)``."""
+    routes: bool = True
+    """Whether it reads the severity; a dense adapter trains without an estimator."""
+
+
+def build_networks(config: TrainConfig, kind: AdapterKind, adapter_config: Any, accelerator: Accelerator) -> Networks:
     """Load the base, attach the regulariser, then the adapter, and put all of it on the device.
 
     Args:
         config: The run.
-        attach: The method's ``attach(unet, vae, config, seed)``.
+        kind: The adapter to attach.
         adapter_config: What it is attached with.
         accelerator: Knows the device and the precision.
 
@@ -39,7 +52,7 @@ def build_networks(
     regulariser = Regulariser(frozen.unet, config.regulariser_rank, config.seed + 1)
     taps = FeatureTaps(frozen.unet)
     discriminator = Discriminator(tap_channels(frozen.unet), _HEAD_WIDTH, config.seed + 2).to(device)
-    adapter = attach(frozen.unet, frozen.vae, adapter_config, config.seed)
+    adapter = kind.attach(frozen.unet, frozen.vae, adapter_config, config.seed)
     if config.checkpointing:
         frozen.unet.enable_gradient_checkpointing()
         # diffusers recomputes only in training mode; no layer of these UNets has dropout that would wake up.
@@ -51,7 +64,7 @@ def build_networks(
         regulariser=regulariser,
         discriminator=discriminator,
         taps=taps,
-        severity=load_severity(config.estimator, device),
+        severity=load_severity(config.estimator, device) if kind.routes else None,
         lpips=load_lpips(device) if wants_lpips else None,
         timestep=config.timestep,
         autocast=lambda: torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"),

@@ -196,7 +196,10 @@ def train_unet(stage: Stage, names: Sequence[str], draws: int = 6, window: int =
     vae = vae.eval().to(memory_format=torch.channels_last)
     prompts = new_prompts(stage.seed)
     unet: Any = new_unet()
-    hr, lr = cache_latents(stage, vae, names, draws)
+    cache = stage.out / f"latents-{stage.seed}-{draws}.pt"  # encoding takes minutes; an interrupted run reads it again
+    if not cache.exists():
+        torch.save(cache_latents(stage, vae, names, draws), cache)
+    hr, lr = torch.load(cache, weights_only=True)
     scheduler: Any = DDPMScheduler(**SCHEDULER_CONFIG)
     abar = scheduler.alphas_cumprod
     eighth = stage.batch // 8

@@ -37,8 +37,8 @@ class Networks:
     regulariser: Regulariser
     discriminator: Discriminator
     taps: FeatureTaps
-    severity: Callable[[Tensor], Tensor]
-    """LR images (B, 3, h, w) in [0, 1] to severity vectors (B, 7)."""
+    severity: Callable[[Tensor], Tensor] | None
+    """LR images (B, 3, h, w) in [0, 1] to severity vectors (B, 7); None for an adapter that does not route."""
     lpips: Callable[[Tensor, Tensor], Tensor] | None
     timestep: int
     autocast: Callable[[], AbstractContextManager]
@@ -59,7 +59,7 @@ class Networks:
 
     def generate(self, lr: Tensor, context: Tensor, noise: Tensor) -> Tensor:
         """Restore LR images (B, 3, h, w) in [0, 1] to latents x0: route by the context's severity, encode, one step."""
-        self.adapter.route(self.severity(context))
+        self.adapter.route(self.severity(context) if self.severity else None)
         scaling = self.frozen.vae.config["scaling_factor"]
         with self.autocast():
             posterior = self.frozen.vae.encode(upsample(lr) * 2 - 1).latent_dist

@@ -13,8 +13,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,31 +23,18 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from harness.errors import UserError
-from methods.onestep.adapter import Adapter
 from methods.onestep.checkpoint import AdapterCheckpoint, save_adapter
 from methods.onestep.curves import cut_curves, write_curve
 from methods.onestep.data import Batch, item_numbers, open_loader
 from methods.onestep.draws import draw
 from methods.onestep.ema import RunningMean
-from methods.onestep.networks import build_networks
+from methods.onestep.networks import AdapterKind, build_networks
 from methods.onestep.step import run_micro_batch
 from methods.onestep.train_config import Optim, TrainConfig, parse_config
 from methods.onestep.training_state import last_state, load_state, save_state
 from methods.onestep.validate import Validator
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class AdapterKind:
-    """A method's adapter as the trainer sees it."""
-
-    id: str
-    """The method's id; written into the adapter file."""
-    default: Any
-    """Its default config: a frozen dataclass of JSON values that checks itself."""
-    attach: Callable[..., Adapter]
-    """``attach(unet, vae, config, seed)``."""
 
 
 def train(argv: Sequence[str], kind: AdapterKind) -> int:
@@ -90,7 +77,7 @@ class Run:
         )
         torch.manual_seed(config.seed)
         self.adapter_config = _adapter_config(kind, config.adapter)
-        self.nets = build_networks(config, kind.attach, self.adapter_config, self.accelerator)
+        self.nets = build_networks(config, kind, self.adapter_config, self.accelerator)
         side = config.data.crop // self.nets.frozen.factor
         self.latent = (int(self.nets.frozen.vae.config["latent_channels"]), side, side)
         optim, named = config.optim, self.nets.adapter.parameters()
@@ -217,6 +204,12 @@ class Run:
     def _plain_config(self) -> dict[str, Any]:
         return self.config.model_dump(mode="json") | {"processes": self.accelerator.num_processes}
 
+    def _provenance(self) -> dict[str, Any]:
+        """How the adapter was trained, without the places on this machine."""
+        plain = self.config.model_dump(mode="json", exclude={"out", "validation", "adapter"})
+        plain["data"]["folders"] = [Path(folder).name for folder in self.config.data.folders]
+        return plain | {"step": self.step, "processes": self.accelerator.num_processes}
+
     def _load(self, state: dict[str, Any]) -> None:
         self.nets.adapter.load_state_dict(state["adapter"])
         self.nets.regulariser.load_state_dict(state["regulariser"])
@@ -246,7 +239,8 @@ class Run:
             config=asdict(self.adapter_config),
             base=nets.frozen.fingerprint,
             state=self.mean.state_dict(),
-            training=self._plain_config() | {"step": self.step},
+            training=self._provenance(),
+            timestep=config.timestep,
         )
         save_adapter(config.out / "adapter.safetensors", checkpoint, torch.float16 if config.half else None)
 
