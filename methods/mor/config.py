@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
 
 from harness.errors import UserError
 
@@ -87,6 +88,19 @@ class MoRConfig:
     def budget(self) -> int:
         """The most ranks that one image can have active in a layer."""
         return self.shared + min(self.top_k, self.routed) * self.expert_rank
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> MoRConfig:
+        """Read what ``dataclasses.asdict`` gave; fields that are left out keep their defaults.
+
+        Raises:
+            UserError: If a name is unknown or a value does not fit.
+        """
+        known = [field.name for field in fields(cls)]
+        for name in values:
+            if name not in known:
+                raise UserError(f"MoR config: there is no '{name}'", f"known names: {', '.join(known)}")
+        return cls(**values)
 
 
 _INTEGERS = ("shared", "routed", "expert_rank", "zero_slots", "top_k", "dims")
