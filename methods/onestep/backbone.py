@@ -82,10 +82,8 @@ class Backbone:
             float32 latents (B, C, H / f, W / f), scaled as the UNet expects.
         """
         pixels = pixels.to(self.device, self.dtype)
-        if strips:
-            moments = encode_in_strips(self.vae, pixels)
-        else:
-            moments = self.vae.encode(pixels).latent_dist.parameters
+        vae = self.vae
+        moments = encode_in_strips(vae, pixels) if strips else vae.encode(pixels).latent_dist.parameters
         mean, log_variance = moments.float().chunk(2, dim=1)
         if noise is not None:
             mean = mean + torch.exp(0.5 * log_variance.clamp(-30, 20)) * noise.to(mean)
@@ -196,8 +194,9 @@ def load_backbone(base: str, device: str = "cpu", precision: str = "fp32") -> Ba
     if prediction not in ("epsilon", "v_prediction"):
         raise UserError(f"base '{base}' predicts '{prediction}'", "pass a base that predicts epsilon or v_prediction")
     fingerprint = base_fingerprint(unet, vae)
-    for model in (vae, unet):
-        model.requires_grad_(False).eval().to(device, PRECISIONS[precision])  # pyright: ignore[reportCallIssue]
+    models: tuple[Any, Any] = (vae, unet)
+    for model in models:
+        model.requires_grad_(False).eval().to(device, PRECISIONS[precision])
     text = _text_encoder(folder, base, device)
     return Backbone(vae, unet, scheduler.alphas_cumprod.float(), prediction, text, fingerprint)
 
@@ -248,7 +247,7 @@ def _fetched(identifier: str) -> Path:
     from huggingface_hub.constants import HF_HUB_OFFLINE
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    patterns = list(_FETCHED)
+    patterns: Any = list(_FETCHED)
     try:
         cached = Path(snapshot_download(identifier, allow_patterns=patterns, local_files_only=True))
         if all((cached / name).is_file() for name in _NEEDED):

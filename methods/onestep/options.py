@@ -43,10 +43,12 @@ class OneStepOptions:
     truncate: bool = field(
         default=True, metadata=_help("cut to 8 bits around the colour fix, as the published scripts do")
     )
-    process_size: int | None = _option(
-        None,
-        "smallest side of the result in pixels; smaller LRs are enlarged first, and the result shrunk back. "
-        "none = the base's own size, 0 = never",
+    process_size: int | None = field(
+        default=None,
+        metadata=_help(
+            "smallest side of the result in pixels; smaller LRs are enlarged first, and the result shrunk back. "
+            "none = the base's own size, 0 = never"
+        ),
     )
     tile: int = field(default=96, metadata=_help("side of a latent tile; images of a larger area are tiled"))
     overlap: int = field(default=32, metadata=_help("latents that neighbouring tiles share"))

@@ -70,6 +70,14 @@ class FilePrompts:
 
     def __call__(self, image: str, lr: Tensor) -> str:
         """See :class:`Prompter`."""
+        return self.of(image)
+
+    def of(self, image: str) -> str:
+        """The image's prompt.
+
+        Raises:
+            UserError: If the file has no line for it.
+        """
         if image not in self._prompts:
             raise UserError(f"prompt file {self._path} has no line for image '{image}'", f"add: {image}<TAB>prompt")
         return self._prompts[image]

@@ -1,0 +1,90 @@
+"""The sizes that one image passes through: enlarged where it is too small, upscaled, padded, cropped, shrunk back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+Size = tuple[int, int]
+"""(height, width) in pixels."""
+_LONGEST = 8
+"""The enlarged long side is at most this many times the smallest side: a 1 x 1000 image must not become a wall."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """One image's sizes."""
+
+    upscaled: Size
+    """What the VAE's input shows, without padding."""
+    padded: Size
+    """What goes into the VAE."""
+    result: Size
+    """What comes out: scale times the LR."""
+
+
+def plan(height: int, width: int, scale: int, process_size: int, multiple: int) -> Geometry:
+    """Plan the sizes for one LR image.
+
+    Args:
+        height: LR pixels.
+        width: LR pixels.
+        scale: Upscaling factor.
+        process_size: Smallest side of the upscaled image; LRs below process_size // scale are enlarged first.
+        multiple: What padded sides are divisible by.
+    """
+    smallest = process_size // scale
+    grow = 1.0
+    if min(height, width) < smallest:
+        grow = max(1.0, min(smallest / min(height, width), _LONGEST * smallest / max(height, width)))
+    upscaled = (round(height * grow) * scale, round(width * grow) * scale)
+    padded = (-(-upscaled[0] // multiple) * multiple, -(-upscaled[1] // multiple) * multiple)
+    return Geometry(upscaled, padded, (height * scale, width * scale))
+
+
+def upscale(lr: Tensor, geometry: Geometry, scale: int) -> Tensor:
+    """Upsample as OSEDiff does: Pillow's bicubic on 8-bit pixels, first to the least size, then by the scale.
+
+    Args:
+        lr: float (3, H, W) in [0, 1].
+        geometry: This image's sizes.
+        scale: Upscaling factor.
+
+    Returns:
+        float32 (3, *geometry.upscaled) in [0, 1], on 8-bit levels.
+    """
+    height, width = geometry.upscaled
+    image = _to_image(lr)
+    if geometry.upscaled != geometry.result:
+        image = image.resize((width // scale, height // scale), Image.Resampling.BICUBIC)
+    return _to_tensor(image.resize((width, height), Image.Resampling.BICUBIC))
+
+
+def shrink(image: Tensor, size: Size) -> Tensor:
+    """Undo the enlarging: Pillow's bicubic on 8-bit pixels, float32 (3, *size) in [0, 1]."""
+    return _to_tensor(_to_image(image).resize((size[1], size[0]), Image.Resampling.BICUBIC))
+
+
+def pad(image: Tensor, size: Size) -> Tensor:
+    """Pad (3, H, W) below and to the right by reflection, as often as it takes, so that any size will do."""
+    rows, columns = (_mirrored(side, total) for side, total in zip(image.shape[-2:], size, strict=True))
+    return image[:, rows][:, :, columns]
+
+
+def _mirrored(side: int, total: int) -> Tensor:
+    period = max(2 * (side - 1), 1)
+    position = torch.arange(total) % period
+    return torch.minimum(position, period - position) if side > 1 else torch.zeros(total, dtype=torch.long)
+
+
+def _to_image(image: Tensor) -> Image.Image:
+    pixels = (image.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
+    return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
+
+
+def _to_tensor(image: Image.Image) -> Tensor:
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255

@@ -1,0 +1,102 @@
+"""Import of the authors' ``osediff.pkl``: a dict of module lists, ranks, and peft-named tensors."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness.errors import UserError
+from methods.onestep.backbone import Backbone
+from methods.onestep.checkpoint import AdapterCheckpoint, load_adapter
+from methods.onestep.targets import unet_targets, vae_targets
+
+_LISTS = ("unet_lora_encoder_modules", "unet_lora_decoder_modules", "unet_lora_others_modules")
+_KEYS = (*_LISTS, "vae_lora_encoder_modules", "rank_unet", "rank_vae", "state_dict_unet", "state_dict_vae")
+_LORA = re.compile(r"(?P<module>.+)\.lora_(?P<matrix>[AB])\.[^.]+\.weight")
+_ALPHA = 8.0
+_MEND = "pass the osediff.pkl that the authors publish"
+
+
+def read(path: Path, backbone: Backbone) -> AdapterCheckpoint:
+    """Read an adapter file of this project, or the authors' layout where the name ends in ``.pkl``.
+
+    Raises:
+        UserError: If the file is missing, damaged, holds code, or does not fit the base.
+    """
+    if path.suffix == ".pkl":
+        return read_pickle(path, backbone)
+    return load_adapter(path, kind="osediff", base=backbone.fingerprint)
+
+
+def read_pickle(path: Path, backbone: Backbone) -> AdapterCheckpoint:
+    """Read the authors' layout; a pickle that would run code is refused.
+
+    Args:
+        path: ``osediff.pkl``.
+        backbone: The pristine base: ``conv_in`` is stored whole there, and as its change here.
+
+    Raises:
+        UserError: As :func:`read`.
+    """
+    content = _unpickled(path)
+    missing = [key for key in _KEYS if key not in content]
+    if missing:
+        raise UserError(f"{path} has no '{missing[0]}'", _MEND)
+    _same_modules(path, "UNet", [name for key in _LISTS for name in content[key]], unet_targets(backbone.unet))
+    _same_modules(path, "VAE", content["vae_lora_encoder_modules"], vae_targets(backbone.vae))
+    state: dict[str, Tensor] = {}
+    for part in ("vae", "unet"):
+        for name, tensor in content[f"state_dict_{part}"].items():
+            state |= _renamed(path, part, name, tensor, backbone)
+    config = {
+        "rank": int(content["rank_unet"]),
+        "rank_vae": int(content["rank_vae"]),
+        "alpha": _ALPHA,
+        "train_conv_in": "unet.conv_in.weight" in state,
+    }
+    return AdapterCheckpoint("osediff", config, "", state)
+
+
+def _renamed(path: Path, part: str, name: str, tensor: Tensor, backbone: Backbone) -> dict[str, Tensor]:
+    found = _LORA.fullmatch(name)
+    if found:
+        return {f"{part}.{found['module']}.{found['matrix']}": tensor.float()}
+    first = backbone.unet.conv_in
+    if part == "unet" and name in ("conv_in.base_layer.weight", "conv_in.base_layer.bias"):
+        which = name.rpartition(".")[2]
+        own = getattr(first, which).detach().cpu().float()
+        if own.shape != tensor.shape:
+            raise UserError(f"{path}: '{name}' is {tuple(tensor.shape)}, the base's is {tuple(own.shape)}", _MEND)
+        return {f"unet.conv_in.{which}": tensor.float() - own}
+    raise UserError(f"{path} has an unexpected tensor '{name}'", _MEND)
+
+
+def _same_modules(path: Path, part: str, listed: list[str], wanted: list[str]) -> None:
+    strange = sorted(set(listed) ^ set(wanted))
+    if strange:
+        raise UserError(
+            f"{path} is for another base: its {part} modules and this base's differ, first at '{strange[0]}'",
+            "pass -o base=sd21, or a folder with Stable Diffusion 2.1-base",
+        )
+
+
+def _unpickled(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise UserError(f"there is no adapter file {path}", _MEND)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"{path} is refused: it holds more than tensors and plain values, or is damaged; loading it could run code",
+            _MEND,
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        raise UserError(f"{path} is no whole torch file: {str(error).splitlines()[0]}", "fetch it again") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds a {type(content).__name__}, not a dict", _MEND)
+    return content
