@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from harness.metric import Direction, Metric
 from reports.statistics import Cell, bootstrap_means
 from reports.strata import Rule, strata
-from reports.style import colours, figure, markers, save
+from reports.style import colours, entitle, figure, markers, save
 from reports.tables import heading
 from reports.view import View
 
@@ -40,7 +40,7 @@ def robustness(view: View, metric: Metric, folder: Path, name: str) -> list[Path
             axes.plot(x, [v.mean() for v in spread], color=tints[label], marker=shapes[label], label=label)
         axes.set_xlabel("estimated severity (higher = worse input)")
         axes.set_ylabel(heading(metric))
-        axes.set_title(f"{view.dataset}: {metric.title} by severity (n = {len(known)})")
+        entitle(drawn, f"{view.dataset}: {metric.title} by severity (n = {len(known)})")
         _legend_below(axes, len(values.columns))
         return save(drawn, folder, name)
 
@@ -72,7 +72,7 @@ def pareto(
         measured = view.runs["complexity_size"].dropna().unique()
         axes.set_xlabel(f"{size} for one LR image of {', '.join(map(str, measured))}")
         axes.set_ylabel(heading(metric))
-        axes.set_title(f"{view.dataset}: quality against cost")
+        entitle(drawn, f"{view.dataset}: quality against cost")
         _legend_below(axes, len(points))
         return save(drawn, folder, name)
 
@@ -96,7 +96,7 @@ def paired(view: View, metric: Metric, first: str, second: str, folder: Path, na
         axes.set_aspect("equal")
         axes.set_xlabel(f"{first}, {heading(metric)}")
         axes.set_ylabel(f"{second}, {heading(metric)}")
-        axes.set_title(f"{second} is better on {wins} of {len(both)}")
+        entitle(drawn, f"{second} is better on {wins} of {len(both)}")
         return save(drawn, folder, name)
 
 

@@ -11,7 +11,7 @@ from scipy import stats
 from harness.frames import DIMENSIONS
 from reports.statistics import SEED
 from reports.strata import Stratum
-from reports.style import HEAT, colours, figure, save
+from reports.style import HEAT, colours, entitle, figure, save
 from reports.view import View
 
 _DRAWS = 2000
@@ -60,7 +60,7 @@ def severity_scatter(view: View, label: str, folder: Path, name: str) -> list[Pa
         axes.set_xlabel("estimated severity (higher = worse input)")
         axes.set_ylabel("active experts, mean of layers")
         text = "constant: no correlation" if np.isnan(rho) else _rho_text(rho, p, low, high)
-        axes.set_title(f"{label} on {view.dataset}: {text}", fontsize=7)
+        entitle(drawn, f"{label} on {view.dataset}: {text}")
         return save(drawn, folder, name)
 
 
@@ -79,7 +79,7 @@ def dimension_bars(view: View, label: str, folder: Path, name: str) -> list[Path
         axes.axvline(0, color="#5b6470", lw=0.7)
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("Spearman rho with active experts (95% interval)")
-        axes.set_title(f"{label} on {view.dataset}: what routing follows")
+        entitle(drawn, f"{label} on {view.dataset}: what routing follows")
         return save(drawn, folder, name)
 
 
@@ -91,10 +91,11 @@ def layer_heatmap(view: View, label: str, groups: list[Stratum], folder: Path, n
     means = np.stack([_by_position(rows[rows["image"].isin(g.images)], "active") for g in groups])
     with figure(height=0.9 + 0.32 * len(groups)) as (drawn, axes):
         heat = axes.imshow(means, aspect="auto", cmap=HEAT, interpolation="nearest")
-        axes.set_yticks(range(len(groups)), [f"{g.name} (n={len(g.images)})" for g in groups])
+        axes.set_yticks(range(len(groups)), [f"{g.name.split()[-1]} (n={len(g.images)})" for g in groups])
+        axes.set_ylabel(groups[0].name.split()[0])
         axes.grid(visible=False)
         axes.set_xlabel("adapted layer, in order of execution")
-        axes.set_title(f"{label}: active experts")
+        entitle(drawn, f"{label} on {view.dataset}: active experts by layer")
         drawn.colorbar(heat, ax=axes, pad=0.02, aspect=12).outline.set_visible(False)
         return save(drawn, folder, name)
 
@@ -115,7 +116,7 @@ def zero_share(view: View, label: str, groups: list[Stratum], folder: Path, name
         axes.set_ylim(bottom=0)
         axes.set_xlabel("adapted layer, in order of execution")
         axes.set_ylabel("zero slots / (zero + active)")
-        axes.set_title(f"{label} on {view.dataset}: slots left empty")
+        entitle(drawn, f"{label} on {view.dataset}: slots left empty")
         drawn.legend(loc="outside lower center", ncols=min(len(shown), 3))
         return save(drawn, folder, name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,9 +25,6 @@ _RC = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 7.5,
-    "axes.titlesize": 8,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
     "axes.labelsize": 7.5,
     "axes.edgecolor": _GREY,
     "axes.linewidth": 0.6,
@@ -73,6 +71,12 @@ def figure(width: float = COLUMN, height: float = 2.5) -> Iterator[tuple[Figure,
     with mpl.rc_context(_RC):
         drawn = Figure(figsize=(width, height), layout="constrained")
         yield drawn, drawn.add_subplot()
+
+
+def entitle(drawn: Figure, text: str) -> None:
+    """Put a title over the whole figure, from its left edge, on as many lines as it needs."""
+    letters = round(drawn.get_figwidth() * 15.5)
+    drawn.suptitle("\n".join(textwrap.wrap(text, letters)), x=0.012, ha="left", fontsize=8, fontweight="bold")
 
 
 def save(drawn: Figure, folder: Path, name: str) -> list[Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from harness.errors import UserError
-from reports.style import colours, figure, save
+from reports.style import colours, entitle, figure, save
 
 _WINDOW = 25
 
@@ -40,7 +40,7 @@ def training_curves(files: Sequence[Path], folder: Path) -> list[Path]:
                 axes.plot(points["step"], points["value"], color=tints[run], alpha=0.2, lw=0.6)
                 axes.plot(points["step"], smooth, color=tints[run], label=run)
             axes.set_xlabel("step")
-            axes.set_title(str(name))
+            entitle(drawn, str(name))
             if len(frames) > 1:
                 drawn.legend(loc="outside lower center", ncols=min(len(frames), 3))
             written += save(drawn, folder, "training-" + "".join(c if c.isalnum() else "_" for c in str(name)))

@@ -1,0 +1,44 @@
+"""What the core calls through the ``isrbench.reports`` entry point: stored runs in, a report folder out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.frames import load_frames
+from harness.store import Store
+from reports.build import build_report
+from reports.strata import DEFAULT
+
+
+def write(
+    runs_dir: Path,
+    runs: Sequence[str] = (),
+    out: Path | None = None,
+    baseline: str | None = None,
+    strata: str | None = None,
+    reported: bool = False,
+) -> Path:
+    """Report on ``runs`` of a runs folder.
+
+    Args:
+        runs_dir: Where the store is.
+        runs: Run ids, folders or ``latest``; none = the newest run of every method and dataset.
+        out: The folder to write; None = ``<runs_dir>/report``.
+        baseline: Method that the others are compared with; None = bicubic where it was run.
+        strata: Rule of :mod:`reports.strata`; None = tertiles of severity.
+        reported: Whether to add what papers report.
+
+    Returns:
+        The page.
+
+    Raises:
+        UserError: If there is no such run, or an option does not fit.
+    """
+    store = Store(runs_dir, create=False)
+    try:
+        chosen = list(dict.fromkeys(store.find_run(name) for name in runs)) or store.newest_runs()
+        frames = load_frames(store, chosen)
+    finally:
+        store.close()
+    return build_report(frames, out or runs_dir / "report", baseline, strata or DEFAULT, reported)[0]
