@@ -56,6 +56,13 @@ def fetch(session: nox.Session) -> None:
 
 
 @nox.session
+def report(session: nox.Session) -> None:
+    """Turn stored runs into tables, plots and a page: nox -s report -- --out report."""
+    install(session)
+    passes(session, "isrbench", "report")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Performance side by side, as ratios: nox -s bench -- scoring --sr DIR --hr DIR, or -- mor --size tiny."""
     install(session)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli_fetch import DataRoot, fetch_app
+from harness.cli_runs import RUNS, RunsDir, export, report
 from harness.errors import UserError
 
 if TYPE_CHECKING:
     from harness.method import MethodPlugin
     from harness.registry import Registry
-    from harness.store import Store
 
 app = typer.Typer(
     name="isrbench",
@@ -28,6 +28,8 @@ app = typer.Typer(
     epilog="Start here: `isrbench eval --method bicubic --dataset sample`, then `isrbench list methods`.",
 )
 app.add_typer(fetch_app, name="fetch")
+app.command()(export)
+app.command()(report)
 
 
 class Kind(str, Enum):
@@ -47,7 +49,6 @@ class One(str, Enum):
     METRIC = "metric"
 
 
-RunsDir = Annotated[Path, typer.Option(help="Where runs are kept.")]
 Options = Annotated[
     list[str],
     typer.Option("-o", "--option", metavar="KEY=VALUE", help="An option of the method; see `describe method ID`."),
@@ -55,7 +56,6 @@ Options = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Seed = Annotated[int, typer.Option(help="Every image's own seed comes from this and its id.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
-RUNS = Path("runs")
 NO_OPTIONS: list[str] = []
 
 
@@ -212,28 +212,6 @@ def restore(
     )
 
 
-@app.command()
-def export(
-    run: Annotated[str, typer.Argument(help="A run's id, its folder, or `latest`.")],
-    to: Annotated[Path, typer.Option(help="FILE.csv, .parquet or .jsonl")],
-    table: Annotated[str, typer.Option(help="scores, images or routing")] = "scores",
-    runs_dir: RunsDir = RUNS,
-) -> None:
-    """Write a run's rows to a file.
-
-    Example: `isrbench export latest --table scores --to scores.csv`
-    """
-    from harness.export import export as write
-    from harness.export import table_of
-    from harness.frames import load_frames
-    from harness.terminal import out
-
-    store = _store(runs_dir)
-    frame = table_of(load_frames(store, [store.find_run(run)]), table)
-    write(frame, to)
-    out.print(f"{len(frame)} rows of {table} in {to}", markup=False)
-
-
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
 def train(context: typer.Context, method: Annotated[str, typer.Option(help="A trainable method's id.")]) -> None:
     """Train a method; everything else on the line is handed on to its trainer (add --help to see it).
@@ -262,12 +240,6 @@ def doctor(data_root: DataRoot = None, runs_dir: RunsDir = RUNS, json: Json = Fa
             ("", "what", "found", "mend"),
             [("ok" if f.ok else "--", f.what, f.found, f.mend) for f in findings],
         )
-
-
-def _store(runs_dir: Path) -> Store:
-    from harness.store import Store
-
-    return Store(runs_dir, create=False)
 
 
 def main() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
+
+from rich.markup import escape
 
 from harness.cards import find_card
 from harness.errors import UserError
@@ -57,7 +59,9 @@ def evaluate(
     else:
         show_summary(summary, request.runs_dir)
     if report:
-        _write_report(request.runs_dir, quiet=json)
+        page = report_writer()(request.runs_dir)
+        if not json:
+            out.print(f"[dim]report   [/] {escape(str(page))}", soft_wrap=True)
     return outcome.exit_code
 
 
@@ -96,9 +100,13 @@ def _fetch_if_absent(request: Request) -> None:
         fetch_dataset(card, request.data_root, accept_licence=True)
 
 
-def _write_report(runs_dir: Path, quiet: bool) -> None:
-    """Hand over to whoever registered as ``isrbench.reports``; the core itself knows no report."""
-    for point in entry_points(group="isrbench.reports"):
-        place = point.load()(runs_dir)
-        if not quiet:
-            out.print(f"[dim]report   [/] {place}", soft_wrap=True)
+def report_writer() -> Callable[..., Path]:
+    """Whoever registered as ``isrbench.reports`` (:func:`reports.verb.write`); the core itself knows no report.
+
+    Raises:
+        UserError: If nobody did.
+    """
+    points = list(entry_points(group="isrbench.reports"))
+    if not points:
+        raise UserError("no report writer is installed", "reinstall isrbench")
+    return points[0].load()

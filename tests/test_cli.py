@@ -73,7 +73,8 @@ def test_eval_prints_the_table_and_says_where_everything_lies(pairs_folder: Path
 
 def test_json_is_one_document_and_nothing_else(pairs_folder: Path, tmp_path: Path, capsys) -> None:
     code, out, _ = isrbench(
-        capsys, "eval", "--method", "bicubic", "--dataset", pairs_folder, "--metrics", "psnr", "--runs-dir", tmp_path / "r",
+        capsys, "eval", "--method", "bicubic", "--dataset", pairs_folder, "--metrics", "psnr",
+        "--runs-dir", tmp_path / "r",
         "--no-report", "--json", "--no-complexity", "--estimator", "none",
     )  # fmt: skip
     summary = json.loads(out)
@@ -117,7 +118,9 @@ def test_a_licence_has_to_be_accepted(tmp_path: Path, capsys) -> None:
     assert code == 2 and "could not be fetched" in err and list(tmp_path.iterdir()) == []
 
 
-def test_required_metrics_that_are_absent_stop_the_run(pairs_folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+def test_absent_metrics_that_are_required_stop_the_run(
+    pairs_folder: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "none"))
     code, _, err = isrbench(
         capsys, "eval", "--method", "bicubic", "--dataset", pairs_folder, "--metrics", "psnr,lpips", "--require-metrics",

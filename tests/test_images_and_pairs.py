@@ -137,7 +137,7 @@ def test_a_folder_that_does_not_pair_up(break_it, words: str, pairs_folder: Path
 
 def test_wrong_count_against_a_card(tmp_path: Path) -> None:
     write_pairs(tmp_path / "RealSR", ["a", "b"], lr=128)
-    with pytest.raises(UserError, match="RealSR has 100 images, but .* holds 2"):
+    with pytest.raises(UserError, match=r"RealSR has 100 images, but .* holds 2"):
         load_pairs(find_card("RealSR"), tmp_path)
 
 
