@@ -78,7 +78,8 @@ def terminal(table: Table) -> str:
         colalign=("left", *("right" for _ in table.metrics)),
         disable_numparse=True,
     )
-    return f"{table.title} (n = {table.n})\n{body}\n" + "".join(f"  {note}\n" for note in table.notes)
+    lines = [f"{table.title} (n = {table.n})", *body.splitlines(), *(f"  {note}" for note in table.notes)]
+    return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
 def latex_text(text: str) -> str:

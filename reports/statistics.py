@@ -161,8 +161,9 @@ def _mean_cell(view: View, label: str, metric: str, column: pd.Series) -> Cell:
         why = "failed" if failed == missing else "not in the run" if absent == missing else ""
         why = why or view.reasons.get((label, metric), "not computed")
         return Cell(label, metric, n, None, f"{missing} of {n}: {why}" if missing < n else why)
-    mean = float(column.mean())
-    return Cell(label, metric, n, None, "holds both infinities") if np.isnan(mean) else Cell(label, metric, n, mean)
+    if {np.inf, -np.inf} <= set(column):
+        return Cell(label, metric, n, None, "holds both infinities")
+    return Cell(label, metric, n, float(column.mean()))
 
 
 def _ranks(means: dict[str, float | None], direction: Direction) -> dict[str, int]:

@@ -47,7 +47,8 @@ def parse_rule(text: str) -> Rule:
         return Rule("level")
     by, rest = "severity", text
     head, _, tail = text.partition(":")
-    if head in {*DIMENSIONS, "severity"}:
+    # One of the seven dimensions is called "edges": it is meant unless numbers follow.
+    if head in {*DIMENSIONS, "severity"} and (text == head or tail.startswith(("quantile:", "edges:"))):
         by, rest = head, tail or DEFAULT
     kind, _, value = rest.partition(":")
     try:

@@ -39,7 +39,7 @@ def frames(folder: Path, count: int = 30, failed: bool = True, names: list[str] 
             for metric in METRICS:
                 value = None if bad else _value(metric, place, severity[i], rng)
                 status = "failed" if bad else "ok"
-                scores.append({**common, "image": image, "metric": metric, "value": value, "status": status, "error": None})
+                scores.append({**common, "image": image, "metric": metric, "value": value, "status": status})
             for layer in range(LAYERS if routes else 0):
                 empty = int(rng.integers(0, 2)) + (layer > LAYERS // 2)
                 used = max(1, round(active) - empty)
@@ -48,7 +48,7 @@ def frames(folder: Path, count: int = 30, failed: bool = True, names: list[str] 
     columns = ["run", "method", "dataset", "image", "position", "layer", "active", "zero"]
     return Frames(
         pd.DataFrame(runs),
-        pd.DataFrame(scores).astype({"value": float}),
+        pd.DataFrame(scores).astype({"value": float}).assign(error=None),
         pd.DataFrame(images),
         pd.DataFrame(routing, columns=columns),
     )
@@ -58,17 +58,18 @@ def _run(run: str, method: str, title: str, routes: bool, place: int) -> dict:
     cost = dict.fromkeys(COMPLEXITY_COLUMNS)
     if place != 1:
         macs = 10.0 ** (6 + 4 * place)
-        cost.update(macs=macs, flops=2 * macs, params_total=1e6 * place, latency_ms=1.0 + 20 * place, complexity_size="16x16")
-    return {"run": run, "method": method, "title": title, "dataset": "sample", "created": "2026-01-01T00:00:00Z", "seed": 0,
-            "device": "cpu", "estimator": "tiny", "routes": routes, "scale": 4, **cost,
+        cost.update(macs=macs, flops=2 * macs, params_total=1e6 * place, latency_ms=1.0 + 20 * place)
+        cost["complexity_size"] = "16x16"
+    return {"run": run, "method": method, "title": title, "dataset": "sample", "created": "2026-01-01T00:00:00Z",
+            "seed": 0, "device": "cpu", "estimator": "tiny", "routes": routes, "scale": 4, **cost,
             "manifest": {"run": run, "argv": ["isrbench", "</script><b>"]}}  # fmt: skip
 
 
 def _value(metric: str, place: int, severity: float, rng: np.random.Generator) -> float:
-    base = {"psnr": 28 - 6 * severity, "ssim": 0.85 - 0.3 * severity, "lpips": 0.2 + 0.3 * severity, "musiq": 70 - 25 * severity}
+    start, slope = {"psnr": (28, -6), "ssim": (0.85, -0.3), "lpips": (0.2, 0.3), "musiq": (70, -25)}[metric]
     gain = {"psnr": (0, -1.5, 0.6), "ssim": (0, -0.02, 0.01), "lpips": (0, -0.08, -0.1), "musiq": (0, 20, 22)}
     spread = {"psnr": 0.5, "ssim": 0.02, "lpips": 0.02, "musiq": 2}
-    return float(base[metric] + gain[metric][place] + rng.normal(0, spread[metric]))
+    return float(start + slope * severity + gain[metric][place] + rng.normal(0, spread[metric]))
 
 
 def _pictures(folder: Path, place: int, severity: float) -> list[str]:

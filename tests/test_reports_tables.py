@@ -1,0 +1,169 @@
+"""Tables, files and publishing."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import yaml
+
+from harness.errors import UserError
+from harness.frames import Frames
+from harness.method import MethodPlugin
+from harness.registry import Registry
+from reports.build import build_report, terminal_tables
+from reports.hub_card import bibliography, hub_card, write_publication
+from reports.render import latex, latex_document, latex_text, markdown, terminal
+from reports.reported import reported_rows
+from reports.statistics import compare
+from reports.tables import Mark, Table, score_table
+from reports.view import views
+from tests.report_frames import NASTY, frames
+
+GOLDEN_TEXT = """\
+sample (n = 6)
+method          PSNR (dB) ↑    SSIM ↑    LPIPS ↓    MUSIQ ↑
+------------  -------------  --------  ---------  ---------
+Bicubic              25.51_   0.7224_     0.3300      59.69
+MoR-SR tiny          25.69*   0.7274*    0.2488*     80.37*
+OSEDiff PNGs          24.25    0.6979    0.2512_     78.54_
+"""
+
+
+def _table(folder, dataset: str = "sample", reported: bool = False, count: int = 6, **options) -> Table:
+    made = frames(folder, count=count, **{"failed": False, **options})
+    made = Frames(*(part.assign(dataset=dataset) for part in vars(made).values()))
+    view = views(made)[0]
+    rows = reported_rows(dataset) if reported else None
+    cells = compare(view, list(view.images.index), "Bicubic")
+    return score_table(view, cells, dataset, len(view.images), "Bicubic", rows)
+
+
+def test_golden_terminal_table(tmp_path):
+    assert terminal(_table(tmp_path)) == GOLDEN_TEXT
+
+
+def test_best_and_second_by_direction(tmp_path):
+    table = _table(tmp_path)
+    for place, metric in enumerate(table.metrics):
+        marks = {label: entries[place].mark for label, entries in table.rows}
+        assert sorted(m.value for m in marks.values()) == ["best", "none", "second"], metric.id
+    lpips = [m.id for m in table.metrics].index("lpips")
+    best = next(entries[lpips].text for _, entries in table.rows if entries[lpips].mark is Mark.BEST)
+    assert float(best) == min(float(entries[lpips].text) for _, entries in table.rows)
+
+
+def test_caption_names_protocol_estimator_and_test(tmp_path):
+    caption = _table(tmp_path).caption
+    for part in ("PSNR, SSIM on Y of YCbCr", "Severity: tiny", "Wilcoxon", "Holm", "than Bicubic", "10000 resamples"):
+        assert part in caption
+
+
+def test_blank_cells_say_why(tmp_path):
+    table = _table(tmp_path, failed=True)
+    assert "OSEDiff PNGs, PSNR: 1 of 6: failed" in table.notes
+    assert "| OSEDiff PNGs |" in markdown(table) and "–" in markdown(table)
+
+
+def test_reported_rows_stand_apart_with_their_source(tmp_path):
+    table = _table(tmp_path, dataset="RealSR", reported=True)
+    labels = [label for label, _ in table.reported]
+    assert "OSEDiff-1 [1]" in labels and len(table.rows) == 3
+    assert any(note.startswith("[1] OSEDiff paper, Table 1") for note in table.notes)
+    assert all(entry.mark is Mark.NONE for _, entries in table.reported for entry in entries)
+    osediff = dict(table.reported)["OSEDiff-1 [1]"]
+    assert [e.text for e in osediff] == ["25.15", "0.7341", "0.2921", "69.09"]
+    text = markdown(table)
+    assert text.index("MoR-SR tiny") < text.index("*StableSR-200")
+    assert r"\emph{Reported by their sources}" in latex(table)
+
+
+def test_latex_escapes_everything():
+    assert latex_text(r"50% of a_b & {x} ~ #1 \end ↑") == (
+        r"50\% of a\_b \& \{x\} \textasciitilde{} \#1 \textbackslash{}end $\uparrow$"
+    )
+    assert latex_text("東") == "?"
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
+def test_latex_compiles_as_it_stands(tmp_path):
+    table = _table(tmp_path / "pictures", dataset="RealSR", reported=True, failed=True)
+    nasty = replace(table, title=r"50% <of> a_b & \x", caption=r"#1 {caption} ~^$ é ∞ \x")
+    (tmp_path / "t.tex").write_text(latex_document([table, nasty]), encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=120)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "t.pdf").stat().st_size > 10_000
+
+
+def test_report_writes_every_file_the_same_each_time(tmp_path):
+    made = frames(tmp_path / "pictures", count=9, names=[NASTY])
+    first = build_report(made, tmp_path / "a", baseline="bicubic", strata_rule="level", reported=True)
+    again = build_report(made, tmp_path / "b", baseline="bicubic", strata_rule="level", reported=True)
+    assert first[0].name == "index.html"
+    assert {"sample.md", "sample.tex", "sample.csv", "sample.txt", "sample-routing.csv"} <= {p.name for p in first}
+    for one, other in zip(first, again, strict=True):
+        assert one.read_bytes() == other.read_bytes(), one.name
+    rows = pd.read_csv(tmp_path / "a/tables/sample.csv")
+    assert set(rows["group"]) == {"all", "level mild", "level medium", "level severe"}
+    assert {p.suffix for p in first if p.parent.name == "plots"} == {".png", ".svg"}
+
+
+def test_methods_without_routing_simply_lack_its_plots(tmp_path):
+    made = frames(tmp_path / "pictures", count=9)
+    plain = made.images.assign(active_experts=float("nan"))
+    written = build_report(Frames(made.runs, made.scores, plain, made.routing.head(0)), tmp_path / "out")
+    names = {p.stem for p in written}
+    assert not any(n.endswith(("-experts", "-layers", "-zero", "-dimensions", "-routing")) for n in names)
+    assert "sample-psnr-severity" in names
+
+
+def test_sets_without_severity_or_values_still_report(tmp_path):
+    made = frames(tmp_path / "pictures", count=6)
+    images = made.images.assign(severity=float("nan"))
+    scores = made.scores.assign(value=float("nan"), status="no-reference")
+    assert build_report(Frames(made.runs, scores, images, made.routing), tmp_path / "out")[0].is_file()
+    assert "no HR" in (tmp_path / "out/tables/sample.md").read_text(encoding="utf-8")
+
+
+def test_report_mistakes_are_clear(tmp_path):
+    made = frames(tmp_path / "pictures", count=6)
+    with pytest.raises(UserError, match="there is no baseline 'bicubc'; did you mean 'bicubic'"):
+        build_report(made, tmp_path / "out", baseline="bicubc")
+    with pytest.raises(UserError, match="not a way to group"):
+        build_report(made, tmp_path / "out", strata_rule="nonsense")
+    with pytest.raises(UserError, match="no run to report"):
+        build_report(Frames(made.runs.head(0), made.scores, made.images, made.routing), tmp_path / "out")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write the report"):
+        build_report(made, tmp_path / "file" / "out")
+
+
+def test_terminal_tables(tmp_path):
+    assert terminal_tables(frames(tmp_path, count=6, failed=False)) == GOLDEN_TEXT
+
+
+def test_hub_card_is_a_model_index_that_the_hub_reads(tmp_path):
+    made = frames(tmp_path, count=6)
+    card = hub_card(made, "mor-tiny")
+    entry = yaml.safe_load(card.strip("-\n"))["model-index"][0]
+    assert entry["name"] == "MoR-SR tiny"
+    psnr = next(m for m in entry["results"][0]["metrics"] if m["type"] == "psnr")
+    mean = made.scores.query("method == 'mor-tiny' and metric == 'psnr'")["value"].mean()
+    assert psnr["value"] == pytest.approx(mean, abs=1e-6)
+    with pytest.raises(UserError, match="no complete mean of 'folder'"):
+        hub_card(made, "folder")
+
+
+def test_bibliography_and_publication(tmp_path):
+    methods = Registry.from_entry_points("method", MethodPlugin, "isrbench.methods")
+    made = frames(tmp_path / "pictures", count=6)
+    text = bibliography(made, methods)
+    keys = [line.partition("{")[2].split(",")[0] for line in text.splitlines() if line.startswith("@")]
+    assert "keys1981cubic" in keys and "wang2004ssim" in keys
+    assert keys == sorted(set(keys)) and text.count("{") == text.count("}")
+    names = {path.name for path in write_publication(made, methods, tmp_path / "out")}
+    assert names == {"hub-card-bicubic.md", "hub-card-mor-tiny.md", "references.bib"}
