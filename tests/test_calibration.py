@@ -51,3 +51,13 @@ def test_bicubic_on_realsr(request_: Request, realsr: Path) -> None:
     assert len(ours) == 100
     assert ours["psnr"].mean() == pytest.approx(27.1128, abs=5e-4)
     assert ours["ssim"].mean() == pytest.approx(0.7555, abs=5e-4)
+
+
+def test_bicubic_on_the_sample_set(request_: Request) -> None:
+    """Golden numbers of the set that ships; tight, since resampling and these metrics are exact to the last digits."""
+    ours = scores_of(replace(request_, metrics=("psnr", "ssim", "gmsd", "piqe"))).mean()
+    assert ours["psnr"] == pytest.approx(25.535318, abs=2e-5)
+    assert ours["ssim"] == pytest.approx(0.646750, abs=2e-6)
+    assert ours["gmsd"] == pytest.approx(0.176138, abs=2e-6)
+    # PIQE counts blocks over thresholds: a rounding can tip one block of one image.
+    assert ours["piqe"] == pytest.approx(89.98677, abs=0.01)
