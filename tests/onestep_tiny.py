@@ -2,9 +2,20 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from safetensors.torch import save_file
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Networks this small are slowed down by threads; import it to have it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
 
 VAE = {
     "down_block_types": ("DownEncoderBlock2D",) * 3,
@@ -34,7 +45,8 @@ def models(seed: int = 0):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         vae, unet = AutoencoderKL(**VAE), UNet2DConditionModel(**UNET)
-    return vae.eval(), unet.eval()
+    # Frozen, as a base always is: torch picks other kernels for weights that want gradients, a rounding apart.
+    return vae.eval().requires_grad_(False), unet.eval().requires_grad_(False)
 
 
 def write_base(folder: Path, seed: int = 0, prediction: str = "epsilon") -> Path:

@@ -3,7 +3,6 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.onestep_tiny import models, write_base
 
 from harness.errors import UserError
 from methods.onestep import strips
@@ -16,6 +15,7 @@ from methods.onestep.options import OneStepOptions
 from methods.onestep.prompts import TAGS, FilePrompts, Tagger, read_tags
 from methods.onestep.targets import unet_group, unet_targets, vae_targets
 from methods.onestep.tiling import gaussian_weights, in_tiles, tile_starts
+from tests.onestep_tiny import models, one_thread, write_base  # noqa: F401
 
 
 def test_sd21_has_the_published_sizes_and_targets():
@@ -104,6 +104,17 @@ def test_tiles_cover_everything_and_blend_to_identity():
     assert torch.equal(in_tiles(lambda part: part * 0 + 1, z, 8, 3).round(decimals=5), torch.ones_like(z))
     weights = gaussian_weights(5, 8)
     assert torch.equal(weights, weights.flip(0)) and torch.equal(weights, weights.flip(1))
+
+
+def test_tiles_leave_no_seam_in_constant_and_gradient():
+    ramp = torch.linspace(0, 1, 160).expand(1, 1, 160, 160)
+    box = torch.full((1, 1, 5, 5), 1 / 25)
+
+    def blur(z):  # zero padding makes each tile wrong at its border, as in a UNet
+        return F.conv2d(z, box, padding=2)
+
+    for z in (torch.full((1, 1, 160, 160), 0.7), ramp, ramp.transpose(2, 3)):
+        assert (in_tiles(blur, z, 96, 32) - blur(z)).abs().max() < 1e-4
 
 
 def test_long_thin_latents_are_tiled_where_one_side_is_below_a_tile():

@@ -3,7 +3,6 @@ from dataclasses import asdict
 
 import pytest
 import torch
-from tests.onestep_tiny import models, write_base
 
 from harness.errors import UserError
 from harness.method import Runtime
@@ -16,6 +15,7 @@ from methods.onestep.targets import unet_group, unet_targets, vae_targets
 from methods.osediff.adapter import DenseConfig, attach
 from methods.osediff.authors import read
 from methods.osediff.plugin import PLUGIN, _kind
+from tests.onestep_tiny import models, one_thread, write_base  # noqa: F401
 
 
 def disturb(parameters, seed=0):
@@ -264,9 +264,6 @@ def test_large_image_in_tiles_and_strips(trained, monkeypatch):
     assert torch.allclose(strips, whole, atol=1e-4)
     tiled = trained(tile=16, overlap=8, vae_pixels=100, **options).restore(lr, image="x", seed=0).image
     assert tiled.shape == whole.shape and torch.isfinite(tiled).all()
-    flat = torch.full((3, 40, 40), 0.5)
-    untiled, tiles = (trained(tile=t, overlap=8, **options).restore(flat, image="x", seed=0).image for t in (96, 16))
-    assert (untiled - tiles).abs().mean() < 0.05
 
 
 def test_complexity_counts_branches_only_when_apart(trained):

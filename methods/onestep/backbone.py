@@ -12,7 +12,7 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from harness.errors import UserError
 from methods.onestep.checkpoint import base_fingerprint
@@ -194,9 +194,9 @@ def load_backbone(base: str, device: str = "cpu", precision: str = "fp32") -> Ba
     if prediction not in ("epsilon", "v_prediction"):
         raise UserError(f"base '{base}' predicts '{prediction}'", "pass a base that predicts epsilon or v_prediction")
     fingerprint = base_fingerprint(unet, vae)
-    models: tuple[Any, Any] = (vae, unet)
-    for model in models:
-        model.requires_grad_(False).eval().to(device, PRECISIONS[precision])
+    for model in (vae, unet):
+        # Past diffusers' own `to`, which warns of modules to keep in float32 even where there are none.
+        nn.Module.to(model.requires_grad_(False).eval(), device, PRECISIONS[precision])
     text = _text_encoder(folder, base, device)
     return Backbone(vae, unet, scheduler.alphas_cumprod.float(), prediction, text, fingerprint)
 

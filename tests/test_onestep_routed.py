@@ -1,0 +1,89 @@
+"""The pipeline with an adapter that routes: severity in, trace out, one routing for all tiles of an image."""
+
+import pytest
+import torch
+
+from harness.errors import UserError
+from harness.method import Runtime
+from methods.mor.adapter import attach
+from methods.mor.config import MoRConfig
+from methods.onestep.backbone import load_backbone
+from methods.onestep.checkpoint import AdapterCheckpoint, save_adapter
+from methods.onestep.options import RoutedOptions
+from methods.onestep.pipeline import OneStepMethod
+from methods.osediff.authors import read
+from tests.onestep_tiny import one_thread, write_base  # noqa: F401
+
+CONFIG = MoRConfig(shared=1, routed=6, zero_slots=2, top_k=3)
+
+
+class Brightness:
+    """Stands in for CLIP: every dimension is the image's mean."""
+
+    def estimate(self, lr):
+        return lr.mean((1, 2, 3))[:, None].expand(-1, 7)
+
+    def fingerprint(self):
+        return "brightness"
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    base = write_base(tmp_path_factory.mktemp("routed") / "base")
+
+    def build(**options) -> OneStepMethod:
+        backbone = load_backbone(str(base))
+        adapter = attach(backbone.unet, backbone.vae, CONFIG, 0)
+        generator = torch.Generator().manual_seed(4)
+        with torch.no_grad():
+            for name, parameter in adapter.parameters().items():
+                spread = 5.0 if name.startswith("router") else 0.1
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * spread)
+        options = RoutedOptions(base=str(base), latent="mode", truncate=False, **options)
+        if options.merge:
+            adapter.for_inference()
+        return OneStepMethod(backbone, adapter, options, Runtime(4), 249, lambda image, lr: "", Brightness())
+
+    return build
+
+
+def test_trace_follows_the_severity_and_folding_changes_nothing(build):
+    folded, apart = build(), build(merge=False)
+    traces = []
+    for value in (0.1, 0.9, 0.1):
+        lr = torch.full((3, 10, 12), value)
+        one, two = (method.restore(lr, image="x", seed=0) for method in (folded, apart))
+        assert torch.allclose(one.image, two.image, atol=1e-3)
+        assert one.trace == two.trace and len(one.trace.layers) == len(folded.adapter.layers)
+        assert all(active + zero == 1 + 3 for active, zero in zip(one.trace.active, one.trace.zero, strict=True))
+        traces.append(one.trace)
+    assert traces[0] == traces[2] != traces[1]
+
+
+def test_active_macs_are_base_plus_active_ranks_exactly(build):
+    method = build(merge=False)
+    method.restore(torch.full((3, 16, 16), 0.5), image="x", seed=0)
+    trace = method.adapter.traces()[0]
+    cost = method._base_cost(16, 16)
+    parameters = method.adapter.parameters()
+    by_hand = sum(
+        active * cost.positions[name] * (parameters[f"{name}.A"][0].numel() + parameters[f"{name}.B"].shape[1])
+        for name, active in zip(trace.layers, trace.active, strict=True)
+    )
+    complexity = method.complexity(16, 16)
+    assert complexity.macs == cost.total + by_hand
+    assert complexity.params_active < complexity.params_total
+
+
+def test_all_tiles_share_the_image_s_routing(build):
+    lr = torch.rand(3, 24, 24)
+    tiled = build(tile=16, overlap=8).restore(lr, image="x", seed=0)
+    assert tiled.image.shape == (3, 96, 96) and tiled.trace == build().restore(lr, image="x", seed=0).trace
+
+
+def test_an_adapter_of_another_method_is_refused(build, tmp_path):
+    method = build()
+    path = tmp_path / "mor.safetensors"
+    save_adapter(path, AdapterCheckpoint("mor", {}, method.backbone.fingerprint, method.adapter.state_dict()))
+    with pytest.raises(UserError, match="--method mor"):
+        read(path, method.backbone)
