@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from harness.errors import UserError
-from harness.frames import Frames, load_frames
+from harness.frames import Frames
 from harness.metric import Reference
 from harness.registry import unknown_name
 from reports import plots, routing
@@ -72,21 +72,6 @@ def build_report(
     except OSError as error:
         raise UserError(f"cannot write the report to {out}: {error.strerror}", "choose another --out") from error
     return [page, *written]
-
-
-def report_newest(runs_dir: Path) -> Path:
-    """Report the newest run of every method and set below ``runs_dir``: the ``isrbench.reports`` entry point.
-
-    Returns:
-        The page.
-    """
-    from harness.store import Store
-
-    store = Store(runs_dir, create=False)
-    try:
-        return build_report(load_frames(store, store.newest_runs()), runs_dir / "report")[0]
-    finally:
-        store.close()
 
 
 def terminal_tables(frames: Frames, baseline: str | None = None, reported: bool = False) -> str:
@@ -164,11 +149,13 @@ def _draw(
         drawn.append((paths, f"{metric.title} against severity, five equal groups of images with 95% bands"))
     for reference in (Reference.FULL, Reference.NONE):
         metric = next((m for m in per_image if m.reference is reference), None)
-        for cost in ("macs", "latency_ms") if metric else ():
+        if metric is None:
+            continue
+        for cost, words in (("macs", "MACs"), ("latency_ms", "latency")):
             paths = plots.pareto(view, cells, metric, cost, folder, f"{name}-{slug(metric.id)}-{cost}")
-            drawn.append((paths, f"{metric.title} against {'MACs' if cost == 'macs' else 'latency'}"))
-    for label in view.labels if base and per_image else ():
-        if label != base:
+            drawn.append((paths, f"{metric.title} against {words}"))
+    for label in view.labels:
+        if per_image and base is not None and label != base:
             paths = plots.paired(view, per_image[0], base, label, folder, f"{name}-{slug(label)}-paired")
             drawn.append((paths, f"{per_image[0].title} image by image: {label} against {base}"))
     yield from (entry for entry in drawn if entry[0])

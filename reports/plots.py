@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 
 from harness.metric import Direction, Metric
@@ -52,7 +52,7 @@ def pareto(
 
     Methods without the cost (external programs) or the mean are left out; no file is made for fewer than two.
     """
-    costs = pd.to_numeric(view.runs[cost], errors="coerce")
+    costs = view.runs[cost].astype(float)
     points = {
         label: (float(costs[label]), mean)
         for label in view.labels
@@ -89,7 +89,7 @@ def paired(view: View, metric: Metric, first: str, second: str, folder: Path, na
         low, high = float(both.min().min()), float(both.max().max())
         axes.plot([low, high], [low, high], color="#9aa3ad", lw=0.9, ls="--", zorder=1)
         coloured = severity.notna().all()
-        tint = {"c": severity, "cmap": "cividis"} if coloured else {"color": "#0072B2"}
+        tint: dict[str, Any] = {"c": severity, "cmap": "cividis"} if coloured else {"color": "#0072B2"}
         dots = axes.scatter(both[first], both[second], s=11, edgecolors="white", linewidths=0.3, zorder=2, **tint)
         if coloured:
             drawn.colorbar(dots, ax=axes, label="severity", pad=0.02, aspect=30).outline.set_visible(False)

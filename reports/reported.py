@@ -17,6 +17,5 @@ _COLUMNS = {
 
 def reported_rows(dataset: str) -> pd.DataFrame:
     """Reported rows of ``dataset``, in the file's order: method, steps, source, and a column for each metric id."""
-    rows = pd.read_csv(_FILE)
-    rows = rows[rows["dataset"] == dataset].drop(columns="dataset").rename(columns=_COLUMNS)
-    return rows.reset_index(drop=True)
+    rows = pd.read_csv(_FILE).rename(columns=_COLUMNS)
+    return rows.query("dataset == @dataset").drop(columns="dataset").reset_index(drop=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,8 +21,8 @@ _DRAWS = 2000
 def correlation(x: pd.Series, y: pd.Series) -> tuple[float, float, float, float]:
     """Spearman's rho, its p, and a bootstrap 95% interval (pairs resampled); NaN where either is constant."""
     if x.nunique() < 2 or y.nunique() < 2:
-        return (float("nan"),) * 4
-    found = stats.spearmanr(x, y)
+        return float("nan"), float("nan"), float("nan"), float("nan")
+    found: Any = stats.spearmanr(x, y)
     rng = np.random.default_rng(SEED)
     a, b = x.to_numpy(), y.to_numpy()
     draws = rng.integers(0, len(a), (_DRAWS, len(a)))
@@ -54,7 +55,7 @@ def severity_scatter(view: View, label: str, folder: Path, name: str) -> list[Pa
     with figure(height=2.5) as (drawn, axes):
         axes.scatter(pair["x"], pair["y"], s=11, color="#0072B2", alpha=0.75, edgecolors="white", linewidths=0.3)
         if pair["x"].nunique() > 1:
-            fit = stats.linregress(pair["x"], pair["y"])
+            fit: Any = stats.linregress(pair["x"], pair["y"])
             ends = np.array([pair["x"].min(), pair["x"].max()])
             axes.plot(ends, fit.intercept + fit.slope * ends, color="#D55E00")
         axes.set_xlabel("estimated severity (higher = worse input)")
@@ -85,10 +86,10 @@ def dimension_bars(view: View, label: str, folder: Path, name: str) -> list[Path
 
 def layer_heatmap(view: View, label: str, groups: list[Stratum], folder: Path, name: str) -> list[Path]:
     """Mean active experts of each layer (in order of execution) in each stratum."""
-    rows = view.routing[view.routing["label"] == label]
+    rows = view.routing.query("label == @label")
     if rows.empty or not groups:
         return []
-    means = np.stack([_by_position(rows[rows["image"].isin(g.images)], "active") for g in groups])
+    means = np.stack([_by_position(rows.query("image in @g.images"), "active") for g in groups])
     with figure(height=0.9 + 0.32 * len(groups)) as (drawn, axes):
         heat = axes.imshow(means, aspect="auto", cmap=HEAT, interpolation="nearest")
         axes.set_yticks(range(len(groups)), [f"{g.name.split()[-1]} (n={len(g.images)})" for g in groups])
@@ -102,7 +103,7 @@ def layer_heatmap(view: View, label: str, groups: list[Stratum], folder: Path, n
 
 def zero_share(view: View, label: str, groups: list[Stratum], folder: Path, name: str) -> list[Path]:
     """Share of picked slots that are zero slots, by layer depth, a line for each stratum."""
-    rows = view.routing[view.routing["label"] == label]
+    rows = view.routing.query("label == @label")
     if rows.empty:
         return []
     everyone = Stratum("all images", "", tuple(rows["image"].unique()))
@@ -110,7 +111,7 @@ def zero_share(view: View, label: str, groups: list[Stratum], folder: Path, name
     tints = colours([g.name for g in shown])
     with figure(height=2.4) as (drawn, axes):
         for group in shown:
-            chosen = rows[rows["image"].isin(group.images)]
+            chosen = rows.query("image in @group.images")
             zero, active = _by_position(chosen, "zero"), _by_position(chosen, "active")
             axes.plot(zero / np.maximum(zero + active, 1e-9), color=tints[group.name], label=group.name, lw=1.1)
         axes.set_ylim(bottom=0)
@@ -122,7 +123,7 @@ def zero_share(view: View, label: str, groups: list[Stratum], folder: Path, name
 
 
 def _by_position(rows: pd.DataFrame, column: str) -> np.ndarray:
-    return rows.groupby("position")[column].mean().to_numpy()
+    return np.asarray(rows.groupby("position")[column].mean())
 
 
 def _rho_text(rho: float, p: float, low: float, high: float) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -112,11 +113,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def wilcoxon_p(differences: NDArray[np.float64]) -> float:
     """Two-sided Wilcoxon signed-rank p; 1 where no difference is other than 0."""
-    return float(stats.wilcoxon(differences).pvalue) if np.any(differences) else 1.0
+    if not np.any(differences):
+        return 1.0
+    test: Any = stats.wilcoxon(differences)
+    return float(test.pvalue)
 
 
 def _set_cell(view: View, label: str, metric: str, images: Sequence[str]) -> Cell:
-    value = view.set_values[metric][label]
+    value: Any = view.set_values[metric][label]
     if len(images) < len(view.images):
         return Cell(label, metric, len(images), None, "defined for the whole set only")
     if pd.isna(value):

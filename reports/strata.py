@@ -74,9 +74,9 @@ def strata(images: pd.DataFrame, rule: Rule) -> list[Stratum]:
         return []
     if rule.by == "level":
         levels = sorted(column.unique(), key=_level_order)
-        return [Stratum(f"level {level}", "", tuple(column.index[column == level])) for level in levels]
+        return [Stratum(f"level {level}", "", tuple(i for i, own in column.items() if own == level)) for level in levels]
     values = column.astype(float)
-    inner = rule.edges or tuple(np.unique(np.quantile(values, np.arange(1, rule.quantiles) / rule.quantiles)))
+    inner = np.asarray(rule.edges or np.unique(np.quantile(values, np.arange(1, rule.quantiles) / rule.quantiles)))
     group = np.searchsorted(inner, values, side="right")
     names = _names(len(inner) + 1)
     found = []
@@ -84,7 +84,7 @@ def strata(images: pd.DataFrame, rule: Rule) -> list[Stratum]:
         members = values[group == place]
         if len(members):
             bounds = f"{members.min():.2f} to {members.max():.2f}"
-            found.append(Stratum(f"{rule.by} {name}", bounds, tuple(str(image) for image in members.index)))
+            found.append(Stratum(f"{rule.by} {name}", bounds, tuple(map(str, members.index.tolist()))))
     return found
 
 

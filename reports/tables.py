@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import pandas as pd
 
@@ -114,10 +115,9 @@ def _entry(cell: Cell, metric: Metric) -> Entry:
 
 
 def _reported(row: pd.Series, source: int, metrics: Sequence[Metric]) -> tuple[str, tuple[Entry, ...]]:
-    entries = tuple(
-        Entry(shown(row[m.id], m)) if m.id in row and pd.notna(row[m.id]) else Entry("–", note="not reported")
-        for m in metrics
-    )
+    values: dict[Any, Any] = row.dropna().to_dict()
+    blank = Entry("–", note="not reported")
+    entries = tuple(Entry(shown(values[m.id], m)) if m.id in values else blank for m in metrics)
     return f"{row['method']}-{row['steps']} [{source}]", entries
 
 

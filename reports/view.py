@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from harness.frames import DIMENSIONS, Frames
@@ -73,7 +73,7 @@ def _view(frames: Frames, dataset: str) -> View:
     def spread(column: str) -> pd.DataFrame:
         return images.pivot(index="image", columns="label", values=column).reindex(index=ids, columns=list(labels))
 
-    metrics = tuple(METRICS.get(m) for m in _in_order(scores["metric"].unique()))
+    metrics = tuple(METRICS.get(m) for m in _in_order(list(set(scores["metric"]))))
     per_image = [m for m in metrics if m.reference is not Reference.SET]
     values = {
         m.id: scores[scores["metric"] == m.id]
@@ -92,7 +92,7 @@ def _view(frames: Frames, dataset: str) -> View:
         labels=labels,
         runs=runs,
         metrics=metrics,
-        images=images.groupby("image")[list(_IMAGE_FACTS)].first().reindex(ids),
+        images=images.groupby("image").first().reindex(index=ids, columns=list(_IMAGE_FACTS)),
         values=values,
         set_values=set_values,
         status=spread("status").fillna("absent"),
@@ -112,7 +112,7 @@ def _unique_labels(runs: pd.DataFrame) -> list[str]:
     ]
 
 
-def _in_order(metrics: Sequence[str] | np.ndarray) -> list[str]:
+def _in_order(metrics: Sequence[str]) -> list[str]:
     order = {metric: place for place, metric in enumerate(DEFAULT_METRICS)}
     return sorted(metrics, key=lambda m: (order.get(m, len(order)), m))
 
@@ -122,4 +122,5 @@ def _reasons(scores: pd.DataFrame) -> dict[tuple[str, str], str]:
     words = {"no-reference": "no HR", "unavailable": "weights unavailable", "failed": "failed"}
     missing = scores[scores["status"] != "ok"]
     firsts = missing.groupby(["label", "metric"])["status"].first()
-    return {(str(label), str(metric)): words.get(status, status) for (label, metric), status in firsts.items()}
+    found: dict[Any, Any] = firsts.to_dict()
+    return {key: words.get(str(status), str(status)) for key, status in found.items()}

@@ -54,6 +54,9 @@ OPTIONS: dict[str, Callable[[Path], dict[str, str]]] = {
     "folder": _folder,
     "command": _command,
     "spandrel": _spandrel,
+    "osediff": lambda tmp: {},
+    "lora_moe": lambda tmp: {},
+    "mor": lambda tmp: {},
 }
 """What each method needs to be built in a test: option texts, and files made in a temporary folder."""
 

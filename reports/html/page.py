@@ -93,7 +93,7 @@ def _context(section: Section) -> dict[str, Any]:
 
 def _run(label: Any, row: pd.Series) -> dict[str, Any]:
     def number(name: str, unit: float, digits: int, word: str) -> str:
-        value = row[name]
+        value: Any = row[name]
         return "–" if value is None or pd.isna(value) else f"{value / unit:,.{digits}f} {word}".strip()
 
     return {
