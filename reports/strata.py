@@ -73,8 +73,11 @@ def strata(images: pd.DataFrame, rule: Rule) -> list[Stratum]:
     if column.empty:
         return []
     if rule.by == "level":
-        levels = sorted(column.unique(), key=_level_order)
-        return [Stratum(f"level {level}", "", tuple(i for i, own in column.items() if own == level)) for level in levels]
+        levels = {str(image): level for image, level in column.items()}
+        return [
+            Stratum(f"level {level}", "", tuple(image for image, own in levels.items() if own == level))
+            for level in sorted(set(levels.values()), key=_level_order)
+        ]
     values = column.astype(float)
     inner = np.asarray(rule.edges or np.unique(np.quantile(values, np.arange(1, rule.quantiles) / rule.quantiles)))
     group = np.searchsorted(inner, values, side="right")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.frames import load_frames
+from harness.frames import Frames, load_frames
+from harness.method import MethodPlugin
+from harness.registry import Registry
 from harness.store import Store
 from reports.build import build_report
 from reports.strata import DEFAULT
@@ -35,10 +37,34 @@ def write(
     Raises:
         UserError: If there is no such run, or an option does not fit.
     """
+    frames = _frames(runs_dir, runs)
+    return build_report(frames, out or runs_dir / "report", baseline, strata or DEFAULT, reported)[0]
+
+
+def publish(runs_dir: Path, runs: Sequence[str] = (), out: Path | None = None) -> list[Path]:
+    """Write a Hugging Face model-card block for each method and a bibliography.
+
+    Args:
+        runs_dir: Where the store is.
+        runs: Run ids, folders or ``latest``; none = the newest run of every method and dataset.
+        out: The folder to write; None = ``<runs_dir>/publish``.
+
+    Returns:
+        The written files, the bibliography last.
+
+    Raises:
+        UserError: If there is no such run.
+    """
+    from reports.hub_card import write_publication
+
+    methods = Registry.from_entry_points("method", MethodPlugin, "isrbench.methods")
+    return write_publication(_frames(runs_dir, runs), methods, out or runs_dir / "publish")
+
+
+def _frames(runs_dir: Path, runs: Sequence[str]) -> Frames:
     store = Store(runs_dir, create=False)
     try:
         chosen = list(dict.fromkeys(store.find_run(name) for name in runs)) or store.newest_runs()
-        frames = load_frames(store, chosen)
+        return load_frames(store, chosen)
     finally:
         store.close()
-    return build_report(frames, out or runs_dir / "report", baseline, strata or DEFAULT, reported)[0]
