@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,15 +51,75 @@ def _spandrel(tmp: Path) -> dict[str, str]:
     return {"weights": str(path)}
 
 
+def _one_step(attach: Callable[..., Any], config: Any, kind: str, routes: bool) -> Callable[[Path], dict[str, str]]:
+    """A random base and a random adapter, so that the checks hold for the code and not for one set of weights."""
+
+    def make(tmp: Path) -> dict[str, str]:
+        import torch
+
+        from methods.onestep.backbone import load_backbone
+        from methods.onestep.checkpoint import AdapterCheckpoint, save_adapter
+        from tests.onestep_tiny import write_base
+
+        backbone = load_backbone(str(write_base(tmp / "base")))
+        adapter = attach(backbone.unet, backbone.vae, config(), 0)
+        generator = torch.Generator().manual_seed(1)
+        for parameter in adapter.parameters().values():
+            parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
+        checkpoint = AdapterCheckpoint(kind, asdict(config()), backbone.fingerprint, adapter.state_dict(), timestep=249)
+        save_adapter(tmp / "adapter.safetensors", checkpoint)
+        options = {"base": str(tmp / "base"), "adapter": str(tmp / "adapter.safetensors")}
+        return {**options, "estimator": str(_estimator(tmp / "clip"))} if routes else options
+
+    return make
+
+
+def _estimator(folder: Path) -> Path:
+    """A random open_clip model in its local-dir layout."""
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    config = {
+        "embed_dim": 16,
+        "vision_cfg": {"image_size": 32, "patch_size": 8, "width": 32, "layers": 1, "head_width": 16},
+        "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 8, "heads": 2, "layers": 1},
+    }
+    folder.mkdir()
+    torch.manual_seed(0)
+    save_file(open_clip.CLIP(**config).state_dict(), folder / "open_clip_model.safetensors")
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    return folder
+
+
+def _osediff(tmp: Path) -> dict[str, str]:
+    from methods.osediff.adapter import DenseConfig, attach
+
+    return _one_step(attach, DenseConfig, "osediff", routes=False)(tmp)
+
+
+def _mor(tmp: Path) -> dict[str, str]:
+    from methods.mor.adapter import attach
+    from methods.mor.config import MoRConfig
+
+    return _one_step(attach, MoRConfig, "mor", routes=True)(tmp)
+
+
+def _lora_moe(tmp: Path) -> dict[str, str]:
+    from methods.lora_moe.adapter import LORA_MOE, attach
+
+    return _one_step(attach, lambda: LORA_MOE, "lora_moe", routes=True)(tmp)
+
+
 OPTIONS: dict[str, Callable[[Path], dict[str, str]]] = {
     "bicubic": lambda tmp: {},
     "lanczos": lambda tmp: {},
     "folder": _folder,
     "command": _command,
     "spandrel": _spandrel,
-    "osediff": lambda tmp: {},
-    "lora_moe": lambda tmp: {},
-    "mor": lambda tmp: {},
+    "osediff": _osediff,
+    "lora_moe": _lora_moe,
+    "mor": _mor,
 }
 """What each method needs to be built in a test: option texts, and files made in a temporary folder."""
 
