@@ -6,6 +6,7 @@ under ``weights/tiny`` are what ``save_pretrained`` writes, plus one file of pro
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -140,4 +141,8 @@ def save_base(folder: Path, vae: AutoencoderKL, unet: UNet2DConditionModel, prom
     vae.half().save_pretrained(folder / "vae")
     unet.half().save_pretrained(folder / "unet")
     DDPMScheduler(**SCHEDULER_CONFIG).save_pretrained(folder / "scheduler")
+    for part in ("vae", "unet"):  # diffusers records where a model was loaded from
+        path = folder / part / "config.json"
+        config = {name: value for name, value in json.loads(path.read_text()).items() if name != "_name_or_path"}
+        path.write_text(json.dumps(config, indent=2) + "\n")
     save_file({name: tensor.half() for name, tensor in prompts.items()}, folder / "prompts.safetensors")
