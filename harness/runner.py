@@ -57,15 +57,19 @@ class _Work:
     images: dict[str, dict[str, Any]]
     scores: dict[tuple[str, str], dict[str, Any]]
     progress: Progress
+    absent: frozenset[str] = frozenset()
+    """Metrics that an earlier execution had no weights for, and that still have none."""
 
     def missing(self, image: str) -> tuple[str, ...]:
         """Metrics of ``image`` that still have to be computed."""
         return tuple(m for m in self.plan.scorer.image_metrics if not self.settled(image, m))
 
     def settled(self, image: str, metric: str) -> bool:
-        """Whether a stored row answers for good: a value, or no HR to compare with."""
+        """Whether a stored row still answers: a value, no HR to compare with, or weights that are still absent."""
         row = self.scores.get((image, metric))
-        return row is not None and row["status"] in {"ok", "no-reference"}
+        if row is None:
+            return False
+        return row["status"] in {"ok", "no-reference"} or (row["status"] == "unavailable" and metric in self.absent)
 
     def needs_severity(self, image: str) -> bool:
         """Whether the image has no severity by this estimator yet."""
@@ -83,6 +87,8 @@ def execute(plan: Plan, store: Store, progress: Progress = lambda stage, done, t
     work = _Work(plan, store, run, store.folder / run, {}, {}, progress)
     work.images = {row["image"]: row for row in store.rows("images", [run])}
     work.scores = {(row["image"], row["metric"]): row for row in store.rows("scores", [run])}
+    if any(row["status"] == "unavailable" for row in work.scores.values()):
+        work.absent = frozenset(plan.scorer.unavailable())
     if plan.request.resume is not Resume.ONLY_CACHE:
         with _disk_full_is_clear(store.folder):
             _compute(work)

@@ -244,6 +244,24 @@ def test_unavailable_metrics_are_blank_and_the_run_goes_on(
     assert "isrbench fetch weights --metric lpips" in rows[0]["error"]
 
 
+def test_a_finished_run_with_absent_weights_computes_nothing_until_they_are_there(
+    request_: Request, methods, monkeypatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "none"))
+    request_ = replace(request_, metrics=("psnr", "lpips"))
+    plan, store, _ = run(request_, methods)
+    before = table(store, plan.run)
+    with monkeypatch.context() as patch:
+        patch.setattr("harness.scoring.Scorer.score", lambda *a, **k: pytest.fail("scored again"))
+        plan, store, code = run(request_, methods)
+    assert code == 0 and CALLS == [] and table(store, plan.run) == before
+    monkeypatch.setattr("harness.weights.missing", lambda metric: [])
+    monkeypatch.setattr("harness.scoring.Scorer._build", lambda self, metric: lambda restored, reference: 0.5)
+    plan, store, _ = run(request_, methods)
+    rows = [r for r in store.rows("scores", [plan.run]) if r["metric"] == "lpips"]
+    assert CALLS == [] and {r["value"] for r in rows} == {0.5}
+
+
 def test_killed_at_any_moment_the_next_run_gives_the_same_table(request_: Request, methods, tmp_path: Path) -> None:
     script = textwrap.dedent(
         f"""
