@@ -98,7 +98,7 @@ def last_validation(curves: Path) -> dict[str, float]:
 
 def to_table(rows: pd.DataFrame) -> str:
     """Lay the results out as Markdown: a row a variant, mean and standard deviation over the seeds."""
-    rows = rows[rows["metric"].str.startswith("validation/")]
+    rows = rows.loc[rows["metric"].str.startswith("validation/"), :]
     metrics = list(dict.fromkeys(rows["metric"]))
     lines = ["| variant | seeds | " + " | ".join(m.removeprefix("validation/") for m in metrics) + " |"]
     lines.append("| --- " * (len(metrics) + 2) + "|")
