@@ -34,6 +34,8 @@ class View:
     """Set metric id -> value by label; NaN where there is none."""
     status: pd.DataFrame
     """image x label: "ok", "failed", or "absent" where the run does not hold the image."""
+    errors: pd.DataFrame
+    """image x label: the traceback of a failed image, or None."""
     reasons: dict[tuple[str, str], str]
     """(label, metric id) -> why a value is missing, in a few words."""
     outputs: pd.DataFrame
@@ -96,6 +98,7 @@ def _view(frames: Frames, dataset: str) -> View:
         values=values,
         set_values=set_values,
         status=spread("status").fillna("absent"),
+        errors=spread("error"),
         reasons=_reasons(scores),
         outputs=spread("output_path"),
         active=spread("active_experts").astype(float),

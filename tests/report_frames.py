@@ -13,6 +13,7 @@ from harness.frames import COMPLEXITY_COLUMNS, DIMENSIONS, Frames
 METHODS = (("bicubic", "Bicubic", False), ("folder", "OSEDiff PNGs", False), ("mor-tiny", "MoR-SR tiny", True))
 METRICS = ("psnr", "ssim", "lpips", "musiq")
 LAYERS = 24
+ERROR = "Traceback\n  <b>line</b>\nValueError: boom"
 NASTY = '<img src=x onerror="window.hacked=1">'
 
 
@@ -31,7 +32,8 @@ def frames(folder: Path, count: int = 30, failed: bool = True, names: list[str] 
         for i, image in enumerate(ids):
             bad = failed and method == "folder" and i == count - 1
             active = 3 + 5 * severity[i] + rng.normal(0, 0.4) if routes else np.nan
-            row = {**common, "image": image, "status": "failed" if bad else "ok", "error": "boom" if bad else None,
+            row = {**common, "image": image, "status": "failed" if bad else "ok",
+                   "error": ERROR if bad else None,
                    "seconds": 0.1, "severity": severity[i], **dict(zip(DIMENSIONS, dims[i], strict=True)),
                    "level": ("mild", "medium", "severe")[i % 3], "active_experts": active}  # fmt: skip
             lr, hr, *outputs = paths[i]

@@ -97,6 +97,7 @@ def test_page_is_small(tmp_path):
 
 def test_text_of_users_is_escaped(page):
     text = page.read_text(encoding="utf-8")
+    assert "ValueError: boom" in text and "&lt;b&gt;line&lt;/b&gt;" in text and "<b>line" not in text
     assert "<img src=x" not in text and "</script><b>" not in text
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+", p.name) for p in page.parent.rglob("*")), "odd names on disk"
 

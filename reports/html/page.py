@@ -69,7 +69,7 @@ def write_page(sections: Sequence[Section], out: Path, title: str) -> Path:
 def _context(section: Section) -> dict[str, Any]:
     view = section.view
     failures = [
-        {"label": label, "image": image, "status": view.status.loc[image, label]}
+        {"label": label, "image": image, "status": view.status.loc[image, label], "error": _text(view, image, label)}
         for label in view.labels
         for image in view.status.index
         if view.status.loc[image, label] != "ok"
@@ -89,6 +89,12 @@ def _context(section: Section) -> dict[str, Any]:
         "failures": failures,
         "runs": [_run(label, row) for label, row in view.runs.iterrows()],
     }
+
+
+def _text(view: View, image: str, label: str) -> str:
+    """The traceback of a failed image, or nothing."""
+    error = view.errors.loc[image, label]
+    return error.strip() if isinstance(error, str) else ""
 
 
 def _run(label: Any, row: pd.Series) -> dict[str, Any]:
