@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from harness import degradation, train_severity, weights
+from harness import degradation, severity_data, train_severity, weights
 from harness.degradation import SeverityEstimator, crops_of, load_estimator, pair_probability, read_prompts
 from harness.errors import UserError
 from harness.frames import DIMENSIONS
@@ -224,16 +224,28 @@ def test_patch_embedding_starts_complete():
 def test_measured_losses_are_zero_for_the_clean_crop_and_grow():
     clean = noise(3, 24, 24)
     blurred = torch.nn.functional.avg_pool2d(clean[None], 3, 1, 1)[0]
-    for measure in (train_severity.edge_loss, train_severity.detail_loss):
+    for measure in (severity_data.edge_loss, severity_data.detail_loss):
         assert measure(clean, clean) == pytest.approx(0, abs=1e-5)
         assert 0.1 < measure(blurred, clean) <= 1
-    assert math.isnan(train_severity.detail_loss(clean, torch.full((3, 24, 24), 0.5)))
+    assert math.isnan(severity_data.detail_loss(clean, torch.full((3, 24, 24), 0.5)))
+
+
+def test_noise_is_measured_by_a_twin_without_it():
+    hr = noise(3, 64, 64) * 0.4 + 0.3
+    measured = {0.1: [], 0.9: []}
+    for level, values in measured.items():
+        for seed in range(12):
+            lr, known = severity_data.degrade_twice(hr, level, 4, np.random.default_rng(seed))
+            assert lr.shape == (3, 16, 16) and known["quality"] == level
+            values += [known["noise"]] if "noise" in known else []
+    low, high = (sum(values) / len(values) for values in measured.values())
+    assert 0 <= low < 0.45 and low + 0.2 < high <= 1
 
 
 @pytest.mark.skipif(not (SHARED / "BSDS500/test").is_dir(), reason="../shared/data/BSDS500 is absent")
 def test_severity_follows_the_synthetic_level(tiny: SeverityEstimator):
     """On photographs of the test split, which was not trained on."""
-    images = train_severity.read_images([SHARED / "BSDS500/test"])
+    images = severity_data.read_images([SHARED / "BSDS500/test"])
     assert train_severity.level_correlation(tiny, images[::2], seed=1) >= 0.8
 
 
