@@ -23,22 +23,28 @@ def report(
 
     Example: `isrbench report --out report --baseline bicubic --reported`
     """
-    from harness.evaluate import report_writer
+    from harness.evaluate import writer
     from harness.terminal import out as terminal
 
-    page = report_writer()(runs_dir, runs or (), out, baseline, strata, reported)
+    page = writer()(runs_dir, runs or (), out, baseline, strata, reported)
     terminal.print(str(page), markup=False, soft_wrap=True)
 
 
 def export(
     run: Annotated[str, typer.Argument(help="A run's id, its folder, or `latest`.")],
-    to: Annotated[Path, typer.Option(help="FILE.csv, .parquet or .jsonl")],
+    to: Annotated[Path, typer.Option(help="FILE.csv, .parquet or .jsonl; with --hub-card a folder.")],
     table: Annotated[str, typer.Option(help="scores, images or routing")] = "scores",
+    hub_card: Annotated[
+        bool, typer.Option("--hub-card", help="Write a Hugging Face model-index block and a bibliography instead.")
+    ] = False,
     runs_dir: RunsDir = RUNS,
 ) -> None:
-    """Write a run's rows to a file.
+    """Write a run's rows to a file, or what a model card needs.
 
-    Example: `isrbench export latest --table scores --to scores.csv`
+    Examples:
+    `isrbench export latest --table scores --to scores.csv`
+
+    `isrbench export latest --hub-card --to publish/`
     """
     from harness.export import export as write
     from harness.export import table_of
@@ -46,7 +52,13 @@ def export(
     from harness.store import Store
     from harness.terminal import out
 
+    if hub_card:
+        from harness.evaluate import writer
+
+        for path in writer("isrbench.hub_cards")(runs_dir, [run], to):
+            out.print(str(path), markup=False, soft_wrap=True)
+        return
     store = Store(runs_dir, create=False)
     frame = table_of(load_frames(store, [store.find_run(run)]), table)
     write(frame, to)
-    out.print(f"{len(frame)} rows of {table} in {to}", markup=False)
+    out.print(f"{len(frame)} rows of {table} in {to}", markup=False, soft_wrap=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 from rich.markup import escape
 
@@ -59,7 +60,7 @@ def evaluate(
     else:
         show_summary(summary, request.runs_dir)
     if report:
-        page = report_writer()(request.runs_dir)
+        page = writer()(request.runs_dir)
         if not json:
             out.print(f"[dim]report   [/] {escape(str(page))}", soft_wrap=True)
     return outcome.exit_code
@@ -100,13 +101,13 @@ def _fetch_if_absent(request: Request) -> None:
         fetch_dataset(card, request.data_root, accept_licence=True)
 
 
-def report_writer() -> Callable[..., Path]:
-    """Whoever registered as ``isrbench.reports`` (:func:`reports.verb.write`); the core itself knows no report.
+def writer(group: str = "isrbench.reports") -> Callable[..., Any]:
+    """Whoever registered as ``group`` (:mod:`reports.verb`); the core itself knows no report.
 
     Raises:
         UserError: If nobody did.
     """
-    points = list(entry_points(group="isrbench.reports"))
+    points = list(entry_points(group=group))
     if not points:
-        raise UserError("no report writer is installed", "reinstall isrbench")
+        raise UserError(f"nothing is installed as {group}", "reinstall isrbench")
     return points[0].load()

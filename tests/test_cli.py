@@ -123,8 +123,8 @@ def test_absent_metrics_that_are_required_stop_the_run(
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "none"))
     code, _, err = isrbench(
-        capsys, "eval", "--method", "bicubic", "--dataset", pairs_folder, "--metrics", "psnr,lpips", "--require-metrics",
-        "--runs-dir", tmp_path / "r", "--estimator", "none",
+        capsys, "eval", "--method", "bicubic", "--dataset", pairs_folder, "--metrics", "psnr,lpips",
+        "--require-metrics", "--runs-dir", tmp_path / "r", "--estimator", "none",
     )  # fmt: skip
     assert code == 2 and "isrbench fetch weights --metric lpips" in err
 
@@ -163,6 +163,14 @@ def test_export(evaluated: Path, tmp_path: Path, ending: str, table: str, capsys
         "routing": ["run", "method", "dataset", "image", "position", "layer", "active", "zero"],
     }[table]
     assert list(frame.columns)[: len(expected)] == expected
+
+
+def test_export_of_a_model_card(evaluated: Path, tmp_path: Path, capsys) -> None:
+    target = tmp_path / "card"
+    code, out, _ = isrbench(capsys, "export", "latest", "--hub-card", "--to", target, "--runs-dir", evaluated)
+    written = [Path(line) for line in out.split()]
+    assert code == 0 and written and all(path.is_file() for path in written)
+    assert any("model-index" in path.read_text() for path in written)
 
 
 def test_export_by_run_folder_and_its_mistakes(evaluated: Path, tmp_path: Path, capsys) -> None:

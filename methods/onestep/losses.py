@@ -129,7 +129,8 @@ def load_lpips(device: str | torch.device) -> Callable[[Tensor, Tensor], Tensor]
     if missing:
         raise UserError(
             f"LPIPS needs weights that are not here: {', '.join(missing)}",
-            "`isrbench fetch lpips-vgg` on a machine with a network, or losses.perceptual_kind=features",
+            "with a network: python -c \"import pyiqa; pyiqa.create_metric('lpips-vgg')\"; "
+            "or use losses.perceptual_kind=features",
         )
     import pyiqa
 
