@@ -35,9 +35,9 @@ class Frames:
     """Rows of one or more runs. Long form; a missing value is NaN or None, never 0."""
 
     runs: pd.DataFrame
-    """One row a run: run, method, title, dataset, created (ISO 8601, UTC), seed, device, estimator, routes (bool),
-    scale, macs, flops, params_total, params_trainable, params_active, latency_ms, peak_mib, complexity_size
-    (LR size counted and timed, such as "128x128"), manifest (dict)."""
+    """One row a run: run, method, title, dataset, created (ISO 8601, UTC), seed, device, estimator (name and head of
+    its fingerprint), routes (bool), scale, macs, flops, params_total, params_trainable, params_active, latency_ms,
+    peak_mib, complexity_size (LR size counted and timed, such as "128x128"), manifest (dict)."""
     scores: pd.DataFrame
     """One row an image and metric: run, method, dataset, image ("" for a set metric), metric, value, status
     ("ok", "failed", "unavailable", "no-reference"), error."""

@@ -101,7 +101,7 @@ def _compute(work: _Work) -> None:
     todo = [p for p in plan.pairs if work.images.get(p.id, {}).get("status") != "ok"]
     unscored = [p for p in plan.pairs if p in todo or work.missing(p.id) or work.needs_severity(p.id)]
     sets = [m for m in plan.scorer.set_metrics if todo or not work.settled("", m)]
-    counted = store.rows("runs", [work.run]) and store.rows("runs", [work.run])[0]["complexity"]
+    counted = any(row["complexity"] for row in store.rows("runs", [work.run]))
     if not (todo or unscored or sets or (plan.request.complexity and not counted)):
         return
     manifest = _manifest(work)
@@ -217,8 +217,8 @@ def _keep_measured(work: _Work, measured: _Measured) -> None:
 
 
 def _score_set(work: _Work, metric: str) -> None:
-    images = {row["image"]: row for row in work.store.rows("images", [work.run])}
-    failed = [image for image, row in images.items() if row["status"] != "ok"]
+    images = work.store.rows("images", [work.run])
+    failed = [row["image"] for row in images if row["status"] != "ok"]
     if failed:
         reason = f"{len(failed)} of {len(images)} images failed; a set metric needs them all"
         row = ScoreRow(work.run, "", metric, None, "failed", reason)
@@ -273,7 +273,8 @@ def _manifest(work: _Work) -> dict[str, Any]:
     stored = work.store.rows("runs", [work.run])
     manifest = json.loads(stored[0]["manifest"]) if stored else describe_run(work.plan, work.run)
     manifest["metrics"] = {**manifest["metrics"], **work.plan.scorer.protocols()}
-    manifest["estimator"] = work.plan.estimator.fingerprint() if work.plan.estimator else None
+    if work.plan.estimator is not None:
+        manifest["estimator"] = f"{work.plan.request.estimator} ({work.plan.estimator.fingerprint()[:8]})"
     manifest["invocations"].append(invocation(list(work.plan.request.argv)))
     return manifest
 
@@ -281,9 +282,8 @@ def _manifest(work: _Work) -> dict[str, Any]:
 def _keep_manifest(work: _Work, manifest: dict[str, Any]) -> None:
     work.store.add_run(work.run, manifest["name"], manifest["dataset"]["id"], manifest)
     path = work.folder / "manifest.json"
-    partial = path.with_suffix(".json.part")
-    partial.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    path.with_suffix(".part").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    path.with_suffix(".part").replace(path)
 
 
 @contextmanager
