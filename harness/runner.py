@@ -18,6 +18,7 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.images import file_hash, read_rgb, to_pixels, to_tensor, write_png
+from harness.iqa import one_thread
 from harness.manifest import describe_run, invocation, now
 from harness.method import Prepares
 from harness.pairs import Pair
@@ -73,8 +74,8 @@ class _Work:
 
     def needs_severity(self, image: str) -> bool:
         """Whether the image has no severity by this estimator yet."""
-        estimator, row = self.plan.estimator, self.images.get(image)
-        return estimator is not None and (row is None or row["estimator"] != estimator.fingerprint())
+        estimator = self.plan.estimator
+        return estimator is not None and self.images.get(image, {}).get("estimator") != estimator.fingerprint()
 
 
 def execute(plan: Plan, store: Store, progress: Progress = lambda stage, done, total: None) -> Outcome:
@@ -101,8 +102,8 @@ def _compute(work: _Work) -> None:
     todo = [p for p in plan.pairs if work.images.get(p.id, {}).get("status") != "ok"]
     unscored = [p for p in plan.pairs if p in todo or work.missing(p.id) or work.needs_severity(p.id)]
     sets = [m for m in plan.scorer.set_metrics if todo or not work.settled("", m)]
-    counted = any(row["complexity"] for row in store.rows("runs", [work.run]))
-    if not (todo or unscored or sets or (plan.request.complexity and not counted)):
+    uncounted = plan.request.complexity and not any(row["complexity"] for row in store.rows("runs", [work.run]))
+    if not (todo or unscored or sets or uncounted):
         return
     manifest = _manifest(work)
     (work.folder / "images").mkdir(parents=True, exist_ok=True)
@@ -112,7 +113,7 @@ def _compute(work: _Work) -> None:
     _restore_and_score(work, todo, unscored)
     for metric in sets:
         _score_set(work, metric)
-    if plan.request.complexity and not counted:
+    if uncounted:
         _count(work)
     manifest["invocations"][-1]["end"] = now()
     _keep_manifest(work, manifest)
@@ -206,7 +207,8 @@ def _measure(work: _Work, pair: Pair) -> _Measured:
     ]
     severity = None
     if plan.estimator is not None and work.needs_severity(pair.id):
-        severity = plan.estimator.estimate(to_tensor(read_rgb(pair.lr))[None])[0].tolist()
+        with one_thread():
+            severity = plan.estimator.estimate(to_tensor(read_rgb(pair.lr))[None])[0].tolist()
     return _Measured(pair.id, scores, severity)
 
 
@@ -234,7 +236,6 @@ def _count(work: _Work) -> None:
     from harness.complexity import describe
 
     height, width = work.plan.pairs[0].size
-    work.progress("complexity", 0, 1)
     work.store.set_complexity(work.run, describe(work.plan.method, height, width, work.plan.device))
     work.progress("complexity", 1, 1)
 
