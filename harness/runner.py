@@ -85,10 +85,10 @@ def execute(plan: Plan, store: Store, progress: Progress = lambda stage, done, t
         UserError: If the disk is full, or nothing is stored under ``only-cache``.
     """
     run = _run_id(plan, store)
-    work = _Work(plan, store, run, store.folder / run, {}, {}, progress)
-    work.images = {row["image"]: row for row in store.rows("images", [run])}
-    work.scores = {(row["image"], row["metric"]): row for row in store.rows("scores", [run])}
-    if any(row["status"] == "unavailable" for row in work.scores.values()):
+    images = {row["image"]: row for row in store.rows("images", [run])}
+    scores = {(row["image"], row["metric"]): row for row in store.rows("scores", [run])}
+    work = _Work(plan, store, run, store.folder / run, images, scores, progress)
+    if any(row["status"] == "unavailable" for row in scores.values()):
         work.absent = frozenset(plan.scorer.unavailable())
     if plan.request.resume is not Resume.ONLY_CACHE:
         with _disk_full_is_clear(store.folder):
@@ -219,10 +219,9 @@ def _keep_measured(work: _Work, measured: _Measured) -> None:
 
 
 def _score_set(work: _Work, metric: str) -> None:
-    images = work.store.rows("images", [work.run])
-    failed = [row["image"] for row in images if row["status"] != "ok"]
+    failed = sum(row["status"] != "ok" for row in work.store.rows("images", [work.run]))
     if failed:
-        reason = f"{len(failed)} of {len(images)} images failed; a set metric needs them all"
+        reason = f"{failed} of {len(work.plan.pairs)} images failed; a set metric needs them all"
         row = ScoreRow(work.run, "", metric, None, "failed", reason)
     else:
         pngs = [work.folder / "images" / f"{pair.id}.png" for pair in work.plan.pairs]
