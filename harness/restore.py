@@ -82,9 +82,7 @@ def restore_files(
     written, failed = [], []
     for done, (picture, png) in enumerate(jobs, 1):
         try:
-            restored = method.restore(
-                to_tensor(read_photo(picture)), image=picture.stem, seed=image_seed(seed, picture.stem)
-            )
+            restored = restore_one(method, to_tensor(read_photo(picture)), picture.stem, seed, scale)
             png.parent.mkdir(parents=True, exist_ok=True)
             write_png(png, to_pixels(restored.image))
             written.append(png)

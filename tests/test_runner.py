@@ -137,6 +137,17 @@ def test_one_bad_image_is_a_row_with_its_traceback_and_the_others_go_on(fault: s
     assert code == 1 and CALLS == ["b"], "only the failed image is tried again"
 
 
+@pytest.mark.parametrize("fault", ["nan", "shape"])
+def test_restoring_pictures_holds_the_method_to_its_contract(fault: str, pairs_folder: Path, tmp_path: Path) -> None:
+    from harness.restore import restore_files
+
+    method = Nearest(Options(fault), Runtime(4))
+    written, failed = restore_files(
+        method, pairs_folder / "LR", tmp_path / "out", scale=4, seed=0, overwrite=False, progress=lambda *_: None
+    )
+    assert [p.name for p in failed] == ["b.png"] and len(written) == 3 and not (tmp_path / "out" / "b.png").exists()
+
+
 def test_results_do_not_depend_on_workers_or_order(request_: Request, methods, tmp_path: Path) -> None:
     tables = []
     for number, workers in enumerate((1, 3)):
