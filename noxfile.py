@@ -30,7 +30,11 @@ def install(session: nox.Session, *groups: str, editable: bool = True) -> None:
 
 
 def passes(session: nox.Session, *command: str) -> None:
-    """Run a command whose exit code 1 ("some images failed") and 2 ("the user's mistake") are the session's own."""
+    """Run a command with what stands behind ``--``.
+
+    nox itself exits with 1 whatever the command's own code was; ``isrbench`` alone tells 1 (some images failed) from
+    2 (something for the user to mend).
+    """
     session.run(*command, *session.posargs)
 
 
@@ -64,10 +68,14 @@ def report(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Performance side by side, as ratios: nox -s bench -- scoring --sr DIR --hr DIR, or -- mor --size tiny."""
+    """Performance side by side, as ratios: nox -s bench -- scoring [--sr DIR --hr DIR], -- mor, or -- training."""
     install(session)
     what, *rest = session.posargs or ["scoring"]
-    modules = {"scoring": "harness.bench_scoring", "mor": "methods.mor.bench"}
+    modules = {
+        "scoring": "harness.bench_scoring",
+        "mor": "methods.mor.bench",
+        "training": "methods.onestep.bench_training",
+    }
     if what not in modules:
         session.error(f"there is no bench '{what}': {', '.join(modules)}")
     session.run("python", "-m", modules[what], *rest)

@@ -11,7 +11,7 @@ import argparse
 import csv
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,11 @@ class Variant:
     kind: AdapterKind
     fields: dict[str, Any]
     """Fields of the adapter's config that differ from its default."""
+
+    @property
+    def config(self) -> Any:
+        """The adapter's config."""
+        return replace(self.kind.default, **self.fields)
 
 
 def _dense(rank: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +13,14 @@ from torch import Tensor
 
 from methods.onestep.adapter import Adapter
 from methods.onestep.discriminator import Discriminator, FeatureTaps, tap_channels
-from methods.onestep.frozen import load_frozen
+from methods.onestep.frozen import Frozen, load_frozen
 from methods.onestep.losses import load_lpips
 from methods.onestep.regulariser import Regulariser
 from methods.onestep.step import Networks
 from methods.onestep.train_config import TrainConfig
 
-_HEAD_WIDTH = 64
+HEAD_WIDTH = 64
+"""Hidden channels of the discriminator's heads."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,18 @@ def build_networks(config: TrainConfig, kind: AdapterKind, adapter_config: Any, 
     Raises:
         UserError: If the base, the estimator or LPIPS weights are missing, or the adapter does not fit the base.
     """
-    device = accelerator.device
-    frozen = load_frozen(config.base, config.prompt, config.negative_prompt).to(device)
+    frozen = load_frozen(config.base, config.prompt, config.negative_prompt)
+    return assemble(frozen, config, kind, adapter_config, accelerator.device)
+
+
+def assemble(
+    frozen: Frozen, config: TrainConfig, kind: AdapterKind, adapter_config: Any, device: torch.device
+) -> Networks:
+    """Put everything around a base that is loaded; see :func:`build_networks`."""
+    frozen = frozen.to(device)
     regulariser = Regulariser(frozen.unet, config.regulariser_rank, config.seed + 1)
     taps = FeatureTaps(frozen.unet)
-    discriminator = Discriminator(tap_channels(frozen.unet), _HEAD_WIDTH, config.seed + 2).to(device)
+    discriminator = Discriminator(tap_channels(frozen.unet), HEAD_WIDTH, config.seed + 2).to(device)
     adapter = kind.attach(frozen.unet, frozen.vae, adapter_config, config.seed)
     if config.checkpointing:
         frozen.unet.enable_gradient_checkpointing()
@@ -67,8 +76,13 @@ def build_networks(config: TrainConfig, kind: AdapterKind, adapter_config: Any, 
         severity=load_severity(config.estimator, device) if kind.routes else None,
         lpips=load_lpips(device) if wants_lpips else None,
         timestep=config.timestep,
-        autocast=lambda: torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"),
+        autocast=autocast(config, device),
     )
+
+
+def autocast(config: TrainConfig, device: torch.device) -> Callable[[], AbstractContextManager]:
+    """Give the context in which the networks compute: autocast to bfloat16 where the run asks for it."""
+    return lambda: torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
 
 
 def load_severity(name: str, device: torch.device) -> Callable[[Tensor], Tensor]:

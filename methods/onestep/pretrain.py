@@ -33,6 +33,7 @@ from methods.onestep.base_tiny import (
 )
 from methods.onestep.crops import find_images, random_crop, read_image, stream, to_tensor
 from methods.onestep.curves import write_curve
+from methods.onestep.losses import add_noise, clean_from_noise
 from methods.onestep.pairs import make_lr, upsample
 
 log = logging.getLogger(__name__)
@@ -154,9 +155,21 @@ def _latent_std(vae: Any, images: list[np.ndarray]) -> float:
     return float(torch.cat([vae.encode(part).latent_dist.mean for part in crops.split(10)]).std())
 
 
+@dataclass(frozen=True)
+class Pairs:
+    """Training pairs that were degraded and encoded once; N pairs of ``size`` px."""
+
+    pixels: Tensor
+    """uint8 (N, 3, size, size): the HR crops."""
+    hr: Tensor
+    """float32 (N, 16, size / 4, size / 4): their scaled latents."""
+    lr: Tensor
+    """float32, as ``hr``: the scaled latents of the degraded, enlarged crops."""
+
+
 @torch.no_grad()
-def cache_latents(stage: Stage, vae: Any, names: Sequence[str], draws: int, size: int = 160) -> list[Tensor]:
-    """Encode ``draws`` random crops of every photograph and of its degraded, enlarged version.
+def encode_pairs(stage: Stage, vae: Any, names: Sequence[str], draws: int, size: int = 160) -> Pairs:
+    """Cut ``draws`` random crops of every photograph, degrade each once, and encode both.
 
     Args:
         stage: Data and seed.
@@ -164,73 +177,89 @@ def cache_latents(stage: Stage, vae: Any, names: Sequence[str], draws: int, size
         names: Degradations to draw from.
         draws: Crops per photograph.
         size: Side of a crop in pixels.
-
-    Returns:
-        Scaled latents of the HR and of the LR crops, each float32 (photographs x draws, 16, size / 4, size / 4).
     """
     images = [read_image(path) for path in find_images(stage.data)]
-    latents: list[list[Tensor]] = [[], []]
+    pixels, latents = [], []
     for n in range(draws * len(images)):
         rng = stream(stage.seed, 1, n)
-        hr = to_tensor([random_crop(images[n % len(images)], size, rng)])
+        crop = random_crop(images[n % len(images)], size, rng)
+        hr = to_tensor([crop])
         pair = torch.cat([hr, upsample(make_lr(hr[0], names, rng)[None])])
-        pair = (pair * 2 - 1).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16, enabled=stage.bf16):
-            z = vae.encode(pair).latent_dist.mean.float() * vae.config["scaling_factor"]
-        latents[0].append(z[0])
-        latents[1].append(z[1])
+        z = vae.encode((pair * 2 - 1).contiguous(memory_format=torch.channels_last)).latent_dist.mean
+        pixels.append(torch.from_numpy(crop).permute(2, 0, 1))
+        latents.append(z * vae.config["scaling_factor"])
         if n % 500 == 0:
             log.info("latents %d/%d", n, draws * len(images))
-    return [torch.stack(part) for part in latents]
+    hr, lr = torch.stack(latents, dim=1)
+    return Pairs(torch.stack(pixels), hr, lr)
 
 
-def train_unet(stage: Stage, names: Sequence[str], draws: int = 6, window: int = 24) -> None:
-    """Train the UNet on cached latents: a plain diffusion model, and one step of restoration.
+def train_unet(stage: Stage, names: Sequence[str], draws: int = 10) -> None:
+    """Train the UNet on encoded pairs: a plain diffusion model, and one step of restoration.
 
-    Of a batch, 3/8 are noised HR latents under the positive prompt and 1/8 noised LR latents under the negative one
-    (so that classifier-free guidance has a direction); the loss is the mean squared error of the noise. The other half
-    are LR latents at the one-step timestep under the positive prompt; the loss is the L1 distance of x0 to the HR.
+    A third of a batch learns diffusion: noised HR latents under the positive prompt and, one in four, noised LR latents
+    under the negative one (so that classifier-free guidance has a direction); the loss is the mean squared error of the
+    noise. The others are LR latents at the one-step timestep under the positive prompt; the loss is the L1 distance to
+    the HR of the decoded pixels, and a little of that of the latents. Latents alone would not do: their channels differ
+    by a factor of 20 in what they change in the picture.
     """
     torch.manual_seed(stage.seed)
     vae: Any = AutoencoderKL.from_pretrained(stage.out / "vae")
-    vae = vae.eval().to(memory_format=torch.channels_last)
+    vae = vae.eval().requires_grad_(False).to(memory_format=torch.channels_last)
     prompts = new_prompts(stage.seed)
-    unet: Any = new_unet()
-    cache = stage.out / f"latents-{stage.seed}-{draws}.pt"  # encoding takes minutes; an interrupted run reads it again
+    unet: Any = new_unet().to(memory_format=torch.channels_last)
+    cache = stage.out / f"pairs-{stage.seed}-{draws}.pt"  # encoding takes minutes; an interrupted run reads it again
     if not cache.exists():
-        torch.save(cache_latents(stage, vae, names, draws), cache)
-    hr, lr = torch.load(cache, weights_only=True)
+        torch.save(vars(encode_pairs(stage, vae, names, draws)), cache)
+    pairs = Pairs(**torch.load(cache, weights_only=True))
     scheduler: Any = DDPMScheduler(**SCHEDULER_CONFIG)
     abar = scheduler.alphas_cumprod
-    eighth = stage.batch // 8
-    dirty, diffused = eighth, 4 * eighth
+    diffused = stage.batch // 3
+    dirty = diffused // 4
     prompt = torch.cat([prompts["negative"]] * dirty + [prompts["positive"]] * (stage.batch - dirty))
-    root = [float(v) for v in (abar[ONE_STEP_TIMESTEP].sqrt(), (1 - abar[ONE_STEP_TIMESTEP]).sqrt())]
 
     def losses(step: int) -> Losses:
         rng = stream(stage.seed, 2, step)
-        z, target = _windows(hr, lr, stage.batch, window, rng)
+        pixels, target, z = _windows(pairs, stage.batch, rng)
         t = torch.from_numpy(rng.integers(0, 1000, stage.batch))
         t[diffused:] = ONE_STEP_TIMESTEP
-        noise = torch.from_numpy(rng.standard_normal(z.shape, dtype="float32"))
-        a = abar[t].view(-1, 1, 1, 1)
+        noise = torch.from_numpy(rng.standard_normal(z[:diffused].shape, dtype="float32"))
         clean = torch.cat([z[:dirty], target[dirty:diffused]])
-        noisy = a[:diffused].sqrt() * clean + (1 - a[:diffused]).sqrt() * noise[:diffused]
-        eps = unet(torch.cat([noisy, z[diffused:]]), t, prompt).sample.float()
-        diffusion = F.mse_loss(eps[:diffused], noise[:diffused])
-        x0 = (z[diffused:] - root[1] * eps[diffused:]) / root[0]
-        restoration = F.l1_loss(x0, target[diffused:])
-        return {"loss": diffusion + restoration, "diffusion": diffusion, "restoration": restoration,
-                "identity": F.l1_loss(z[diffused:], target[diffused:])}  # fmt: skip
+        inputs = torch.cat([add_noise(clean, noise, abar[t[:diffused]]), z[diffused:]])
+        eps = unet(inputs, t, prompt).sample.float()
+        x0 = clean_from_noise(z[diffused:], eps[diffused:], abar[t[diffused:]])
+        y = vae.decode(_middle(x0, _SEEN) / vae.config["scaling_factor"]).sample
+        x = _middle(pixels[diffused:].float() / 127.5 - 1, 4 * _SEEN)
+        parts = {
+            "diffusion": F.mse_loss(eps[:diffused], noise),
+            "restoration": F.l1_loss(_middle(y, 4 * _SEEN - 16), _middle(x, 4 * _SEEN - 16)),  # 8 px feel the cut
+            "latents": F.l1_loss(x0, target[diffused:]),
+        }
+        return {"loss": parts["diffusion"] + 10 * parts["restoration"] + parts["latents"], **parts}
 
     fit(stage, "unet", unet, losses)
     save_base(stage.out / "base", vae, unet, prompts)
 
 
-def _windows(hr: Tensor, lr: Tensor, batch: int, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    picks = [(rng.integers(len(hr)), *rng.integers(hr.shape[-1] - size + 1, size=2)) for _ in range(batch)]
-    cut = [[part[n, :, y : y + size, x : x + size] for n, y, x in picks] for part in (lr, hr)]
-    return torch.stack(cut[0]), torch.stack(cut[1])
+_WINDOW, _SEEN = 24, 16
+"""Side in latents of what the UNet sees, and of its middle that is decoded."""
+
+
+def _windows(pairs: Pairs, batch: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Cut random windows: HR pixels, HR latents, LR latents."""
+    room = pairs.hr.shape[-1] - _WINDOW + 1
+    picks = [(rng.integers(len(pairs.hr)), *rng.integers(room, size=2)) for _ in range(batch)]
+    cut = [
+        torch.stack([part[n, :, f * y : f * (y + _WINDOW), f * x : f * (x + _WINDOW)] for n, y, x in picks])
+        for part, f in ((pairs.pixels, 4), (pairs.hr, 1), (pairs.lr, 1))
+    ]
+    return cut[0], cut[1], cut[2]
+
+
+def _middle(x: Tensor, size: int) -> Tensor:
+    """Cut the middle ``size`` x ``size`` of (B, C, H, W)."""
+    top, left = (x.shape[-2] - size) // 2, (x.shape[-1] - size) // 2
+    return x[..., top : top + size, left : left + size]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -36,16 +36,16 @@ class Regulariser:
             for name, layer in self._layers.items()
             for part in ("lora_A", "lora_B")
         }
-        self._switch(False)
+        self.switch(False)
 
     @contextmanager
     def enabled(self) -> Iterator[None]:
         """Make the UNet the regulariser: for a forward pass and its backward pass."""
-        self._switch(True)
+        self.switch(True)
         try:
             yield
         finally:
-            self._switch(False)
+            self.switch(False)
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """The trainable parameters by stable name."""
@@ -61,6 +61,7 @@ class Regulariser:
         for name, parameter in self._parameters.items():
             parameter.copy_(state[name])
 
-    def _switch(self, on: bool) -> None:
+    def switch(self, on: bool) -> None:
+        """Make the UNet the regulariser, or not, until the next switch."""
         for layer in self._layers.values():
             layer.enable_adapters(on)

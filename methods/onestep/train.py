@@ -29,7 +29,7 @@ from methods.onestep.data import Batch, item_numbers, open_loader
 from methods.onestep.draws import draw
 from methods.onestep.ema import RunningMean
 from methods.onestep.networks import AdapterKind, build_networks
-from methods.onestep.step import run_micro_batch
+from methods.onestep.step import Networks, run_micro_batch
 from methods.onestep.train_config import Optim, TrainConfig, parse_config
 from methods.onestep.training_state import last_state, load_state, save_state
 from methods.onestep.validate import Validator
@@ -80,23 +80,12 @@ class Run:
         self.nets = build_networks(config, kind, self.adapter_config, self.accelerator)
         side = config.data.crop // self.nets.frozen.factor
         self.latent = (int(self.nets.frozen.vae.config["latent_channels"]), side, side)
-        optim, named = config.optim, self.nets.adapter.parameters()
-        groups: dict[str, list[dict[str, Any]]] = {
-            "regulariser": [_group(self.nets.regulariser.parameters().values(), optim.lr_regulariser)],
-            "generator": [
-                _group([p for name, p in named.items() if not name.startswith("router.")], optim.lr),
-                _group([p for name, p in named.items() if name.startswith("router.")], optim.lr * optim.router_factor),
-            ],
-            "discriminator": [_group(self.nets.discriminator.parameters(), optim.lr_discriminator)],
+        self.optimizers = make_optimizers(self.nets, config.optim)
+        self.trained = {
+            name: [p for group in optimizer.param_groups for p in group["params"]]
+            for name, optimizer in self.optimizers.items()
         }
-        self.trained = {name: [p for g in parts for p in g["params"]] for name, parts in groups.items()}
-        self.optimizers = {
-            name: torch.optim.AdamW(
-                [g for g in parts if g["params"]], betas=optim.betas, weight_decay=optim.weight_decay
-            )
-            for name, parts in groups.items()
-        }
-        self.mean = RunningMean(self.nets.adapter, optim.ema)
+        self.mean = RunningMean(self.nets.adapter, config.optim.ema)
         self.sums: dict[str, float] = {}
         self.step = 0
         self._begin(resume)
@@ -268,6 +257,23 @@ def learning_rate_factor(optim: Optim, step: int, steps: int) -> float:
     if optim.schedule == "constant":
         return 1.0
     return 0.5 * (1 + math.cos(math.pi * (step - optim.warmup) / max(1, steps - optim.warmup)))
+
+
+def make_optimizers(nets: Networks, optim: Optim) -> dict[str, torch.optim.AdamW]:
+    """Make the optimizers of ``regulariser``, ``generator`` and ``discriminator``, stepped in this order."""
+    named = nets.adapter.parameters()
+    groups: dict[str, list[dict[str, Any]]] = {
+        "regulariser": [_group(nets.regulariser.parameters().values(), optim.lr_regulariser)],
+        "generator": [
+            _group([p for name, p in named.items() if not name.startswith("router.")], optim.lr),
+            _group([p for name, p in named.items() if name.startswith("router.")], optim.lr * optim.router_factor),
+        ],
+        "discriminator": [_group(nets.discriminator.parameters(), optim.lr_discriminator)],
+    }
+    return {
+        name: torch.optim.AdamW([g for g in parts if g["params"]], betas=optim.betas, weight_decay=optim.weight_decay)
+        for name, parts in groups.items()
+    }
 
 
 def _group(parameters: Iterable[nn.Parameter], lr: float) -> dict[str, Any]:
