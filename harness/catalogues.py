@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness.cards import catalogue, find_card, load_card
+from harness.errors import UserError
 from harness.method import MethodPlugin
 from harness.options import describe_options
 from harness.registry import Registry
+
+if TYPE_CHECKING:
+    from harness.cards import Card
 
 Rows = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 
@@ -17,9 +20,11 @@ Rows = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 def listing(kind: str, methods: Callable[[], Registry[MethodPlugin]], runs_dir: Path) -> Rows:
     """(columns, rows) of all methods, datasets, metrics or runs."""
     if kind == "methods":
-        infos = [methods().get(id).info for id in methods()]
-        return ("id", "title", "licence", "what it is"), [(i.id, i.title, i.licence, i.summary) for i in infos]
+        return _methods(methods())
     if kind == "datasets":
+        # Here and below: pydantic takes a tenth of a second, which listing methods can do without.
+        from harness.cards import catalogue, load_card
+
         cards = [load_card(path) for path in catalogue().values()]
         return ("id", "images", "scale", "licence", "what it is"), [
             (c.id, c.count, f"x{c.scale}", c.licence, c.summary) for c in cards
@@ -29,10 +34,12 @@ def listing(kind: str, methods: Callable[[], Registry[MethodPlugin]], runs_dir: 
     from harness.store import Store
 
     store = Store(runs_dir, create=False)
-    runs = store.rows("runs", store.run_ids())
-    return ("run", "method", "dataset", "created"), [
-        (r["run"], r["method"], r["dataset"], r["created"][:19]) for r in runs
-    ]
+    try:
+        return ("run", "method", "dataset", "state", "last used"), [
+            (s.run, s.method, s.dataset, s.state, s.invoked[:19]) for s in store.states()
+        ]
+    finally:
+        store.close()
 
 
 def description(
@@ -44,8 +51,9 @@ def description(
         UserError: If there is no such thing.
     """
     if kind == "dataset":
-        facts = find_card(id).model_dump(mode="json", exclude_none=True)
-        return {key: value for key, value in facts.items() if value not in ("", [], {})}, []
+        from harness.cards import find_card
+
+        return _dataset(find_card(id)), []
     if kind == "metric":
         return _metric(id), []
     plugin = methods().get(id)
@@ -56,18 +64,46 @@ def description(
     ]
 
 
+def _methods(registry: Registry[MethodPlugin]) -> Rows:
+    working, broken = registry.load_all()
+    rows: list[tuple[Any, ...]] = [(id, p.info.title, p.info.licence, p.info.summary) for id, p in working.items()]
+    rows += [(id, "(broken)", "", error.what) for id, error in broken.items()]
+    return ("id", "title", "licence", "what it is"), sorted(rows)
+
+
 def _metrics() -> Rows:
     from harness.metrics import DEFAULT_METRICS, METRICS
     from harness.weights import missing
 
-    rows = []
-    for id in METRICS:
-        m = METRICS.get(id)
+    working, broken = METRICS.load_all()
+    rows: list[tuple[Any, ...]] = []
+    for id, m in working.items():
         state = "ready" if not missing(m) else f"isrbench fetch weights --metric {id}"
-        rows.append(
-            (id, m.title, m.direction.arrow, m.reference.value, "default" if id in DEFAULT_METRICS else "", state)
-        )
-    return ("id", "title", "better", "reference", "", "weights"), rows
+        default = "yes" if id in DEFAULT_METRICS else "no"
+        rows.append((id, m.title, m.direction.value, m.reference.value, default, state))
+    rows += [(id, "(broken)", "", "", "no", error.what) for id, error in broken.items()]
+    return ("id", "title", "better", "reference", "default", "weights"), sorted(rows)
+
+
+def _dataset(card: Card) -> dict[str, Any]:
+    """What the card says, and what lies on this machine: where, how many images, and their content hash."""
+    facts = card.model_dump(mode="json", exclude_none=True)
+    return {key: value for key, value in facts.items() if value not in ("", [], {})} | _on_this_machine(card)
+
+
+def _on_this_machine(card: Card) -> dict[str, Any]:
+    from harness.pairs import content_hash, find_root, load_pairs
+
+    try:
+        here: dict[str, Any] = {"here": str(find_root(card))}
+    except UserError:
+        return {"here": "not found"}
+    try:
+        # Without the card's own hash, so that a variant is shown with its hash and not refused.
+        pairs = load_pairs(card.model_copy(update={"content_hash": None}))
+    except UserError as error:
+        return {**here, "fault": error.what}
+    return {**here, "images_here": len(pairs), "content_hash_here": content_hash(pairs)}
 
 
 def _metric(id: str) -> dict[str, Any]:

@@ -6,9 +6,10 @@ import sys
 from enum import Enum
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from harness.cli_fetch import DataRoot, fetch_app
 from harness.cli_runs import RUNS, RunsDir, export, report
@@ -18,14 +19,35 @@ if TYPE_CHECKING:
     from harness.method import MethodPlugin
     from harness.registry import Registry
 
+
+class Interrupted(BaseException):
+    """Ctrl-C, under a name that typer does not swallow: :func:`main` has something to say on it."""
+
+
+class Verbs(TyperGroup):
+    """The verbs, with Ctrl-C let through."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a verb.
+
+        Raises:
+            Interrupted: On Ctrl-C.
+        """
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted from None
+
+
 app = typer.Typer(
     name="isrbench",
+    cls=Verbs,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,  # rich's help costs 0.2 s of start-up
     pretty_exceptions_enable=False,
     help="Benchmark for real-world image super-resolution: methods x datasets x metrics, stratified by degradation.",
-    epilog="Start here: `isrbench eval --method bicubic --dataset sample`, then `isrbench list methods`.",
+    epilog="Start here: `isrbench eval --method bicubic --dataset sample`",
 )
 app.add_typer(fetch_app, name="fetch")
 app.command()(export)
@@ -162,9 +184,9 @@ def eval_(
 
     `isrbench eval --method bicubic --dataset sample`
 
-    `isrbench eval --method folder -o images=results/ --dataset RealSR --data-root data --name ours`
+    `isrbench eval --method bicubic --dataset my_pairs/ --metrics psnr,gmsd`
 
-    `isrbench eval --method bicubic --dataset my_pairs/ --metrics psnr,ssim,gmsd`
+    `isrbench eval --method folder -o images=ours/ --dataset RealSR`
     """
     from harness.evaluate import evaluate
     from harness.options import split_options
@@ -200,35 +222,49 @@ def restore(
 ) -> None:
     """Restore your own pictures.
 
-    Example: `isrbench restore photo.jpg photo-x4.png --method bicubic`
+    Example: `isrbench restore photo.jpg large.png --method bicubic`
     """
     from harness.evaluate import restore_pictures
     from harness.options import split_options
+    from harness.restore import Pictures
 
-    raise typer.Exit(
-        restore_pictures(
-            method_registry(), method, split_options(option), source, target, (scale, device, seed, overwrite)
-        )
-    )
+    pictures = Pictures(source, target, scale, device, seed, overwrite)
+    raise typer.Exit(restore_pictures(method_registry(), method, split_options(option), pictures))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
-def train(context: typer.Context, method: Annotated[str, typer.Option(help="A trainable method's id.")]) -> None:
-    """Train a method; everything else on the line is handed on to its trainer (add --help to see it).
+def train(
+    context: typer.Context, method: Annotated[str | None, typer.Option(help="A trainable method's id.")] = None
+) -> None:
+    """Train a method; everything else on the line is handed on to its trainer.
 
-    Example: `isrbench train --method mor --preset tiny --data images/ --out trained/`
+    Its own options: `isrbench train --method mor --help`
+
+    Example: `isrbench train --method mor --data images/ --out trained/`
     """
+    from harness.terminal import show_logs
+
+    if method is None:
+        if {"--help", "-h"} & set(context.args):
+            typer.echo(context.get_help())
+            raise typer.Exit
+        raise UserError("train needs a method", "isrbench train --method mor --help")
+    # Its progress is in the log: a training that says nothing for an hour looks like one that hangs.
+    show_logs(True)
     plugin = method_registry().get(method)
     if plugin.train is None:
-        trainable = [m for m in method_registry() if method_registry().get(m).train is not None]
+        trainable = [name for name, p in method_registry().load_all()[0].items() if p.train is not None]
         raise UserError(f"{method} cannot be trained", f"trainable methods: {', '.join(trainable) or 'none'}")
     raise typer.Exit(plugin.train(context.args))
 
 
 @app.command()
 def doctor(data_root: DataRoot = None, runs_dir: RunsDir = RUNS, json: Json = False) -> None:
-    """Look at what works here, what is missing, and what mends it."""
-    from harness.doctor import examine
+    """Look at what works here, what is missing, and what mends it.
+
+    Exit code 0 if every package, the device and the runs folder work; data sets and weights may be absent.
+    """
+    from harness.doctor import examine, exit_code
     from harness.terminal import show_json, show_rows
 
     findings = list(examine(data_root, runs_dir))
@@ -240,6 +276,7 @@ def doctor(data_root: DataRoot = None, runs_dir: RunsDir = RUNS, json: Json = Fa
             ("", "what", "found", "mend"),
             [("ok" if f.ok else "--", f.what, f.found, f.mend) for f in findings],
         )
+    raise typer.Exit(exit_code(findings))
 
 
 def main() -> None:
@@ -251,7 +288,7 @@ def main() -> None:
 
         show_error(error)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted):
         from harness.terminal import err
 
         err.print("interrupted; everything finished so far is kept, the same command goes on")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -23,14 +25,23 @@ def weights(
 
     Example: `isrbench fetch weights --metric lpips --metric musiq`
     """
+    from harness.errors import UserError
     from harness.metrics import METRICS
-    from harness.terminal import out
-    from harness.weights import fetch, missing
+    from harness.terminal import err, out
+    from harness.weights import fetch, location, missing
 
-    for name in metric or list(METRICS):
-        files = fetch(METRICS.get(name))
-        assert not missing(METRICS.get(name))
-        out.print(f"{name}: " + (", ".join(map(str, files)) if files else "nothing to fetch"), markup=False)
+    working, broken = ({name: METRICS.get(name) for name in metric}, {}) if metric else METRICS.load_all()
+    for error in broken.values():
+        err.print(f"warning: {error.what}", markup=False, soft_wrap=True)
+    with _download_bars() as progress:
+        for name, chosen in working.items():
+            files = fetch(chosen, progress)
+            absent = missing(chosen)
+            if absent:
+                raise UserError(
+                    f"{location(absent[0])} was fetched, but is gone or not as published", "run the same command again"
+                )
+            out.print(f"{name}: " + (", ".join(map(str, files)) if files else "nothing to fetch"), markup=False)
 
 
 @fetch_app.command()
@@ -48,3 +59,25 @@ def datasets(
     from harness.terminal import out
 
     out.print(str(fetch_dataset(find_card(dataset), data_root, accept_licence)), markup=False)
+
+
+@contextmanager
+def _download_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """Yield a ``(file, bytes done, bytes in all or 0)`` callback that draws a bar for each download."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    from harness.terminal import err
+
+    columns = (
+        TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=err, transient=True) as bars:
+        tasks = {}
+
+        def update(file: str, done: int, total: int) -> None:
+            if file not in tasks:
+                tasks[file] = bars.add_task(file, total=total or None)
+            bars.update(tasks[file], completed=done)
+
+        yield update

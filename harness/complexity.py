@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
-from harness.method import Method
+from harness.method import Method, Untimed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -99,14 +99,18 @@ def measure(
 def describe(method: Method, height: int, width: int, device: str) -> dict[str, Any]:
     """Everything about the method's cost at one LR size, under the column names of ``Frames.runs``.
 
-    Time and memory are None for a method that only knows given images (``folder``).
+    Time and memory are None for a method that asks not to be timed (:class:`harness.method.Untimed`: ``folder``,
+    ``command``) or that cannot restore a made-up image.
     """
     # Memory first: counting may itself leave memory with the process.
-    try:
-        measured = measure(method, height, width, device)
-    except UserError as error:
-        log.info("not timed, because the method cannot restore a made-up image: %s", error.what)
-        measured = None
+    measured = None
+    if isinstance(method, Untimed):
+        log.info("not timed: %s", method.untimed)
+    else:
+        try:
+            measured = measure(method, height, width, device)
+        except UserError as error:
+            log.info("not timed, because the method cannot restore a made-up image: %s", error.what)
     counted = method.complexity(height, width)
     return {
         "macs": counted.macs,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -23,36 +22,14 @@ from torch import Tensor, nn
 from harness import weights
 from harness.errors import UserError
 from harness.frames import DIMENSIONS
+from harness.severity import TINY, folder_of, read_prompts
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # pyright: ignore[reportMissingImports]
+__all__ = ["TINY", "SeverityEstimator", "crops_of", "load_estimator", "pair_probability", "read_prompts"]
 
-TINY = Path(__file__).parent / "severity-tiny"
-"""Folder of the estimator that ships (open_clip's local-dir layout)."""
-PROMPTS = Path(__file__).parent / "prompts.toml"
 MAX_CROPS = 6
 """Crops per side at most; larger images are sampled evenly, so that the cost is bounded."""
 
-Prompts = dict[str, tuple[str, str]]
 Tokenizer = Callable[[list[str]], Tensor]
-
-
-def read_prompts(path: Path = PROMPTS) -> Prompts:
-    """Read the (good, bad) prompt pair of every dimension, in the order of ``DIMENSIONS``.
-
-    Raises:
-        UserError: If a dimension is missing, unknown or has no pair of texts.
-    """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-        prompts = {name: (str(table[name]["good"]), str(table[name]["bad"])) for name in DIMENSIONS}
-    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        raise UserError(f"{path} does not give a good and a bad prompt for each dimension: {error!r}") from error
-    if unknown := sorted(set(table) - set(DIMENSIONS)):
-        raise UserError(f"{path} has unknown dimensions: {', '.join(unknown)}", f"known: {', '.join(DIMENSIONS)}")
-    return prompts
 
 
 def pair_probability(good: Tensor, bad: Tensor, logit_scale: float | Tensor) -> Tensor:
@@ -177,12 +154,13 @@ def load_estimator(spec: str = "tiny", device: str = "cpu", logit_scale: float |
     Raises:
         UserError: If the model, the tag or the file is unknown or does not load, or cannot be fetched.
     """
-    folder = TINY if spec == "tiny" else Path(spec)
+    folder = folder_of(spec)
     if folder.is_dir():
         name, pretrained = f"local-dir:{folder}", None
     else:
+        check_spec(spec)
         name, _, pretrained = spec.partition("/")
-        _check_spec(spec, name, pretrained)
+        _check_reachable(spec, name, pretrained)
     try:
         model = open_clip.create_model(
             name, pretrained, precision="fp32", device=device, require_pretrained=True, pretrained_text=False
@@ -196,28 +174,35 @@ def load_estimator(spec: str = "tiny", device: str = "cpu", logit_scale: float |
     return SeverityEstimator(model, tokenizer, read_prompts(), logit_scale)  # type: ignore[arg-type]
 
 
-def _check_spec(spec: str, name: str, pretrained: str) -> None:
-    """Refuse what open_clip could only fail on, and an unreachable network before anything waits for it."""
+def check_spec(spec: str) -> None:
+    """Refuse a ``MODEL/PRETRAINED`` that open_clip could only fail on.
+
+    Raises:
+        UserError: If there is no such model, or neither such a file nor such a tag.
+    """
+    name, _, pretrained = spec.partition("/")
     if name not in open_clip.list_models():
         raise UserError(
             f"severity estimator '{spec}': neither 'tiny', nor a folder, nor MODEL/PRETRAINED of a model in open_clip",
             "for example tiny, ViT-B-32/openai, or a folder that holds open_clip_config.json",
         )
-    if Path(pretrained).is_file():
-        return
     tags = open_clip.list_pretrained_tags_by_model(name)
-    if pretrained not in tags:
+    if not Path(pretrained).is_file() and pretrained not in tags:
         raise UserError(
             f"severity estimator '{spec}': '{pretrained}' is no file and no weights of {name}",
             f"known weights: {', '.join(tags) or 'none'}",
         )
-    config = open_clip.get_pretrained_cfg(name, pretrained)
-    if (why := _unfetchable(config)):
+
+
+def _check_reachable(spec: str, name: str, pretrained: str) -> None:
+    """Refuse an unreachable network before anything waits for it."""
+    if Path(pretrained).is_file():
+        return
+    if why := _unfetchable(open_clip.get_pretrained_cfg(name, pretrained)):
         raise UserError(
             f"severity estimator '{spec}': its weights are not on this machine and cannot be fetched: {why}",
             "run once with network access, pass MODEL/FILE, or use the one that ships: tiny",
         )
-
 
 
 def _unfetchable(config: Mapping[str, str]) -> str | None:

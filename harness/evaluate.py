@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ from typing import Any
 from rich.markup import escape
 
 from harness.cards import find_card
+from harness.devices import make_deterministic, resolve_device
 from harness.errors import UserError
 from harness.method import MethodPlugin, Runtime
 from harness.options import parse_options
 from harness.pairs import find_root
-from harness.plan import Request, make_plan, resolve_device
+from harness.plan import Request, Resume, make_plan
 from harness.registry import Registry
-from harness.restore import restore_files
+from harness.restore import Pictures, restore_files
 from harness.runner import execute
 from harness.store import Store
 from harness.summary import summarise
@@ -45,50 +47,63 @@ def evaluate(
         _fetch_if_absent(request)
     plan = make_plan(request, methods)
     if require_metrics:
-        absent = plan.scorer.unavailable()
-        if absent:
-            raise UserError("metrics are required, but " + "; ".join(absent.values()), "or leave --require-metrics out")
-    store = Store(request.runs_dir)
+        lacking = plan.scorer.lacking()
+        if lacking:
+            reasons = "; ".join(lacking.values())
+            raise UserError(f"metrics are required, but {reasons}", "or leave --require-metrics out")
+    store = Store(request.runs_dir, create=request.resume is not Resume.ONLY_CACHE)
     try:
+        before = store.newest_runs()
         with progress_bars(quiet=json) as progress:
             outcome = execute(plan, store, progress)
-        summary = summarise(store, outcome.run, (*plan.scorer.image_metrics, *plan.scorer.set_metrics))
+        metrics = (*plan.scorer.image_metrics, *plan.scorer.set_metrics)
+        summary = summarise(store, outcome.run, metrics, outcome.notes)
+        page = request.runs_dir / "report" / "index.html"
+        changed = outcome.computed or before != store.newest_runs() or not _written_since(page, store.last_computed())
     finally:
         store.close()
+    if report and changed:
+        page = writer()(request.runs_dir)
     if json:
         show_json(summary)
     else:
-        show_summary(summary, request.runs_dir)
-    if report:
-        page = writer()(request.runs_dir)
-        if not json:
+        show_summary(summary)
+        if report:
             out.print(f"[dim]report   [/] {escape(str(page))}", soft_wrap=True)
     return outcome.exit_code
 
 
 def restore_pictures(
-    methods: Registry[MethodPlugin],
-    method: str,
-    options: Mapping[str, str],
-    source: Path,
-    target: Path,
-    how: tuple[int, str, int, bool],
+    methods: Registry[MethodPlugin], method: str, options: Mapping[str, str], pictures: Pictures
 ) -> int:
-    """Restore a picture or a folder; ``how`` is (scale, device, seed, overwrite).
+    """Restore a picture or a folder with ``method``.
 
     Returns:
         0 all well, 1 some pictures failed.
+
+    Raises:
+        UserError: For anything the user can mend.
     """
-    scale, device, seed, overwrite = how
     plugin = methods.get(method)
-    built = plugin.build(parse_options(plugin.options, options), Runtime(scale=scale, device=resolve_device(device)))
+    if pictures.scale < 1:
+        raise UserError(f"--scale {pictures.scale}: at least 1", "--scale 4")
+    device = resolve_device(pictures.device)
+    built = plugin.build(parse_options(plugin.options, options), Runtime(scale=pictures.scale, device=device))
+    make_deterministic(device)
     with progress_bars(quiet=False) as progress:
-        written, failed = restore_files(
-            built, source, target, scale=scale, seed=seed, overwrite=overwrite, progress=progress
-        )
+        written, failed = restore_files(built, pictures, progress)
     for path in written:
         out.print(str(path), markup=False, soft_wrap=True)
     return 1 if failed else 0
+
+
+def _written_since(page: Path, moment: str) -> bool:
+    """Whether the page exists and is newer than ``moment`` (ISO 8601, UTC)."""
+    try:
+        written = datetime.fromtimestamp(page.stat().st_mtime, timezone.utc)
+    except OSError:
+        return False
+    return written.isoformat(timespec="microseconds") >= moment
 
 
 def _fetch_if_absent(request: Request) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import math
+from collections.abc import Hashable
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
 
@@ -55,16 +59,25 @@ def export(frame: pd.DataFrame, target: Path) -> None:
     writers = {
         ".csv": lambda path: frame.to_csv(path, index=False, lineterminator="\n"),
         ".parquet": lambda path: frame.to_parquet(path, index=False),
-        ".jsonl": lambda path: frame.to_json(path, orient="records", lines=True),
+        ".jsonl": lambda path: path.write_text("".join(map(_json_line, frame.to_dict("records"))), encoding="utf-8"),
     }
     if target.suffix not in writers:
         raise UserError(f"--to {target}: the ending must be one of {', '.join(writers)}", f"--to {target.stem}.csv")
+    if not target.parent.is_dir():
+        raise UserError(f"--to {target}: there is no folder {target.parent}", f"mkdir -p {target.parent}")
     partial = target.with_name(f".{target.name}.part")
     try:
         writers[target.suffix](partial)
         partial.replace(target)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise UserError(
-            f"--to {target} cannot be written: {error.strerror}", "choose a folder that exists and can be written"
+            f"--to {target} cannot be written: {error.strerror or error}", "choose a place that can be written"
         ) from error
+
+
+def _json_line(row: dict[Hashable, Any]) -> str:
+    """One record with every digit; JSON has no infinity, so it is spelled "inf" or "-inf" (as ``--json`` does)."""
+    plain = {name: None if value is None or value != value else value for name, value in row.items()}
+    return json.dumps({k: str(v) if isinstance(v, float) and math.isinf(v) else v for k, v in plain.items()}) + "\n"

@@ -94,10 +94,11 @@ def write_table(card: Card, table: Any, target: Path) -> None:
     """Write a Hugging Face dataset's image columns as ``LR/<id>.png`` and ``HR/<id>.png``, losslessly.
 
     Raises:
-        UserError: If the card names a column that is not there, or two rows have one id.
+        UserError: If the card names a column that is not there or holds no images, two rows have one id, or an id is
+            no plain file name.
     """
     assert card.table is not None
-    wanted = {"LR": card.table.lr, **({"HR": card.table.hr} if card.table.hr and card.has_hr else {})}
+    wanted = {"LR": card.table.lr, **({"HR": card.table.hr} if card.table.hr and card.has_hr is not False else {})}
     absent = [c for c in (*wanted.values(), card.table.id) if c is not None and c not in table.column_names]
     if absent:
         raise UserError(
@@ -106,15 +107,31 @@ def write_table(card: Card, table: Any, target: Path) -> None:
         )
     digits = len(str(len(table)))
     for index, row in enumerate(table):
-        name = str(row[card.table.id]) if card.table.id else f"{index:0{digits}d}"
+        name = _plain_name(card, str(row[card.table.id])) if card.table.id else f"{index:0{digits}d}"
         for folder, column in wanted.items():
             path = target / folder / f"{name}.png"
             if path.exists():
                 raise UserError(
                     f"{card.table.path} has two rows with id {name}", "name another id column in the card's [table]"
                 )
+            if not hasattr(row[column], "save"):
+                found = type(row[column]).__name__
+                raise UserError(
+                    f"{card.table.path} has no image in column {column}, row {name}, but a {found}",
+                    "name a column of images in the card's [table]",
+                )
             path.parent.mkdir(parents=True, exist_ok=True)
             row[column].save(path)
+
+
+def _plain_name(card: Card, name: str) -> str:
+    """The id as a file name; one with a folder in it could be written anywhere, a hidden one would not be read."""
+    if name.startswith(".") or not name.strip() or any(c in name for c in "/\\:\0"):
+        raise UserError(
+            f"{card.table.path if card.table else card.id} has a row with the id '{name}', which is no plain file name",
+            "name another id column in the card's [table], or leave `id` out to number the rows",
+        )
+    return name
 
 
 def _download(card: Card) -> Path:
@@ -131,23 +148,26 @@ def _load_table(card: Card) -> Any:
     import datasets
 
     assert card.table is not None
-    return datasets.load_dataset(card.table.path, split=card.table.split, revision=card.table.revision)
+    try:
+        return datasets.load_dataset(card.table.path, split=card.table.split, revision=card.table.revision)
+    except ValueError as error:  # an unknown split, or a set of several configurations
+        raise UserError(
+            f"{card.table.path} cannot be loaded: {(str(error).splitlines() or [''])[0]}",
+            "mend `path`, `split` or `revision` in the card's [table]",
+        ) from error
 
 
 @contextmanager
 def _hub_errors_are_clear(card: Card, data_root: Path | None) -> Iterator[None]:
-    from huggingface_hub.errors import HfHubHTTPError
-
-    # The base is httpx's HTTPError, from whichever httpx this release of huggingface_hub brings; the hub's own
-    # errors (offline, not found, no connection) are OSErrors.
-    http_error: type[Exception] = HfHubHTTPError.__bases__[0]  # type: ignore[assignment]
     by_hand = f"download {card.source} by hand, unpack it below {data_roots(data_root)[0]}, and use --data-root"
     try:
         yield
-    except (OSError, http_error) as error:
-        why = (
-            "HF_HUB_OFFLINE is set"
-            if os.environ.get("HF_HUB_OFFLINE")
-            else (str(error).splitlines() or ["no answer"])[0]
-        )
+    except UserError:
+        raise
+    except Exception as error:
+        # Nothing but the download stands in the block, and what a failed one raises depends on the HTTP library that
+        # this release of huggingface_hub uses.
+        log.debug("fetching %s failed", card.id, exc_info=True)
+        offline = "HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE") else None
+        why = offline or f"{type(error).__name__}: {(str(error).splitlines() or ['no answer'])[0]}"
         raise UserError(f"{card.id} could not be fetched: {why}", by_hand) from error

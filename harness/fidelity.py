@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.errors import UserError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -52,7 +54,8 @@ def ssim(restored: NDArray[np.uint8], reference: NDArray[np.uint8] | None) -> fl
         Mean similarity in [0, 1].
 
     Raises:
-        ValueError: If the shapes differ or a side is below 11 pixels.
+        ValueError: If the shapes differ.
+        UserError: If a side is below 11 pixels.
     """
     x, y = _same_shape(restored, reference)
     return ssim_of_luma(_rounded(_luma(x)), _rounded(_luma(y)))
@@ -61,7 +64,10 @@ def ssim(restored: NDArray[np.uint8], reference: NDArray[np.uint8] | None) -> fl
 def ssim_of_luma(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     """SSIM of two float64 (H, W) planes in [0, 255]; see :func:`ssim`."""
     if min(x.shape) < _WINDOW:
-        raise ValueError(f"SSIM needs sides of at least {_WINDOW} pixels, not {x.shape[0]}x{x.shape[1]}")
+        raise UserError(
+            f"SSIM needs sides of at least {_WINDOW} pixels, not {x.shape[1]}x{x.shape[0]}",
+            "leave such images out of the set, or choose other --metrics",
+        )
     mean_x, mean_y = _blur(x), _blur(y)
     product, squares = mean_x * mean_y, mean_x**2 + mean_y**2
     # Only the sum of the two variances enters, so four blurs do instead of five. float64 stays: E[x^2] - E[x]^2

@@ -36,15 +36,17 @@ class Frames:
 
     runs: pd.DataFrame
     """One row a run: run, method, title, dataset, created (ISO 8601, UTC), seed, device, estimator (name and head of
-    its fingerprint), routes (bool), scale, macs, flops, params_total, params_trainable, params_active, latency_ms,
-    peak_mib, complexity_size (LR size counted and timed, such as "128x128"), manifest (dict)."""
+    its fingerprint; ``MIXED`` and the heads where images hold several), routes (bool), scale, macs, flops,
+    params_total, params_trainable, params_active, latency_ms, peak_mib, complexity_size (LR size counted and timed,
+    such as "128x128"), manifest (dict)."""
     scores: pd.DataFrame
     """One row an image and metric: run, method, dataset, image ("" for a set metric), metric, value, status
     ("ok", "failed", "unavailable", "no-reference"), error."""
     images: pd.DataFrame
     """One row an image: run, method, dataset, image, status ("ok", "failed"), error, seconds, severity, one column for
     each of DIMENSIONS, level (the true severity level of a synthetic set, or None), active_experts (mean over
-    layers, or NaN), lr_path, hr_path (or None), output_path (or None); paths are absolute strings."""
+    layers, or NaN), lr_path, hr_path (or None), output_path (or None), estimator (fingerprint of what gave the
+    severity, or None); paths are absolute strings."""
     routing: pd.DataFrame
     """One row an image and adapted layer: run, method, dataset, image, position (0, 1, ... in order of execution),
     layer, active, zero."""
@@ -63,13 +65,22 @@ def load_frames(store: Store, runs: Sequence[str]) -> Frames:
         rows = pd.DataFrame(store.rows(table, runs), columns=["run", *columns])
         return named.merge(rows, on="run", how="inner")
 
-    images = frame("images", _IMAGE_COLUMNS).drop(columns=["output_hash", "estimator"])
+    images = frame("images", _IMAGE_COLUMNS).drop(columns="output_hash")
+    _name_mixtures(run_frame, images)
     images["output"] = images["output"].map(lambda path: None if path is None else str(store.folder / path))
     images = images.rename(columns={"lr": "lr_path", "hr": "hr_path", "output": "output_path"})
     numeric = ["seconds", "severity", *DIMENSIONS, "active_experts"]
     images[numeric] = images[numeric].astype(float)
     scores = frame("scores", ("image", "metric", "value", "status", "error")).astype({"value": float})
     return Frames(run_frame, scores, images, frame("routing", ("image", "position", "layer", "active", "zero")))
+
+
+def _name_mixtures(runs: pd.DataFrame, images: pd.DataFrame) -> None:
+    """Say of a run whose severities come from several estimators that they do: it was stopped while changing over."""
+    for run, marks in images.groupby("run")["estimator"]:
+        heads = sorted({mark[:8] for mark in marks.dropna()})
+        if len(heads) > 1:
+            runs.loc[runs["run"] == run, "estimator"] = f"MIXED ({', '.join(heads)}): run it again"
 
 
 def _run_facts(row: dict[str, Any]) -> dict[str, Any]:

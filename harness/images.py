@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
+import struct
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -129,6 +132,11 @@ def _opened(path: Path) -> Image.Image:
             raise UserError(f"{path} is empty (0 bytes)", "copy the file again from its source")
         return Image.open(path)
     except UnidentifiedImageError as error:
+        size = _png_size(path)
+        if size is not None and 0 in size:
+            raise UserError(
+                f"{path} has no pixels ({size[0]}x{size[1]})", "copy the file again from its source, or leave it out"
+            ) from error
         raise UserError(
             f"{path} is not an image that can be read", "remove it, or copy it again from its source"
         ) from error
@@ -136,6 +144,13 @@ def _opened(path: Path) -> Image.Image:
         raise UserError(f"{path} does not exist", "check the path") from error
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"{path} cannot be opened: {error}", "copy the file again from its source") from error
+
+
+def _png_size(path: Path) -> tuple[int, int] | None:
+    """(width, height) that a PNG's header states, even where PIL will not open it; None for other files."""
+    with path.open("rb") as file:
+        head = file.read(24)
+    return struct.unpack(">II", head[16:]) if len(head) == 24 and head.startswith(b"\x89PNG\r\n\x1a\n") else None
 
 
 def _decoded(image: Image.Image, path: Path) -> NDArray[np.uint8]:
@@ -146,8 +161,6 @@ def _decoded(image: Image.Image, path: Path) -> NDArray[np.uint8]:
 
 
 def _refuse_all_but_rgb8(image: Image.Image, path: Path) -> None:
-    if image.width == 0 or image.height == 0:
-        raise UserError(f"{path} has no pixels ({image.width}x{image.height})", "remove it from the folder")
     if image.mode != "RGB" or _bits_per_channel(image) != 8:
         kind = {"L": "grey", "P": "a palette image", "RGBA": "RGBA", "LA": "grey with alpha", "1": "black and white"}
         named = kind.get(image.mode, f"mode {image.mode}") if image.mode != "RGB" else "16-bit RGB"
@@ -163,7 +176,4 @@ def _bits_per_channel(image: Image.Image) -> int:
 
 
 def _convert_command(path: Path) -> str:
-    return (
-        'convert it: python -c "from PIL import Image, ImageOps; '
-        f"ImageOps.exif_transpose(Image.open('{path}')).convert('RGB').save('{path.with_suffix('')}-rgb8.png')\""
-    )
+    return "convert it in place: " + shlex.join([sys.executable, "-m", "harness.convert", str(path)])

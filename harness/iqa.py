@@ -6,11 +6,13 @@ import logging
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from harness.devices import alone, on_cpu
+from harness.errors import UserError
 from harness.images import to_tensor
 from harness.metric import ImageMetric, SetMetric
 
@@ -31,24 +33,18 @@ def image_metric(device: str, *, name: str, exclusive: bool = False, **options: 
     Args:
         device: Torch device string.
         name: pyiqa's name.
-        exclusive: The network keeps state between its layers and must not run twice at once; on a GPU all are.
+        exclusive: The network keeps state between its layers and must not run twice at once.
         **options: Handed to ``pyiqa.create_metric``.
     """
     net = _create(name, device, options)
-    on_cpu = device == "cpu"
-    lock = threading.Lock() if exclusive or not on_cpu else None
+    lock = threading.Lock() if exclusive else nullcontext()
 
     def value(restored: NDArray[np.uint8], reference: NDArray[np.uint8] | None) -> float:
         import torch
 
-        tensors = [to_tensor(image)[None].to(device) for image in (restored, reference) if image is not None]
-        with ExitStack() as stack:
-            if lock is not None:
-                stack.enter_context(lock)
-            stack.enter_context(torch.no_grad())
-            # cuDNN's flags are global: touched only where cuDNN is used, and there under the lock.
-            stack.enter_context(one_thread() if on_cpu else torch.backends.cudnn.flags(deterministic=True))
-            return float(net(*tensors))
+        images = [image for image in (restored, reference) if image is not None]
+        with alone(device), lock, torch.no_grad(), _split_the_same(device):
+            return float(net(*(to_tensor(image)[None].to(device) for image in images)))
 
     return value
 
@@ -63,14 +59,15 @@ def fid(device: str) -> SetMetric:
         from pyiqa.archs.fid_arch import get_folder_features
 
         if min(len(restored), len(reference)) < 2:
-            raise ValueError("FID needs at least two images on each side")
+            raise UserError("FID needs at least two images on each side", "raise --limit or leave fid out")
         # pyiqa walks folders; links keep whatever else lies beside the images out of the sets.
-        with tempfile.TemporaryDirectory(prefix="isrbench-fid-") as folder, torch.no_grad():
-            sides = [_linked(Path(folder) / side, files) for side, files in (("sr", restored), ("hr", reference))]
+        folder = tempfile.TemporaryDirectory(prefix="isrbench-fid-")
+        with folder as root, alone(device), torch.no_grad(), _split_the_same(device):
+            sides = [_linked(Path(root) / side, files) for side, files in (("sr", restored), ("hr", reference))]
             one, two = (
                 get_folder_features(str(side), net.model, device=torch.device(device), **options) for side in sides
             )
-        return frechet_distance(one, two)
+            return frechet_distance(one, two)
 
     return value
 
@@ -86,12 +83,15 @@ def frechet_distance(one: NDArray[np.floating], two: NDArray[np.floating]) -> fl
         one: Features (n, d), n >= 2.
         two: Features (m, d), m >= 2.
     """
-    import numpy as np
+    import torch
 
-    one, two = one.astype(np.float64), two.astype(np.float64)
-    a, b = ((f - f.mean(axis=0)) / np.sqrt(len(f) - 1) for f in (one, two))
-    shift = one.mean(axis=0) - two.mean(axis=0)
-    return float(shift @ shift + np.sum(a * a) + np.sum(b * b) - 2 * np.linalg.svd(a @ b.T, compute_uv=False).sum())
+    # torch rather than NumPy, whose BLAS splits its sums over as many threads as it likes.
+    with one_thread():
+        x, y = (torch.from_numpy(side).double() for side in (one, two))
+        a, b = ((side - side.mean(0)) / (len(side) - 1) ** 0.5 for side in (x, y))
+        shift = x.mean(0) - y.mean(0)
+        root = torch.linalg.svdvals(a @ b.T).sum()
+        return float(shift @ shift + (a * a).sum() + (b * b).sum() - 2 * root)
 
 
 @contextmanager
@@ -105,6 +105,11 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _split_the_same(device: str) -> AbstractContextManager[None]:
+    """One thread on the CPU; an accelerator splits its sums in its own, fixed way."""
+    return one_thread() if on_cpu(device) else nullcontext()
 
 
 def _linked(folder: Path, files: Sequence[Path]) -> Path:

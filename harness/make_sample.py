@@ -1,6 +1,6 @@
 """Make the sample set that ships: eight scenes from scikit-image's photographs, degraded at three severities.
 
-    python -m harness.make_sample            # write datasets/sample
+    python -m harness.make_sample            # write the sample set in its place
     python -m harness.make_sample --check    # regenerate and compare pixels with what is there
 
 Needs scikit-image, whose wheel carries the photographs. Everything else follows from this file.
@@ -21,12 +21,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from harness.cards import catalogue_folder
 from harness.errors import UserError
 from harness.synthesis import LEVELS, at_level, degrade
 
 log = logging.getLogger(__name__)
 
-FOLDER = Path(__file__).parents[1] / "datasets" / "sample"
+FOLDER = catalogue_folder() / "sample"
+"""Where the set lies: in the checkout, or inside the installed package."""
 SIDE = 256
 """HR side in pixels; the LR is a quarter of it."""
 MADE_WITH = ("numpy", "pillow", "scipy", "torch")
@@ -55,7 +57,7 @@ PHOTOGRAPHS = {
     "retina.jpg": "38a07f36f27f095e818aea7b96d34202c05176d30253c66733f2e00379e9e0e6",
     "rocket.jpg": "c2dd0de7c538df8d111e479619b129464d0269d0ae5fd18ca91d33a7fdfea95c",
 }
-"""sha256 of the photographs that the scenes were cut from; sources and licences in datasets/sample/LICENSES.md."""
+"""sha256 of the photographs that the scenes were cut from; sources and licences in the set's LICENSES.md."""
 
 SCENES = (
     Scene("astronaut", "astronaut.png", 100, 0),

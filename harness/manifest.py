@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import subprocess
 import sys
-from datetime import datetime, timezone
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.options import options_key
 from harness.pairs import content_hash
+from harness.protocol import holds
+from harness.sources import hash_sources, release
+from harness.store import now
 
 if TYPE_CHECKING:
     from harness.plan import Plan
@@ -28,25 +29,14 @@ _PACKAGES = (
 )  # fmt: skip
 _DECIDE_PIXELS = ("torch", "diffusers", "peft", "open_clip_torch", "pillow", "numpy", "spandrel")
 """Packages whose release can change a restored image."""
-_HARNESS_SOURCES = ("images.py", "degradation.py")
+_HARNESS_SOURCES = ("images.py", "degradation.py", "severity.py")
 """Files of this package that can change a restored image."""
-
-
-def now() -> str:
-    """The time in UTC, ISO 8601, to the microsecond."""
-    return datetime.now(timezone.utc).isoformat()
 
 
 @cache
 def package_versions() -> dict[str, str]:
     """Installed versions of the packages that a result depends on."""
-    found = {}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {name: found for name in _PACKAGES if (found := release(name)) is not None}
 
 
 @cache
@@ -74,25 +64,7 @@ def code_version(packages: tuple[str, ...]) -> str:
 
     Part of the resume key, so that a result of older code is never served as today's.
     """
-    digest = hashlib.sha256()
-    harness = Path(__file__).resolve().parent
-    files = [harness / name for name in _HARNESS_SOURCES if (harness / name).is_file()]
-    for package in sorted(set(packages)):
-        files += _sources(package)
-    for path in files:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    for name in _DECIDE_PIXELS:
-        digest.update(f"{name}={package_versions().get(name)}\n".encode())
-    return digest.hexdigest()
-
-
-def _sources(package: str) -> list[Path]:
-    spec = find_spec(package)
-    if spec is None:
-        return []
-    if spec.submodule_search_locations:
-        return sorted(p for root in spec.submodule_search_locations for p in Path(root).rglob("*.py"))
-    return [Path(spec.origin)] if spec.origin else []
+    return hash_sources(packages, _HARNESS_SOURCES, _DECIDE_PIXELS)
 
 
 def invocation(argv: list[str] | None = None) -> dict[str, Any]:
@@ -123,7 +95,8 @@ def describe_run(plan: Plan, run: str) -> dict[str, Any]:
         "licence": plan.plugin.info.licence,
         "citation": plan.plugin.info.citation,
         "options": options_key(plan.options),
-        "weights": plan.method.fingerprint(plan.pairs[0].id) if plan.pairs else "",
+        "weights": plan.fingerprints[0][1] if plan.fingerprints else "",
+        "fingerprints": hashlib.sha256(json.dumps(plan.fingerprints).encode()).hexdigest(),
         "dataset": {
             "id": plan.card.id,
             "title": plan.card.title,
@@ -142,3 +115,14 @@ def describe_run(plan: Plan, run: str) -> dict[str, Any]:
         "estimator": None,
         "invocations": [],
     }
+
+
+def merged_protocols(stored: dict[str, Any], current: dict[str, Any]) -> dict[str, Any]:
+    """The manifest's metrics with the current ones added; where a stored value still holds, so does what is said of it.
+
+    Args:
+        stored: As the manifest has them, with the key that each was computed under.
+        current: :meth:`harness.scoring.Scorer.protocols`.
+    """
+    kept = {id: said for id, said in stored.items() if id not in current or holds(said["key"], current[id]["key"])}
+    return {**stored, **current, **kept}

@@ -25,6 +25,8 @@ class RoutingTrace:
     def __post_init__(self) -> None:
         if not len(self.layers) == len(self.active) == len(self.zero):
             raise ValueError("a routing trace needs one active and one zero count per layer")
+        if not self.layers:
+            raise ValueError("a routing trace of no layers says nothing: return Restored(image) without one")
 
     @property
     def mean_active(self) -> float:
@@ -100,6 +102,14 @@ class Prepares(Protocol):
     def prepare(self, images: Sequence[tuple[str, Path]]) -> None:
         """Get ready for these (image id, LR file) pairs; only those that will really be restored."""
         ...
+
+
+@runtime_checkable
+class Untimed(Protocol):
+    """A method whose time and memory would say nothing: its work is done elsewhere, or by another program."""
+
+    untimed: str
+    """Why it is not measured, in words for the log."""
 
 
 @dataclass(frozen=True)

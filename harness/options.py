@@ -88,10 +88,13 @@ def describe_options(options_type: type[Any]) -> list[OptionRow]:
 def options_key(options: Any) -> dict[str, str | int | float | bool | None]:
     """The options as JSON-able values, the same for every way of writing the same thing: part of the resume key.
 
-    Paths become absolute, Enums their values; names are sorted.
+    Paths become absolute, Enums their values; names are sorted. An option declared with ``metadata={"result": False}``
+    (a time limit, say) cannot change a result and is left out.
     """
     key: dict[str, str | int | float | bool | None] = {}
     for option in sorted(fields(options), key=lambda f: f.name):
+        if not option.metadata.get("result", True):
+            continue
         value = getattr(options, option.name)
         value = value.value if isinstance(value, Enum) else value
         key[option.name] = str(value.expanduser().resolve()) if isinstance(value, Path) else value

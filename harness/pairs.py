@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import logging
 import os
+import shlex
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cards import LAYOUTS, Card
+from harness.cards import LAYOUTS, Card, catalogue
 from harness.errors import UserError
 from harness.images import SUFFIXES, image_files, read_rgb, read_size
 
 if TYPE_CHECKING:
     import datasets
 
+log = logging.getLogger(__name__)
+
 _IGNORED = frozenset({"thumbs.db", "desktop.ini"})
+_MANY = 500
+"""From this many images on, decoding them all takes long enough to say so."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +55,21 @@ def data_roots(data_root: Path | None) -> list[Path]:
 def find_root(card: Card, data_root: Path | None = None) -> Path:
     """The set's own folder.
 
-    Looks at the card's own root, then in every data root: the root itself, and the set's known folder names one
-    level below it (and inside an unpacked archive).
+    A card with a root of its own (the sample set, a folder, a user's card with ``root``) lies there. Any other is
+    looked for in every data root: the root itself, and the set's known folder names one level below it (and inside
+    an unpacked archive).
 
     Raises:
-        UserError: If nothing there looks like the set; names the places and how to get it.
+        UserError: If nothing there looks like the set (names the places and how to get it), or a data root is given
+            for a set that was named by its path.
     """
-    if card.root is not None and data_root is None:
+    if card.root is not None:
+        # Taking either of two places that the user names would quietly score the wrong one.
+        if data_root is not None and card.id not in catalogue():
+            raise UserError(
+                f"--dataset says that {card.id} lies in {card.root}, --data-root says {data_root}",
+                "leave --data-root out, or give the folder that you mean as --dataset",
+            )
         return card.root
     names = [card.id, *card.folders] + ([card.archive.folder] if card.archive else [])
     places = [place for root in data_roots(data_root) for place in (*(root / n for n in names), root)]
@@ -100,6 +114,8 @@ def check_pairs(card: Card, dataset: datasets.Dataset, workers: int = 4) -> list
     Raises:
         UserError: For the first unreadable, wrong-sized or miscounted image, or a set whose content is not the card's.
     """
+    if len(dataset) > _MANY:
+        log.info("decoding and checking the %d images of %s", len(dataset), card.id)
     with ThreadPoolExecutor(workers) as pool:
         pairs = list(pool.map(lambda row: _check(card, row), dataset))
     pairs.sort(key=lambda pair: pair.id)
@@ -108,7 +124,7 @@ def check_pairs(card: Card, dataset: datasets.Dataset, workers: int = 4) -> list
             f"these {len(pairs)} images have the names and sizes of {card.id}, but not its pixels "
             f"(content hash {content_hash(pairs)[:16]}..., the card says {card.content_hash[:16]}...): "
             "numbers would not be comparable",
-            "use the published files, or score your variant under its own name by giving its folder: --dataset DIR",
+            _as_a_set_of_its_own("use the published files", "content_hash", card, pairs[0].lr.parent.parent),
         )
     return pairs
 
@@ -153,24 +169,27 @@ def card_of_folder(folder: Path) -> Card:
             f"{first[2]} is {_hw(hr)} and its LR {_hw(lr)}: HR must be a whole multiple of LR",
             "crop HR to a multiple, or state scale and sizes in a card (docs/datasets.md)",
         )
-    return card.model_copy(update={"scale": scale, "layouts": (layout,)})
+    return card.model_copy(update={"scale": scale, "layouts": (layout,), "has_hr": True})
 
 
 def _layout(card: Card, root: Path) -> tuple[str, str] | None:
-    for layout in card.layouts:
-        if (root / layout[0]).is_dir() and (not card.has_hr or (root / layout[1]).is_dir() or card.count is None):
-            return layout
-    return None
+    """The layout that ``root`` has; one with HR comes before one without."""
+    there = [layout for layout in card.layouts if (root / layout[0]).is_dir()]
+    paired = [layout for layout in there if card.has_hr is not False and (root / layout[1]).is_dir()]
+    return next(iter(paired if card.has_hr else [*paired, *there]), None)
 
 
 def _join(card: Card, root: Path) -> list[tuple[str, Path, Path | None]]:
+    if not root.is_dir():
+        raise UserError(f"{root}, where the card of {card.id} says that it lies, is no folder", "mend its `root`")
     layout = _layout(card, root)
     if layout is None:
         wanted = ", ".join("/".join(pair) for pair in card.layouts)
         raise UserError(f"{root} has no sub-folders {wanted}", "name them so, or state `layouts` in the card")
     lr = _by_stem(root / layout[0])
-    hr = _by_stem(root / layout[1]) if card.has_hr else {}
-    if card.has_hr and lr.keys() != hr.keys():
+    has_hr = card.has_hr is not False and (root / layout[1]).is_dir()
+    hr = _by_stem(root / layout[1]) if has_hr else {}
+    if has_hr and lr.keys() != hr.keys():
         raise UserError(
             _unpaired(root, layout, sorted(lr.keys() - hr.keys()), sorted(hr.keys() - lr.keys())),
             "pairs are joined by file stem: add the missing files or remove the extra ones",
@@ -180,7 +199,7 @@ def _join(card: Card, root: Path) -> list[tuple[str, Path, Path | None]]:
     if card.count is not None and len(lr) != card.count:
         raise UserError(
             f"{card.id} has {card.count} images, but {root / layout[0]} holds {len(lr)}",
-            "complete the set, or score the folder under its own name: --dataset DIR",
+            _as_a_set_of_its_own("complete the set", "count", card, root),
         )
     return [(stem, lr[stem], hr.get(stem)) for stem in sorted(lr)]
 
@@ -190,7 +209,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.name.lower() in _IGNORED:
             continue
-        if path.is_dir() and folder.name != ".":
+        if path.is_dir():
             continue
         if path.suffix.lower() not in SUFFIXES:
             raise UserError(f"{path} is not an image file", "move it out of the folder")
@@ -209,6 +228,14 @@ def _unpaired(root: Path, layout: tuple[str, str], no_hr: Sequence[str], no_lr: 
     return f"{root}: " + "; ".join(parts)
 
 
+def _as_a_set_of_its_own(first: str, key: str, card: Card, root: Path) -> str:
+    """The mend for a copy of a set that is not the set."""
+    if card.id not in catalogue():
+        return f"{first}, or mend `{key}` in its card"
+    folder = f"--dataset {shlex.quote(str(root))}"
+    return f"{first}, or score it as a set of its own, which is then called {_id_of(root)}: {folder}"
+
+
 def _check(card: Card, row: dict) -> Pair:
     lr, hr = Path(row["lr"]["path"]), Path(row["hr"]["path"]) if row["hr"] else None
     pixels = read_rgb(lr)
@@ -220,6 +247,11 @@ def _check(card: Card, row: dict) -> Pair:
     hr_hash = None
     if hr is not None:
         target = read_rgb(hr)
+        if card.hr_size is not None and target.shape[:2] != tuple(card.hr_size):
+            raise UserError(
+                f"{hr} is {_hw(target.shape[:2])}; {card.id} has HR images of {_hw(card.hr_size)}",
+                "restore the set's own file",
+            )
         expected = (size[0] * card.scale, size[1] * card.scale)
         if target.shape[:2] != expected:
             raise UserError(
@@ -235,17 +267,31 @@ def _check(card: Card, row: dict) -> Pair:
 def _levels(card: Card, root: Path, ids: Sequence[str]) -> Iterable[str | None]:
     if card.levels is None:
         return [None] * len(ids)
-    with (root / card.levels).open(newline="", encoding="utf-8") as file:
-        level = {row["image"]: row["level"] for row in csv.DictReader(file)}
-    unknown = [i for i in ids if i not in level]
+    path = root / card.levels
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns, rows = reader.fieldnames or (), list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise UserError(
+            f"{path}, the `levels` of {card.id}, cannot be read: {why}", "write it, or take `levels` out of the card"
+        ) from error
+    if not {"image", "level"} <= set(columns):
+        found = ", ".join(columns) or "none"
+        raise UserError(f"{path} has the columns {found}; it needs image and level", "name its columns image,level")
+    level = {row["image"]: row["level"] for row in rows}
+    unknown = [i for i in ids if not level.get(i)]
     if unknown:
-        raise UserError(f"{root / card.levels} has no level for {unknown[0]}", "add a line image,level for every image")
+        raise UserError(f"{path} has no level for {unknown[0]}", "add a line image,level for every image")
     return [level[i] for i in ids]
 
 
 def _id_of(folder: Path) -> str:
-    kept = "".join(c if c.isalnum() or c in "._-" else "-" for c in folder.name).lstrip("._-")
-    return kept or "folder"
+    """The folder's name as an id; never that of a set that ships, so that the two are never put into one table."""
+    kept = "".join(c if (c.isascii() and c.isalnum()) or c in "._-" else "-" for c in folder.name).lstrip("._-")
+    taken = {name.lower() for name in catalogue()}
+    return f"{kept}-folder" if kept.lower() in taken else kept or "folder"
 
 
 def _hw(size: Sequence[int]) -> str:

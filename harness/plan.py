@@ -5,22 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.cards import Card, find_card
+from harness.devices import resolve_device
 from harness.errors import UserError
 from harness.manifest import code_version
 from harness.method import Method, MethodPlugin, Runtime
 from harness.options import options_key, parse_options
 from harness.pairs import Pair, content_hash, load_pairs
 from harness.registry import Registry, unknown_name
+from harness.severity import Estimator
+from harness.sources import package_of
 
 if TYPE_CHECKING:
-    from harness.degradation import SeverityEstimator
     from harness.scoring import Scorer
 
 
@@ -73,8 +75,10 @@ class Plan:
     card: Card
     pairs: tuple[Pair, ...]
     scorer: Scorer
-    estimator: SeverityEstimator | None
+    estimator: Estimator | None
     device: str
+    fingerprints: tuple[tuple[str, str], ...]
+    """(image, what outside the options decides its result), in the order of ``pairs``."""
     identity: str
     """sha256 that two plans share only if they must give the same images and scores."""
 
@@ -98,24 +102,48 @@ def make_plan(request: Request, methods: Registry[MethodPlugin]) -> Plan:
     from harness.metrics import DEFAULT_METRICS
     from harness.scoring import Scorer
 
-    if request.name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", request.name):
-        raise UserError(f"--name {request.name}: letters, digits and . _ + - only", "--name my-method")
-    if request.limit is not None and request.limit < 1:
-        raise UserError(f"--limit {request.limit}: at least one image", "leave the option out for the whole set")
+    _check(request, methods)
     plugin = methods.get(request.method)
     options = parse_options(plugin.options, request.options)
     device = resolve_device(request.device)
     scorer = Scorer(DEFAULT_METRICS if request.metrics is None else request.metrics, device)
     card = find_card(request.dataset)
     pairs = tuple(load_pairs(card, request.data_root)[: request.limit])
-    estimator = None
-    if request.estimator != "none":
-        from harness.degradation import load_estimator
-
-        estimator = load_estimator(request.estimator, device)
+    estimator = None if request.estimator == "none" else Estimator(request.estimator, device)
+    if estimator is not None:
+        estimator.check()
     method = plugin.build(options, Runtime(scale=card.scale, device=device))
-    identity = _identity(plugin, options, method, card, pairs, request.seed, device)
-    return Plan(request, plugin, options, method, card, pairs, scorer, estimator, device, identity)
+    fingerprints = tuple((pair.id, _fingerprint(method, pair.id)) for pair in pairs)
+    decisive = {
+        "method": plugin.info.id,
+        "options": options_key(options),
+        "code": code_version((package_of(plugin.build), *plugin.info.code)),
+        "device": device.partition(":")[0],
+        "dataset": card.id,
+        "scale": card.scale,
+        "content": content_hash(pairs),
+        "inputs": [(image, mark, image_seed(request.seed, image)) for image, mark in fingerprints],
+    }
+    identity = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+    return Plan(request, plugin, options, method, card, pairs, scorer, estimator, device, fingerprints, identity)
+
+
+def _check(request: Request, methods: Registry[MethodPlugin]) -> None:
+    """Refuse what can be refused without looking at files."""
+    name = request.name
+    if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name):
+        raise UserError(f"--name {name}: letters, digits and . _ + - only", "--name my-method")
+    if name is not None and name != request.method and name in methods:
+        raise UserError(
+            f"--name {name} is the id of another method, whose place {request.method} would take in every table",
+            f"choose another name, such as --name {request.method}-2",
+        )
+    if request.limit is not None and request.limit < 1:
+        raise UserError(f"--limit {request.limit}: at least one image", "leave the option out for the whole set")
+    if request.workers is not None and request.workers < 1:
+        raise UserError(f"--workers {request.workers}: at least one thread", "leave the option out for one a core")
+    if request.metrics is not None and not request.metrics:
+        raise UserError("--metrics names no metric", "--metrics psnr,ssim, or leave the option out for the default set")
 
 
 def parse_resume(word: str) -> Resume:
@@ -135,45 +163,9 @@ def image_seed(seed: int, image: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{image}".encode()).digest()[:8], "big") >> 1
 
 
-def resolve_device(name: str) -> str:
-    """``auto`` is CUDA where there is one, else the CPU; anything else must be a device that works here.
-
-    Raises:
-        UserError: If the device does not exist.
-    """
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(
-            f"--device {name} cannot be used: {str(error).splitlines()[0]}", "use --device auto, cpu or cuda"
-        ) from error
-    return name
-
-
-def _identity(
-    plugin: MethodPlugin, options: Any, method: Method, card: Card, pairs: Sequence[Pair], seed: int, device: str
-) -> str:
-    package = plugin.build.__module__.rpartition(".")[0] or plugin.build.__module__
-    parts = {
-        "method": plugin.info.id,
-        "options": options_key(options),
-        "code": code_version((package, *plugin.info.code)),
-        "device": device.partition(":")[0],
-        "dataset": card.id,
-        "scale": card.scale,
-        "content": content_hash(pairs),
-        "inputs": [(pair.id, _fingerprint(method, pair.id), image_seed(seed, pair.id)) for pair in pairs],
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
 def _fingerprint(method: Method, image: str) -> str:
     try:
         return method.fingerprint(image)
-    except UserError as error:
+    except (UserError, OSError) as error:
         # One missing file fails one image later, with this same message; it must not stop the others.
-        return f"error: {error.what}"
+        return f"error: {error.what if isinstance(error, UserError) else error}"

@@ -73,14 +73,28 @@ class Registry(Generic[T]):
             self._loaded[name] = self._load(name, self._targets[name])
         return self._loaded[name]
 
+    def load_all(self) -> tuple[dict[str, T], dict[str, UserError]]:
+        """Load every plugin: (those that work, the reasons of those that do not), by name."""
+        working: dict[str, T] = {}
+        broken: dict[str, UserError] = {}
+        for name in self:
+            try:
+                working[name] = self.get(name)
+            except UserError as error:
+                broken[name] = error
+        return working, broken
+
     def _load(self, name: str, target: str) -> T:
         module, _, attribute = target.partition(":")
         try:
             plugin = getattr(import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
+        except (Exception, SystemExit) as error:
+            # Somebody else's module may raise anything; what it says is all that can be passed on.
+            said = (str(error).splitlines() or [""])[0]
+            why = said if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {said}"
             raise UserError(
-                f"{self.kind} '{name}' cannot be loaded from {target}: {error}",
-                "reinstall the package that provides it",
+                f"{self.kind} '{name}' cannot be loaded from {target}: {why}",
+                "mend or reinstall the package that provides it",
             ) from error
         if not isinstance(plugin, self._expected):
             raise UserError(

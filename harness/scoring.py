@@ -6,17 +6,19 @@ import logging
 import math
 import threading
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from harness import weights
+from harness.devices import alone, make_deterministic, on_cpu
 from harness.errors import UserError
 from harness.images import read_rgb
-from harness.metric import ImageMetric, Metric, Reference, SetMetric
+from harness.metric import ImageMetric, Metric, Reference, SetMetric, WeightFile
 from harness.metrics import METRICS
+from harness.protocol import protocol_key
 from harness.registry import Registry
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ class Scorer:
         self.device = device
         self._metrics = {id: registry.get(id) for id in metrics}
         self._built: dict[str, ImageMetric | SetMetric | UserError] = {}
+        self._keys: dict[str, str] = {}
         self._building = threading.Lock()
 
     @property
@@ -84,8 +87,24 @@ class Scorer:
                 reasons[id] = str(error)
         return reasons
 
+    def lacking(self) -> dict[str, str]:
+        """Build every metric, strictly: the reasons of those that cannot compute, or not with the published weights."""
+        reasons = {}
+        for id, metric in self._metrics.items():
+            built = self._function(id)
+            broken = weights.damaged(metric)
+            if isinstance(built, UserError):
+                reasons[id] = str(built)
+            elif broken:
+                reasons[id] = str(_damaged(metric, broken))
+        return reasons
+
+    def protocol(self, metric: str) -> str:
+        """The key of what computes the metric's values: as it was built, or as it would be now."""
+        return self._keys.get(metric) or protocol_key(self._metrics[metric])
+
     def protocols(self) -> dict[str, dict[str, Any]]:
-        """What each value depends on, for the manifest: protocol, colour space and the weights' sha256."""
+        """What each value depends on, for the manifest: protocol, colour space, the weights' sha256, and the key."""
         return {
             id: {
                 "direction": m.direction.value,
@@ -93,6 +112,7 @@ class Scorer:
                 "colour": m.colour,
                 "protocol": m.protocol,
                 "weights": {file.path: weights.digest(file) for file in m.weights},
+                "key": self.protocol(id),
             }
             for id, m in self._metrics.items()
         }
@@ -122,10 +142,12 @@ class Scorer:
         compute = self._function(metric)
         if isinstance(compute, UserError):
             return _refused(metric, compute)
-        return _guarded(metric, lambda: cast(SetMetric, compute)(restored, known))
+        return self._guarded(metric, lambda: cast(SetMetric, compute)(restored, known))
 
     def score_pairs(self, pairs: Iterable[tuple[Path, Path | None]], workers: int = 1) -> list[list[Score]]:
         """:meth:`score` over many (restored, HR) files on ``workers`` threads, in the order given."""
+        if not on_cpu(self.device):
+            make_deterministic(self.device)
         with ThreadPoolExecutor(workers) as pool:
             return list(pool.map(lambda pair: self.score(*pair), pairs))
 
@@ -139,13 +161,15 @@ class Scorer:
         compute = self._function(metric.id)
         if isinstance(compute, UserError):
             return _refused(metric.id, compute)
-        return _guarded(metric.id, lambda: cast(Any, compute)(restored, reference if full else None))
+        return self._guarded(metric.id, lambda: cast(Any, compute)(restored, reference if full else None))
 
     def _function(self, id: str) -> ImageMetric | SetMetric | UserError:
         """The metric, built on first use; what stands in its way is remembered and not tried again."""
         with self._building:
             if id not in self._built:
-                self._built[id] = self._build(self._metrics[id])
+                with alone(self.device):
+                    self._built[id] = self._build(self._metrics[id])
+                self._keys[id] = protocol_key(self._metrics[id])
             return self._built[id]
 
     def _build(self, metric: Metric) -> ImageMetric | SetMetric | UserError:
@@ -153,15 +177,27 @@ class Scorer:
             weights.ensure(metric)
             return metric.build(self.device)
         except UserError as error:
-            log.warning("%s is unavailable: %s", metric.id, error)
+            log.info("%s is unavailable: %s", metric.id, error)
             return error
         except Exception:
             broken = weights.damaged(metric)
             if broken:
-                names = ", ".join(str(weights.location(f)) for f in broken)
-                fetch = f"isrbench fetch weights --metric {metric.id}"
-                return weights.WeightsUnavailable(f"{metric.id}: {names} is not the published file", fetch)
+                return _damaged(metric, broken)
             return UserError(f"{metric.id} cannot be built:\n{traceback.format_exc()}")
+
+    def _guarded(self, metric: str, compute: Callable[[], Any]) -> Score:
+        try:
+            with alone(self.device):
+                value = float(compute())
+        except UserError as error:
+            return Score(metric, None, "failed", str(error))
+        except Exception:
+            log.info("%s failed", metric, exc_info=True)
+            return Score(metric, None, "failed", traceback.format_exc())
+        if math.isnan(value):
+            reason = f"{metric} gave NaN: too little structure in the image, or too small"
+            return Score(metric, None, "failed", reason)
+        return Score(metric, value, "ok")
 
 
 def _read(path: Path) -> Pixels:
@@ -178,14 +214,7 @@ def _refused(metric: str, error: UserError) -> Score:
     return Score(metric, None, status, str(error))
 
 
-def _guarded(metric: str, compute: Any) -> Score:
-    try:
-        value = float(compute())
-    except UserError as error:
-        return Score(metric, None, "failed", str(error))
-    except Exception:
-        log.warning("%s failed", metric, exc_info=True)
-        return Score(metric, None, "failed", traceback.format_exc())
-    if math.isnan(value):
-        return Score(metric, None, "failed", f"{metric} gave NaN: too little structure in the image, or too small")
-    return Score(metric, value, "ok")
+def _damaged(metric: Metric, files: Sequence[WeightFile]) -> weights.WeightsUnavailable:
+    names = ", ".join(str(weights.location(f)) for f in files)
+    fetch = f"isrbench fetch weights --metric {metric.id}"
+    return weights.WeightsUnavailable(f"{metric.id}: {names} is not the published file", fetch)

@@ -5,39 +5,17 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
 from harness.frames import DIMENSIONS
 from harness.method import RoutingTrace
-
-SCHEMA_VERSION = 1
-"""Bumped when a table changes; an older file is refused with the way out, never altered quietly."""
-
-_SCHEMA = f"""
-CREATE TABLE runs (
-    run TEXT PRIMARY KEY, method TEXT NOT NULL, dataset TEXT NOT NULL, created TEXT NOT NULL,
-    manifest TEXT NOT NULL, complexity TEXT
-) WITHOUT ROWID;
-CREATE TABLE images (
-    run TEXT NOT NULL REFERENCES runs, image TEXT NOT NULL, status TEXT NOT NULL CHECK (status IN ('ok', 'failed')),
-    error TEXT, seconds REAL, output TEXT, output_hash TEXT, lr TEXT NOT NULL, hr TEXT, level TEXT,
-    estimator TEXT, severity REAL, {", ".join(f"{d} REAL" for d in DIMENSIONS)}, active_experts REAL,
-    PRIMARY KEY (run, image)
-) WITHOUT ROWID;
-CREATE TABLE scores (
-    run TEXT NOT NULL REFERENCES runs, image TEXT NOT NULL, metric TEXT NOT NULL, value REAL,
-    status TEXT NOT NULL CHECK (status IN ('ok', 'failed', 'unavailable', 'no-reference')), error TEXT,
-    CHECK ((status = 'ok') = (value IS NOT NULL)), PRIMARY KEY (run, image, metric)
-) WITHOUT ROWID;
-CREATE TABLE routing (
-    run TEXT NOT NULL REFERENCES runs, image TEXT NOT NULL, position INTEGER NOT NULL, layer TEXT NOT NULL,
-    active INTEGER NOT NULL, zero INTEGER NOT NULL, PRIMARY KEY (run, image, position)
-) WITHOUT ROWID;
-"""
+from harness.run_state import RunState, newest, state_of
+from harness.store_file import FILE, cannot_write, home_of, open_for_reading, open_for_writing, transaction
 
 
 @dataclass(frozen=True)
@@ -53,6 +31,13 @@ class ScoreRow:
     status: str
     """"ok", "failed", "unavailable" (weights absent) or "no-reference" (the set has no HR)."""
     error: str | None = None
+    protocol: str | None = None
+    """:func:`harness.protocol.protocol_key` of what computed it."""
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, to the microsecond."""
+    return datetime.now(timezone.utc).isoformat(timespec="microseconds")
 
 
 @dataclass(frozen=True)
@@ -82,55 +67,33 @@ class ImageRow:
 class Store:
     """The rows of a runs folder. Not for sharing between threads: one writer.
 
+    Args:
+        folder: The runs folder.
+        create: Open for writing, and start a store where there is none; False = only read what is there, which a
+            folder without write permission allows too.
+
     Raises:
         UserError: If the folder cannot be written, the file is no store, or its schema is another version's.
     """
 
     def __init__(self, folder: Path, *, create: bool = True) -> None:
         self.folder = folder.resolve()
-        self.file = self.folder / "isrbench.sqlite"
+        self.file = self.folder / FILE
         if not create and not self.file.is_file():
             raise UserError(
                 f"there are no runs in {folder}", "isrbench eval --method bicubic --dataset sample, or give --runs-dir"
             )
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             # autocommit; transactions are explicit
-            self._db = sqlite3.connect(self.file, isolation_level=None, timeout=30)
-            self._db.row_factory = sqlite3.Row
-            self._open()
+            self._db = open_for_writing(self.file) if create else open_for_reading(self.file)
         except (OSError, sqlite3.Error) as error:
-            raise UserError(
-                f"the runs folder {folder} cannot be used: {error}", "choose another with --runs-dir DIR"
-            ) from error
-
-    def _open(self) -> None:
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute("PRAGMA foreign_keys=ON")
-        with self.transaction():
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                for statement in filter(str.strip, _SCHEMA.split(";\n")):
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-            elif version != SCHEMA_VERSION:
-                raise UserError(
-                    f"{self.file} has schema version {version}, this isrbench writes version {SCHEMA_VERSION}",
-                    "use another --runs-dir, or the isrbench release that wrote it",
-                )
+            raise cannot_write(folder, error) from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing: what is written inside is kept together or not at all."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(self._db):
             yield
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
     def close(self) -> None:
         """Close the file; committed rows are safe without it."""
@@ -139,18 +102,39 @@ class Store:
     def add_run(self, run: str, method: str, dataset: str, manifest: dict[str, Any]) -> None:
         """Add a run, or give the known run its newer manifest."""
         self._db.execute(
-            "INSERT INTO runs VALUES (?, ?, ?, ?, ?, NULL) "
-            "ON CONFLICT (run) DO UPDATE SET manifest = excluded.manifest",
-            (run, method, dataset, manifest["created"], json.dumps(manifest)),
+            "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, NULL) "
+            "ON CONFLICT (run) DO UPDATE SET manifest = excluded.manifest, computed = excluded.computed",
+            (run, method, dataset, manifest["created"], now(), now(), json.dumps(manifest)),
         )
+
+    def forget(self, run: str, scores: Sequence[tuple[str, str]], estimator: str | None) -> None:
+        """Drop what no longer holds: these (image, metric) scores, and severities by any other estimator than this."""
+        self._db.executemany(
+            "DELETE FROM scores WHERE run = ? AND image = ? AND metric = ?", [(run, *score) for score in scores]
+        )
+        if estimator is not None:
+            columns = ", ".join(f"{d} = NULL" for d in DIMENSIONS)
+            self._db.execute(
+                f"UPDATE images SET estimator = NULL, severity = NULL, {columns} WHERE run = ? AND estimator <> ?",
+                (run, estimator),
+            )
+
+    def touch(self, run: str) -> None:
+        """Note that a run was asked for now. A folder that cannot be written goes without the note."""
+        with suppress(sqlite3.Error), closing(sqlite3.connect(self.file, isolation_level=None, timeout=1)) as db:
+            db.execute("UPDATE runs SET invoked = ? WHERE run = ?", (now(), run))
 
     def set_complexity(self, run: str, complexity: dict[str, Any]) -> None:
         """Keep a run's MACs, parameters, latency and memory."""
         self._db.execute("UPDATE runs SET complexity = ? WHERE run = ?", (json.dumps(complexity), run))
 
     def add_image(self, row: ImageRow, trace: RoutingTrace | None) -> None:
-        """Write one image's row and routing in one transaction, replacing a failed attempt and its scores."""
+        """Write one image's row and routing in one transaction, replacing an earlier attempt and all its scores.
+
+        Values of the whole set go too: they were computed from another image.
+        """
         with self.transaction():
+            self._db.execute("DELETE FROM scores WHERE run = ? AND image = ''", (row.run,))
             for table in ("images", "scores", "routing"):
                 self._db.execute(f"DELETE FROM {table} WHERE run = ? AND image = ?", (row.run, row.image))
             self._insert("images", asdict(row))
@@ -190,25 +174,53 @@ class Store:
         return [dict(row) for row in self._db.execute(query, tuple(runs))]
 
     def run_ids(self) -> list[str]:
-        """Every run, oldest first."""
-        return [row["run"] for row in self._db.execute("SELECT run FROM runs ORDER BY created, run")]
+        """Every run; the one that was asked for last comes last."""
+        return [row["run"] for row in self._db.execute("SELECT run FROM runs ORDER BY invoked, created, run")]
+
+    def states(self) -> list[RunState]:
+        """How far every run got, in the order of :meth:`run_ids`."""
+        images = {
+            row["run"]: (row["all"], row["lost"])
+            for row in self._db.execute(
+                "SELECT run, COUNT(*) AS 'all', SUM(status = 'failed') AS lost FROM images GROUP BY run"
+            )
+        }
+        scores: dict[str, dict[str, int]] = {}
+        for row in self._db.execute("SELECT run, metric, COUNT(*) AS n FROM scores GROUP BY run, metric"):
+            scores.setdefault(row["run"], {})[row["metric"]] = row["n"]
+        failed = dict(
+            self._db.execute(
+                "SELECT run, COUNT(*) FROM (SELECT run, image FROM images WHERE status = 'failed' "
+                "UNION SELECT run, image FROM scores WHERE status = 'failed') GROUP BY run"
+            ).fetchall()
+        )
+        runs = self._db.execute("SELECT * FROM runs ORDER BY invoked, created, run").fetchall()
+        return [
+            state_of(row, images.get(row["run"], (0, 0)), scores.get(row["run"], {}), failed.get(row["run"], 0))
+            for row in runs
+        ]
 
     def newest_runs(self) -> list[str]:
-        """The newest run of every (method, dataset), in the order of method and dataset."""
-        query = "SELECT run, method, dataset FROM runs ORDER BY created, run"
-        newest = {(row["method"], row["dataset"]): row["run"] for row in self._db.execute(query)}
-        return [newest[key] for key in sorted(newest)]
+        """The run that stands for each (method, dataset): :func:`harness.run_state.newest`."""
+        return newest(self.states())
+
+    def last_computed(self) -> str:
+        """When any run last changed its rows (ISO 8601, UTC); "" without runs."""
+        return self._db.execute("SELECT MAX(computed) FROM runs").fetchone()[0] or ""
 
     def find_run(self, name: str) -> str:
-        """The run that ``name`` means: an id, a run folder, or ``latest``.
+        """The run that ``name`` means: an id, a run folder, or ``latest``, the run that was asked for last.
 
         Raises:
-            UserError: If there is none.
+            UserError: If there is none, or the folder lies in another runs folder.
         """
         known = self.run_ids()
         if name == "latest" and known:
             return known[-1]
-        wanted = Path(name).name
+        home = home_of(name)
+        if home is not None and home != self.folder:
+            raise UserError(f"the run folder {name} lies in {home}, not in {self.folder}", f"give --runs-dir {home}")
+        wanted = Path(name).resolve().name if home is not None else Path(name).name
         if wanted in known:
             return wanted
         raise UserError(

@@ -8,7 +8,6 @@ import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -20,8 +19,12 @@ from harness.errors import UserError
 if TYPE_CHECKING:
     from harness.summary import RunSummary
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+# No emoji codes: a user's file may well be called `:smile:`.
+out = Console(highlight=False, emoji=False)
+err = Console(stderr=True, highlight=False, emoji=False)
+
+_NOISY = ("bitsandbytes",)
+"""Libraries that warn, on loading, of what nobody asked them for."""
 
 
 def show_error(error: UserError) -> None:
@@ -43,6 +46,8 @@ def show_logs(verbose: bool) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[_OnConsole()], force=True)
     for package in ("harness", "methods", "reports"):
         logging.getLogger(package).setLevel(logging.INFO if verbose else logging.WARNING)
+    for package in _NOISY:
+        logging.getLogger(package).setLevel(logging.ERROR)
 
 
 def show_json(value: Any) -> None:
@@ -71,12 +76,20 @@ def show_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]])
     out.print(table)
 
 
-def show_summary(summary: RunSummary, runs_dir: Path) -> None:
-    """The table that ``eval`` ends with, and where everything lies."""
-    from harness.metrics import METRICS
-
+def show_summary(summary: RunSummary) -> None:
+    """The table that ``eval`` ends with, what went wrong, and where everything lies."""
     title = f"{summary.method} on {summary.dataset}: {summary.restored} of {summary.images} images restored"
     out.print(f"[bold]{escape(title)}[/]", soft_wrap=True)
+    out.print(_means(summary))
+    _show_complexity(summary.complexity)
+    _show_troubles(summary)
+    for name, place in summary.places.items():
+        out.print(f"[dim]{name:9}[/] {escape(place)}", soft_wrap=True)
+
+
+def _means(summary: RunSummary) -> Table:
+    from harness.metrics import METRICS
+
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name, justify in (("metric", "left"), ("mean", "right"), ("n", "right"), ("failed", "right"), ("", "left")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
@@ -84,46 +97,54 @@ def show_summary(summary: RunSummary, runs_dir: Path) -> None:
         metric = METRICS.get(row.metric)
         mean = "–" if row.mean is None else f"{row.mean:.{metric.decimals}f}{' ' + metric.unit if metric.unit else ''}"
         failed = f"[bold red]{row.failed}[/]" if row.failed else "0"
-        table.add_row(
-            f"{escape(metric.title)} {metric.direction.arrow}", mean, str(row.n), failed, f"[yellow]{row.note}[/]"
-        )
-    for name, mean in (("severity (LR)", summary.severity), ("active experts", summary.active_experts)):
-        if mean is not None:
-            table.add_row(name, f"{mean:.4f}", str(summary.restored), "", "")
-    out.print(table)
-    _show_complexity(summary.complexity)
+        note = f"[yellow]{escape(row.note)}[/]"
+        table.add_row(f"{escape(metric.title)} {metric.direction.arrow}", mean, str(row.n), failed, note)
+    if summary.severity is not None:
+        table.add_row("severity (LR)", f"{summary.severity:.4f}", str(summary.severity_n), "", "")
+    if summary.active_experts is not None:
+        table.add_row("active experts", f"{summary.active_experts:.4f}", str(summary.restored), "", "")
+    return table
+
+
+def _show_troubles(summary: RunSummary) -> None:
+    """Failed images, then failed and unavailable metrics, each with its reason or its mend, then the notes."""
     for image, reason in summary.errors[:5]:
         out.print(f"[red]failed[/] {escape(image)}: {escape(reason)}", soft_wrap=True)
     if len(summary.errors) > 5:
-        out.print(
-            f"[red]... and {len(summary.errors) - 5} more[/]: "
-            f"isrbench export {summary.run} --table images --to images.csv"
-        )
-    _show_places(summary, runs_dir)
+        export = f"isrbench export {summary.run} --table images --to images.csv"
+        out.print(f"[red]... and {len(summary.errors) - 5} more[/]: {escape(export)}", soft_wrap=True)
+    for row in summary.metrics:
+        if not row.reason:
+            continue
+        where = f"{row.metric} of {row.image}" if row.image else row.metric
+        # Of absent weights the table says that they are; what is left to say is the line that fetches them.
+        word, said = ("unavailable", row.mend or row.reason) if row.note == "unavailable" else ("failed", row.reason)
+        colour = "yellow" if word == "unavailable" else "red"
+        out.print(f"[{colour}]{word}[/] {escape(where)}: {escape(said)}", soft_wrap=True)
+    for note in summary.notes:
+        out.print(f"[yellow]note[/] {escape(note)}", soft_wrap=True)
 
 
 def _show_complexity(cost: dict[str, Any]) -> None:
     parts = []
-    if cost.get("macs") is not None:
-        parts.append(f"{cost['macs'] / 1e9:.2f} GMACs ({cost['flops'] / 1e9:.2f} GFLOPs)")
+    if cost.get("macs"):
+        parts.append(f"{_amount(cost['macs'], 'MACs')} ({_amount(cost['flops'], 'FLOPs')})")
     if cost.get("params_total"):
-        parts.append(f"{cost['params_total'] / 1e6:.2f} M parameters")
+        parts.append(_amount(cost["params_total"], " parameters"))
     if cost.get("latency_ms") is not None:
         parts.append(f"{cost['latency_ms']:.1f} ms")
-    if cost.get("peak_mib") is not None:
+    if round(cost.get("peak_mib") or 0):
         parts.append(f"peak +{cost['peak_mib']:.0f} MiB")
     if parts:
-        out.print(f"[dim]one {cost['complexity_size']} LR image:[/] " + ", ".join(parts))
+        out.print(f"[dim]one {cost['complexity_size']} LR image:[/] " + ", ".join(parts), soft_wrap=True)
 
 
-def _show_places(summary: RunSummary, runs_dir: Path) -> None:
-    folder = runs_dir / summary.run
-    for name, place in (
-        ("rows", runs_dir / "isrbench.sqlite"),
-        ("images", folder / "images"),
-        ("manifest", folder / "manifest.json"),
-    ):
-        out.print(f"[dim]{name:9}[/] {escape(str(place))}", soft_wrap=True)
+def _amount(number: int, unit: str) -> str:
+    """A count with three or so digits and its unit's prefix: ``0.98 MMACs``, ``4.20 M parameters``."""
+    for power, prefix in ((12, "T"), (9, "G"), (6, "M"), (3, "K")):
+        if number >= max(0.1 * 10**power, 1000):
+            return f"{number / 10**power:.2f} {prefix}{unit}"
+    return f"{number} {unit.strip()}"
 
 
 @contextmanager
@@ -133,7 +154,7 @@ def progress_bars(quiet: bool) -> Iterator[Any]:
 
     words = {"restore": "restoring", "score": "scoring", "complexity": "counting"}
     columns = (TextColumn("{task.description:10}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True, disable=quiet) as progress:
+    with Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as progress:
         bars: dict[str, Any] = {}
 
         def update(stage: str, done: int, total: int) -> None:

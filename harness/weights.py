@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Callable
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -19,6 +20,9 @@ PROBE_SECONDS = 4.0
 """How long the one attempt to reach the network may take."""
 STALL_SECONDS = 20.0
 """How long a download may stand still."""
+
+Progress = Callable[[str, int, int], None]
+"""``(file name, bytes done, bytes in all)``, the last 0 where the server does not say."""
 
 
 class WeightsUnavailable(UserError):
@@ -93,11 +97,17 @@ def ensure(metric: Metric) -> None:
         raise WeightsUnavailable(f"{metric.id} needs {names}, and {switch} is set", f"unset {switch}; {mend}")
     if not network():
         raise WeightsUnavailable(f"{metric.id} needs {names}, and {_endpoint()} cannot be reached", mend)
+    # A warning, so that nobody wonders what a run is waiting for.
+    log.warning("%s: downloading its weights, this once", metric.id)
     fetch(metric)
 
 
-def fetch(metric: Metric) -> list[Path]:
+def fetch(metric: Metric, progress: Progress = lambda file, done, total: None) -> list[Path]:
     """Download the metric's files that are absent or not as published; a file appears only when it is whole.
+
+    Args:
+        metric: Whose files.
+        progress: Told after every block that has arrived.
 
     Returns:
         The files that were downloaded.
@@ -110,7 +120,7 @@ def fetch(metric: Metric) -> list[Path]:
     if wanted and switch:
         raise WeightsUnavailable(f"{switch} is set, so {metric.id}'s weights cannot be fetched", f"unset {switch}")
     for file in wanted:
-        _download(metric, file)
+        _download(metric, file, progress)
     return [location(f) for f in wanted]
 
 
@@ -161,7 +171,7 @@ def network() -> bool:
     return answered.is_set()
 
 
-def _download(metric: Metric, file: WeightFile) -> None:
+def _download(metric: Metric, file: WeightFile, progress: Progress) -> None:
     import http.client
 
     target = location(file)
@@ -171,7 +181,7 @@ def _download(metric: Metric, file: WeightFile) -> None:
     log.info("fetching %s", url)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        found = _stream(url, partial)
+        found = _stream(url, partial, lambda done, total: progress(target.name, done, total))
         if file.sha256 and not found.startswith(file.sha256):
             raise WeightsUnavailable(f"{url} has sha256 {found[:16]}, not {file.sha256[:16]}", by_hand)
         partial.replace(target)
@@ -181,8 +191,8 @@ def _download(metric: Metric, file: WeightFile) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _stream(url: str, target: Path) -> str:
-    """Download to ``target`` and return its sha256; logs every tenth."""
+def _stream(url: str, target: Path, progress: Callable[[int, int], None]) -> str:
+    """Download to ``target`` and return its sha256."""
     import hashlib
     import http.client
     import urllib.request
@@ -193,9 +203,8 @@ def _stream(url: str, target: Path) -> str:
         while block := source.read(1 << 20):
             sink.write(block)
             digest.update(block)
-            if total and (done * 10) // total != ((done + len(block)) * 10) // total:
-                log.info("%s: %d of %d MB", target.name.strip("."), (done + len(block)) >> 20, total >> 20)
             done += len(block)
+            progress(done, total)
         sink.flush()
         os.fsync(sink.fileno())
     if total and done != total:

@@ -46,11 +46,16 @@ def test_osediff_images_score_what_their_authors_published(request_: Request, re
 
 
 def test_bicubic_on_realsr(request_: Request, realsr: Path) -> None:
-    """PIL's bicubic on the same crops, recomputed independently for docs/protocol.md's table."""
+    """PIL's bicubic on the same crops, as in docs/protocol.md's table."""
     ours = scores_of(replace(request_, dataset="RealSR", data_root=realsr))
     assert len(ours) == 100
     assert ours["psnr"].mean() == pytest.approx(27.1128, abs=5e-4)
     assert ours["ssim"].mean() == pytest.approx(0.7555, abs=5e-4)
+
+
+def test_lanczos_on_realsr(request_: Request, realsr: Path) -> None:
+    ours = scores_of(replace(request_, method="lanczos", dataset="RealSR", data_root=realsr, metrics=("psnr",)))
+    assert len(ours) == 100 and ours["psnr"].mean() == pytest.approx(27.2415, abs=5e-5)
 
 
 def test_bicubic_on_the_sample_set(request_: Request) -> None:

@@ -65,7 +65,7 @@ def test_eval_prints_the_table_and_says_where_everything_lies(pairs_folder: Path
     )  # fmt: skip
     assert code == 0
     assert "4 of 4 images restored" in out
-    assert "PSNR ↑" in out and "GMSD ↓" in out and "GMACs" in out
+    assert "PSNR ↑" in out and "GMSD ↓" in out and "MACs (" in out
     for line in out.splitlines():
         if line.startswith(("rows", "images", "manifest")):
             assert Path(line.split(maxsplit=1)[1]).exists(), line
@@ -95,6 +95,10 @@ def test_json_is_one_document_and_nothing_else(pairs_folder: Path, tmp_path: Pat
         (["--method", "spandrel", "--dataset", "sample", "-o", "weights=x.pth", "-o", "tile=big"], "tile"),
         (["--method", "bicubic", "--dataset", "sample", "--device", "warp"], "--device warp"),
         (["--method", "bicubic", "--dataset", "sample", "--limit", "0"], "at least one"),
+        (["--method", "bicubic", "--dataset", "sample", "--workers", "0"], "--workers 0: at least one"),
+        (["--method", "bicubic", "--dataset", "sample", "--metrics", ""], "--metrics names no metric"),
+        (["--method", "bicubic", "--dataset", "sample", "--device", "meta"], "--device meta computes nothing"),
+        (["--method", "bicubic", "--dataset", "sample", "--name", "lanczos"], "id of another method"),
         (["--method", "bicubic", "--dataset", "sample", "--name", "a/b"], "--name"),
     ],
 )

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from harness import degradation, severity_data, train_severity, weights
+from harness import degradation, severity, severity_data, train_severity, weights
 from harness.degradation import SeverityEstimator, crops_of, load_estimator, pair_probability, read_prompts
 from harness.errors import UserError
 from harness.frames import DIMENSIONS
@@ -102,7 +102,7 @@ def test_wrong_prompt_files(tmp_path: Path):
     path = tmp_path / "prompts.toml"
     with pytest.raises(UserError, match="does not give"):
         read_prompts(path)
-    good = degradation.PROMPTS.read_text()
+    good = severity.PROMPTS.read_text()
     path.write_text(good.replace("[noise]", "[haze]"))
     with pytest.raises(UserError, match="noise"):
         read_prompts(path)
@@ -143,6 +143,21 @@ def test_fingerprint_follows_weights_and_temperature(local: Path, tmp_path: Path
     save_file(state, tmp_path / "open_clip_model.safetensors")
     (tmp_path / "open_clip_config.json").write_text((local / "open_clip_config.json").read_text())
     assert first != load_estimator(str(tmp_path)).fingerprint()
+
+
+def test_the_fingerprint_by_name_needs_no_network_and_follows_the_files(
+    local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(open_clip, "create_model", lambda *a, **k: pytest.fail("the model was loaded"))
+    first = severity.Estimator(str(local)).fingerprint()
+    assert first == severity.Estimator(str(local)).fingerprint() != severity.Estimator("tiny").fingerprint()
+    for name in ("open_clip_config.json", "open_clip_model.safetensors"):
+        (tmp_path / name).write_bytes((local / name).read_bytes())
+    assert severity.Estimator(str(tmp_path)).fingerprint() == first, "the place does not matter"
+    (tmp_path / "open_clip_config.json").write_text("{}")
+    assert severity.Estimator(str(tmp_path)).fingerprint() != first
+    tags = {severity.Estimator(f"ViT-B-32/{tag}").fingerprint() for tag in ("openai", "laion2b_e16")}
+    assert len(tags) == 2
 
 
 @pytest.mark.parametrize(

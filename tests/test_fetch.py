@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.cards import Archive, Card, HubTable
 from harness.errors import UserError
-from harness.fetch import extract, fetch_dataset
+from harness.fetch import extract, fetch_dataset, write_table
 from harness.pairs import content_hash, load_pairs
 from tests.conftest import write_pairs
+
+if TYPE_CHECKING:
+    import datasets
 
 
 def test_one_set_is_taken_out_of_the_archive(pairs_folder: Path, tmp_path: Path) -> None:
@@ -67,6 +71,73 @@ def test_a_hugging_face_table_becomes_a_folder_of_pairs(pairs_folder: Path, tmp_
     with pytest.raises(UserError, match="no column target"):
         fetch_dataset(wrong, tmp_path / "data", accept_licence=False)
     assert not (tmp_path / "data" / "wrong").exists()
+
+
+def _table(pairs_folder: Path, ids: list[str]) -> datasets.Dataset:
+    import datasets
+
+    files = {c: [str(p) for p in sorted((pairs_folder / c.upper()).iterdir())][: len(ids)] for c in ("lr", "hr")}
+    table = datasets.Dataset.from_dict({"name": ids, **files})
+    return table.cast_column("lr", datasets.Image()).cast_column("hr", datasets.Image())
+
+
+def _card(**table: str) -> Card:
+    return Card(id="small", title="s", scale=4, licence="x", source="y", table=HubTable(**{"path": "o/n", **table}))
+
+
+@pytest.mark.parametrize(
+    "name", ["../../../../evil", "/evil", "sub/evil", "..", ".hidden", "", " ", "a\\b", "c:evil", "nul\0"]
+)
+def test_ids_of_a_table_that_are_no_plain_file_names_are_refused(name: str, pairs_folder: Path, tmp_path: Path) -> None:
+    target = tmp_path / "a" / "b" / "c" / "small"
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match="no plain file name") as caught:
+        write_table(_card(id="name"), _table(pairs_folder, [name]), target)
+    assert caught.value.mend and sorted(tmp_path.rglob("*")) == before
+
+
+def test_rows_without_ids_are_numbered_and_odd_tables_are_refused(pairs_folder: Path, tmp_path: Path) -> None:
+    table = _table(pairs_folder, ["a", "b", "a"])
+    write_table(_card(), table, tmp_path / "numbered")
+    assert sorted(p.name for p in (tmp_path / "numbered" / "HR").iterdir()) == ["0.png", "1.png", "2.png"]
+    with pytest.raises(UserError, match="two rows with id a"):
+        write_table(_card(id="name"), table, tmp_path / "twice")
+    with pytest.raises(UserError, match="no image in column name, row 0, but a str"):
+        write_table(_card(lr="name"), table, tmp_path / "words")
+
+
+def test_an_unknown_split_is_a_clean_message(pairs_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "parquet").mkdir()
+    _table(pairs_folder, ["a"]).to_parquet(tmp_path / "parquet" / "test.parquet")
+    with pytest.raises(UserError, match=r'Unknown split "tset"') as caught:
+        fetch_dataset(_card(path=str(tmp_path / "parquet"), split="tset"), tmp_path / "data", accept_licence=False)
+    assert "[table]" in (caught.value.mend or "") and not list((tmp_path / "data").iterdir())
+
+
+def test_whatever_a_download_raises_is_a_clean_message(tmp_path: Path, monkeypatch) -> None:
+    class TransportError(Exception):
+        """What some HTTP library raises; no OSError."""
+
+    def broken(*args: object, **kwargs: object) -> None:
+        raise TransportError("connection reset")
+
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", broken)
+    archive = Archive(repo="o/n", file="f.zip", folder="f", gigabytes=1)
+    card = Card(id="x", title="s", scale=4, licence="x", source="https://example.org", archive=archive)
+    with pytest.raises(UserError, match="x could not be fetched: TransportError: connection reset") as caught:
+        fetch_dataset(card, tmp_path, accept_licence=False)
+    assert "https://example.org by hand" in (caught.value.mend or "") and not list(tmp_path.iterdir())
+
+
+def test_a_fetched_weight_that_is_gone_again_is_said(capsys, monkeypatch) -> None:
+    from harness.cli_fetch import weights
+
+    monkeypatch.setattr("harness.weights.fetch", lambda metric, progress: progress("net.pth", 5, 10) or [])
+    monkeypatch.setattr("harness.weights.missing", lambda metric: list(metric.weights))
+    with pytest.raises(UserError, match=r"musiq_koniq.* is gone or not as published"):
+        weights(["musiq"])
+    assert "nothing to fetch" not in capsys.readouterr().out
 
 
 def test_a_card_without_a_download_says_so(tmp_path: Path) -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.complexity import describe
 from harness.errors import UserError
 from harness.images import to_pixels, to_tensor, write_png
 from harness.method import Runtime
+from harness.options import options_key
 from methods.command import plugin as command
 
 
@@ -165,3 +167,18 @@ def test_command_fingerprint_follows_the_files_it_names(tmp_path):
     assert len({first, second, _build_command(template).fingerprint("a")}) == 3
 
 
+@pytest.mark.parametrize("places", ["{input} {output}", "{input_dir} {output_dir}"])
+def test_command_is_not_run_again_for_the_clock(tmp_path, places):
+    calls = tmp_path / "calls"
+    method = _build_command(_script(tmp_path, f"open({str(calls)!r}, 'a').write('called')") + " " + places)
+    row = describe(method, 16, 16, "cpu")
+    assert not calls.exists()
+    assert row["latency_ms"] is None and row["peak_mib"] is None and row["macs"] is None
+
+
+def test_command_with_another_time_limit_is_the_same_run():
+    def key(**options):
+        return options_key(command.CommandOptions("p {input} {output}", **options))
+
+    assert key(timeout=5.0) == key(timeout=900.0)
+    assert key(shell=True) != key() and "p {input} {output}" in key().values()

@@ -10,12 +10,10 @@ import torch
 from PIL import Image
 
 from harness.errors import UserError
-from harness.images import file_hash, read_rgb, to_pixels, to_tensor, write_png
+from harness.images import file_hash, to_pixels, to_tensor, write_png
 from harness.method import Runtime
 from methods.classical import plugin as classical
 from methods.folder import plugin as folder
-
-REALSR = Path(__file__).parents[1] / "../shared/data/RealSR"
 
 
 def _pixels(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -39,20 +37,6 @@ def test_interpolation_is_pils_on_8_bits(plugin, kernel):
 def test_interpolation_counts_its_taps():
     complexity = classical.BICUBIC.build(classical.NoOptions(), Runtime(scale=4)).complexity(10, 20)
     assert complexity.macs == 3 * 4 * (10 * 80 + 40 * 80) and complexity.params_total == 0
-
-
-@pytest.mark.skipif(not REALSR.is_dir(), reason="needs the RealSR test set beside the repository")
-@pytest.mark.parametrize(("plugin", "published"), [(classical.BICUBIC, 27.1128), (classical.LANCZOS, 27.2415)])
-def test_interpolation_gives_the_published_psnr_on_realsr(plugin, published):
-    method = plugin.build(plugin.options(), Runtime(scale=4))
-    weights = np.array([65.481, 128.553, 24.966]) / 255  # Y of BT.601 in units of grey levels, without its offset
-    values = []
-    for lr in sorted((REALSR / "test_LR").glob("*.png")):
-        restored = to_pixels(method.restore(to_tensor(read_rgb(lr)), image=lr.stem, seed=0).image)
-        difference = (restored.astype(float) - read_rgb(REALSR / "test_HR" / lr.name)) @ weights / 255
-        values.append(-10 * np.log10(np.mean(difference**2) + 1e-8))
-    assert len(values) == 100
-    assert np.mean(values) == pytest.approx(published, abs=5e-5)
 
 
 # ---------------------------------------------------------------- folder

@@ -177,8 +177,14 @@ def test_shapes_must_agree(metric):
 
 def test_ssim_refuses_images_smaller_than_its_window():
     tiny = np.zeros((10, 40, 3), np.uint8)
-    with pytest.raises(ValueError, match="11 pixels, not 10x40"):
+    with pytest.raises(UserError, match="11 pixels, not 40x10"):
         fidelity.ssim(tiny, tiny)
+
+
+def test_a_too_small_image_is_a_reason_and_no_traceback(pngs):
+    tiny = pngs("tiny.png", np.zeros((10, 40, 3), np.uint8))
+    (score,) = Scorer(["ssim"]).score(tiny, tiny)
+    assert score.status == "failed" and "at least 11" in score.error and "Traceback" not in score.error
 
 
 @pytest.mark.parametrize("id", WITHOUT_WEIGHTS)

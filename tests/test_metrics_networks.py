@@ -246,3 +246,43 @@ def test_a_damaged_file_is_named_with_the_line_that_mends_it(torch_home, files):
     (score,) = Scorer(["lpips"]).score(files[1], files[0])
     assert score.status == "unavailable"
     assert "alexnet-owt-7be5be79.pth" in score.error and "isrbench fetch weights --metric lpips" in score.error
+
+
+def test_a_damaged_file_fails_what_requires_it(torch_home, files):
+    put_lpips()
+    weights.location(METRICS.get("lpips").weights[1]).write_bytes(b"half a file")
+    assert Scorer(["lpips"]).unavailable() == {}, "the file is there"
+    assert "isrbench fetch weights --metric lpips" in Scorer(["lpips", "psnr"]).lacking()["lpips"]
+    assert Scorer(["psnr"]).lacking() == {}
+
+
+def test_the_protocol_follows_the_weight_files(torch_home):
+    absent = Scorer(["lpips"]).protocol("lpips")
+    put_lpips()
+    first = Scorer(["lpips"]).protocol("lpips")
+    weights.location(METRICS.get("lpips").weights[1]).write_bytes(b"another file")
+    assert len({absent, first, Scorer(["lpips"]).protocol("lpips")}) == 3
+
+
+def test_fid_computes_on_one_thread(torch_home, files, monkeypatch):
+    from types import SimpleNamespace
+
+    from pyiqa.archs import fid_arch
+
+    from harness import iqa
+
+    threads = []
+
+    def features(folder, *args, **options):
+        threads.append(torch.get_num_threads())
+        return np.random.default_rng(0).normal(size=(4, 8))
+
+    monkeypatch.setattr(iqa, "_create", lambda *a: SimpleNamespace(test_img_size=(299, 299), model=None))
+    monkeypatch.setattr(fid_arch, "get_folder_features", features)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert iqa.fid("cpu")(files[1:], files[1:]) == pytest.approx(0, abs=1e-9)
+        assert threads == [1, 1] and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

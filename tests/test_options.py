@@ -91,6 +91,16 @@ def test_key_is_json_and_the_same_for_every_way_of_writing(tmp_path, monkeypatch
     assert json.loads(json.dumps(key, allow_nan=False)) == key
 
 
+def test_an_option_that_cannot_change_a_result_is_no_part_of_the_key():
+    @dataclass(frozen=True)
+    class Limited:
+        word: str = "a"
+        patience: float = field(default=1.0, metadata={"help": "seconds", "result": False})
+
+    assert options_key(Limited(patience=2.0)) == options_key(Limited()) == {"word": "a"}
+    assert [row.name for row in describe_options(Limited)] == ["word", "patience"]
+
+
 def test_split_options():
     assert split_options(["a=1", "command=x --y=2"]) == {"a": "1", "command": "x --y=2"}
     for texts, message in ([["a"], "not of the form"], [["=1"], "not of the form"], [["a=1", "a=2"], "given twice"]):

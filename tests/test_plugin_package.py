@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from harness.cards import find_card
+from harness.images import read_rgb
+from harness.pairs import load_pairs
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(__file__).parent / "plugin_package"
@@ -40,10 +47,10 @@ def installed(tmp_path_factory) -> Path:
     pytest.fail(f"the plugin package cannot be installed: {output}")
 
 
-def _python(code: str, *paths: Path) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join(map(str, (*paths, ROOT)))
-    environment = {**os.environ, "PYTHONPATH": path}
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
+def _python(code: str, *paths: Path, args: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (*paths, ROOT)))}
+    command = [sys.executable, "-c", code, *args]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
 
 
 def test_method_and_metric_of_an_installed_package_are_found_and_work(installed):
@@ -67,6 +74,25 @@ print(plugin.info.title, metric.title)
     done = _python(code, installed)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["Nearest", "MAE"]
+
+
+def test_eval_runs_an_installed_method_and_scores_with_an_installed_metric(installed, tmp_path):
+    """Down to the report, which has to know a stranger's metric as well."""
+    args = [
+        "eval", "--method", "nearest", "--dataset", "sample", "--limit", "2", "--metrics", "mae",
+        "--runs-dir", str(tmp_path / "runs"), "--json",
+    ]  # fmt: skip
+    done = _python("import sys\nsys.argv[0] = 'isrbench'\nfrom harness.cli import main\nmain()", installed, args=args)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    expected = []
+    for pair in load_pairs(find_card("sample"))[:2]:
+        large = read_rgb(pair.lr).repeat(4, axis=0).repeat(4, axis=1).astype(float)
+        expected.append(np.abs(large - read_rgb(pair.hr)).mean())
+    (row,) = summary["metrics"]
+    assert (row["metric"], row["n"], row["failed"]) == ("mae", 2, 0)
+    assert row["mean"] == pytest.approx(np.mean(expected), rel=1e-12)
+    assert "MAE" in (tmp_path / "runs" / "report" / "index.html").read_text(encoding="utf-8")
 
 
 def test_two_packages_with_one_name_are_refused_and_both_shown(installed, tmp_path):

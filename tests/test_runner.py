@@ -53,8 +53,16 @@ class Nearest:
                 large[0, 0, 0] = float("nan")
             if self.options.fault == "shape":
                 large = large[:, 1:]
+            if self.options.fault == "grey levels":
+                large = large * 255
+            if self.options.fault == "trace":
+                return Restored(large.clamp(0, 1), RoutingTrace((), (), ()))
+            if self.options.fault == "overshoot":
+                return Restored(large.clamp(0, 1) * 1.0009)
             if self.options.fault == "type":
                 return large  # type: ignore[return-value]
+        if self.options.fault == "grey levels" and image == self.options.on:
+            return Restored(large)
         return Restored(large.clamp(0, 1), RoutingTrace(("l0", "l1"), (8, 10), (4, 2)))
 
     def complexity(self, height: int, width: int) -> Complexity:
@@ -125,7 +133,7 @@ def test_a_new_metric_is_added_without_restoring_again(request_: Request, method
     assert CALLS == [] and len(store.rows("scores", [plan.run])) == 12
 
 
-@pytest.mark.parametrize("fault", ["raise", "nan", "shape", "type"])
+@pytest.mark.parametrize("fault", ["raise", "nan", "shape", "type", "grey levels", "trace"])
 def test_one_bad_image_is_a_row_with_its_traceback_and_the_others_go_on(fault: str, request_: Request, methods) -> None:
     plan, store, code = run(replace(request_, options={"fault": fault}), methods)
     images = {r["image"]: r for r in store.rows("images", [plan.run])}
@@ -139,12 +147,10 @@ def test_one_bad_image_is_a_row_with_its_traceback_and_the_others_go_on(fault: s
 
 @pytest.mark.parametrize("fault", ["nan", "shape"])
 def test_restoring_pictures_holds_the_method_to_its_contract(fault: str, pairs_folder: Path, tmp_path: Path) -> None:
-    from harness.restore import restore_files
+    from harness.restore import Pictures, restore_files
 
-    method = Nearest(Options(fault), Runtime(4))
-    written, failed = restore_files(
-        method, pairs_folder / "LR", tmp_path / "out", scale=4, seed=0, overwrite=False, progress=lambda *_: None
-    )
+    pictures = Pictures(pairs_folder / "LR", tmp_path / "out")
+    written, failed = restore_files(Nearest(Options(fault), Runtime(4)), pictures, progress=lambda *_: None)
     assert [p.name for p in failed] == ["b.png"] and len(written) == 3 and not (tmp_path / "out" / "b.png").exists()
 
 
@@ -201,16 +207,16 @@ def test_a_lost_or_altered_png_is_made_again(request_: Request, methods) -> None
 
 
 def test_a_full_disk_stops_with_one_message_and_keeps_what_is_done(request_: Request, methods, monkeypatch) -> None:
-    from harness import runner
+    from harness import jobs
 
-    write = runner.write_png
+    write = jobs.write_png
 
     def full(path: Path, pixels: object) -> None:
         if path.stem == "c":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         write(path, pixels)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(runner, "write_png", full)
+    monkeypatch.setattr(jobs, "write_png", full)
     with pytest.raises(UserError, match="No space left") as caught:
         run(request_, methods)
     assert "same command" in (caught.value.mend or "")
@@ -279,7 +285,7 @@ def test_killed_at_any_moment_the_next_run_gives_the_same_table(request_: Reques
         import os, signal
         from dataclasses import replace
         from pathlib import Path
-        from harness import runner
+        from harness import jobs, runner
         from harness.plan import Request, make_plan
         from harness.registry import Registry
         from harness.method import MethodPlugin
@@ -288,12 +294,12 @@ def test_killed_at_any_moment_the_next_run_gives_the_same_table(request_: Reques
         methods.register("nearest", "tests.test_runner:PLUGIN")
         request = Request(method="nearest", dataset={request_.dataset!r}, metrics=("psnr", "gmsd"),
                           runs_dir=Path({str(tmp_path / "killed")!r}), estimator="none", complexity=False, device="cpu")
-        write = runner.write_png
+        write = jobs.write_png
         def dying(path, pixels):
             write(path, pixels)
             if path.stem == "c":
                 os.kill(os.getpid(), signal.SIGKILL)
-        runner.write_png = dying
+        jobs.write_png = dying
         plan = make_plan(request, methods)
         runner.execute(plan, Store(request.runs_dir))
         """

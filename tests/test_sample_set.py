@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,8 @@ import pytest
 from PIL import Image
 
 from harness import make_sample
+from harness.cards import catalogue_folder, find_card
+from harness.pairs import content_hash, load_pairs
 from harness.synthesis import LEVELS
 
 FOLDER = make_sample.FOLDER
@@ -28,6 +33,31 @@ def test_complete_and_small():
         assert {row["image"]: float(row["level"]) for row in csv.DictReader(file)} == {
             name: LEVELS[name.split("_")[1]] for name in names
         }
+
+
+def test_the_cards_content_hash_is_that_of_the_files():
+    card = find_card("sample")
+    assert card.content_hash is not None and content_hash(load_pairs(card)) == card.content_hash
+    assert card.citation
+
+
+def test_the_set_is_written_where_it_is_read_from(tmp_path: Path, monkeypatch):
+    """From an installed wheel too, where the folder lies inside the package."""
+    assert find_card("sample").root == FOLDER.resolve() == (catalogue_folder() / "sample").resolve()
+    script = Path(make_sample.__file__).read_bytes()
+    (tmp_path / "harness" / "_datasets").mkdir(parents=True)
+    for name in ("cards", "registry", "errors"):
+        source = Path(make_sample.__file__).with_name(f"{name}.py")
+        (tmp_path / "harness" / source.name).write_bytes(source.read_bytes())
+    (tmp_path / "harness" / "make_sample.py").write_bytes(script)
+    (tmp_path / "torch.py").write_text("")
+    for name in ("__init__", "synthesis"):
+        (tmp_path / "harness" / f"{name}.py").write_text("LEVELS = at_level = degrade = None\n")
+    done = subprocess.run(
+        [sys.executable, "-c", "from harness.make_sample import FOLDER; print(FOLDER)"],
+        capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert done.stdout.strip() == str(tmp_path / "harness" / "_datasets" / "sample"), done.stderr
 
 
 def test_every_photograph_has_its_licence():

@@ -20,7 +20,7 @@ class CommandOptions:
             "{output_dir} (folders, all images in one call); {scale} and, for one image a call, {seed} as well"
         }
     )
-    timeout: float = field(default=600.0, metadata={"help": "seconds that one call may take"})
+    timeout: float = field(default=600.0, metadata={"help": "seconds that one call may take", "result": False})
     shell: bool = field(default=False, metadata={"help": "hand the command to /bin/sh, for pipes and &&"})
 
     def __post_init__(self) -> None:

@@ -35,6 +35,8 @@ class Program:
         UserError: If the program is not found.
     """
 
+    untimed = "starting a program anew for each image says nothing of the network inside, and may cost minutes"
+
     def __init__(self, options: CommandOptions, scale: int) -> None:
         self._options, self._scale = options, scale
         words = split_words(options.command)

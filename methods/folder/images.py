@@ -30,6 +30,8 @@ class Folder:
         UserError: If there is no such folder, it holds no PNG, or two names differ in nothing but ``.png``'s case.
     """
 
+    untimed = "the images were made elsewhere"
+
     def __init__(self, images: Path, suffix: str, scale: int) -> None:
         if not images.is_dir():
             raise UserError(f"option 'images': {images} is not a folder", "give the folder: -o images=DIR")
