@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from harness.errors import UserError
 from harness.frames import Frames
-from harness.metric import Reference
 from harness.registry import unknown_name
-from reports import plots, routing
+from reports import routing
+from reports.drawing import Plot, draw, routed
+from reports.folder import forget_stale
 from reports.html.page import Section, write_page
-from reports.render import latex_document, markdown, terminal
+from reports.latex import latex_document
+from reports.names import unique_slugs
+from reports.render import markdown, protocols, terminal
 from reports.reported import reported_rows
 from reports.statistics import Cell, compare
-from reports.strata import DEFAULT, Stratum, parse_rule, strata
+from reports.strata import DEFAULT, Rule, Stratum, parse_rule, strata
 from reports.tables import Table, as_csv, score_table
+from reports.training import training_curves
 from reports.view import View, views
 
 _USUAL_BASELINE = "bicubic"
@@ -27,72 +31,85 @@ _Compared = dict[str, dict[tuple[str, str], Cell]]
 """Group of images -> (label, metric id) -> cell."""
 
 
+@dataclass(frozen=True)
+class Report:
+    """What was written."""
+
+    page: Path
+    files: tuple[Path, ...]
+    """All files, the page among them."""
+    text: str
+    """The overall table of each set, for a terminal."""
+
+
+@dataclass(frozen=True)
+class _Options:
+    baseline: str | None
+    rule: Rule
+    reported: bool
+
+
 def build_report(
     frames: Frames,
     out: Path,
     baseline: str | None = None,
     strata_rule: str = DEFAULT,
     reported: bool = False,
-) -> list[Path]:
+    training: Sequence[Path] = (),
+) -> Report:
     """Write tables (.md .tex .csv .txt), plots (.png .svg) and the page below ``out``.
 
     Args:
-        frames: Rows of the runs to show; a page section for each dataset.
-        out: Folder; made where it is absent, files of the same names are replaced.
-        baseline: Method id or label that others are compared with; None = bicubic where it was run.
+        frames: Rows of the runs to show; a page section for each set of pictures.
+        out: Folder; made where it is absent. What the last report wrote there is replaced, other files stay.
+        baseline: Method id, label or run that others are compared with; None = bicubic where it was run.
         strata_rule: See :func:`reports.strata.parse_rule`.
         reported: Whether to add what papers report.
-
-    Returns:
-        All written files, the page (``index.html``) first.
+        training: The curves.csv of training runs to draw as well.
 
     Raises:
-        UserError: If there is no run, or baseline or strata are unknown, or ``out`` cannot be written.
+        UserError: If there is no run, or baseline, strata or training are unknown, or ``out`` cannot be written.
     """
     if frames.runs.empty:
         raise UserError("there is no run to report", "isrbench eval --method bicubic --dataset sample")
-    rule = parse_rule(strata_rule)
-    _check_baseline(frames, baseline)
-    written: list[Path] = []
-    sections = []
+    options = _Options(baseline, parse_rule(strata_rule), reported)
+    shown = views(frames)
+    _check_baseline(shown, frames, baseline)
+    # The curves have a folder beside those of the sets: no set may be called the same.
+    names = unique_slugs(["training ", *(view.title for view in shown)])
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for view in views(frames):
-            groups = strata(view.images, rule)
-            base = _label(view, baseline)
-            compared = {"all": compare(view, list(view.images.index), base)}
-            compared |= {group.name: compare(view, group.images, base) for group in groups}
-            tables = list(_tables(view, groups, compared, base, reported))
-            written += _write_tables(view, tables, compared, out / "tables")
-            drawn = list(_draw(view, groups, compared["all"], base, out / "plots"))
-            written += [path for paths, _ in drawn for path in paths]
-            links = tuple((f"plots/{paths[-1].name}", text) for paths, text in drawn)
-            sections.append(Section(view, tuple(groups), tuple(tables), links))
-        page = write_page(sections, out, f"isrbench: {', '.join(s.view.dataset for s in sections)}")
+        curves = [Plot(tuple(p), text) for p, text in training_curves(training, out / "plots" / "training")]
+        sections = [_section(view, names[view.title], out, options) for view in shown]
+        page, placed = write_page(sections, curves, out, f"isrbench: {', '.join(view.title for view in shown)}")
+        plots = [*curves, *(plot for section in sections for plot in section.plots)]
+        files = [page, *placed, *(f for plot in plots for f in plot.files), *(f for s in sections for f in s.files)]
+        forget_stale(out, files)
     except OSError as error:
         raise UserError(f"cannot write the report to {out}: {error.strerror}", "choose another --out") from error
-    return [page, *written]
+    return Report(page, tuple(files), "\n".join(terminal(section.tables[0]) for section in sections))
 
 
-def terminal_tables(frames: Frames, baseline: str | None = None, reported: bool = False) -> str:
-    """The overall table of each dataset as plain text."""
-    _check_baseline(frames, baseline)
-    texts = []
-    for view in views(frames):
-        base = _label(view, baseline)
-        cells = {"all": compare(view, list(view.images.index), base)}
-        texts += [terminal(table) for table in _tables(view, [], cells, base, reported)]
-    return "\n".join(texts)
+def _section(view: View, name: str, out: Path, options: _Options) -> Section:
+    """Tables and plots of one set, written."""
+    groups = strata(view.images, options.rule)
+    base = _label(view, options.baseline)
+    compared = {"all": compare(view, list(view.images.index), base)}
+    compared |= {group.name: compare(view, group.images, base) for group in groups}
+    tables = list(_tables(view, groups, compared, base, options.reported))
+    files = _write_tables(view, tables, compared, base, out / "tables" / name)
+    plots = draw(view, groups, compared["all"], base, out / "plots" / name)
+    return Section(view, name, base, tuple(groups), tuple(tables), tuple(plots), tuple(files))
 
 
-def _check_baseline(frames: Frames, baseline: str | None) -> None:
+def _check_baseline(shown: list[View], frames: Frames, baseline: str | None) -> None:
     known = sorted({*frames.runs["method"], *frames.runs["title"]})
-    if baseline is not None and all(_label(view, baseline) is None for view in views(frames)):
+    if baseline is not None and all(_label(view, baseline) is None for view in shown):
         raise UserError(unknown_name("baseline", baseline, known), "choose one of the reported methods")
 
 
 def _label(view: View, baseline: str | None) -> str | None:
-    """The label that ``baseline`` (id, label or run) stands for on this dataset, or None."""
+    """The label that ``baseline`` (id, label or run) stands for on this set, or None."""
     wanted = baseline or _USUAL_BASELINE
     if wanted in view.labels:
         return wanted
@@ -104,67 +121,26 @@ def _tables(
     view: View, groups: list[Stratum], compared: _Compared, base: str | None, reported: bool
 ) -> Iterator[Table]:
     others = reported_rows(view.dataset) if reported else None
-    yield score_table(view, compared["all"], view.dataset, len(view.images), base, others)
+    yield score_table(view, compared["all"], view.title, len(view.images), base, others)
     for group in groups:
-        title = f"{view.dataset}, {group.name}" + (f" ({group.bounds})" if group.bounds else "")
+        title = f"{view.title}, {group.name}" + (f" {group.bounds}" if group.bounds else "")
         yield score_table(view, compared[group.name], title, len(group.images), base)
 
 
-def _write_tables(view: View, tables: list[Table], compared: _Compared, folder: Path) -> list[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
-    name = slug(view.dataset)
-    files = {
-        f"{name}.md": "\n".join(map(markdown, tables)),
-        f"{name}.tex": latex_document(tables),
-        f"{name}.txt": "\n".join(map(terminal, tables)),
+def _write_tables(view: View, tables: list[Table], compared: _Compared, base: str | None, stem: Path) -> list[Path]:
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    texts = {
+        ".md": "\n".join([*map(markdown, tables), protocols(tables[0])]),
+        ".tex": latex_document(tables),
+        ".txt": "\n".join(map(terminal, tables)),
     }
-    for file, text in files.items():
-        (folder / file).write_text(text, encoding="utf-8")
-    as_csv(view, compared).to_csv(folder / f"{name}.csv", index=False)
-    paths = [folder / file for file in (*files, f"{name}.csv")]
-    found = [routing.correlations(view, label).assign(method=label) for label in _routed(view)]
+    paths = [stem.with_name(stem.name + ending) for ending in (*texts, ".csv")]
+    for path, text in zip(paths, texts.values(), strict=False):
+        path.write_text(text, encoding="utf-8")
+    as_csv(view, compared, base).to_csv(paths[-1], index=False, lineterminator="\n")
+    found = [routing.correlations(view, label).assign(method=label) for label in routed(view)]
     if found:
-        paths.append(folder / f"{name}-routing.csv")
-        pd.concat(found).to_csv(paths[-1], index=False)
+        # No slug holds a dot: this cannot be another set's table.
+        paths.append(stem.with_name(f"{stem.name}.routing.csv"))
+        pd.concat(found).to_csv(paths[-1], index=False, lineterminator="\n")
     return paths
-
-
-def _draw(
-    view: View, groups: list[Stratum], cells: dict[tuple[str, str], Cell], base: str | None, folder: Path
-) -> Iterator[tuple[list[Path], str]]:
-    """Every plot that the rows allow, with what it shows."""
-    name = slug(view.dataset)
-    per_image = [m for m in view.metrics if m.id in view.values and not view.values[m.id].isna().all().all()]
-    drawn: list[tuple[list[Path], str]] = []
-    for label in _routed(view):
-        tail = f"{name}-{slug(label)}"
-        drawn += [
-            (routing.severity_scatter(view, label, folder, f"{tail}-experts"), f"{label}: active experts by severity"),
-            (routing.dimension_bars(view, label, folder, f"{tail}-dimensions"), f"{label}: what routing follows"),
-            (routing.layer_heatmap(view, label, groups, folder, f"{tail}-layers"), f"{label}: active experts by layer"),
-            (routing.zero_share(view, label, groups, folder, f"{tail}-zero"), f"{label}: share of zero slots by layer"),
-        ]
-    for metric in per_image:
-        paths = plots.robustness(view, metric, folder, f"{name}-{slug(metric.id)}-severity")
-        drawn.append((paths, f"{metric.title} against severity, five equal groups of images with 95% bands"))
-    for reference in (Reference.FULL, Reference.NONE):
-        metric = next((m for m in per_image if m.reference is reference), None)
-        if metric is None:
-            continue
-        for cost, words in (("macs", "MACs"), ("latency_ms", "latency")):
-            paths = plots.pareto(view, cells, metric, cost, folder, f"{name}-{slug(metric.id)}-{cost}")
-            drawn.append((paths, f"{metric.title} against {words}"))
-    for label in view.labels:
-        if per_image and base is not None and label != base:
-            paths = plots.paired(view, per_image[0], base, label, folder, f"{name}-{slug(label)}-paired")
-            drawn.append((paths, f"{per_image[0].title} image by image: {label} against {base}"))
-    yield from (entry for entry in drawn if entry[0])
-
-
-def _routed(view: View) -> list[str]:
-    return [label for label in view.labels if view.active[label].notna().any()]
-
-
-def slug(text: str) -> str:
-    """A file name from any text."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "x"

@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
 from scipy import stats
 
 from harness.frames import DIMENSIONS
 from reports.statistics import SEED
 from reports.strata import Stratum
-from reports.style import HEAT, colours, entitle, figure, save
+from reports.style import BLUE, GREY, HEAT, INK, ORANGE, colours, entitle, figure, legend_below, panels, save
+from reports.tables import p_text
 from reports.view import View
 
 _DRAWS = 2000
@@ -39,7 +42,7 @@ def correlations(view: View, label: str) -> pd.DataFrame:
     """Active experts against severity and each of its dimensions: rows of by, n, rho, p, low, high."""
     rows = []
     for by in ("severity", *DIMENSIONS):
-        pair = pd.concat([view.images[by], view.active[label]], axis=1, keys=["x", "y"]).dropna().astype(float)
+        pair = _pair(view, label, by)
         if len(pair) > 2:
             rho, p, low, high = correlation(pair["x"], pair["y"])
             rows.append({"by": by, "n": len(pair), "rho": rho, "p": p, "low": low, "high": high})
@@ -48,56 +51,81 @@ def correlations(view: View, label: str) -> pd.DataFrame:
 
 def severity_scatter(view: View, label: str, folder: Path, name: str) -> list[Path]:
     """Severity against mean active experts, one point an image, with a line fitted by least squares."""
-    pair = pd.concat([view.images["severity"], view.active[label]], axis=1, keys=["x", "y"]).dropna().astype(float)
+    pair = _pair(view, label, "severity")
     if len(pair) < 3:
         return []
     rho, p, low, high = correlation(pair["x"], pair["y"])
     with figure(height=2.5) as (drawn, axes):
-        axes.scatter(pair["x"], pair["y"], s=11, color="#0072B2", alpha=0.75, edgecolors="white", linewidths=0.3)
-        if pair["x"].nunique() > 1:
-            fit: Any = stats.linregress(pair["x"], pair["y"])
-            ends = np.array([pair["x"].min(), pair["x"].max()])
-            axes.plot(ends, fit.intercept + fit.slope * ends, color="#D55E00")
+        _points_and_fit(axes, pair, ORANGE)
         axes.set_xlabel("estimated severity (higher = worse input)")
         axes.set_ylabel("active experts, mean of layers")
         text = "constant: no correlation" if np.isnan(rho) else _rho_text(rho, p, low, high)
-        entitle(drawn, f"{label} on {view.dataset}: {text}")
+        entitle(drawn, f"{label} on {view.title}: {text}")
+        return save(drawn, folder, name)
+
+
+def dimension_scatter(view: View, label: str, folder: Path, name: str) -> list[Path]:
+    """The same for severity and each of its seven dimensions, small, with rho and p over each."""
+    table = correlations(view, label)
+    if table.empty:
+        return []
+    rows = -(-len(table) // 2)
+    with panels(rows, 2, height=0.7 + 1.15 * rows, sharey=True) as (drawn, axes):
+        for ax, found in zip(axes, table.to_dict("records"), strict=False):
+            _points_and_fit(ax, _pair(view, label, str(found["by"])), ORANGE if found["by"] == "severity" else GREY)
+            constant = np.isnan(found["rho"])
+            text = "constant" if constant else f"ρ\u00a0=\u00a0{found['rho']:.2f}, {p_text(found['p'])}"
+            ax.set_title(f"{found['by']}: {text}", fontsize=6.5, loc="left", pad=2)
+            ax.tick_params(labelsize=6)
+        for ax in axes[len(table) :]:
+            ax.set_visible(False)
+        drawn.supylabel("active experts, mean of layers", fontsize=7.5)
+        drawn.supxlabel("estimated severity and its dimensions (higher = worse input)", fontsize=7.5)
+        entitle(drawn, f"{label} on {view.title}: active experts by each dimension")
         return save(drawn, folder, name)
 
 
 def dimension_bars(view: View, label: str, folder: Path, name: str) -> list[Path]:
-    """Spearman's rho of active experts with severity and with each of its seven dimensions."""
+    """Spearman's rho of active experts with severity and with each of its seven dimensions, with interval and p."""
     table = correlations(view, label).dropna()
     if table.empty:
         return []
     with figure(height=2.3) as (drawn, axes):
         places = np.arange(len(table))[::-1]
         errors = np.abs(np.array([table["rho"] - table["low"], table["high"] - table["rho"]]))
-        tints = ["#D55E00" if by == "severity" else "#0072B2" for by in table["by"]]
+        tints = [ORANGE if by == "severity" else BLUE for by in table["by"]]
         axes.barh(places, table["rho"], color=tints, height=0.62, alpha=0.85)
-        axes.errorbar(table["rho"], places, xerr=errors, fmt="none", ecolor="#222222", elinewidth=0.8, capsize=2)
+        axes.errorbar(table["rho"], places, xerr=errors, fmt="none", ecolor=INK, elinewidth=0.8, capsize=2)
         axes.set_yticks(places, list(table["by"]))
-        axes.axvline(0, color="#5b6470", lw=0.7)
+        axes.axvline(0, color=GREY, lw=0.7)
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("Spearman rho with active experts (95% interval)")
-        entitle(drawn, f"{label} on {view.dataset}: what routing follows")
+        right = axes.secondary_yaxis("right")
+        right.set_yticks(places, [p_text(p) for p in table["p"]], fontsize=6)
+        right.tick_params(length=0)
+        right.spines["right"].set_visible(False)
+        entitle(drawn, f"{label} on {view.title}: what routing follows")
         return save(drawn, folder, name)
 
 
 def layer_heatmap(view: View, label: str, groups: list[Stratum], folder: Path, name: str) -> list[Path]:
-    """Mean active experts of each layer (in order of execution) in each stratum."""
+    """Mean active experts of each layer (in order of execution) in each stratum; grey where no image went through."""
     rows = view.routing.query("label == @label")
     if rows.empty or not groups:
         return []
-    means = np.stack([_by_position(rows.query("image in @g.images"), "active") for g in groups])
+    means = _by_group(rows, groups, "active")
     with figure(height=0.9 + 0.32 * len(groups)) as (drawn, axes):
+        axes.set_facecolor("#9aa3ad")
         heat = axes.imshow(means, aspect="auto", cmap=HEAT, interpolation="nearest")
-        axes.set_yticks(range(len(groups)), [f"{g.name.split()[-1]} (n={len(g.images)})" for g in groups])
+        counts = [rows.query("image in @g.images")["image"].nunique() for g in groups]
+        names = [f"{g.name.split()[-1]} (n={count})" for g, count in zip(groups, counts, strict=True)]
+        axes.set_yticks(range(len(groups)), names)
         axes.set_ylabel(groups[0].name.split()[0])
         axes.grid(visible=False)
         axes.set_xlabel("adapted layer, in order of execution")
-        entitle(drawn, f"{label} on {view.dataset}: active experts by layer")
-        drawn.colorbar(heat, ax=axes, pad=0.02, aspect=12).outline.set_visible(False)
+        entitle(drawn, f"{label} on {view.title}: active experts by layer")
+        bar = drawn.colorbar(heat, ax=axes, pad=0.02, aspect=12)
+        bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
         return save(drawn, folder, name)
 
 
@@ -106,26 +134,41 @@ def zero_share(view: View, label: str, groups: list[Stratum], folder: Path, name
     rows = view.routing.query("label == @label")
     if rows.empty:
         return []
-    everyone = Stratum("all images", "", tuple(rows["image"].unique()))
-    shown = groups or [everyone]
+    shown = groups or [Stratum("all images", "", tuple(rows["image"].unique()))]
+    zero, active = _by_group(rows, shown, "zero"), _by_group(rows, shown, "active")
     tints = colours([g.name for g in shown])
     with figure(height=2.4) as (drawn, axes):
-        for group in shown:
-            chosen = rows.query("image in @group.images")
-            zero, active = _by_position(chosen, "zero"), _by_position(chosen, "active")
-            axes.plot(zero / np.maximum(zero + active, 1e-9), color=tints[group.name], label=group.name, lw=1.1)
+        lines = {}
+        for place, group in enumerate(shown):
+            share = zero[place] / np.maximum(zero[place] + active[place], 1e-9)
+            if not np.isnan(share).all():
+                lines[group.name] = axes.plot(share, color=tints[group.name], lw=1.1)[0]
         axes.set_ylim(bottom=0)
         axes.set_xlabel("adapted layer, in order of execution")
         axes.set_ylabel("zero slots / (zero + active)")
-        entitle(drawn, f"{label} on {view.dataset}: slots left empty")
-        drawn.legend(loc="outside lower center", ncols=min(len(shown), 3))
+        entitle(drawn, f"{label} on {view.title}: slots left empty")
+        legend_below(drawn, lines)
         return save(drawn, folder, name)
 
 
-def _by_position(rows: pd.DataFrame, column: str) -> np.ndarray:
-    return np.asarray(rows.groupby("position")[column].mean())
+def _pair(view: View, label: str, by: str) -> pd.DataFrame:
+    return pd.concat([view.images[by], view.active[label]], axis=1, keys=["x", "y"]).dropna().astype(float)
+
+
+def _points_and_fit(axes: Axes, pair: pd.DataFrame, tint: str) -> None:
+    axes.scatter(pair["x"], pair["y"], s=9, color=BLUE, alpha=0.75, edgecolors="white", linewidths=0.3)
+    if pair["x"].nunique() > 1:
+        fit: Any = stats.linregress(pair["x"], pair["y"])
+        ends = np.array([pair["x"].min(), pair["x"].max()])
+        axes.plot(ends, fit.intercept + fit.slope * ends, color=tint)
+
+
+def _by_group(rows: pd.DataFrame, groups: list[Stratum], column: str) -> NDArray[np.float64]:
+    """Means, (group, layer); NaN where a group has no image with that layer: it failed, or has fewer layers."""
+    positions = sorted(rows["position"].unique())
+    means = [rows.query("image in @g.images").groupby("position")[column].mean().reindex(positions) for g in groups]
+    return np.array([np.asarray(mean, dtype=float) for mean in means])
 
 
 def _rho_text(rho: float, p: float, low: float, high: float) -> str:
-    small = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-    return f"rho = {rho:.2f} [{low:.2f}, {high:.2f}], {small}"
+    return f"rho\u00a0=\u00a0{rho:.2f} [{low:.2f},\u00a0{high:.2f}], {p_text(p)}"

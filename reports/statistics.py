@@ -25,6 +25,8 @@ SEED = 0
 LEVEL = 0.05
 """A difference counts as significant below this p after Holm's correction."""
 _CHUNK = 500
+_LOST = {"failed": "failed", "absent": "not in the run"}
+"""Status of an image without a result -> in words."""
 
 
 @dataclass(frozen=True)
@@ -48,32 +50,44 @@ class Cell:
     difference_high: float | None = None
     p: float | None = None
     """Wilcoxon signed-rank, two-sided."""
+    signed_rank: float | None = None
+    """Ranks of positive differences less those of negative ones: the direction that ``p`` is about."""
     p_holm: float | None = None
     """After Holm's correction over this method's metrics."""
     rank: int | None = None
     """Among the methods with a mean; 1 is best, equal means share the better rank."""
     better: bool | None = None
-    """Whether the difference to the baseline is an improvement, where it is significant; else None."""
+    """Whether the difference to the baseline is an improvement, where it is significant and the ranks that the test is
+    about lean the same way as the mean; else None."""
 
 
-def compare(view: View, images: Sequence[str], baseline: str | None) -> dict[tuple[str, str], Cell]:
-    """Every (label, metric id) over ``images``.
+def means(view: View, images: Sequence[str]) -> dict[tuple[str, str], Cell]:
+    """Mean and rank of every (label, metric id) over ``images``, without intervals and tests.
 
     Set metrics (FID) have a value for the whole set alone: over a part of it they are blank.
-
-    Args:
-        view: Runs of one dataset.
-        images: Which images; normally all, or those of a stratum.
-        baseline: Label that the others are compared with, or None for no comparison.
     """
     cells: dict[tuple[str, str], Cell] = {}
     for metric in view.metrics:
         if metric.reference is Reference.SET:
             column = {label: _set_cell(view, label, metric.id, images) for label in view.labels}
         else:
-            column = _image_cells(view, metric.id, images, baseline)
+            table = view.values[metric.id].loc[list(images)]
+            column = {label: _mean_cell(view, label, metric.id, table[label]) for label in view.labels}
         ranks = _ranks({label: c.mean for label, c in column.items()}, metric.direction)
         cells.update({(label, metric.id): replace(c, rank=ranks.get(label)) for label, c in column.items()})
+    return cells
+
+
+def compare(view: View, images: Sequence[str], baseline: str | None) -> dict[tuple[str, str], Cell]:
+    """:func:`means` with bootstrap intervals, and differences to a baseline with their tests.
+
+    Args:
+        view: Runs of one set.
+        images: Which images; normally all, or those of a stratum.
+        baseline: Label that the others are compared with, or None for no comparison.
+    """
+    cells = means(view, images)
+    _add_intervals(view, cells, images, baseline)
     for label in view.labels:
         _correct(cells, label, view.metrics)
     return cells
@@ -119,40 +133,61 @@ def wilcoxon_p(differences: NDArray[np.float64]) -> float:
     return float(test.pvalue)
 
 
+def signed_rank_sum(differences: NDArray[np.float64]) -> float:
+    """Sum of the ranks of |difference|, each with its sign; zero differences dropped, as in the test."""
+    kept = differences[differences != 0]
+    return float((np.sign(kept) * stats.rankdata(np.abs(kept))).sum())
+
+
 def _set_cell(view: View, label: str, metric: str, images: Sequence[str]) -> Cell:
     value: Any = view.set_values[metric][label]
-    if len(images) < len(view.images):
-        return Cell(label, metric, len(images), None, "defined for the whole set only")
+    n = len(images)
+    if n < len(view.images):
+        return Cell(label, metric, n, None, "defined for the whole set only")
+    why = _unrestored(view, label, view.status.index)
+    if why:
+        return Cell(label, metric, n, None, why)
     if pd.isna(value):
-        return Cell(label, metric, len(images), None, view.reasons.get((label, metric), "not computed"))
-    return Cell(label, metric, len(images), float(value))
+        return Cell(label, metric, n, None, view.reasons.get((label, metric), "not computed"))
+    return Cell(label, metric, n, float(value))
 
 
-def _image_cells(view: View, metric: str, images: Sequence[str], baseline: str | None) -> dict[str, Cell]:
-    table = view.values[metric].loc[list(images)]
-    cells = {label: _mean_cell(view, label, metric, table[label]) for label in view.labels}
-    finite = [label for label in view.labels if len(table) and np.isfinite(table[label]).all()]
-    if not finite:
-        return cells
-    values = table[finite].to_numpy()
-    means = bootstrap_means(values)
-    compared = baseline in finite
-    if compared:
-        base = finite.index(baseline)
-        differences, shifts = values - values[:, [base]], means - means[:, [base]]
-        shift_bounds = np.quantile(shifts, (0.025, 0.975), axis=0)
-    bounds = np.quantile(means, (0.025, 0.975), axis=0)
-    for place, label in enumerate(finite):
-        cells[label] = replace(cells[label], low=float(bounds[0, place]), high=float(bounds[1, place]))
-        if compared and label != baseline:
-            cells[label] = replace(
-                cells[label],
-                difference=float(differences[:, place].mean()),
-                difference_low=float(shift_bounds[0, place]),
-                difference_high=float(shift_bounds[1, place]),
-                p=wilcoxon_p(differences[:, place]),
+def _add_intervals(view: View, cells: dict[tuple[str, str], Cell], images: Sequence[str], baseline: str | None) -> None:
+    """Intervals of all finite columns from one set of resamples, and what is said against the baseline."""
+    columns = {
+        (label, id): column
+        for id, table in view.values.items()
+        for label, column in table.loc[list(images)].items()
+        if len(column) and np.isfinite(column).all()
+    }
+    if not columns:
+        return
+    keys: list[Any] = list(columns)
+    values = np.column_stack([columns[key] for key in keys])
+    resampled = bootstrap_means(values)
+    bounds = np.quantile(resampled, (0.025, 0.975), axis=0)
+    for place, (label, id) in enumerate(keys):
+        cell = replace(cells[label, id], low=float(bounds[0, place]), high=float(bounds[1, place]))
+        if label != baseline and (baseline, id) in columns:
+            base = keys.index((baseline, id))
+            differences = values[:, place] - values[:, base]
+            low, high = np.quantile(resampled[:, place] - resampled[:, base], (0.025, 0.975))
+            cell = replace(
+                cell,
+                difference=float(differences.mean()),
+                difference_low=float(low),
+                difference_high=float(high),
+                p=wilcoxon_p(differences),
+                signed_rank=signed_rank_sum(differences),
             )
-    return cells
+        cells[label, id] = cell
+
+
+def _unrestored(view: View, label: str, images: Any) -> str:
+    """How many of ``images`` a run has no restored image of, and why; empty where it has all."""
+    counts = view.status.loc[images, label].value_counts()
+    words = [f"{counts[kind]} of {len(images)}: {word}" for kind, word in _LOST.items() if kind in counts]
+    return "; ".join(words)
 
 
 def _mean_cell(view: View, label: str, metric: str, column: pd.Series) -> Cell:
@@ -160,10 +195,10 @@ def _mean_cell(view: View, label: str, metric: str, column: pd.Series) -> Cell:
     if n == 0:
         return Cell(label, metric, 0, None, "no image")
     if missing:
-        failed = int((view.status.loc[column.index, label] == "failed").sum())
-        absent = int((view.status.loc[column.index, label] == "absent").sum())
-        why = "failed" if failed == missing else "not in the run" if absent == missing else ""
-        why = why or view.reasons.get((label, metric), "not computed")
+        lost = view.status.loc[column.index, label] != "ok"
+        if int(lost.sum()) == missing:
+            return Cell(label, metric, n, None, _unrestored(view, label, column.index))
+        why = view.reasons.get((label, metric), "not computed")
         return Cell(label, metric, n, None, f"{missing} of {n}: {why}" if missing < n else why)
     if {np.inf, -np.inf} <= set(column):
         return Cell(label, metric, n, None, "holds both infinities")
@@ -182,6 +217,7 @@ def _correct(cells: dict[tuple[str, str], Cell], label: str, metrics: Sequence[M
     tested = [(metric, cells[label, metric.id]) for metric in metrics if cells[label, metric.id].p is not None]
     for (metric, cell), p in zip(tested, holm([c.p or 0.0 for _, c in tested]), strict=True):
         better = None
-        if p < LEVEL and cell.difference:
+        # The test is about ranks, the table about means: where they disagree, neither sign would be true.
+        if p < LEVEL and cell.difference and cell.signed_rank and (cell.difference > 0) == (cell.signed_rank > 0):
             better = (cell.difference > 0) == (metric.direction is Direction.HIGHER)
         cells[label, metric.id] = replace(cell, p_holm=p, better=better)

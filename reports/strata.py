@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from harness.errors import UserError
 from harness.frames import DIMENSIONS
@@ -33,7 +34,7 @@ class Stratum:
     name: str
     """Such as ``severity low``."""
     bounds: str
-    """Its range in words, such as ``0.12 to 0.34``; empty for levels."""
+    """Its edges as an interval, such as ``[0.12, 0.34)``; empty for levels."""
     images: tuple[str, ...]
 
 
@@ -66,29 +67,54 @@ def parse_rule(text: str) -> Rule:
 def strata(images: pd.DataFrame, rule: Rule) -> list[Stratum]:
     """Group ``images`` (:attr:`reports.view.View.images`); images without a value are in no group.
 
-    Empty groups are left out. Quantile edges are those of the images at hand; a value on an edge
-    belongs to the upper group.
+    Empty groups are left out, and the others named by their place among those that are there. Quantile edges are those
+    of the images at hand, rounded as far as no image changes its group; a value on an edge belongs to the upper group.
     """
     column = images[rule.by].dropna()
     if column.empty:
         return []
     if rule.by == "level":
-        levels = {str(image): level for image, level in column.items()}
+        levels = {str(image): str(level) for image, level in column.items()}
         return [
             Stratum(f"level {level}", "", tuple(image for image, own in levels.items() if own == level))
             for level in sorted(set(levels.values()), key=_level_order)
         ]
     values = column.astype(float)
-    inner = np.asarray(rule.edges or np.unique(np.quantile(values, np.arange(1, rule.quantiles) / rule.quantiles)))
+    inner, digits = (np.asarray(rule.edges), None) if rule.edges else _quantile_edges(values, rule.quantiles)
     group = np.searchsorted(inner, values, side="right")
-    names = _names(len(inner) + 1)
-    found = []
-    for place, name in enumerate(names):
-        members = values[group == place]
-        if len(members):
-            bounds = f"{members.min():.2f} to {members.max():.2f}"
-            found.append(Stratum(f"{rule.by} {name}", bounds, tuple(map(str, members.index.tolist()))))
-    return found
+    filled = [place for place in range(len(inner) + 1) if (group == place).any()]
+    return [
+        Stratum(
+            f"{rule.by} {name}", _interval(inner, place, digits), tuple(map(str, values.index[group == place].tolist()))
+        )
+        for name, place in zip(_names(len(filled)), filled, strict=True)
+    ]
+
+
+def _quantile_edges(values: pd.Series, count: int) -> tuple[NDArray[np.float64], int]:
+    """Inner edges with images on both sides of each, and the digits that they are rounded to."""
+    exact = np.unique(np.quantile(values, np.arange(1, count) / count))
+    places = np.searchsorted(exact, values, side="right")
+    # An edge below all values, or with no image between it and the next, parts nothing.
+    exact = np.array([edge for i, edge in enumerate(exact) if (places <= i).any() and (places == i + 1).any()])
+    wanted = np.searchsorted(exact, values, side="right")
+    least = np.array([values[wanted > i].min() for i in range(len(exact))])
+    for digits in range(2, 12):
+        # Any number between two groups parts them: the shortest reads best.
+        for rounded in (np.round(exact, digits), np.floor(least * 10**digits) / 10**digits):
+            if np.array_equal(np.searchsorted(rounded, values, side="right"), wanted):
+                return rounded, digits
+    return exact, 12
+
+
+def _interval(inner: NDArray[np.float64], place: int, digits: int | None) -> str:
+    """Severities lie in [0, 1], which closes the outer groups."""
+
+    def text(edge: float) -> str:
+        return f"{edge:.{digits}f}" if digits is not None else f"{edge:g}"
+
+    low = text(inner[place - 1]) if place else "0"
+    return f"[{low}, {text(inner[place])})" if place < len(inner) else f"[{low}, 1]"
 
 
 def _names(count: int) -> list[str]:
@@ -96,6 +122,12 @@ def _names(count: int) -> list[str]:
     return known.get(count, [f"{place + 1}/{count}" for place in range(count)])
 
 
-def _level_order(level: object) -> tuple[int, str]:
+def _level_order(level: str) -> tuple[int, float, str]:
+    """The sample's names from mild to severe, then numbers by size, then other words."""
     known = ("mild", "medium", "severe")
-    return (known.index(level) if level in known else len(known), str(level))
+    if level in known:
+        return 0, known.index(level), level
+    try:
+        return 1, float(level), level
+    except ValueError:
+        return 2, 0.0, level

@@ -1,44 +1,62 @@
-"""One look for every plot: colour-blind safe, readable at a paper's column width, PNG and SVG."""
+"""One look for every plot: colour-blind safe, readable at a paper's column width, PNG and SVG, light and dark."""
 
 from __future__ import annotations
 
+import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 COLUMN = 3.4
 """Width of a paper's column, inches."""
-_GREY = "#5b6470"
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31")
+INK = "#222222"
+GREY = "#5b6470"
+RING = "#c8ced6"
+"""Thin rings round points of a colour map, to be seen on both grounds."""
+BLUE, ORANGE = "#0072b2", "#d55e00"
+_COLOURS = (BLUE, ORANGE, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
 """Okabe and Ito's palette (jfly.uni-koeln.de/color), strongest contrasts first, yellow left out, one brown added."""
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 HEAT = "cividis"
 """Sequential map that keeps its order in grey and for every kind of colour vision."""
 
+_GRID = "#e3e6ea"
+_DARK = {
+    "#ffffff": "#181c22", INK: "#e8ebef", GREY: "#9aa5b1", _GRID: "#2b323b", "#9aa3ad": "#77818c",
+    BLUE: "#4aa8e0", ORANGE: "#f0803c", "#009e73": "#2fc59a", "#cc79a7": "#e29cc3", "#e69f00": "#f2b632",
+    "#56b4e9": "#8fd0f5", "#000000": "#c9d1d9", "#8c6d31": "#c3a05a",
+}  # fmt: skip
+"""Colour on paper -> on the page's dark ground."""
+
 _RC: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 7.5,
+    "text.color": INK,
+    # Titles and labels are other people's words: a dollar sign is a dollar sign.
+    "text.parse_math": False,
     "axes.labelsize": 7.5,
-    "axes.edgecolor": _GREY,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": GREY,
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "grid.color": "#e3e6ea",
+    "grid.color": _GRID,
     "grid.linewidth": 0.5,
-    "xtick.color": _GREY,
-    "ytick.color": _GREY,
-    "xtick.labelcolor": "#222222",
-    "ytick.labelcolor": "#222222",
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
     "xtick.major.size": 2.5,
     "ytick.major.size": 2.5,
     "xtick.major.width": 0.6,
@@ -56,34 +74,65 @@ _RC: dict[Any, Any] = {
 }
 
 
-def colours(labels: Sequence[str]) -> dict[str, str]:
-    """A colour for each label, by its place; they repeat after eight, where markers still tell them apart."""
-    return {label: _COLOURS[place % len(_COLOURS)] for place, label in enumerate(labels)}
+def colours(labels: Sequence[str] | Mapping[str, int]) -> dict[str, str]:
+    """A colour for each label by its place (given, or in the sequence); they repeat after eight, markers do not."""
+    return {label: _COLOURS[place % len(_COLOURS)] for label, place in _placed(labels).items()}
 
 
-def markers(labels: Sequence[str]) -> dict[str, str]:
+def markers(labels: Sequence[str] | Mapping[str, int]) -> dict[str, str]:
     """A marker for each label: nobody has to tell methods apart by colour alone."""
-    return {label: _MARKERS[(place + place // len(_COLOURS)) % len(_MARKERS)] for place, label in enumerate(labels)}
+    return {
+        label: _MARKERS[(place + place // len(_COLOURS)) % len(_MARKERS)] for label, place in _placed(labels).items()
+    }
 
 
 @contextmanager
 def figure(width: float = COLUMN, height: float = 2.5) -> Iterator[tuple[Figure, Axes]]:
     """An empty figure in the house style, without the global state of pyplot."""
+    with panels(1, 1, width, height) as (drawn, axes):
+        yield drawn, axes[0]
+
+
+@contextmanager
+def panels(
+    rows: int, columns: int, width: float = COLUMN, height: float = 2.5, **options: Any
+) -> Iterator[tuple[Figure, list[Axes]]]:
+    """The same with several axes, row by row; ``options`` are those of ``Figure.subplots``."""
     with mpl.rc_context(_RC):
         drawn = Figure(figsize=(width, height), layout="constrained")
-        yield drawn, drawn.add_subplot()
+        yield drawn, list(drawn.subplots(rows, columns, squeeze=False, **options).flatten())
 
 
 def entitle(drawn: Figure, text: str) -> None:
     """Put a title over the whole figure, from its left edge, on as many lines as it needs."""
     letters = round(drawn.get_figwidth() * 15.5)
+    # A break within "p < 0.001" would part a number from its meaning; textwrap keeps no-break spaces.
     drawn.suptitle("\n".join(textwrap.wrap(text, letters)), x=0.012, ha="left", fontsize=8, fontweight="bold")
 
 
+def legend_below(drawn: Figure, entries: Mapping[str, Artist]) -> None:
+    """A legend under the figure; as many columns as names of that length leave room for."""
+    longest = max(map(len, entries), default=1)
+    columns = max(1, min(len(entries), int(drawn.get_figwidth() * 17 / (longest + 6)), 4))
+    # matplotlib leaves out labels that begin with an underscore.
+    names = [f" {name}" if name.startswith("_") else name for name in entries]
+    drawn.legend(
+        list(entries.values()), names, loc="outside lower center", ncols=columns, handlelength=1.6, columnspacing=1.2
+    )
+
+
 def save(drawn: Figure, folder: Path, name: str) -> list[Path]:
-    """Write ``name.png`` and ``name.svg``, without dates, so that the same rows give the same bytes."""
+    """Write ``name.png``, ``name.svg`` and ``name.dark.svg``, without dates: the same rows give the same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{name}.png", folder / f"{name}.svg"]
+    paths = [folder / f"{name}{ending}" for ending in (".png", ".svg", ".dark.svg")]
     drawn.savefig(paths[0], metadata={"Software": None})
     drawn.savefig(paths[1], metadata={"Date": None, "Creator": None})
+    light = paths[1].read_text(encoding="utf-8")
+    # Drawn once: on the dark ground only colours differ.
+    dark = re.sub(r"(?<=: )#[0-9a-f]{6}\b", lambda found: _DARK.get(found[0], found[0]), light)
+    paths[2].write_text(dark, encoding="utf-8")
     return paths
+
+
+def _placed(labels: Sequence[str] | Mapping[str, int]) -> Mapping[str, int]:
+    return labels if isinstance(labels, Mapping) else {label: place for place, label in enumerate(labels)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.frames import Frames, load_frames
@@ -20,6 +20,8 @@ def write(
     baseline: str | None = None,
     strata: str | None = None,
     reported: bool = False,
+    training: Sequence[Path] = (),
+    show: Callable[[str], None] | None = None,
 ) -> Path:
     """Report on ``runs`` of a runs folder.
 
@@ -30,6 +32,8 @@ def write(
         baseline: Method that the others are compared with; None = bicubic where it was run.
         strata: Rule of :mod:`reports.strata`; None = tertiles of severity.
         reported: Whether to add what papers report.
+        training: The curves.csv of training runs, to draw on the page as well.
+        show: Called with the overall tables as plain text.
 
     Returns:
         The page.
@@ -38,7 +42,10 @@ def write(
         UserError: If there is no such run, or an option does not fit.
     """
     frames = _frames(runs_dir, runs)
-    return build_report(frames, out or runs_dir / "report", baseline, strata or DEFAULT, reported)[0]
+    report = build_report(frames, out or runs_dir / "report", baseline, strata or DEFAULT, reported, training)
+    if show is not None:
+        show(report.text)
+    return report.page
 
 
 def publish(runs_dir: Path, runs: Sequence[str] = (), out: Path | None = None) -> list[Path]:

@@ -3,10 +3,12 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from harness.errors import UserError
 from methods.onestep import strips
-from methods.onestep.backbone import TextEncoder, build_models, load_backbone, random_sd21, sd21_configs
+from methods.onestep.backbone import build_models, load_backbone, random_sd21, sd21_configs
 from methods.onestep.checkpoint import AdapterCheckpoint, base_fingerprint, load_adapter, save_adapter
 from methods.onestep.colour import adain, fix_colour, truncate, wavelet
 from methods.onestep.complexity import base_cost
@@ -14,6 +16,7 @@ from methods.onestep.geometry import pad, plan, upscale
 from methods.onestep.options import OneStepOptions
 from methods.onestep.prompts import TAGS, FilePrompts, Tagger, read_tags
 from methods.onestep.targets import unet_group, unet_targets, vae_targets
+from methods.onestep.text import TextEncoder
 from methods.onestep.tiling import gaussian_weights, in_tiles, tile_starts
 from tests.onestep_tiny import models, one_thread, write_base  # noqa: F401
 
@@ -64,7 +67,7 @@ def random_like(pair):
     from methods.onestep.backbone import Backbone
 
     scheduler = DDPMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
-    return Backbone(*pair, scheduler.alphas_cumprod, "epsilon", TextEncoder(torch.zeros(1, 3, 8)), "x")
+    return Backbone(*pair, scheduler.alphas_cumprod, "epsilon", TextEncoder({"positive": torch.zeros(1, 3, 8)}), "x")
 
 
 def test_random_sd21_is_not_built_by_accident_on_meta():
@@ -182,11 +185,50 @@ def test_adapter_file_round_trip_and_refusals(tmp_path):
         load_adapter(tmp_path / "absent.safetensors")
 
 
-def test_fingerprint_sees_weights_but_not_half_precision():
+def test_damaged_adapter_headers_are_one_message(tmp_path):
+    path = tmp_path / "a.safetensors"
+    save_adapter(path, AdapterCheckpoint("mor", {"shared": 8}, "beef", {"x": torch.zeros(2)}))
+    with safe_open(path, framework="pt") as file:
+        good = file.metadata()
+    assert load_adapter(path).config == {"shared": 8}
+    for match, header in {
+        "format None": {},
+        "has no 'kind'": {k: v for k, v in good.items() if k != "kind"},
+        "has no 'timestep'": {k: v for k, v in good.items() if k != "timestep"},
+        "is damaged: Expecting": good | {"config": "{not json"},
+        "is damaged: config and training": good | {"training": "[1]"},
+        "is damaged: invalid literal": good | {"timestep": "late"},
+    }.items():
+        save_file({"x": torch.zeros(2)}, path, metadata=header)
+        with pytest.raises(UserError, match=match):
+            load_adapter(path)
+
+
+def test_half_files_keep_routers_whole(tmp_path):
+    path = tmp_path / "a.safetensors"
+    state = {name: torch.full((3,), 1 / 3) for name in ("unet.x.A", "router.weight", "router.bias")}
+    state["count"] = torch.tensor([70_000])
+    save_adapter(path, AdapterCheckpoint("mor", {}, "", state), torch.float16)
+    back = load_adapter(path).state
+    kept = {"router.weight": torch.float32, "router.bias": torch.float32, "count": torch.int64}
+    assert {name: tensor.dtype for name, tensor in back.items()} == kept | {"unet.x.A": torch.float16}
+    assert all(torch.equal(back[name], state[name]) for name in kept)
+
+
+def test_fingerprint_sees_every_value_but_not_half_precision():
     vae, unet = models()
     whole = base_fingerprint(unet, vae)
+    assert base_fingerprint(unet, vae) == whole and len(whole) == 16
     assert base_fingerprint(models()[1].half(), models()[0].half()) == whole
-    assert base_fingerprint(*reversed(models(1))) != whole
+    others = {base_fingerprint(*reversed(models(1))), base_fingerprint(vae, unet)}
+    others |= {base_fingerprint(unet, vae, extra=text) for text in ("epsilon", "v_prediction")}
+    weight = unet.conv_in.weight.detach().view(-1)
+    for at in (0, len(weight) - 1):  # one of the sampled values, and one far behind them
+        before = weight[at].clone()
+        weight[at] += 0.01
+        others.add(base_fingerprint(unet, vae))
+        weight[at] = before
+    assert base_fingerprint(unet, vae) == whole and len(others | {whole}) == 7
 
 
 def test_bases_that_do_not_load(tmp_path, monkeypatch):

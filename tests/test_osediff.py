@@ -11,9 +11,7 @@ from methods.onestep.checkpoint import AdapterCheckpoint, save_adapter
 from methods.onestep.options import OneStepOptions
 from methods.onestep.pipeline import build_method
 from methods.onestep.regulariser import Regulariser
-from methods.onestep.targets import unet_group, unet_targets, vae_targets
 from methods.osediff.adapter import DenseConfig, attach
-from methods.osediff.authors import read
 from methods.osediff.plugin import PLUGIN, _kind
 from tests.onestep_tiny import models, one_thread, write_base  # noqa: F401
 
@@ -119,95 +117,6 @@ def test_state_that_does_not_fit(step):
             DenseConfig.from_json(values)
 
 
-def authors_checkpoint(vae, unet, rank=3):
-    """A dict in exactly the published layout, with random values."""
-    names = unet_targets(unet)
-    groups = {g: [n for n in names if unet_group(n) == g] for g in ("encoder", "decoder", "others")}
-
-    def lora(model, modules, adapter):
-        state = {}
-        for name in modules:
-            weight = model.get_submodule(name).weight
-            kernel = weight.shape[2:]
-            state[f"{name}.lora_A.{adapter}.weight"] = torch.randn(rank, *weight.shape[1:]) * 0.05
-            state[f"{name}.lora_B.{adapter}.weight"] = torch.randn(weight.shape[0], rank, *(1 for _ in kernel)) * 0.05
-        return state
-
-    state_unet = {}
-    for group, modules in groups.items():
-        state_unet |= lora(unet, modules, f"default_{group}")
-    state_unet["conv_in.base_layer.weight"] = unet.conv_in.weight.detach() + 0.1
-    state_unet["conv_in.base_layer.bias"] = unet.conv_in.bias.detach() - 0.2
-    return {
-        "vae_lora_encoder_modules": vae_targets(vae),
-        **{f"unet_lora_{group}_modules": modules for group, modules in groups.items()},
-        "rank_unet": rank,
-        "rank_vae": rank,
-        "state_dict_unet": state_unet,
-        "state_dict_vae": lora(vae, vae_targets(vae), "default_encoder"),
-    }
-
-
-def reference(vae, unet, checkpoint):
-    """Add (8 / r) B A to the plain weights by hand."""
-    for model, state in ((unet, checkpoint["state_dict_unet"]), (vae, checkpoint["state_dict_vae"])):
-        for name, tensor in state.items():
-            if "lora_A" in name:
-                module = name.partition(".lora_A")[0]
-                b = state[name.replace("lora_A", "lora_B")].flatten(1)
-                weight = model.get_submodule(module).weight
-                weight.data = weight + 8 / tensor.shape[0] * (b @ tensor.flatten(1)).view_as(weight)
-    unet.conv_in.weight.data += 0.1
-    unet.conv_in.bias.data -= 0.2
-
-
-def test_authors_checkpoint_is_imported_exactly(tmp_path, step):
-    base = write_base(tmp_path / "base")
-    backbone = load_backbone(str(base))
-    content = authors_checkpoint(backbone.vae, backbone.unet)
-    torch.save(content, tmp_path / "osediff.pkl")
-    checkpoint = read(tmp_path / "osediff.pkl", backbone)
-    adapter = attach(backbone.unet, backbone.vae, DenseConfig.from_json(checkpoint.config), 0)
-    adapter.load_state_dict(checkpoint.state)
-    vae, unet, _ = step
-    reference(vae, unet, content)
-    z, c, x = torch.randn(1, 4, 8, 8), torch.randn(1, 3, 8), torch.rand(1, 3, 16, 16)
-    with torch.no_grad():
-        for _ in range(2):
-            ours = backbone.unet(z, 999, encoder_hidden_states=c).sample
-            assert torch.allclose(ours, unet(z, 999, encoder_hidden_states=c).sample, atol=2e-4, rtol=1e-4)
-            moments = backbone.vae.encode(x).latent_dist.parameters
-            assert torch.allclose(moments, vae.encode(x).latent_dist.parameters, atol=2e-4, rtol=1e-4)
-            adapter.for_inference()
-
-
-class Evil:
-    def __reduce__(self):
-        return (print, ("run",))
-
-
-def test_bad_authors_checkpoints_are_refused(tmp_path, capsys):
-    backbone = load_backbone(str(write_base(tmp_path / "base")))
-    path = tmp_path / "osediff.pkl"
-    good = authors_checkpoint(backbone.vae, backbone.unet)
-    bad = {
-        "refused": {**good, "rank_unet": Evil()},
-        "has no 'rank_vae'": {k: v for k, v in good.items() if k != "rank_vae"},
-        "another base": {**good, "unet_lora_encoder_modules": ["down_blocks.7.conv1"]},
-        "unexpected tensor": {**good, "state_dict_vae": {"surprise": torch.zeros(1)}},
-        "not a dict": [1],
-    }
-    for match, content in bad.items():
-        torch.save(content, path)
-        with pytest.raises(UserError, match=match):
-            read(path, backbone)
-    assert "run" not in capsys.readouterr().out
-    torch.save(good, path)
-    path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(UserError):
-        read(path, backbone)
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("osediff")
@@ -228,7 +137,7 @@ def trained(tmp_path_factory):
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])
-@pytest.mark.parametrize("size", [(1, 1), (5, 13), (20, 9)])
+@pytest.mark.parametrize("size", [(1, 1), (5, 13), (20, 9), (1, 60)])
 def test_any_size_and_scale(trained, scale, size):
     lr = torch.rand(3, *size)
     restored = trained(scale).restore(lr, image="x", seed=3).image
@@ -269,7 +178,7 @@ def test_large_image_in_tiles_and_strips(trained, monkeypatch):
 def test_complexity_counts_branches_only_when_apart(trained):
     merged, apart = (trained(merge=m) for m in (True, False))
     one, two = merged.complexity(16, 16), apart.complexity(16, 16)
-    assert two.macs - one.macs == apart.adapter_macs(16, 16) > 0
+    assert two.macs > one.macs == merged._base_cost(16, 16).total  # test_onestep_cost.py counts real restorations
     assert one.params_active == one.params_total
     assert one.params_trainable == sum(p.numel() for p in merged.adapter.parameters().values())
     branch = apart.adapter.parameters()
@@ -296,9 +205,6 @@ def test_wrong_base_method_prompts_and_timestep(trained, tmp_path):
         trained(8)
 
 
-def test_precisions_stay_close(trained):
-    lr = torch.rand(3, 16, 16)
-    full = trained(latent="mode").restore(lr, image="x", seed=0).image
-    half = trained(latent="mode", precision="bf16").restore(lr, image="x", seed=0).image
-    assert (full - half).abs().mean() < 0.05
-    assert trained().fingerprint("x") == trained(precision="bf16").fingerprint("x")
+def test_the_fingerprint_is_that_of_the_full_precision(trained):
+    assert trained().fingerprint("x") == trained(precision="bf16").fingerprint("x") != ""
+    assert trained(process_size=0).restore(torch.rand(3, 2, 3), image="x", seed=0).image.shape == (3, 8, 12)

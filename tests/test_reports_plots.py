@@ -11,6 +11,7 @@ from scipy import stats
 from harness.errors import UserError
 from harness.metric import Direction
 from reports import plots, routing
+from reports.pareto import front, pareto
 from reports.statistics import compare
 from reports.strata import Rule, strata
 from reports.style import COLUMN, colours, markers
@@ -51,36 +52,37 @@ def test_correlations_cover_severity_and_all_dimensions(view):
 
 def test_every_plot_is_a_png_at_column_width_and_an_svg(view, tmp_path):
     groups = strata(view.images, Rule("severity"))
-    cells = compare(view, list(view.images.index), "Bicubic")
     psnr = view.metrics[0]
     made = [
-        plots.robustness(view, psnr, tmp_path, "robustness"),
-        plots.pareto(view, cells, psnr, "macs", tmp_path, "pareto"),
+        plots.robustness(view, psnr, "Bicubic", tmp_path, "robustness"),
         plots.paired(view, psnr, "Bicubic", "MoR-SR tiny", tmp_path, "paired"),
         routing.severity_scatter(view, "MoR-SR tiny", tmp_path, "experts"),
         routing.dimension_bars(view, "MoR-SR tiny", tmp_path, "bars"),
+        routing.dimension_scatter(view, "MoR-SR tiny", tmp_path, "scatter"),
         routing.layer_heatmap(view, "MoR-SR tiny", groups, tmp_path, "layers"),
         routing.zero_share(view, "MoR-SR tiny", groups, tmp_path, "zero"),
     ]
-    for png, svg in made:
+    for png, svg, dark in made:
         with Image.open(png) as image:
             assert image.width == pytest.approx(COLUMN * 300, abs=2)
             assert len(image.convert("L").getcolors(256) or []) > 10, "an empty plot"
-        assert svg.read_text(encoding="utf-8").lstrip().startswith("<?xml")
+        texts = [file.read_text(encoding="utf-8") for file in (svg, dark)]
+        assert all(text.lstrip().startswith("<?xml") for text in texts)
+        assert "#181c22" in texts[1] and "fill: #ffffff" not in texts[1], "a white ground in the dark"
 
 
 def test_nothing_to_show_makes_no_file(view, tmp_path):
     assert routing.severity_scatter(view, "Bicubic", tmp_path, "a") == []
     assert routing.layer_heatmap(view, "Bicubic", [], tmp_path, "b") == []
     cells = compare(view, [], None)
-    assert plots.pareto(view, cells, view.metrics[0], "macs", tmp_path, "c") == []
+    assert pareto(view, cells, view.metrics[0], "macs", tmp_path, "c") == ([], "")
     assert not list(tmp_path.iterdir())
 
 
 def test_front_holds_what_nothing_beats():
     points = {"cheap": (1.0, 20.0), "beaten": (2.0, 19.0), "good": (3.0, 25.0), "dear": (9.0, 25.0)}
-    assert plots._front(points, Direction.HIGHER) == ["cheap", "good"]
-    assert plots._front(points, Direction.LOWER) == ["cheap", "beaten"]
+    assert front(points, Direction.HIGHER) == ["cheap", "good"]
+    assert front(points, Direction.LOWER) == ["cheap", "beaten"]
 
 
 def test_colour_and_marker_together_tell_sixteen_methods_apart():
@@ -94,7 +96,8 @@ def test_training_curves(tmp_path):
         rows = "".join(f"{step},loss,{1 / (step + 1)}\n" for step in range(40))
         (tmp_path / run / "curves.csv").write_text("step,name,value\n" + rows)
     files = [tmp_path / run / "curves.csv" for run in ("mor", "osediff")]
-    assert [p.name for p in training_curves(files, tmp_path / "out")] == ["training-loss.png", "training-loss.svg"]
+    ((paths, text),) = training_curves(files, tmp_path / "out")
+    assert [p.name for p in paths] == ["loss.png", "loss.svg", "loss.dark.svg"] and "loss" in text
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
     with pytest.raises(UserError, match="has no columns step, name, value"):
         training_curves([tmp_path / "bad.csv"], tmp_path / "out")

@@ -46,6 +46,30 @@ def test_report_of_one_run_elsewhere(runs_dir, tmp_path):
         write(runs_dir, ["nonesuch"], tmp_path / "out")
 
 
+def test_report_shows_tables_in_the_terminal_and_draws_training(runs_dir, tmp_path):
+    curves = tmp_path / "run" / "curves.csv"
+    curves.parent.mkdir()
+    curves.write_text("step,name,value\n" + "".join(f"{step},loss,{step}\n" for step in range(9)))
+    command = [sys.executable, "-m", "harness.cli", "report", "--runs-dir", str(runs_dir), "--out",
+               str(tmp_path / "out"), "--training", str(curves)]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "Lanczos" in done.stdout and "* = best" in done.stdout and "better / worse than Bicubic" in done.stdout
+    assert 'id="training"' in (tmp_path / "out/index.html").read_text(encoding="utf-8")
+    assert (tmp_path / "out/plots/training/loss.svg").is_file()
+
+
+def test_the_published_outputs_have_the_published_means(realsr, tmp_path):
+    command = [sys.executable, "-m", "harness.cli", "eval", "--method", "folder", "-o",
+               f"images={realsr / 'results_osediff'}", "--dataset", "RealSR", "--data-root", str(realsr.parent),
+               "--metrics", "psnr,ssim", "--estimator", "none", "--no-report", "--runs-dir", str(tmp_path)]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    write(tmp_path)
+    rows = pd.read_csv(tmp_path / "report/tables/realsr.csv").set_index("metric")
+    assert round(rows.loc["psnr", "mean"], 4) == 25.1511 and round(rows.loc["ssim", "mean"], 4) == 0.7341
+
+
 def test_publishing_stored_runs(runs_dir):
     names = [path.name for path in publish(runs_dir)]
     assert names == ["hub-card-bicubic.md", "hub-card-lanczos.md", "references.bib"]

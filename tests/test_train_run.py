@@ -1,5 +1,6 @@
 """Whole training runs in a micro world: resume, equal splits, one frozen UNet, divergence, two processes."""
 
+# ruff: noqa: F401, F811  (fixtures)
 import csv
 import dataclasses
 import json
@@ -11,92 +12,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
 from PIL import Image
 
 from harness.errors import UserError
-from methods.mor.adapter import attach
-from methods.mor.config import MoRConfig
 from methods.onestep import networks
-from methods.onestep.base_tiny import save_base
 from methods.onestep.checkpoint import load_adapter
 from methods.onestep.data import Batch
 from methods.onestep.draws import draw
 from methods.onestep.frozen import load_frozen
-from methods.onestep.networks import AdapterKind
-from methods.onestep.step import run_micro_batch
 from methods.onestep.train import Run, train
 from methods.onestep.train_config import validated
-from methods.osediff.adapter import DenseConfig
-from methods.osediff.adapter import attach as attach_dense
-
-MOR = AdapterKind("mor", MoRConfig(), attach)
-
-
-def severity(lr):
-    """A stand-in for the CLIP estimator: seven statistics of the LR."""
-    parts = [lr.mean((1, 2, 3)), lr.std((1, 2, 3)), lr.amax((1, 2, 3)), lr.amin((1, 2, 3)), *lr.mean((2, 3)).T]
-    return torch.stack(parts, dim=1).clamp(0, 1)
-
-
-@pytest.fixture(autouse=True)
-def _light(monkeypatch):
-    monkeypatch.setattr(networks, "load_severity", lambda name, device: severity)
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    """A micro base and a few photographs."""
-    root = tmp_path_factory.mktemp("world")
-    torch.manual_seed(0)
-    vae = AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
-        block_out_channels=(8, 8), layers_per_block=1, latent_channels=4, norm_num_groups=4,
-    )  # fmt: skip
-    unet = UNet2DConditionModel(
-        in_channels=4, out_channels=4, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), block_out_channels=(8, 16), layers_per_block=1,
-        cross_attention_dim=8, attention_head_dim=2, norm_num_groups=4,
-    )  # fmt: skip
-    save_base(root / "base", vae, unet, {name: torch.randn(1, 2, 8) for name in ("positive", "negative")})
-    (root / "photographs").mkdir()
-    rng = np.random.default_rng(0)
-    for n in range(4):
-        pixels = np.repeat(np.repeat(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8), 6, 0), 6, 1)
-        Image.fromarray(pixels).save(root / "photographs" / f"{n}.png")
-    return root
-
-
-def values(world, out, **changes):
-    """A config's values in the micro world."""
-    plain = {
-        "base": str(world / "base"), "timestep": 249, "out": out, "steps": 4, "batch": 2, "device": "cpu",
-        "log_every": 1, "save_every": 2, "keep": 9,
-        "adapter": {"shared": 1, "routed": 3, "zero_slots": 1, "top_k": 2},
-        "data": {"folders": (str(world / "photographs"),), "crop": 32, "workers": 0},
-        "losses": {"perceptual_kind": "features", "r1": 0.1},
-        "optim": {"lr": 1e-3, "lr_regulariser": 1e-3, "lr_discriminator": 1e-3, "ema": 0.9},
-        "validation": {},
-    }  # fmt: skip
-    for key, value in changes.items():
-        plain[key] = plain[key] | value if isinstance(value, dict) else value
-    return plain
-
-
-def run(world, out, resume=False, **changes):
-    one = Run(validated(values(world, out, **changes)), MOR, resume)
-    one.loop()
-    return one
+from tests.onestep_world import DENSE, MOR, a_batch, gradients, light, run, same, values, world
 
 
 def curves(out):
     with (out / "curves.csv").open() as file:
         return list(csv.reader(file))
-
-
-def same(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def test_resume_is_bit_exact(world, tmp_path):
@@ -139,24 +70,6 @@ def test_everything_learns_and_the_base_stays(world, tmp_path):
     one.nets.adapter.detach()
     ours = {k.replace(".base_layer", ""): v for k, v in one.nets.frozen.unet.state_dict().items() if "lora_" not in k}
     assert same(ours, before.unet.state_dict()) and same(one.nets.frozen.vae.state_dict(), before.vae.state_dict())
-
-
-def gradients(one, *batches):
-    """Each network's gradient of one optimizer step over these micro-batches."""
-    for batch in batches:
-        draws = draw(0, batch.items, one.latent, one.config.losses, torch.device("cpu"))
-        run_micro_batch(one.nets, one.config.losses, batch, draws, 0, 1 / len(batches))
-    found = {name: [p.grad for p in ps if p.grad is not None] for name, ps in one.trained.items()}
-    for parameters in one.trained.values():
-        for parameter in parameters:
-            parameter.grad = None
-    return {name: torch.cat([g.flatten() for g in grads]) for name, grads in found.items() if grads}
-
-
-def a_batch():
-    generator = torch.Generator().manual_seed(0)
-    hr, lr = (torch.rand(2, 3, side, side, generator=generator) for side in (32, 8))
-    return Batch(hr, lr, lr, torch.tensor([4, 5]))
 
 
 def test_gradient_checkpointing_changes_no_gradient(world, tmp_path):
@@ -211,11 +124,13 @@ def test_divergence_stops_and_keeps_the_last_good_state(world, tmp_path):
 
 def test_validation_writes_pictures_and_metrics(world, tmp_path):
     folder = (str(world / "photographs"),)
-    look = {"folders": folder, "images": 2, "every": 2, "metrics": ("psnr", "gmsd")}
+    look = {"folders": folder, "images": 2, "crop": 32, "every": 2, "levels": (0.2, 0.8), "metrics": ("psnr", "gmsd")}
     run(world, tmp_path, validation=look, steps=2, trackers=("tensorboard",))
     named = {(row[0], row[1]) for row in curves(tmp_path)[1:]}
-    assert {("0", "bicubic/psnr"), ("2", "validation/psnr"), ("2", "validation/active_experts")} <= named
-    assert Image.open(tmp_path / "validation/step-000002.png").size == (96, 64)
+    for level in ("0.2", "0.8"):
+        wanted = {"0": ("bicubic/psnr", "bicubic/gmsd"), "2": ("validation/psnr", "validation/active_experts")}
+        assert {(step, f"{name}@{level}") for step, names in wanted.items() for name in names} <= named
+        assert Image.open(tmp_path / f"validation/step-000002-level-{level}.png").size == (96, 64)
     assert list(tmp_path.rglob("events.out.tfevents*"))
 
 
@@ -230,9 +145,8 @@ def test_command_line(world, tmp_path):
 
 def test_a_dense_adapter_trains_without_an_estimator(world, tmp_path, monkeypatch):
     monkeypatch.delattr(networks, "load_severity")
-    kind = AdapterKind("osediff", DenseConfig(rank=2), attach_dense, routes=False)
     plain = values(world, tmp_path, steps=1) | {"adapter": {"alpha": 4.0}}
-    one = Run(validated(plain), kind, resume=False)
+    one = Run(validated(plain), DENSE, resume=False)
     start = one.nets.adapter.state_dict()
     one.loop()
     end = one.nets.adapter.state_dict()
@@ -243,25 +157,20 @@ def test_a_dense_adapter_trains_without_an_estimator(world, tmp_path, monkeypatc
 
 _TWO = """
 import json, sys
-sys.path[:0] = {paths!r}
-import test_train_run as t
-from methods.onestep import networks
-networks.load_severity = lambda name, device: t.severity
-config = json.loads(sys.argv[1])
-t.Run(t.validated(config), t.MOR, False).loop()
+sys.path[:0] = [{root!r}]
+from tests import onestep_world as w
+w.networks.load_severity = lambda name, device: w.Statistics()
+w.Run(w.validated(json.loads(sys.argv[1])), w.MOR, False).loop()
 """
 
 
-@pytest.mark.slow
 def test_two_processes_equal_one(world, tmp_path):
     """`accelerate launch` on two CPU processes takes the same items and makes the same steps as one process."""
-    only = {"balance": 0.0, "r1": 0.0}
-    changes = {"losses": only, "steps": 2}
+    changes = {"losses": {"balance": 0.0, "r1": 0.0}, "steps": 2}
     one = run(world, tmp_path / "one", batch=2, **changes)
     plain = values(world, str(tmp_path / "two"), batch=1, **changes)
-    here = Path(__file__).parent
     script = tmp_path / "two.py"
-    script.write_text(_TWO.format(paths=[str(here), str(here.parent)]))
+    script.write_text(_TWO.format(root=str(Path(__file__).parents[1])))
     command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--num_machines", "1"]
     # The launcher starts several local processes for --multi_gpu only; device=cpu then makes them a gloo group.
     command += ["--multi_gpu", "--main_process_port", "0"]
@@ -277,4 +186,5 @@ def test_two_processes_equal_one(world, tmp_path):
     close = [torch.allclose(ours[name], two.state[name], atol=3e-4) for name in ours]
     assert sum(close) / len(close) > 0.95  # Adam's first steps turn rounding of tiny gradients into full steps
     a, b = (curves(tmp_path / name) for name in ("one", "two"))
+    assert [r[:2] for r in a] == [r[:2] for r in b]
     assert np.allclose([float(r[2]) for r in a[1:]], [float(r[2]) for r in b[1:]], rtol=1e-2)

@@ -81,9 +81,9 @@ class MoRAdapter:
         self._execution = execution
         self._forget()
 
-    def for_inference(self) -> None:
-        """Choose the fastest exact execution at every following ``route``."""
-        self.execute("auto")
+    def for_inference(self, *, merge: bool = True) -> None:
+        """Choose the fastest exact execution at every following ``route``; without ``merge``, what is on runs apart."""
+        self.execute("auto" if merge else "gathered")
 
     def for_training(self) -> None:
         """Run masked from the next ``route`` on, with gradient, and free the folded weights."""
@@ -136,6 +136,11 @@ class MoRAdapter:
         costs = zip(self._layers.items(), self.traces()[0].active, strict=True)
         return sum(active * positions[name] * layer.rank_cost for (name, layer), active in costs)
 
+    def folding_macs(self) -> int:
+        """MACs of folding the last route's first image: B diag(g) A over the active ranks of every layer."""
+        costs = zip(self._layers.values(), self.traces()[0].active, strict=True)
+        return sum(active * layer.weight.numel() for layer, active in costs)
+
     def active_parameters(self) -> int:
         """Parameters that touch the last route's first image: its active ranks, and the routers."""
         costs = zip(self._layers.values(), self.traces()[0].active, strict=True)
@@ -161,7 +166,7 @@ class MoRAdapter:
         _assign(self._steering, Steering(enabled=enabled))
         self._routing = None
         for layer in self._layers.values():
-            layer.folded = None
+            layer.forget()
 
     def _rank_gates(self, routing: Routing) -> Tensor:
         """Gates of all ranks, (B, L, R): shared ones, then the experts' own; times the scale."""

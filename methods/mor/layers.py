@@ -68,6 +68,9 @@ class MoRLayer(nn.Module, ABC):
     """
 
     folded: Tensor | None
+    """The base's weight with the ranks that are on in it."""
+    folded_gates: Tensor | None
+    """The gates it was folded with."""
 
     def __init__(
         self,
@@ -84,6 +87,7 @@ class MoRLayer(nn.Module, ABC):
         self.position = position
         self.steering = steering
         self.register_buffer("folded", None, persistent=False)
+        self.register_buffer("folded_gates", None, persistent=False)
 
     @property
     def weight(self) -> Tensor:
@@ -130,6 +134,8 @@ class MoRLayer(nn.Module, ABC):
     def fold(self, gates: Tensor) -> None:
         """Set ``folded`` = W0 + B diag(gates) A, always from the pristine W0, so that nothing drifts.
 
+        Only ranks whose gate is not 0 are multiplied, and nothing is where the gates are those of the last fold.
+
         Args:
             gates: (R,), the gate of every rank times the scale.
 
@@ -140,15 +146,29 @@ class MoRLayer(nn.Module, ABC):
             raise RuntimeError(f"cannot fold into a {type(self.base).__name__}: detach the other adapter first")
         # A tensor made in inference mode could not be written to outside of it.
         with torch.inference_mode(False), torch.no_grad():
-            weight, a, b = self.weight, self.ranks.A, self.ranks.B
+            weight = self.weight
             if self.folded is None or not _laid_out_alike(self.folded, weight):
                 self.folded = torch.empty_like(weight)
-            gated = (b * gates[:, None].to(b.dtype)).t()
+            elif self._folded_already(gates):
+                return
+            self.folded_gates = gates.clone()
+            on = gates.nonzero()[:, 0]
+            a, b = self.ranks.A[on], self.ranks.B[on]
+            gated = (b * gates[on, None].to(b.dtype)).t()
             if weight.dtype == b.dtype:
                 torch.addmm(_matrix(weight, weight), gated, _matrix(a, weight), out=_matrix(self.folded, weight))
             else:
                 delta = gated @ _matrix(a, weight)
                 _matrix(self.folded, weight).copy_(_matrix(weight, weight).to(b.dtype) + delta)
+
+    def _folded_already(self, gates: Tensor) -> bool:
+        """Whether the last image was routed alike here; a cast or a move in between folds again."""
+        last = self.folded_gates
+        return last is not None and _laid_out_alike(last, gates) and torch.equal(last, gates)
+
+    def forget(self) -> None:
+        """Free the folded weight, which a change of A, B or the base would make stale."""
+        self.folded = self.folded_gates = None
 
     def _branch(self, x: Tensor, rows: Tensor | None, gates: Tensor) -> Tensor:
         a, b = self.ranks.A, self.ranks.B

@@ -123,6 +123,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     args, options = parser.parse_known_args(argv)
+    if any(option.startswith("adapter.") for option in options):
+        parser.error("the ablation sets the adapter's fields itself: leave adapter.* out")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     args.out.mkdir(parents=True, exist_ok=True)
     rows = ablate(args.out, options, args.seeds, variants())

@@ -50,8 +50,12 @@ class Adapter(Protocol):
         """The routing of each image of the last ``route``, or None for adapters that do not route."""
         ...
 
-    def for_inference(self) -> None:
-        """Choose the fastest exact execution (merge a dense LoRA, fold a routed one) until ``for_training``."""
+    def for_inference(self, *, merge: bool = True) -> None:
+        """Choose the fastest exact execution (merge a dense LoRA, fold a routed one) until ``for_training``.
+
+        Args:
+            merge: False computes the branches that are on beside the base, which is what their MACs are counted for.
+        """
         ...
 
     def for_training(self) -> None:
@@ -81,6 +85,10 @@ class Adapter(Protocol):
             positions: For every name in ``layers``: how many output positions (tokens of a linear map, output pixels
                 of a convolution) it computes for one image, over all forward passes (tiles).
         """
+        ...
+
+    def folding_macs(self) -> int:
+        """Count the MACs of merging the branches for the last route's first image; 0 where one merge serves all."""
         ...
 
     def active_parameters(self) -> int:

@@ -11,19 +11,20 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from harness.errors import UserError
 from methods.onestep.checkpoint import base_fingerprint
 from methods.onestep.options import SD21, SD21_MIRRORS
 from methods.onestep.strips import decode_in_strips, encode_in_strips
+from methods.onestep.text import FIXED_PROMPTS, TextEncoder, load_text
 
 CONFIGS = Path(__file__).parent / "configs"
 TINY = Path(__file__).parent / "weights" / "tiny"
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_FIXED_PROMPTS = "prompts.safetensors"
-_FETCHED = ("vae/*", "unet/*", "scheduler/*", "tokenizer/*", "text_encoder/*")
+_FETCHED = ("vae/*", "unet/*", "scheduler/*", "tokenizer/*", "text_encoder/*", FIXED_PROMPTS)
+_NOT_FETCHED = ("*.bin", "*.msgpack", "*.fp16.*", "*.non_ema.*")
+"""The same weights in other formats, which would double the download."""
 _NEEDED = ("vae/config.json", "unet/config.json", "scheduler/scheduler_config.json")
 _HUB_SECONDS = 5.0
 
@@ -116,54 +117,14 @@ class Backbone:
         return signal * latents.float() - noise * predicted.float()
 
     def decode(self, latents: Tensor, *, strips: bool = False) -> Tensor:
-        """Decode scaled latents to float32 images (B, 3, h f, w f) in [-1, 1]."""
+        """Decode scaled latents to float32 images (B, 3, h f, w f), about [-1, 1]."""
         latents = (latents / self.vae.config.scaling_factor + self._shift).to(self.dtype)
         decoded = decode_in_strips(self.vae, latents) if strips else self.vae.decode(latents).sample
-        return decoded.float().clamp(-1, 1)
+        return decoded.float()
 
     @property
     def _shift(self) -> float:
         return self.vae.config.shift_factor or 0.0
-
-
-class TextEncoder:
-    """Prompt embeddings of one base: from its text encoder, or one fixed embedding that it brings.
-
-    Args:
-        fixed: The fixed embedding (1, tokens, width), or None.
-        tokenizer: A transformers tokenizer, or None.
-        model: A transformers text model, or None.
-    """
-
-    def __init__(self, fixed: Tensor | None = None, tokenizer: Any = None, model: Any = None) -> None:
-        self._fixed = fixed
-        self._tokenizer = tokenizer
-        self._model = model
-        self._known: dict[str, Tensor] = {}
-
-    @property
-    def takes_text(self) -> bool:
-        """Whether prompts make a difference."""
-        return self._fixed is None
-
-    @torch.no_grad()
-    def embed(self, prompt: str) -> Tensor:
-        """Embed ``prompt`` as float32 (1, tokens, width); a fixed embedding stands for the empty prompt.
-
-        Raises:
-            UserError: If the base has a fixed embedding and ``prompt`` is not empty.
-        """
-        if self._fixed is not None:
-            if prompt:
-                raise UserError("this base has one fixed prompt embedding and takes no text", "use -o prompts=none")
-            return self._fixed
-        if prompt not in self._known:
-            length = self._tokenizer.model_max_length
-            tokens = self._tokenizer(
-                prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-            )
-            self._known[prompt] = self._model(tokens.input_ids.to(self._model.device))[0].float().cpu()
-        return self._known[prompt]
 
 
 def load_backbone(base: str, device: str = "cpu", precision: str = "fp32") -> Backbone:
@@ -190,15 +151,15 @@ def load_backbone(base: str, device: str = "cpu", precision: str = "fp32") -> Ba
         raise UserError(
             f"base '{base}' does not load: {type(error).__name__}: {error}", "fetch it again, or pass another base"
         ) from error
-    prediction = scheduler.config.prediction_type
+    prediction, abar = scheduler.config.prediction_type, scheduler.alphas_cumprod.float()
     if prediction not in ("epsilon", "v_prediction"):
         raise UserError(f"base '{base}' predicts '{prediction}'", "pass a base that predicts epsilon or v_prediction")
-    fingerprint = base_fingerprint(unet, vae)
+    text = load_text(folder, base, device)
+    fingerprint = base_fingerprint(unet, vae, extra=f"{prediction} {abar.tolist()} {text.fixed_values}")
     for model in (vae, unet):
         # Past diffusers' own `to`, which warns of modules to keep in float32 even where there are none.
         nn.Module.to(model.requires_grad_(False).eval(), device, PRECISIONS[precision])
-    text = _text_encoder(folder, base, device)
-    return Backbone(vae, unet, scheduler.alphas_cumprod.float(), prediction, text, fingerprint)
+    return Backbone(vae, unet, abar, prediction, text, fingerprint)
 
 
 def build_models(vae_config: dict[str, Any], unet_config: dict[str, Any], device: str = "meta") -> tuple[Any, Any]:
@@ -219,8 +180,8 @@ def random_sd21(device: str = "cpu", precision: str = "fp32", seed: int = 0) -> 
     scheduler: Any = DDPMScheduler.from_config(json.loads((CONFIGS / "scheduler_sd21.json").read_text()))
     for model in (vae, unet):
         model.to(PRECISIONS[precision])
-    fingerprint = f"random-{seed}"
-    return Backbone(vae, unet, scheduler.alphas_cumprod.float(), "epsilon", TextEncoder(context), fingerprint)
+    text, abar = TextEncoder({"positive": context}), scheduler.alphas_cumprod.float()
+    return Backbone(vae, unet, abar, "epsilon", text, f"random-{seed}")
 
 
 def sd21_configs() -> tuple[dict[str, Any], dict[str, Any]]:
@@ -262,20 +223,6 @@ def _fetched(identifier: str) -> Path:
         raise UserError(f"base '{identifier}' is not in the hub cache, and HF_HUB_OFFLINE is set", mend)
     try:
         HfApi().model_info(identifier, timeout=_HUB_SECONDS)
-        return Path(snapshot_download(identifier, allow_patterns=patterns))
+        return Path(snapshot_download(identifier, allow_patterns=patterns, ignore_patterns=list(_NOT_FETCHED)))
     except Exception as error:  # the hub client raises its own, requests' and httpx's errors alike
         raise UserError(f"base '{identifier}' cannot be fetched: {type(error).__name__}", mend) from error
-
-
-def _text_encoder(folder: Path, base: str, device: str) -> TextEncoder:
-    if (folder / _FIXED_PROMPTS).is_file():
-        return TextEncoder(load_file(folder / _FIXED_PROMPTS)["positive"].float())
-    if not ((folder / "tokenizer").is_dir() and (folder / "text_encoder").is_dir()):
-        raise UserError(
-            f"base '{base}' has neither a text encoder nor {_FIXED_PROMPTS}", "add tokenizer/ and text_encoder/ to it"
-        )
-    from transformers import AutoTokenizer, CLIPTextModel
-
-    model = CLIPTextModel.from_pretrained(folder / "text_encoder", local_files_only=True)
-    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-    return TextEncoder(None, tokenizer, model.eval().requires_grad_(False).to(device))  # pyright: ignore

@@ -38,9 +38,9 @@ from methods.onestep.discriminator import Discriminator, FeatureTaps, tap_channe
 from methods.onestep.draws import draw
 from methods.onestep.frozen import Frozen
 from methods.onestep.networks import HEAD_WIDTH, assemble, autocast
+from methods.onestep.optimizers import make_optimizers
 from methods.onestep.regulariser import Regulariser
 from methods.onestep.step import Networks, run_micro_batch
-from methods.onestep.train import make_optimizers
 from methods.onestep.train_config import TrainConfig, parse_config
 
 log = logging.getLogger(__name__)
@@ -161,6 +161,7 @@ def three_unets(frozen: Frozen, config: TrainConfig, variant: Variant, device: t
         discriminator=Discriminator(tap_channels(teacher), HEAD_WIDTH, config.seed + 2).to(device),
         taps=taps,
         severity=None,
+        estimator=None,
         lpips=None,
         timestep=config.timestep,
         autocast=autocast(config, device),

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from harness.errors import UserError
 
 FORMAT = "isrbench.onestep-adapter/1"
+_FIELDS = ("kind", "base", "config", "training", "timestep")
+_ROUTERS = "router."
 _SAMPLED_VALUES = 64
 
 
@@ -46,6 +48,7 @@ def save_adapter(path: Path, checkpoint: AdapterCheckpoint, dtype: torch.dtype |
         path: The ``.safetensors`` file; its folder is made where it is missing.
         checkpoint: What to write. Config and training must be JSON values.
         dtype: Cast floating-point tensors to this on the way (float16 halves a shipped preset); None keeps them.
+            Routers (``router.*``) keep their own: rounded, they would break near ties between experts differently.
     """
     header = {
         "format": FORMAT,
@@ -55,7 +58,10 @@ def save_adapter(path: Path, checkpoint: AdapterCheckpoint, dtype: torch.dtype |
         "training": json.dumps(checkpoint.training, sort_keys=True),
         "timestep": str(checkpoint.timestep),
     }
-    state = {name: _storable(tensor, dtype) for name, tensor in checkpoint.state.items()}
+    state = {
+        name: _storable(tensor, None if name.startswith(_ROUTERS) else dtype)
+        for name, tensor in checkpoint.state.items()
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -77,7 +83,8 @@ def load_adapter(path: Path, *, kind: str | None = None, base: str | None = None
         The checkpoint, tensors on the CPU in the stored dtype.
 
     Raises:
-        UserError: If the file is missing, truncated or no adapter, or is of another kind or for another base.
+        UserError: If the file is missing, truncated or no adapter, if its header is damaged, or if it is of another
+            kind or for another base.
     """
     header, state = _read(path)
     if header.get("format") != FORMAT:
@@ -85,14 +92,7 @@ def load_adapter(path: Path, *, kind: str | None = None, base: str | None = None
             f"{path} is a safetensors file, but not an adapter of this family (format {header.get('format')!r})",
             "pass a file that `isrbench train` wrote",
         )
-    checkpoint = AdapterCheckpoint(
-        kind=header["kind"],
-        config=json.loads(header["config"]),
-        base=header["base"],
-        state=state,
-        training=json.loads(header["training"]),
-        timestep=int(header["timestep"]),
-    )
+    checkpoint = _checkpoint(path, header, state)
     if kind is not None and checkpoint.kind != kind:
         raise UserError(
             f"{path} is an adapter of method '{checkpoint.kind}', not of '{kind}'",
@@ -106,24 +106,28 @@ def load_adapter(path: Path, *, kind: str | None = None, base: str | None = None
     return checkpoint
 
 
-def base_fingerprint(*models: nn.Module) -> str:
-    """Identify a frozen base by its tensors' names, shapes and first values.
+def base_fingerprint(unet: nn.Module, vae: nn.Module, *, extra: str = "") -> str:
+    """Identify a frozen base by its tensors' names, shapes and values.
 
-    Values are compared in float16, so that the float32 and float16 files of one base have one fingerprint. Take it
-    before adapters are attached and before casting to bfloat16.
+    Of every tensor: its first values, and the sum of the bit patterns of all of them, which is exact and needs no hash
+    of gigabytes. Values are taken in float16, so that the float32 and float16 files of one base have one fingerprint.
+    Take it before adapters are attached and before casting to bfloat16.
 
     Args:
-        models: The UNet and the VAE, in this order, with real weights.
+        unet: The UNet with real weights.
+        vae: The VAE, likewise.
+        extra: What else makes this base what it is, such as its noise schedule and its prompts.
 
     Returns:
         16 hexadecimal digits.
     """
-    digest = hashlib.sha256()
-    for model in models:
+    digest = hashlib.sha256(extra.encode())
+    for model in (unet, vae):
         for name, tensor in sorted(model.state_dict().items()):
-            values = tensor.detach().flatten()[:_SAMPLED_VALUES].to("cpu", torch.float16)
-            digest.update(f"{name}{tuple(tensor.shape)}".encode())
-            digest.update(values.numpy().tobytes())
+            values = tensor.detach().to("cpu", torch.float16).flatten()
+            total = int(values.view(torch.int16).sum(dtype=torch.int64))
+            digest.update(f"{name}{tuple(tensor.shape)}{total}".encode())
+            digest.update(values[:_SAMPLED_VALUES].numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
@@ -148,6 +152,22 @@ def check_state(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> 
             f"the adapter's state has '{unknown[0]}', which the base and config have no place for",
             "pass a checkpoint of the same config and base",
         )
+
+
+def _checkpoint(path: Path, header: Mapping[str, str], state: dict[str, Tensor]) -> AdapterCheckpoint:
+    """Read the header's fields."""
+    mend = "pass a file that `isrbench train` wrote, or train it again"
+    missing = [name for name in _FIELDS if name not in header]
+    if missing:
+        raise UserError(f"the header of {path} has no '{missing[0]}'", mend)
+    try:
+        config, training = json.loads(header["config"]), json.loads(header["training"])
+        timestep = int(header["timestep"])
+    except ValueError as error:
+        raise UserError(f"the header of {path} is damaged: {error}", mend) from error
+    if not (isinstance(config, dict) and isinstance(training, dict)):
+        raise UserError(f"the header of {path} is damaged: config and training are not both JSON objects", mend)
+    return AdapterCheckpoint(header["kind"], config, header["base"], state, training, timestep)
 
 
 def _storable(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:

@@ -10,7 +10,10 @@ from torch import Tensor, nn
 
 
 class FeatureTaps:
-    """Collects the outputs of the UNet's down blocks and its middle block on the next forward pass.
+    """Collects what the UNet's down blocks hold before they halve, and its middle block's output, on the next pass.
+
+    Before, because halving throws the texture away that tells a real image from a smooth one: on the tiny base a head
+    learns nothing behind it.
 
     Args:
         unet: A diffusers ``UNet2DConditionModel``.
@@ -30,7 +33,13 @@ class FeatureTaps:
 
     def _collect(self, module: nn.Module, args: tuple, output: Tensor | tuple) -> None:
         if self._features is not None:
-            self._features.append(output[0] if isinstance(output, tuple) else output)
+            self._features.append(_before_halving(module, output) if isinstance(output, tuple) else output)
+
+
+def _before_halving(block: nn.Module, output: tuple) -> Tensor:
+    """Pick from a down block's output (hidden, states): its states end with the halved one where it halves."""
+    states = output[1]
+    return states[-2] if getattr(block, "downsamplers", None) else states[-1]
 
 
 def tap_channels(unet: nn.Module) -> list[int]:

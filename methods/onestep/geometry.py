@@ -41,7 +41,8 @@ def plan(height: int, width: int, scale: int, process_size: int, multiple: int) 
     grow = 1.0
     if min(height, width) < smallest:
         grow = max(1.0, min(smallest / min(height, width), _LONGEST * smallest / max(height, width)))
-    upscaled = (round(height * grow) * scale, round(width * grow) * scale)
+    # Rounded down, as OSEDiff does; never to nothing, since nothing shrinks here.
+    upscaled = (int(height * grow) * scale, int(width * grow) * scale)
     padded = (-(-upscaled[0] // multiple) * multiple, -(-upscaled[1] // multiple) * multiple)
     return Geometry(upscaled, padded, (height * scale, width * scale))
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
 
 from methods.onestep.adapter import Adapter
 from methods.onestep.discriminator import Discriminator, FeatureTaps, tap_channels
@@ -18,6 +17,9 @@ from methods.onestep.losses import load_lpips
 from methods.onestep.regulariser import Regulariser
 from methods.onestep.step import Networks
 from methods.onestep.train_config import TrainConfig
+
+if TYPE_CHECKING:
+    from harness.degradation import SeverityEstimator
 
 HEAD_WIDTH = 64
 """Hidden channels of the discriminator's heads."""
@@ -66,6 +68,7 @@ def assemble(
         frozen.unet.enable_gradient_checkpointing()
         # diffusers recomputes only in training mode; no layer of these UNets has dropout that would wake up.
         frozen.unet.train()
+    estimator = load_severity(config.estimator, device) if kind.routes else None
     wants_lpips = config.losses.perceptual > 0 and config.losses.perceptual_kind == "lpips"
     return Networks(
         frozen=frozen,
@@ -73,7 +76,8 @@ def assemble(
         regulariser=regulariser,
         discriminator=discriminator,
         taps=taps,
-        severity=load_severity(config.estimator, device) if kind.routes else None,
+        severity=estimator.estimate if estimator else None,
+        estimator=estimator.fingerprint() if estimator else None,
         lpips=load_lpips(device) if wants_lpips else None,
         timestep=config.timestep,
         autocast=autocast(config, device),
@@ -85,8 +89,8 @@ def autocast(config: TrainConfig, device: torch.device) -> Callable[[], Abstract
     return lambda: torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
 
 
-def load_severity(name: str, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """Load the severity estimator ``name``: LR images (B, 3, h, w) in [0, 1] to severity vectors (B, 7)."""
+def load_severity(name: str, device: torch.device) -> SeverityEstimator:
+    """Load the severity estimator ``name``."""
     from harness.degradation import load_estimator
 
-    return load_estimator(name, str(device)).estimate
+    return load_estimator(name, str(device))

@@ -90,6 +90,7 @@ class OneStepOptions:
 class RoutedOptions(OneStepOptions):
     """Options of methods that route by the image's severity."""
 
-    estimator: str = field(
-        default="tiny", metadata=_help("severity estimator: tiny (shipped), or open_clip's model/weights")
+    estimator: str | None = field(
+        default=None,
+        metadata=_help("severity estimator: tiny (shipped), or open_clip's model/weights; none = the adapter's own"),
     )

@@ -53,5 +53,8 @@ def make_lr(hr: Tensor, names: Sequence[str], rng: np.random.Generator) -> Tenso
 
 
 def upsample(lr: Tensor) -> Tensor:
-    """Enlarge LR images (B, 3, H, W) in [0, 1] by bicubic interpolation to what the encoder sees, (B, 3, 4H, 4W)."""
-    return F.interpolate(lr, scale_factor=SCALE, mode="bicubic", align_corners=False).clamp(0, 1)
+    """Enlarge LR images (B, 3, H, W) in [0, 1] by bicubic interpolation to what the encoder sees, (B, 3, 4H, 4W).
+
+    With ``antialias`` torch's kernel is Pillow's (a = -0.5), which inference uses; without it is another (a = -0.75).
+    """
+    return F.interpolate(lr, scale_factor=SCALE, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)

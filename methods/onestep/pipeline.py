@@ -65,8 +65,8 @@ class OneStepMethod:
     def complexity(self, height: int, width: int) -> Complexity:
         """Cost of one LR image.
 
-        Merged or folded, the adapter costs nothing on top of the base. With ``merge=false`` its branches count,
-        routed (where it routes) for an image of severity 0.5 throughout.
+        A merged adapter costs nothing on top of the base; a folded one costs the folding, once an image. With
+        ``merge=false`` the branches that are on count. Where it routes, it is for an image of severity 0.5 throughout.
         """
         cost = self._base_cost(height, width)
         if self.severity:
@@ -75,7 +75,8 @@ class OneStepMethod:
         own = sum(parameter.numel() for parameter in self.adapter.parameters().values())
         active = self.adapter.active_parameters()
         return Complexity(
-            macs=cost.total + (0 if self.options.merge else self.adapter.macs(cost.positions)),
+            macs=cost.total
+            + (self.adapter.folding_macs() if self.options.merge else self.adapter.macs(cost.positions)),
             params_total=total,
             params_trainable=own,
             params_active=total - own + active,
@@ -131,11 +132,11 @@ class OneStepMethod:
             lambda part: backbone.predict(part, self.timestep, context), z, options.tile, options.overlap
         )
         decoded = backbone.decode(backbone.clean(z, predicted, self.timestep), strips=strips)[0]
-        if not torch.isfinite(decoded).all():
+        if not torch.isfinite(decoded).all():  # before the clamp, which would hide an infinity
             raise UserError(
                 f"the network gave values that are no numbers in {options.precision}", "use -o precision=fp32 or bf16"
             )
-        return decoded / 2 + 0.5
+        return decoded.clamp(-1, 1) / 2 + 0.5
 
     def _finish(self, restored: Tensor, source: Tensor, geometry: Geometry) -> Tensor:
         cut = truncate if self.options.truncate else (lambda image: image)
@@ -169,16 +170,26 @@ def build_method(options: OneStepOptions, runtime: Runtime, kind: Any, read: Rea
         raise UserError(f"timestep is {timestep}", f"choose one of 0 to {len(backbone.abar) - 1}")
     adapter: Adapter = kind.attach(backbone.unet, backbone.vae, type(kind.default).from_json(checkpoint.config), 0)
     adapter.load_state_dict(checkpoint.state)
-    if options.merge:
-        adapter.for_inference()
-    severity = None
-    if isinstance(options, RoutedOptions):
-        from harness.degradation import load_estimator
-
-        severity = load_estimator(options.estimator, runtime.device)
+    adapter.for_inference(merge=options.merge)
+    severity = _estimator(options, checkpoint, path, runtime.device) if isinstance(options, RoutedOptions) else None
     prompter = make_prompter(options, runtime.device)
     weights = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     return OneStepMethod(backbone, adapter, options, runtime, timestep, prompter, severity, weights)
+
+
+def _estimator(options: RoutedOptions, checkpoint: AdapterCheckpoint, path: Path, device: str) -> Any:
+    """The severity estimator that the adapter's routers were trained with, or the one that the user insists on."""
+    from harness.degradation import load_estimator
+
+    trained = checkpoint.training.get("estimator")
+    estimator = load_estimator(options.estimator or trained or "tiny", device)
+    fingerprint = checkpoint.training.get("estimator_fingerprint")
+    if options.estimator is None and fingerprint is not None and fingerprint != estimator.fingerprint():
+        raise UserError(
+            f"{path} was trained with severity estimator '{trained}', but the one of this name has changed since",
+            f"train the adapter again, or insist on it with -o estimator={trained}",
+        )
+    return estimator
 
 
 def shipped_adapter(kind: str, base: str) -> Path:

@@ -1,16 +1,14 @@
 """Pretrain the tiny base: first its autoencoder, then its UNet as a plain latent diffusion model.
 
 python -m methods.onestep.pretrain vae  --data BSDS500/train BSDS500/val --out runs/tiny --steps 4000 --seed 0
-python -m methods.onestep.pretrain unet --data BSDS500/train BSDS500/val --out runs/tiny --steps 6000 --seed 0
+python -m methods.onestep.pretrain unet --data BSDS500/train BSDS500/val --out runs/tiny --steps 5000 --seed 0
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
-import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
-from torch import Tensor, nn
+from torch import Tensor
 
 from methods.onestep.base_tiny import (
     ONE_STEP_TIMESTEP,
@@ -32,83 +30,11 @@ from methods.onestep.base_tiny import (
     widen_vae,
 )
 from methods.onestep.crops import find_images, random_crop, read_image, stream, to_tensor
-from methods.onestep.curves import write_curve
 from methods.onestep.losses import add_noise, clean_from_noise
 from methods.onestep.pairs import make_lr, upsample
+from methods.onestep.stage import Losses, Stage, fit
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """How one stage runs."""
-
-    data: list[Path]
-    """Folders of training photographs."""
-    out: Path
-    """Where weights, curves and the state to resume from go."""
-    steps: int
-    seed: int
-    lr: float
-    """Peak learning rate; warms up over 100 steps, then falls as a cosine to zero."""
-    batch: int
-    bf16: bool
-    """Autocast to bfloat16 (a quarter faster on CPUs with AVX512-BF16); weights stay float32."""
-
-
-Losses = dict[str, Tensor]
-
-
-def fit(stage: Stage, name: str, model: nn.Module, step_losses: Callable[[int], Losses]) -> None:
-    """Run the stage's steps on ``model``; continues from ``out/name.state`` where there is one.
-
-    Args:
-        stage: Steps, rates and places.
-        name: The stage's name, used in file names.
-        model: What is trained, with Adam.
-        step_losses: ``step_losses(step)`` gives the losses of one step; the entry ``loss`` is minimised.
-    """
-    optimizer = torch.optim.AdamW(model.parameters(), lr=stage.lr, weight_decay=0.0, betas=(0.9, 0.99))
-    first = _resume(stage.out / f"{name}.state", model, optimizer)
-    model.train()
-    started, sums = time.monotonic(), {}
-    for step in range(first, stage.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = stage.lr * schedule(step, stage.steps)
-        with torch.autocast("cpu", torch.bfloat16, enabled=stage.bf16):
-            losses = step_losses(step)
-        optimizer.zero_grad(set_to_none=True)
-        losses["loss"].backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        for key, value in losses.items():
-            sums[key] = sums.get(key, 0.0) + float(value.detach())
-        if (step + 1) % 50 == 0:
-            means = {key: total / 50 for key, total in sums.items()} | {"seconds": time.monotonic() - started}
-            write_curve(stage.out / f"{name}.csv", step + 1, means)
-            log.info("%s %d/%d %s", name, step + 1, stage.steps, " ".join(f"{k} {v:.4f}" for k, v in means.items()))
-            sums = {}
-        if (step + 1) % 100 == 0 or step + 1 == stage.steps:
-            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
-            torch.save(state, stage.out / f"{name}.tmp")
-            (stage.out / f"{name}.tmp").replace(stage.out / f"{name}.state")
-    model.eval()
-
-
-def schedule(step: int, steps: int, warmup: int = 100) -> float:
-    """Give the factor of the learning rate at ``step``: linear warm-up, then a cosine down to zero."""
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-
-
-def _resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    if not path.exists():
-        return 0
-    state = torch.load(path, weights_only=True)
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return state["step"]
 
 
 def train_vae(stage: Stage, channels: int | None, kl: float, edges: float, size: int = 64) -> None:
@@ -168,7 +94,7 @@ class Pairs:
 
 
 @torch.no_grad()
-def encode_pairs(stage: Stage, vae: Any, names: Sequence[str], draws: int, size: int = 160) -> Pairs:
+def encode_pairs(stage: Stage, vae: Any, names: Sequence[str], draws: int = 10, size: int = 160) -> Pairs:
     """Cut ``draws`` random crops of every photograph, degrade each once, and encode both.
 
     Args:
@@ -194,63 +120,72 @@ def encode_pairs(stage: Stage, vae: Any, names: Sequence[str], draws: int, size:
     return Pairs(torch.stack(pixels), hr, lr)
 
 
-def train_unet(stage: Stage, names: Sequence[str], draws: int = 10) -> None:
+def train_unet(stage: Stage, names: Sequence[str], window: int, edges: float, start: Path | None) -> None:
     """Train the UNet on encoded pairs: a plain diffusion model, and one step of restoration.
 
-    A third of a batch learns diffusion: noised HR latents under the positive prompt and, one in four, noised LR latents
-    under the negative one (so that classifier-free guidance has a direction); the loss is the mean squared error of the
-    noise. The others are LR latents at the one-step timestep under the positive prompt; the loss is the L1 distance to
-    the HR of the decoded pixels, and a little of that of the latents. Latents alone would not do: their channels differ
-    by a factor of 20 in what they change in the picture.
+    A quarter of a batch learns diffusion: noised HR latents under the positive prompt and, one in four, noised LR
+    latents under the negative one (so that classifier-free guidance has a direction); the loss is the mean squared
+    error of the noise. The others are LR latents at the one-step timestep under the positive prompt; the loss is the L1
+    distance to the HR of the decoded pixels and of their finite differences, and a little of that of the latents.
+    Latents alone would not do: their channels differ by a factor of 20 in what they change in the picture.
+
+    Args:
+        stage: Data, steps, rates and places.
+        names: Degradations to draw from.
+        window: Side in latents of what the UNet sees; the middle, 4 latents from each border, is decoded.
+        edges: Weight of the finite differences.
+        start: The state of an earlier stage whose weights this one begins with.
     """
     torch.manual_seed(stage.seed)
     vae: Any = AutoencoderKL.from_pretrained(stage.out / "vae")
     vae = vae.eval().requires_grad_(False).to(memory_format=torch.channels_last)
     prompts = new_prompts(stage.seed)
     unet: Any = new_unet().to(memory_format=torch.channels_last)
-    cache = stage.out / f"pairs-{stage.seed}-{draws}.pt"  # encoding takes minutes; an interrupted run reads it again
+    if start is not None:
+        unet.load_state_dict(torch.load(start, weights_only=True)["model"])
+    cache = stage.out / f"pairs-{stage.seed}.pt"  # encoding takes minutes; an interrupted run reads it again
     if not cache.exists():
-        torch.save(vars(encode_pairs(stage, vae, names, draws)), cache)
+        torch.save(vars(encode_pairs(stage, vae, names)), cache)
     pairs = Pairs(**torch.load(cache, weights_only=True))
     scheduler: Any = DDPMScheduler(**SCHEDULER_CONFIG)
     abar = scheduler.alphas_cumprod
-    diffused = stage.batch // 3
-    dirty = diffused // 4
-    prompt = torch.cat([prompts["negative"]] * dirty + [prompts["positive"]] * (stage.batch - dirty))
+    diffused, seen = stage.batch // 4, window - 8
 
     def losses(step: int) -> Losses:
         rng = stream(stage.seed, 2, step)
-        pixels, target, z = _windows(pairs, stage.batch, rng)
+        pixels, target, z = _windows(pairs, stage.batch, window, rng)
         t = torch.from_numpy(rng.integers(0, 1000, stage.batch))
         t[diffused:] = ONE_STEP_TIMESTEP
         noise = torch.from_numpy(rng.standard_normal(z[:diffused].shape, dtype="float32"))
-        clean = torch.cat([z[:dirty], target[dirty:diffused]])
+        dirty = torch.from_numpy(rng.random(stage.batch) < 0.25)
+        dirty[diffused:] = False
+        prompt = torch.where(dirty[:, None, None], prompts["negative"], prompts["positive"])
+        clean = torch.where(dirty[:diffused, None, None, None], z[:diffused], target[:diffused])
         inputs = torch.cat([add_noise(clean, noise, abar[t[:diffused]]), z[diffused:]])
         eps = unet(inputs, t, prompt).sample.float()
         x0 = clean_from_noise(z[diffused:], eps[diffused:], abar[t[diffused:]])
-        y = vae.decode(_middle(x0, _SEEN) / vae.config["scaling_factor"]).sample
-        x = _middle(pixels[diffused:].float() / 127.5 - 1, 4 * _SEEN)
+        y = vae.decode(_middle(x0, seen) / vae.config["scaling_factor"]).sample
+        # The outer 8 px feel that the latents were cut there.
+        y, x = _middle(y, 4 * seen - 16), _middle(pixels[diffused:].float() / 127.5 - 1, 4 * seen - 16)
         parts = {
             "diffusion": F.mse_loss(eps[:diffused], noise),
-            "restoration": F.l1_loss(_middle(y, 4 * _SEEN - 16), _middle(x, 4 * _SEEN - 16)),  # 8 px feel the cut
+            "restoration": F.l1_loss(y, x),
+            "edges": F.l1_loss(_differences(y), _differences(x)),
             "latents": F.l1_loss(x0, target[diffused:]),
         }
-        return {"loss": parts["diffusion"] + 10 * parts["restoration"] + parts["latents"], **parts}
+        loss = parts["diffusion"] + 10 * (parts["restoration"] + edges * parts["edges"]) + parts["latents"]
+        return {"loss": loss, **parts}
 
     fit(stage, "unet", unet, losses)
     save_base(stage.out / "base", vae, unet, prompts)
 
 
-_WINDOW, _SEEN = 24, 16
-"""Side in latents of what the UNet sees, and of its middle that is decoded."""
-
-
-def _windows(pairs: Pairs, batch: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+def _windows(pairs: Pairs, batch: int, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Cut random windows: HR pixels, HR latents, LR latents."""
-    room = pairs.hr.shape[-1] - _WINDOW + 1
+    room = pairs.hr.shape[-1] - size + 1
     picks = [(rng.integers(len(pairs.hr)), *rng.integers(room, size=2)) for _ in range(batch)]
     cut = [
-        torch.stack([part[n, :, f * y : f * (y + _WINDOW), f * x : f * (x + _WINDOW)] for n, y, x in picks])
+        torch.stack([part[n, :, f * y : f * (y + size), f * x : f * (x + size)] for n, y, x in picks])
         for part, f in ((pairs.pixels, 4), (pairs.hr, 1), (pairs.lr, 1))
     ]
     return cut[0], cut[1], cut[2]
@@ -274,8 +209,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--channels", type=int, help="vae: latent channels of a fresh one; unset widens the last")
     parser.add_argument("--kl", type=float, default=1e-6)
-    parser.add_argument("--edges", type=float, default=0.0)
+    parser.add_argument("--edges", type=float, default=0.0, help="weight of the finite differences")
     parser.add_argument("--degradations", default="realesrgan,stablesr,levels", help="unet: what to draw from")
+    parser.add_argument("--window", type=int, default=32, help="unet: side in latents of what it sees")
+    parser.add_argument("--start", type=Path, help="unet: a state whose weights to begin with")
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args(argv)
@@ -286,7 +223,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.stage == "vae":
         train_vae(stage, args.channels, args.kl, args.edges)
     else:
-        train_unet(stage, args.degradations.split(","))
+        train_unet(stage, args.degradations.split(","), args.window, args.edges, args.start)
     return 0
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -98,7 +101,7 @@ class Tagger:
         self, model: Any, tokenizer: Callable[[list[str]], Tensor], tags: list[str], template: str, count: int
     ) -> None:
         self._model = model.eval().requires_grad_(False)
-        self._tags, self._count = tags, min(count, len(tags))
+        self._tags, self._template, self._count = tags, template, min(count, len(tags))
         size = model.visual.image_size
         self._size = max(size) if isinstance(size, (tuple, list)) else size
         self._device = next(model.parameters()).device
@@ -119,6 +122,18 @@ class Tagger:
         embedded = F.normalize(self._model.encode_image((square.clamp(0, 1) - self._mean) / self._std).float(), dim=-1)
         order = torch.sort((self._texts @ embedded[0]).cpu(), descending=True, stable=True).indices
         return ", ".join(self._tags[i] for i in order[: self._count].tolist())
+
+    def fingerprint(self) -> str:
+        """sha256 of all that decides an image's tags: the weights, the tags, their sentence and their number."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        digest = hashlib.sha256(json.dumps([self._tags, self._template, self._count, self._size]).encode())
+        for tensor in (self._mean, self._std, *(t for _, t in sorted(self._model.state_dict().items()))):
+            digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        return digest.hexdigest()
 
 
 def load_tagger(spec: str, tag_list: Path, count: int, device: str) -> Tagger:

@@ -3,8 +3,11 @@
 One frozen UNet does all the work. With the adapter on it is the generator; with everything off it is the teacher and
 the feature net of the GAN; with its own LoRA on it is the regulariser. The generator's graph is cut at its latents x0:
 the losses are differentiated down to x0 first, then x0 through the generator. So the UNet is in the generator's state
-whenever the generator's graph is walked (gradient checkpointing depends on it), and the two graphs' activations never
-need to be in memory together.
+whenever the generator's graph is walked, which gradient checkpointing depends on.
+
+All three gradients are those of the same networks, and the optimizers step together afterwards: with gradients
+accumulated over micro-batches and processes there is no "after (a), before (b)" in between. (Our choice; the paper
+alternates regulariser, generator and discriminator.)
 """
 
 from __future__ import annotations
@@ -39,6 +42,8 @@ class Networks:
     taps: FeatureTaps
     severity: Callable[[Tensor], Tensor] | None
     """LR images (B, 3, h, w) in [0, 1] to severity vectors (B, 7); None for an adapter that does not route."""
+    estimator: str | None
+    """Fingerprint of what estimates the severity."""
     lpips: Callable[[Tensor, Tensor], Tensor] | None
     timestep: int
     autocast: Callable[[], AbstractContextManager]

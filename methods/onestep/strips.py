@@ -14,10 +14,62 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from harness.errors import UserError
+
 STRIP_PIXELS = 2**19
 """Positions that one strip covers at most, unless a single row has more."""
 
+_IMAGES = 72
+"""Bytes a pixel of the images around the VAE: source, padded, decoded and so on, six of three float32 channels."""
+
 _Part = Callable[[Tensor], Tensor]
+
+
+def check_memory(vae_config: Any, height: int, width: int, bytes_per_value: int, available_bytes: int) -> None:
+    """Refuse an image whose strips cannot fit, before the machine starts to swap or the process is killed.
+
+    Args:
+        vae_config: Config of the ``AutoencoderKL``.
+        height: Rows of the padded image.
+        width: Its columns.
+        bytes_per_value: Of the networks' number format: 4, or 2 in half precision.
+        available_bytes: What the device has left.
+
+    Raises:
+        UserError: Naming what it takes.
+    """
+    needed = peak_bytes(vae_config, height, width, bytes_per_value)
+    if needed > available_bytes:
+        mend = "restore a smaller image, or cut it into parts"
+        raise UserError(
+            f"an image of {width} x {height} pixels takes about {needed / 2**30:.1f} GiB in the VAE, "
+            f"but only {available_bytes / 2**30:.1f} GiB are available",
+            f"use -o precision=fp16, or {mend}" if bytes_per_value > 2 else mend,
+        )
+
+
+def peak_bytes(vae_config: Any, height: int, width: int, bytes_per_value: int) -> int:
+    """Estimate the most memory that encoding or decoding in strips takes; weights are not counted.
+
+    A residual block of a level holds its input and two tensors of its output's width at once, and works on one strip.
+
+    Args:
+        vae_config: Config of the ``AutoencoderKL``.
+        height: Rows of the image.
+        width: Its columns.
+        bytes_per_value: Of the networks' number format.
+    """
+    widths = list(vae_config["block_out_channels"])
+    into_encoder = zip(widths, [widths[0], *widths], strict=False)
+    into_decoder = zip(widths, [*widths[1:], widths[-1]], strict=True)
+    pixels = height * width
+    most = 0
+    for path in (into_encoder, into_decoder):
+        for level, (own, before) in enumerate(path):
+            here = pixels >> 2 * level
+            strip = min(max(STRIP_PIXELS, 2 * width), here) * max(own, before) * (8 + 2 * bytes_per_value)
+            most = max(most, here * (2 * own + before) * bytes_per_value + strip)
+    return most + pixels * _IMAGES
 
 
 def encode_in_strips(vae: Any, pixels: Tensor) -> Tensor:
@@ -86,9 +138,9 @@ def _resnet(x: Tensor, block: Any) -> Tensor:
 def _normed(x: Tensor, norm: nn.GroupNorm, activation: _Part) -> _Part:
     """The group norm and activation of any strip of ``x``, by the statistics of all of it."""
     batch, channels = x.shape[:2]
-    pieces = [x[..., top:end, :].reshape(batch, norm.num_groups, -1).float() for top, end in _rows(x)]
-    counts = torch.tensor([piece.shape[-1] for piece in pieces], device=x.device)
-    variances, means = torch.stack([torch.stack(torch.var_mean(p, dim=-1, correction=0)) for p in pieces], dim=-1)
+    each = [_statistics(x[..., top:end, :].reshape(batch, norm.num_groups, -1)) for top, end in _rows(x)]
+    variances, means = torch.stack(each, dim=-1)
+    counts = torch.tensor([end - top for top, end in _rows(x)], device=x.device)
     share = counts / counts.sum()
     mean = (means * share).sum(-1)
     variance = ((variances + (means - mean[..., None]) ** 2) * share).sum(-1)
@@ -97,6 +149,10 @@ def _normed(x: Tensor, norm: nn.GroupNorm, activation: _Part) -> _Part:
     shift = norm.bias.float() - mean.repeat_interleave(repeat, dim=1) * gain
     gain, shift = gain[..., None, None], shift[..., None, None]
     return lambda strip: activation(torch.addcmul(shift, strip.float(), gain).to(x.dtype))
+
+
+def _statistics(piece: Tensor) -> Tensor:
+    return torch.stack(torch.var_mean(piece.float(), dim=-1, correction=0))
 
 
 def _convolved(x: Tensor, conv: nn.Module, before: _Part = lambda strip: strip) -> Tensor:

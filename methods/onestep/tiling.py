@@ -8,7 +8,26 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from harness.errors import UserError
+
 _VARIANCE = 0.01
+
+
+def check_tile(tile: int, multiple: int) -> None:
+    """Check that a UNet halves a tile evenly.
+
+    Args:
+        tile: Tile side in latents.
+        multiple: What the UNet divides a side by: 2 to the number of its halvings.
+
+    Raises:
+        UserError: If it does not.
+    """
+    if tile < multiple or tile % multiple:
+        raise UserError(
+            f"tile={tile} does not fit this base, whose UNet divides a side by {multiple}",
+            f"set it to a multiple of {multiple}, such as {max(96 // multiple, 1) * multiple}",
+        )
 
 
 def tile_starts(length: int, tile: int, overlap: int) -> list[int]:

@@ -28,9 +28,11 @@ from methods.onestep.curves import cut_curves, write_curve
 from methods.onestep.data import Batch, item_numbers, open_loader
 from methods.onestep.draws import draw
 from methods.onestep.ema import RunningMean
+from methods.onestep.frozen import Frozen
 from methods.onestep.networks import AdapterKind, build_networks
-from methods.onestep.step import Networks, run_micro_batch
-from methods.onestep.train_config import Optim, TrainConfig, parse_config
+from methods.onestep.optimizers import learning_rate_factor, make_optimizers
+from methods.onestep.step import run_micro_batch
+from methods.onestep.train_config import TrainConfig, parse_config
 from methods.onestep.training_state import last_state, load_state, save_state
 from methods.onestep.validate import Validator
 
@@ -78,6 +80,7 @@ class Run:
         torch.manual_seed(config.seed)
         self.adapter_config = _adapter_config(kind, config.adapter)
         self.nets = build_networks(config, kind, self.adapter_config, self.accelerator)
+        _check_fit(config, self.nets.frozen)
         side = config.data.crop // self.nets.frozen.factor
         self.latent = (int(self.nets.frozen.vae.config["latent_channels"]), side, side)
         self.optimizers = make_optimizers(self.nets, config.optim)
@@ -110,7 +113,7 @@ class Run:
             last = self.step == config.steps
             if validator and (last or self.step % config.validation.every == 0):
                 with self.mean.applied():
-                    self._curve(validator.run(self.nets, self.latent, self.step))
+                    self._curve(validator.run(self.nets, self.step))
             if last or self.step % config.save_every == 0:
                 self._save()
         accelerator.wait_for_everyone()
@@ -167,8 +170,9 @@ class Run:
     def _validator(self) -> Validator | None:
         if not self.config.validation.folders or not self.accelerator.is_main_process:
             return None
-        validator = Validator(self.config.validation, self.config.data, self.config.out, self.accelerator.device)
-        self._curve(validator.baseline())
+        validator = Validator(self.config.validation, self.config.out, self.accelerator.device)
+        if self.step == 0:
+            self._curve(validator.baseline())
         return validator
 
     @property
@@ -197,7 +201,8 @@ class Run:
         """How the adapter was trained, without the places on this machine."""
         plain = self.config.model_dump(mode="json", exclude={"out", "validation", "adapter"})
         plain["data"]["folders"] = [Path(folder).name for folder in self.config.data.folders]
-        return plain | {"step": self.step, "processes": self.accelerator.num_processes}
+        own = {"step": self.step, "processes": self.accelerator.num_processes}
+        return plain | own | {"estimator_fingerprint": self.nets.estimator}
 
     def _load(self, state: dict[str, Any]) -> None:
         self.nets.adapter.load_state_dict(state["adapter"])
@@ -222,7 +227,6 @@ class Run:
             "mean": self.mean.state_dict(),
             "sums": self.sums,
         }
-        save_state(self._states, self.step, state, config.keep)
         checkpoint = AdapterCheckpoint(
             kind=self.kind.id,
             config=asdict(self.adapter_config),
@@ -231,7 +235,9 @@ class Run:
             training=self._provenance(),
             timestep=config.timestep,
         )
+        # The result first: with the state there, a stopped process would not come back to write it.
         save_adapter(config.out / "adapter.safetensors", checkpoint, torch.float16 if config.half else None)
+        save_state(self._states, self.step, state, config.keep)
 
     @property
     def _curves(self) -> Path:
@@ -250,34 +256,14 @@ class Run:
             self.accelerator.log(values, step=self.step)
 
 
-def learning_rate_factor(optim: Optim, step: int, steps: int) -> float:
-    """Give the factor on every learning rate at ``step``: linear warm-up, then constant or a cosine to zero."""
-    if step < optim.warmup:
-        return (step + 1) / optim.warmup
-    if optim.schedule == "constant":
-        return 1.0
-    return 0.5 * (1 + math.cos(math.pi * (step - optim.warmup) / max(1, steps - optim.warmup)))
-
-
-def make_optimizers(nets: Networks, optim: Optim) -> dict[str, torch.optim.AdamW]:
-    """Make the optimizers of ``regulariser``, ``generator`` and ``discriminator``, stepped in this order."""
-    named = nets.adapter.parameters()
-    groups: dict[str, list[dict[str, Any]]] = {
-        "regulariser": [_group(nets.regulariser.parameters().values(), optim.lr_regulariser)],
-        "generator": [
-            _group([p for name, p in named.items() if not name.startswith("router.")], optim.lr),
-            _group([p for name, p in named.items() if name.startswith("router.")], optim.lr * optim.router_factor),
-        ],
-        "discriminator": [_group(nets.discriminator.parameters(), optim.lr_discriminator)],
-    }
-    return {
-        name: torch.optim.AdamW([g for g in parts if g["params"]], betas=optim.betas, weight_decay=optim.weight_decay)
-        for name, parts in groups.items()
-    }
-
-
-def _group(parameters: Iterable[nn.Parameter], lr: float) -> dict[str, Any]:
-    return {"params": list(parameters), "lr": lr, "peak_lr": lr}
+def _check_fit(config: TrainConfig, frozen: Frozen) -> None:
+    """Refuse what this base cannot be trained with, before anything is computed."""
+    if config.timestep >= len(frozen.abar):
+        raise UserError(f"timestep is {config.timestep}", f"set one of 0 to {len(frozen.abar) - 1}")
+    halvings = len(frozen.unet.config["block_out_channels"]) - 1
+    multiple = frozen.factor * 2**halvings
+    if config.data.crop % multiple:
+        raise UserError(f"data.crop is {config.data.crop}", f"this base needs a multiple of {multiple}")
 
 
 def _adapter_config(kind: AdapterKind, fields: dict[str, Any]) -> Any:

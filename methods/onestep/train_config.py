@@ -99,9 +99,12 @@ class Validation(_Part):
     folders: tuple[str, ...] = ()
     """Photographs for validation; none = no validation."""
     images: int = Field(8, ge=1)
+    """Crops, each degraded at every level."""
+    crop: int = Field(192, ge=16, multiple_of=4)
+    """Side of the HR crops in pixels."""
     every: int = Field(500, ge=1)
-    level: float = Field(0.8, ge=0, le=1)
-    """Synthetic severity level of the validation LRs; 0.8 is ``severe``."""
+    levels: tuple[float, ...] = (0.2, 0.5, 0.8)
+    """Synthetic severity levels of the LRs: ``mild``, ``medium`` and ``severe``."""
     metrics: tuple[str, ...] = ("psnr", "piqe")
     """pyiqa metrics; PSNR is computed on Y of YCbCr."""
 

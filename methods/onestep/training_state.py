@@ -43,7 +43,8 @@ def load_state(path: Path, config: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         path: A file that :func:`save_state` wrote; read with ``weights_only=True``.
-        config: The run's config as plain values; compared with the stored one but for steps and places.
+        config: The run's config as plain values; compared with the stored one but for what is only looked at, and for
+            places.
 
     Raises:
         UserError: If the file is damaged, or the configs differ; names the first difference.
@@ -54,7 +55,7 @@ def load_state(path: Path, config: dict[str, Any]) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read: {error}", "remove it; --resume then takes the one before") from error
     ours, theirs = _flat(config), _flat(state["config"])
     for key in sorted(set(ours) | set(theirs)):
-        if key in _FREE or ours.get(key) == theirs.get(key):
+        if key in _FREE or key.startswith("validation.") or ours.get(key) == theirs.get(key):
             continue
         raise UserError(
             f"{path} belongs to another run: {key} was {theirs.get(key)!r}, now {ours.get(key)!r}",
@@ -63,7 +64,8 @@ def load_state(path: Path, config: dict[str, Any]) -> dict[str, Any]:
     return state
 
 
-_FREE = {"out", "threads", "device", "save_every", "keep", "data.workers"}
+_FREE = {"out", "save_every", "keep", "log_every", "trackers", "half", "data.workers", "data.folders"}
+"""What may change on the way. Not among them: threads and device, which decide the last bits."""
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

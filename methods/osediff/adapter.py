@@ -130,12 +130,12 @@ class DenseAdapter:
         self._enabled = enabled
         self._apply()
 
-    def for_inference(self) -> None:
+    def for_inference(self, *, merge: bool = True) -> None:
         """Merge all branches into stand-in weights; the pristine ones are kept beside them.
 
         Call it with the models in their final type and on their final device.
         """
-        self._merge = True
+        self._merge = merge
         self._apply()
 
     def for_training(self) -> None:
@@ -187,6 +187,10 @@ class DenseAdapter:
             parameter.copy_(state[name])
         self._merge = merge
         self._apply()
+
+    def folding_macs(self) -> int:
+        """Zero: merged once for all images."""
+        return 0
 
     def macs(self, positions: Mapping[str, int]) -> int:
         """See :meth:`methods.onestep.adapter.Adapter.macs`; ``conv_in``'s change adds no layer of its own."""

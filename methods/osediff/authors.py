@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,22 +45,45 @@ def read_pickle(path: Path, backbone: Backbone) -> AdapterCheckpoint:
         UserError: As :func:`read`.
     """
     content = _unpickled(path)
-    missing = [key for key in _KEYS if key not in content]
-    if missing:
-        raise UserError(f"{path} has no '{missing[0]}'", _MEND)
+    for wrong in _misfits(content):
+        raise UserError(f"{path} {wrong}", _MEND)
     _same_modules(path, "UNet", [name for key in _LISTS for name in content[key]], unet_targets(backbone.unet))
     _same_modules(path, "VAE", content["vae_lora_encoder_modules"], vae_targets(backbone.vae))
     state: dict[str, Tensor] = {}
     for part in ("vae", "unet"):
         for name, tensor in content[f"state_dict_{part}"].items():
-            state |= _renamed(path, part, name, tensor, backbone)
+            renamed = _renamed(path, part, name, tensor, backbone)
+            if state.keys() & renamed.keys():
+                raise UserError(f"{path} has '{name}' a second time, under another adapter's name", _MEND)
+            state |= renamed
     config = {
-        "rank": int(content["rank_unet"]),
-        "rank_vae": int(content["rank_vae"]),
+        "rank": content["rank_unet"],
+        "rank_vae": content["rank_vae"],
         "alpha": _ALPHA,
         "train_conv_in": "unet.conv_in.weight" in state,
     }
     return AdapterCheckpoint("osediff", config, "", state)
+
+
+def _misfits(content: dict[str, Any]) -> Iterator[str]:
+    """Say what is missing or of a wrong type. Names may come twice: the authors' code lists VAE modules repeatedly."""
+    for key in _KEYS:
+        if key not in content:
+            yield f"has no '{key}'"
+            continue
+        value = content[key]
+        if key.startswith("rank_"):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                yield f"has {key} {value!r}, which is no rank"
+        elif key.startswith("state_dict_"):
+            if not isinstance(value, dict):
+                yield f"has a {type(value).__name__} as {key}, not a dict of tensors"
+                continue
+            for name, tensor in value.items():
+                if not (isinstance(name, str) and isinstance(tensor, Tensor) and tensor.is_floating_point()):
+                    yield f"has in {key} an entry {name!r} that is no tensor of numbers"
+        elif not (isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)):
+            yield f"has as {key} no list of names"
 
 
 def _renamed(path: Path, part: str, name: str, tensor: Tensor, backbone: Backbone) -> dict[str, Tensor]:

@@ -3,52 +3,53 @@
 from __future__ import annotations
 
 import json
-import math
-import os
-import re
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pandas as pd
-from PIL import Image
 
-from harness.frames import DIMENSIONS
-from harness.metric import Direction
+from harness.metrics import METRICS
+from reports.drawing import Plot
+from reports.html.data import gallery_data, script_json
+from reports.html.images import Placed, place_images, placed_files
 from reports.strata import Stratum
 from reports.tables import Table, heading
 from reports.view import View
 
 _HERE = Path(__file__).parent
-_THUMBNAIL = 240
+_SCRIPTS = ("page.js", "gallery.js", "viewer.js")
 
 
 @dataclass(frozen=True)
 class Section:
-    """What the page shows of one dataset."""
+    """What the page shows of one set."""
 
     view: View
+    name: str
+    """Unlike that of any other set: names its files."""
+    baseline: str | None
     strata: tuple[Stratum, ...]
     tables: tuple[Table, ...]
     """The overall table, then one a stratum."""
-    plots: tuple[tuple[str, str], ...]
-    """(path relative to the page, what it shows)."""
+    plots: tuple[Plot, ...]
+    files: tuple[Path, ...]
+    """Tables as files."""
 
 
-def write_page(sections: Sequence[Section], out: Path, title: str) -> Path:
+def write_page(sections: Sequence[Section], training: Sequence[Plot], out: Path, title: str) -> tuple[Path, list[Path]]:
     """Write ``index.html`` and all it needs below ``out``.
 
-    Images are linked hard into the folder where the file system allows it, and copied otherwise, so the folder can be
-    moved or published as it is.
+    Pictures are copied, so that the folder can be moved or published as it is.
 
     Returns:
-        The path of ``index.html``.
+        The path of ``index.html``, and those of the pictures.
     """
     out.mkdir(parents=True, exist_ok=True)
-    data = [_data(section, out / "images" / f"{place}") for place, section in enumerate(sections)]
+    placed = [place_images(section.view, out, section.name) for section in sections]
+    data = [gallery_data(s.view, s.strata, p) for s, p in zip(sections, placed, strict=True)]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -56,146 +57,108 @@ def write_page(sections: Sequence[Section], out: Path, title: str) -> Path:
     environment.filters["heading"] = heading
     page = environment.get_template("template.html").render(
         title=title,
-        sections=[_context(section) for section in sections],
-        data=_script_json(data),
+        sections=[_context(s, p, out) for s, p in zip(sections, placed, strict=True)],
+        training=[_plot(plot, out) for plot in training],
+        data=script_json(data),
         css=(_HERE / "report.css").read_text(encoding="utf-8"),
-        js=(_HERE / "report.js").read_text(encoding="utf-8"),
+        js="\n".join((_HERE / script).read_text(encoding="utf-8") for script in _SCRIPTS),
     )
     index = out / "index.html"
     index.write_text(page, encoding="utf-8")
-    return index
+    return index, [file for one in placed for file in placed_files(one, out)]
 
 
-def _context(section: Section) -> dict[str, Any]:
+def _context(section: Section, placed: Sequence[Placed], out: Path) -> dict[str, Any]:
     view = section.view
-    failures = [
-        {"label": label, "image": image, "status": view.status.loc[image, label], "error": _text(view, image, label)}
-        for label in view.labels
-        for image in view.status.index
-        if view.status.loc[image, label] != "ok"
-    ]
     severity = view.images["severity"].dropna()
     names = ["All images", *(s.name for s in section.strata)]
     bounds = ["", *(s.bounds for s in section.strata)]
+    unreadable = [file for one in placed for file in one.unreadable]
     return {
-        "dataset": view.dataset,
+        "dataset": view.title,
         "images": len(view.images),
         "labels": view.labels,
+        "baseline": section.baseline,
         "severity": f"{severity.mean():.3f}" if len(severity) else None,
-        "estimator": view.estimator,
         "metrics": view.metrics,
         "groups": list(zip(names, bounds, section.tables, strict=True)),
-        "plots": section.plots,
-        "failures": failures,
+        "protocols": section.tables[0].protocols,
+        "plots": [_plot(plot, out) for plot in section.plots],
+        "files": [(file.relative_to(out).as_posix(), file.name.partition(".")[2]) for file in section.files],
+        "failures": _failures(view),
+        "absent": _absent(view),
+        "problems": _problems(view),
+        "notes": [*view.notes, *(f"not a readable picture, left out of the gallery: {file}" for file in unreadable)],
         "runs": [_run(label, row) for label, row in view.runs.iterrows()],
     }
 
 
-def _text(view: View, image: str, label: str) -> str:
-    """The traceback of a failed image, or nothing."""
-    error = view.errors.loc[image, label]
-    return error.strip() if isinstance(error, str) else ""
+def _plot(plot: Plot, out: Path) -> tuple[str, str, str]:
+    """(light, dark, what it shows); links relative to the page."""
+    _, light, dark = (file.relative_to(out).as_posix() for file in plot.files)
+    return light, dark, plot.text
+
+
+def _failures(view: View) -> list[dict[str, str]]:
+    """Images that a method failed on. An image that a run does not hold is no failure."""
+    found = []
+    for label in view.labels:
+        for image in view.status.index[view.status[label] == "failed"]:
+            error = view.errors.loc[image, label]
+            found.append({"label": label, "image": str(image), **_error(error)})
+    return found
+
+
+def _absent(view: View) -> list[str]:
+    counts = {label: int((view.status[label] == "absent").sum()) for label in view.labels}
+    n = len(view.status)
+    return [f"{label} holds {n - count} of {n} images" for label, count in counts.items() if count]
+
+
+def _problems(view: View) -> list[dict[str, Any]]:
+    """Metrics without a value on restored images, with what says how to mend it."""
+    titles = {id: METRICS.get(id).title for id in view.problems["metric"].unique() if id in METRICS}
+    return [
+        {
+            "label": row["label"],
+            "metric": titles.get(row["metric"], row["metric"]),
+            "status": row["status"],
+            "images": row["images"],
+            **_error(row["error"]),
+        }
+        for _, row in view.problems.iterrows()
+    ]
+
+
+def _error(error: Any) -> dict[str, str]:
+    """What to show at once (a message, or a traceback's last line), and the rest."""
+    text = error.strip() if isinstance(error, str) else ""
+    traceback = "Traceback" in text
+    return {"brief": text.splitlines()[-1] if traceback else text, "traceback": text if traceback else ""}
 
 
 def _run(label: Any, row: pd.Series) -> dict[str, Any]:
-    def number(name: str, unit: float, digits: int, word: str) -> str:
-        value: Any = row[name]
-        return "–" if value is None or pd.isna(value) else f"{value / unit:,.{digits}f} {word}".strip()
-
+    latency: Any = row["latency_ms"]
     return {
         "label": label,
         "run": row["run"],
-        "created": row["created"],
+        "created": str(row["created"])[:19].replace("T", " "),
         "device": row["device"],
         "seed": row["seed"],
         "size": row["complexity_size"] if isinstance(row["complexity_size"], str) else "–",
-        "macs": number("macs", 1e9, 2, "G"),
-        "params": number("params_total", 1e6, 2, "M"),
-        "active": number("params_active", 1e6, 2, "M"),
-        "latency": number("latency_ms", 1, 1, "ms"),
+        "macs": scaled(row["macs"]),
+        "params": scaled(row["params_total"]),
+        "active": scaled(row["params_active"]),
+        "latency": "–" if latency is None or pd.isna(latency) else f"{latency:,.3g} ms",
         "manifest": json.dumps(row["manifest"], indent=2, ensure_ascii=False, default=str),
     }
 
 
-def _data(section: Section, folder: Path) -> dict[str, Any]:
-    """Everything that the gallery knows, JSON-able; files are placed below ``folder``."""
-    view = section.view
-    places = {image: place for place, image in enumerate(view.images.index)}
-    return {
-        "dataset": view.dataset,
-        "labels": list(view.labels),
-        "metrics": [
-            {"id": m.id, "title": m.title, "heading": heading(m), "decimals": m.decimals,
-             "higher": m.direction is Direction.HIGHER}
-            for m in view.metrics if m.id in view.values
-        ],
-        "dimensions": list(DIMENSIONS),
-        "strata": [{"name": s.name, "images": [places[i] for i in s.images]} for s in section.strata],
-        "images": [_image(view, image, f"{place:05d}", folder) for image, place in places.items()],
-    }  # fmt: skip
-
-
-def _image(view: View, image: str, number: str, folder: Path) -> dict[str, Any]:
-    facts = view.images.loc[image]
-    name = f"{number}-{re.sub(r'[^A-Za-z0-9._-]+', '_', image)[:60]}"
-    outputs = [_placed(view.outputs.loc[image, label], folder / f"m{i}", name) for i, label in enumerate(view.labels)]
-    first = next((view.outputs.loc[image, label] for label in view.labels if outputs[view.labels.index(label)]), None)
-    shown = facts["hr_path"] if isinstance(facts["hr_path"], str) else first or facts["lr_path"]
-    return {
-        "name": image,
-        "thumb": _thumbnail(Path(shown), folder / "thumbs", name),
-        "lr": _placed(facts["lr_path"], folder / "lr", name),
-        "hr": _placed(facts["hr_path"], folder / "hr", name),
-        "out": outputs,
-        "severity": _number(facts["severity"]),
-        "dims": [_number(facts[d]) for d in DIMENSIONS],
-        "level": facts["level"] if isinstance(facts["level"], str) else None,
-        "active": [_number(view.active.loc[image, label]) for label in view.labels],
-        "values": {m: [_number(v) for v in table.loc[image]] for m, table in view.values.items()},
-    }
-
-
-def _placed(source: Any, folder: Path, name: str) -> str | None:
-    """Bring a file below the page's folder; its relative link, or None where there is no file."""
-    if not isinstance(source, str) or not Path(source).is_file():
-        return None
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{name}{Path(source).suffix.lower()}"
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
-    return _link(target)
-
-
-def _thumbnail(source: Path, folder: Path, name: str) -> str | None:
-    if not source.is_file():
-        return None
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{name}.jpg"
-    with Image.open(source) as opened:
-        small = opened.convert("RGB")
-        small.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BILINEAR, reducing_gap=2)
-        small.save(target, quality=82)
-    return _link(target)
-
-
-def _link(target: Path) -> str:
-    """``images/0/m1/00003-name.png``: four parts below the page."""
-    return "/".join(target.parts[-4:])
-
-
-def _number(value: Any) -> float | str | None:
-    """JSON has neither NaN nor infinity."""
+def scaled(value: Any) -> str:
+    """Three digits with the prefix that fits: ``3.15 M``; ``–`` where unknown."""
     if value is None or pd.isna(value):
-        return None
-    return round(float(value), 6) if math.isfinite(value) else ("inf" if value > 0 else "-inf")
-
-
-def _script_json(data: Sequence[Mapping[str, Any]]) -> str:
-    """JSON that no text within can break out of a ``<script>`` element."""
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for letter in "<>&\u2028\u2029":
-        text = text.replace(letter, f"\\u{ord(letter):04x}")
-    return text
+        return "–"
+    for unit, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= unit:
+            return f"{value / unit:.3g} {prefix}"
+    return f"{value:.3g}"

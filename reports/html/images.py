@@ -1,0 +1,105 @@
+"""Bring pictures into the report's folder: copies that can be moved or published, and thumbnails."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from reports.view import View
+
+_THUMBNAIL = 240
+_WORKERS = 4
+_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What PIL raises for a file that is no picture, or half of one."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of an image as the page links it; None where there is no such file, or it cannot be read."""
+
+    file: str | None
+    thumbnail: str | None
+
+
+@dataclass(frozen=True)
+class Placed:
+    """All versions of one image."""
+
+    lr: Version
+    hr: Version
+    outputs: tuple[Version, ...]
+    """One a label."""
+    unreadable: tuple[str, ...]
+    """Files that are there but are no pictures."""
+
+    @property
+    def links(self) -> list[str]:
+        """Every file that the page links, relative to it."""
+        versions = (self.lr, self.hr, *self.outputs)
+        return list(dict.fromkeys(link for v in versions for link in (v.file, v.thumbnail) if link))
+
+
+def place_images(view: View, page_folder: Path, name: str) -> list[Placed]:
+    """Copy LR, HR and outputs of every image below ``page_folder/images/name``, with thumbnails.
+
+    Copies, not hard links: a link would change the dataset or the run with whoever edits the published page.
+    """
+    folder = page_folder / "images" / name
+
+    def place(entry: tuple[int, Any]) -> Placed:
+        number, image = entry
+        stem = f"{number:05d}-{re.sub(r'[^A-Za-z0-9._-]+', '_', str(image))[:60]}"
+        facts = view.images.loc[image]
+        sources = [facts["lr_path"], facts["hr_path"], *(view.outputs.loc[image, label] for label in view.labels)]
+        kinds = ["lr", "hr", *(f"m{i}" for i in range(len(view.labels)))]
+        made = [_version(s, folder, kind, stem, page_folder) for s, kind in zip(sources, kinds, strict=True)]
+        lr, hr, *outputs = [version for version, _ in made]
+        return Placed(lr, hr, tuple(outputs), tuple(bad for _, bad in made if bad))
+
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        return list(pool.map(place, enumerate(view.images.index)))
+
+
+def placed_files(placed: Sequence[Placed], page_folder: Path) -> list[Path]:
+    """Paths of all files of ``placed``."""
+    return [page_folder / link for one in placed for link in one.links]
+
+
+def _version(source: Any, folder: Path, kind: str, stem: str, page_folder: Path) -> tuple[Version, str]:
+    """One version, and its path if it cannot be read."""
+    if not isinstance(source, str) or not Path(source).is_file():
+        return Version(None, None), ""
+    try:
+        small = _thumbnail(Path(source))
+    except _UNREADABLE:
+        return Version(None, None), source
+    target = folder / kind / f"{stem}{Path(source).suffix.lower()}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # An earlier report may have linked the file: writing into a link would write into what it links.
+    target.unlink(missing_ok=True)
+    shutil.copyfile(source, target)
+    link = target.relative_to(page_folder).as_posix()
+    if small is None:
+        return Version(link, link), ""
+    thumbnail = folder / "thumbs" / kind / f"{stem}.jpg"
+    thumbnail.parent.mkdir(parents=True, exist_ok=True)
+    small.save(thumbnail, quality=82)
+    return Version(link, thumbnail.relative_to(page_folder).as_posix()), ""
+
+
+def _thumbnail(source: Path) -> Image.Image | None:
+    """A small copy, or None where the picture is small itself. Reads the file to its end either way."""
+    with Image.open(source) as opened:
+        if max(opened.size) <= _THUMBNAIL:
+            opened.load()
+            return None
+        small = opened.convert("RGB")
+    small.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BILINEAR, reducing_gap=2)
+    return small

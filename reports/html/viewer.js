@@ -1,0 +1,219 @@
+// One image, large: any two versions under a line, and the same spot of all versions beside it.
+const viewer = (() => {
+  const dialog = $("#viewer"), stage = $(".stage", dialog), a = $("img.a", stage), b = $("img.b", stage);
+  const handle = $(".handle", stage), frame = $(".spot", stage), split = $(".split", dialog), zoom = $(".zoom", dialog);
+  const pa = $(".pa", dialog), pb = $(".pb", dialog), patches = $(".patches", dialog);
+  const MAGNIFY = 2; // how much larger than the stage the small pictures show their spot
+  const COARSE = 2; // CSS pixels a source pixel may cover before it is drawn with its edges
+  let gallery = null, place = 0, versions = [], aspect = 1;
+  let centre = { x: 0.5, y: 0.5 }; // of the stage, in parts of the picture
+  let spot = { x: 0.72, y: 0.5 }; // what the small pictures show, in parts of the stage
+
+  function versionsOf(image) {
+    const found = [{ name: "LR", kind: "lr", src: image.lr[0] }];
+    gallery.data.labels.forEach((label, i) => found.push({ name: label, kind: `m${i}`, src: image.out[i][0] }));
+    found.push({ name: "HR", kind: "hr", src: image.hr[0] });
+    return found.filter((v) => v.src);
+  }
+
+  function open(from, index) {
+    if (gallery !== from) pa.replaceChildren(), pb.replaceChildren(); // choices belong to a dataset
+    gallery = from;
+    dialog.returnFocus = document.activeElement;
+    if (!dialog.open) dialog.showModal();
+    root.classList.add("locked");
+    spot = { x: 0.72, y: 0.5 };
+    wholeImage();
+    load(index);
+  }
+
+  function wholeImage() {
+    centre = { x: 0.5, y: 0.5 };
+    zoom.value = 1;
+  }
+
+  // LR against the chosen method: never against itself. What was chosen stays from image to image.
+  function fallbacks() {
+    const method = versions.findIndex((v) => v.kind === `m${gallery.method.value}`);
+    const other = method > 0 ? method : versions.findLastIndex((v) => v.kind.startsWith("m"));
+    return [0, other > 0 ? other : versions.length - 1];
+  }
+
+  function load(index) {
+    place = (index + gallery.shown.length) % gallery.shown.length;
+    const image = gallery.shown[place];
+    versions = versionsOf(image);
+    const kinds = versions.map((v) => v.kind), fallback = fallbacks();
+    [pa, pb].forEach((select, side) => {
+      const kept = kinds.indexOf(select.dataset.kind);
+      select.replaceChildren(...versions.map((v, i) => make("option", { value: i, textContent: v.name })));
+      select.value = String(kept >= 0 && select.dataset.of === gallery.data.dataset ? kept : fallback[side]);
+    });
+    $("#viewer-name").textContent = image.name;
+    patches.replaceChildren(...versions.map((v, i) => {
+      const picture = make("img", { src: v.src, alt: "", draggable: false });
+      picture.addEventListener("load", arrange);
+      const patch = make("button", { type: "button", className: "patch", title: "Show on the right (with Shift: on the left)" },
+        make("span", { className: "crop" }, picture), make("span", { className: "name", textContent: v.name }));
+      patch.addEventListener("click", (e) => choose(e.shiftKey ? pa : pb, i));
+      return patch;
+    }));
+    table(image);
+    pick();
+  }
+
+  function choose(select, index) {
+    select.value = String(index);
+    remember(select);
+    pick();
+  }
+
+  function remember(select) {
+    select.dataset.kind = versions[select.value]?.kind ?? "";
+    select.dataset.of = gallery.data.dataset;
+  }
+
+  function table(image) {
+    const metrics = gallery.data.metrics;
+    const head = make("tr", {}, make("th", { textContent: "Method" }), ...metrics.map((m) => make("th", { textContent: m.heading })));
+    const routed = image.active.some((v) => v !== null);
+    if (routed) head.append(make("th", { textContent: "Active experts" }));
+    const rows = gallery.data.labels.map((label, i) => {
+      const cells = metrics.map((m) => {
+        const all = image.values[m.id].map(asNumber).filter((v) => v !== null);
+        const best = m.higher ? Math.max(...all) : Math.min(...all);
+        const value = image.values[m.id][i];
+        return make("td", { textContent: show(value, m.decimals), className: value !== null && asNumber(value) === best ? "top" : "" });
+      });
+      if (routed) cells.push(make("td", { textContent: show(image.active[i], 2) }));
+      return make("tr", {}, make("th", { textContent: label }), ...cells);
+    });
+    $("table", dialog).replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows));
+    const facts = [];
+    if (image.severity !== null) facts.push(`severity ${image.severity.toFixed(3)}`);
+    if (image.level) facts.push(`level ${image.level}`);
+    gallery.data.dimensions.forEach((d, i) => { if (image.dims[i] !== null) facts.push(`${d} ${image.dims[i].toFixed(2)}`); });
+    $(".facts-line", dialog).textContent = facts.join(" · ");
+  }
+
+  function pick() {
+    const left = versions[pa.value], right = versions[pb.value];
+    for (const [picture, version] of [[a, left], [b, right]]) {
+      picture.hidden = !version;
+      if (version) picture.src = version.src; else picture.removeAttribute("src");
+      picture.alt = version ? version.name : "";
+    }
+    $(".nothing", stage).hidden = versions.length > 0;
+    $(".ta", stage).textContent = left ? left.name : "";
+    $(".tb", stage).textContent = right ? right.name : "";
+    [...patches.children].forEach((p, i) => p.classList.toggle("chosen", i === Number(pa.value) || i === Number(pb.value)));
+    arrange();
+  }
+
+  // Everything that depends on zoom, place, line and sizes. One transform for every picture: the same spot everywhere.
+  function arrange() {
+    const z = Number(zoom.value), at = Number(split.value), half = 0.5 / z;
+    centre = { x: clamp(centre.x, half, 1 - half), y: clamp(centre.y, half, 1 - half) };
+    const left = centre.x - half, top = centre.y - half;
+    a.style.transform = b.style.transform = `scale(${z}) translate(${-100 * left}%, ${-100 * top}%)`;
+    handle.style.left = `${at}%`;
+    // The line is a place on the stage; the clip belongs to the moved picture.
+    a.style.clipPath = `inset(0 ${100 * (1 - left - (at / 100) / z)}% 0 0)`;
+    const width = stage.clientWidth, height = stage.clientHeight;
+    for (const picture of [a, b]) coarse(picture, (width * z) / picture.naturalWidth);
+    const crop = $(".crop", patches);
+    frame.hidden = !crop || !width;
+    if (frame.hidden) return;
+    const side = crop.clientWidth, seen = side / MAGNIFY; // the frame's side on the stage
+    const u = clamp(spot.x * width, seen / 2, width - seen / 2), v = clamp(spot.y * height, seen / 2, height - seen / 2);
+    Object.assign(frame.style, { width: `${seen}px`, height: `${seen}px`, left: `${u - seen / 2}px`, top: `${v - seen / 2}px` });
+    const scale = (MAGNIFY * width * z) / side; // the picture is as wide as the patch before it is scaled
+    const x = (left + u / width / z) * side * scale - side / 2, y = (top + v / height / z) * (side / aspect) * scale - side / 2;
+    for (const picture of $$(".crop img", patches)) {
+      picture.style.aspectRatio = String(aspect);
+      picture.style.transform = `translate(${-x}px, ${-y}px) scale(${scale})`;
+      coarse(picture, (side * scale) / picture.naturalWidth);
+    }
+  }
+
+  const coarse = (picture, size) => picture.classList.toggle("pixel", Number.isFinite(size) && size > COARSE);
+
+  b.addEventListener("load", () => {
+    aspect = b.naturalWidth / b.naturalHeight;
+    stage.style.setProperty("--aspect", String(aspect));
+    arrange();
+  });
+  a.addEventListener("load", arrange);
+  addEventListener("resize", () => { if (dialog.open) arrange(); });
+  for (const input of [split, zoom]) input.addEventListener("input", arrange);
+  for (const select of [pa, pb]) select.addEventListener("change", () => { remember(select); pick(); });
+  $(".prev", dialog).addEventListener("click", () => load(place - 1));
+  $(".next", dialog).addEventListener("click", () => load(place + 1));
+  $(".close", dialog).addEventListener("click", () => dialog.close());
+  dialog.addEventListener("close", () => { root.classList.remove("locked"); dialog.returnFocus?.focus(); });
+  // Selecting text may end outside: only what begins outside closes.
+  let pressedOutside = false;
+  dialog.addEventListener("pointerdown", (e) => { pressedOutside = e.target === dialog && e.button === 0; });
+  dialog.addEventListener("click", (e) => { if (e.target === dialog && pressedOutside) dialog.close(); });
+
+  const positionOf = (e) => {
+    const box = stage.getBoundingClientRect();
+    return { x: (e.clientX - box.left) / box.width, y: (e.clientY - box.top) / box.height };
+  };
+  function drag(e, from) {
+    const now = positionOf(e), z = Number(zoom.value);
+    if (from.what === "line") split.value = String(clamp(100 * now.x, 0, 100));
+    else if (from.what === "spot") spot = { x: clamp(now.x, 0, 1), y: clamp(now.y, 0, 1) };
+    else centre = { x: from.centre.x - (now.x - from.at.x) / z, y: from.centre.y - (now.y - from.at.y) / z };
+    arrange();
+  }
+  let dragged = null;
+  stage.addEventListener("pointerdown", (e) => {
+    if (e.button !== 0) return; // the right button asks for the menu
+    const what = e.target === frame ? "spot" : e.target === handle || Number(zoom.value) === 1 ? "line" : "picture";
+    dragged = { what, at: positionOf(e), centre: { ...centre } };
+    stage.setPointerCapture(e.pointerId);
+    if (what === "line") drag(e, dragged);
+  });
+  stage.addEventListener("pointermove", (e) => { if (dragged) drag(e, dragged); });
+  for (const end of ["pointerup", "pointercancel"]) stage.addEventListener(end, () => { dragged = null; });
+
+  // Zoom so that the place at (u, v) of the stage stays where it is.
+  function zoomBy(factor, u = 0.5, v = 0.5) {
+    const before = Number(zoom.value);
+    zoom.value = String(clamp(before * factor, 1, 12));
+    const after = Number(zoom.value);
+    centre = { x: centre.x + (u - 0.5) * (1 / before - 1 / after), y: centre.y + (v - 0.5) * (1 / before - 1 / after) };
+    arrange();
+  }
+  stage.addEventListener("wheel", (e) => {
+    e.preventDefault();
+    const { x, y } = positionOf(e);
+    zoomBy(e.deltaY < 0 ? 1.25 : 0.8, x, y);
+  }, { passive: false });
+
+  // Keys that no keyboard layout hides behind AltGr; [ and ] do the same where they are at hand.
+  const moveLine = (by) => { split.value = String(Number(split.value) + by); arrange(); };
+  const KEYS = {
+    n: () => load(place + 1), p: () => load(place - 1), ",": () => moveLine(-5), ".": () => moveLine(5),
+    "[": () => moveLine(-5), "]": () => moveLine(5), "+": () => zoomBy(1.25), "=": () => zoomBy(1.25), "-": () => zoomBy(0.8),
+    0: () => { wholeImage(); arrange(); },
+  };
+  const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  dialog.addEventListener("keydown", (e) => {
+    if (e.ctrlKey || e.metaKey || e.altKey || e.target.matches("select")) return;
+    const arrow = ARROWS[e.key], z = Number(zoom.value);
+    if (arrow && e.target.matches("input")) return; // arrows move the slider that has the focus
+    if (arrow && z > 1) centre = { x: centre.x + arrow[0] * 0.15 / z, y: centre.y + arrow[1] * 0.15 / z };
+    else if (arrow && arrow[0]) load(place + arrow[0]);
+    else if (KEYS[e.key.toLowerCase()]) KEYS[e.key.toLowerCase()]();
+    else return;
+    e.preventDefault();
+    arrange();
+  });
+  return { open };
+})();
+
+$$(".dataset").forEach((section, i) => new Gallery(section, DATA[i]));
+followHash();
+hints();

@@ -1,0 +1,25 @@
+"""File names from any text, no two of them alike."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+
+def slug(text: str) -> str:
+    """A file name from any text; two texts may share it, see :func:`unique_slugs`."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "x"
+
+
+def unique_slugs(texts: Iterable[str]) -> dict[str, str]:
+    """A file name for each text; where two would share one, the later gets a number: ``a-b``, ``a-b-2``."""
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for text in dict.fromkeys(texts):
+        name, number = slug(text), 1
+        while name in taken:
+            number += 1
+            name = f"{slug(text)}-{number}"
+        taken.add(name)
+        found[text] = name
+    return found
