@@ -103,7 +103,8 @@ def _card(shown: list[View], frames: Frames, wanted: str) -> str:
 def _results(shown: list[View], wanted: str) -> Iterator[EvalResult]:
     """A result for each set and metric with a complete mean; one run a set, the newest."""
     for view in shown:
-        own = view.runs[(view.runs.index == wanted) | (view.runs["title"] == wanted) | (view.runs["method"] == wanted)]
+        named = (view.runs.index == wanted) | (view.runs["title"] == wanted) | (view.runs["method"] == wanted)
+        own: pd.DataFrame = view.runs.loc[named, :]
         if own.empty:
             continue
         label = str(own.sort_values("created").index[-1])

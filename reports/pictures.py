@@ -35,7 +35,7 @@ def same_pictures(runs: pd.DataFrame, images: pd.DataFrame) -> list[PictureSet]:
         images: :attr:`harness.frames.Frames.images`.
     """
     facts = {str(row["run"]): _set_facts(row["manifest"]) for _, row in runs.iterrows()}
-    files = {run: _files(images[images["run"] == run]) for run in facts}
+    files = {run: _files(images.loc[images["run"] == run, :]) for run in facts}
     begun = dict(zip(runs["run"], runs["created"], strict=True))
     groups: dict[str, list[str]] = {}
     # Whole sets first, then from the largest to the smallest: a part finds its whole already there.
@@ -51,7 +51,7 @@ def same_pictures(runs: pd.DataFrame, images: pd.DataFrame) -> list[PictureSet]:
 def picture_paths(images: pd.DataFrame) -> pd.DataFrame:
     """lr_path, hr_path and level of each image, by image: of several runs' paths the first that is still a file."""
     rows = images.sort_values(["image", "run"], kind="stable")
-    found = rows.groupby("image")[["level", "lr_path", "hr_path"]].first()
+    found: Any = rows.groupby("image")[["level", "lr_path", "hr_path"]].first()
     for column in ("lr_path", "hr_path"):
         there = rows[rows[column].map(lambda path: isinstance(path, str) and Path(path).is_file()).astype(bool)]
         found.update(there.groupby("image")[[column]].first())
@@ -74,10 +74,11 @@ def severities(images: pd.DataFrame, runs: pd.DataFrame) -> tuple[pd.DataFrame, 
     by_run = runs.set_index("run")
     rows = rows.assign(_by=_estimators(rows, by_run["estimator"]), _at=rows["run"].map(by_run["created"]))
     if rows.empty:
-        return images[["image", *SEVERITIES]].drop_duplicates("image").set_index("image") * float("nan"), "none", ()
+        known: pd.DataFrame = images.loc[:, ["image", *SEVERITIES]]
+        return known.drop_duplicates("image").set_index("image") * float("nan"), "none", ()
     coverage = rows.groupby("_by").agg(count=("image", "nunique"), at=("_at", "max")).sort_values(["count", "at"])
     chosen = str(coverage.index[-1])
-    own = rows[rows["_by"] == chosen].sort_values(["image", "run"]).drop_duplicates("image").set_index("image")
+    own = rows.loc[rows["_by"] == chosen, :].sort_values(["image", "run"]).drop_duplicates("image").set_index("image")
     others = rows[rows["_by"] != chosen].groupby("_by")["label"].unique()
     notes = tuple(
         f"severities are those of {chosen}; {other} gave others for {', '.join(sorted(set(labels)))}, left out here: "

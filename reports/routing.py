@@ -166,7 +166,8 @@ def _points_and_fit(axes: Axes, pair: pd.DataFrame, tint: str) -> None:
 def _by_group(rows: pd.DataFrame, groups: list[Stratum], column: str) -> NDArray[np.float64]:
     """Means, (group, layer); NaN where a group has no image with that layer: it failed, or has fewer layers."""
     positions = sorted(rows["position"].unique())
-    means = [rows.query("image in @g.images").groupby("position")[column].mean().reindex(positions) for g in groups]
+    parts: list[Any] = [rows.query("image in @g.images").groupby("position")[column].mean() for g in groups]
+    means = [part.reindex(positions) for part in parts]
     return np.array([np.asarray(mean, dtype=float) for mean in means])
 
 

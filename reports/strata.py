@@ -93,7 +93,7 @@ def strata(images: pd.DataFrame, rule: Rule) -> list[Stratum]:
 
 def _quantile_edges(values: pd.Series, count: int) -> tuple[NDArray[np.float64], int]:
     """Inner edges with images on both sides of each, and the digits that they are rounded to."""
-    exact = np.unique(np.quantile(values, np.arange(1, count) / count))
+    exact: NDArray[np.float64] = np.unique(np.quantile(values, np.arange(1, count) / count)).astype(np.float64)
     places = np.searchsorted(exact, values, side="right")
     # An edge below all values, or with no image between it and the next, parts nothing.
     exact = np.array([edge for i, edge in enumerate(exact) if (places <= i).any() and (places == i + 1).any()])
@@ -103,7 +103,7 @@ def _quantile_edges(values: pd.Series, count: int) -> tuple[NDArray[np.float64],
         # Any number between two groups parts them: the shortest reads best.
         for rounded in (np.round(exact, digits), np.floor(least * 10**digits) / 10**digits):
             if np.array_equal(np.searchsorted(rounded, values, side="right"), wanted):
-                return rounded, digits
+                return rounded.astype(np.float64), digits
     return exact, 12
 
 

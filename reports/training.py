@@ -69,7 +69,7 @@ def _draw(curves: Mapping[str, pd.DataFrame], name: str, folder: Path, slug: str
     with figure(height=2.2) as (drawn, axes):
         lines = {}
         for run, rows in curves.items():
-            points = rows[rows["name"].astype(str) == name].sort_values("step")
+            points = rows.loc[rows["name"].astype(str) == name, :].sort_values("step")
             if points.empty:
                 continue
             smooth = points["value"].rolling(_WINDOW, min_periods=1, center=True).mean()

@@ -63,7 +63,7 @@ def views(frames: Frames) -> list[View]:
     found = []
     places = {title: place for place, title in enumerate(sorted(set(frames.runs["title"])))}
     for dataset in sorted(frames.runs["dataset"].unique()):
-        sets = same_pictures(frames.runs[frames.runs["dataset"] == dataset], frames.images)
+        sets = same_pictures(frames.runs.loc[frames.runs["dataset"] == dataset, :], frames.images)
         for own in sets:
             title = dataset if len(sets) == 1 else f"{dataset} (pictures {own.key[:6] or 'unknown'})"
             found.append(_view(frames, dataset, title, own, places))
@@ -91,7 +91,7 @@ def _view(frames: Frames, dataset: str, title: str, pictures: PictureSet, places
     metrics, notes = _metrics(sorted(set(scores["metric"])))
     vectors, estimator, mixed = severities(images, runs.reset_index())
     facts = picture_paths(images).join(vectors).reindex(index=ids)
-    by_metric = {m.id: scores[scores["metric"] == m.id] for m in metrics}
+    by_metric: dict[str, pd.DataFrame] = {m.id: scores.loc[scores["metric"] == m.id, :] for m in metrics}
     return View(
         dataset=dataset,
         title=title,
@@ -99,7 +99,7 @@ def _view(frames: Frames, dataset: str, title: str, pictures: PictureSet, places
         places=_places(runs, places),
         runs=runs,
         metrics=metrics,
-        images=facts[[*SEVERITIES, "level", "lr_path", "hr_path"]],
+        images=facts.loc[:, [*SEVERITIES, "level", "lr_path", "hr_path"]],
         values={m.id: spread(by_metric[m.id], "value").astype(float)
                 for m in metrics if m.reference is not Reference.SET},
         set_values={m.id: by_metric[m.id].set_index("label")["value"].reindex(list(labels)).astype(float)
@@ -157,7 +157,7 @@ def _reasons(scores: pd.DataFrame) -> dict[tuple[str, str], str]:
 def _problems(scores: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
     """Metrics that failed on images which were restored; a failed image is a failure of its own."""
     lost = set(map(tuple, images.loc[images["status"] != "ok", ["label", "image"]].values))
-    rows = scores[scores["status"].isin(["failed", "unavailable"])]
-    rows = rows[np.array([k not in lost for k in zip(rows["label"], rows["image"], strict=True)], dtype=bool)]
-    grouped = rows.groupby(["label", "metric", "status"], as_index=False)
+    rows: pd.DataFrame = scores.loc[scores["status"].isin(["failed", "unavailable"]), :]
+    rows = rows.loc[np.array([k not in lost for k in zip(rows["label"], rows["image"], strict=True)], dtype=bool), :]
+    grouped: Any = rows.groupby(["label", "metric", "status"], as_index=False)
     return grouped.agg(images=("image", "size"), error=("error", "first"))

@@ -129,7 +129,7 @@ def test_inference_is_what_was_trained(build, folder, name, monkeypatch):
     method = build(name, truncate=False, colour_fix="none")
     lr = to_tensor(a_picture(16, 12, 64, 192))
     enlarged = upscale(lr, plan(16, 12, 4, 0, 8), 4)
-    for upsampled, bound in ((upsample, 0.02), (lambda lr: enlarged[None], 1e-5)):
+    for upsampled, bound in ((upsample, 0.1), (lambda lr: enlarged[None], 1e-5)):
         monkeypatch.setattr("methods.onestep.step.upsample", upsampled)
         trained = nets.decode(nets.generate(lr[None], lr[None], noise))[0].clamp(-1, 1) / 2 + 0.5
         difference = (method.restore(lr, image="x", seed=SEED).image - trained).abs()

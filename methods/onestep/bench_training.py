@@ -186,8 +186,8 @@ def build(size: str, name: str, config: TrainConfig, device: torch.device) -> Ca
         nets = assemble(frozen, config, variant.kind, variant.config, device)
     generator = torch.Generator().manual_seed(0)
     sides = (config.data.crop, config.data.crop // 4, max(config.data.crop, config.data.context) // 4)
-    images = [torch.rand(config.batch, 3, side, side, generator=generator).to(device) for side in sides]
-    batch = Batch(*images, torch.arange(config.batch, device=device))
+    hr, lr, context = (torch.rand(config.batch, 3, side, side, generator=generator).to(device) for side in sides)
+    batch = Batch(hr, lr, context, torch.arange(config.batch, device=device))
     return Candidate(nets, make_optimizers(nets, config.optim), config, batch)
 
 

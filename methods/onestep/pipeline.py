@@ -22,8 +22,9 @@ from methods.onestep.colour import fix_colour, truncate
 from methods.onestep.complexity import base_cost
 from methods.onestep.geometry import Geometry, pad, plan, shrink, upscale
 from methods.onestep.options import OneStepOptions, RoutedOptions
-from methods.onestep.prompts import TAGS, FilePrompts, Prompter, make_prompter
-from methods.onestep.tiling import in_tiles
+from methods.onestep.prompts import FilePrompts, Prompter, Tagger, make_prompter
+from methods.onestep.strips import available_bytes, check_memory
+from methods.onestep.tiling import check_tile, in_tiles
 
 Reader = Callable[[Path, Backbone], AdapterCheckpoint]
 """Reads an adapter file for a base; raises UserError where it does not fit."""
@@ -103,8 +104,8 @@ class OneStepMethod:
             parts.append(self.severity.fingerprint())
         if isinstance(self.prompter, FilePrompts):
             parts.append(self.prompter.of(image))
-        elif self.options.prompts == "tags":
-            parts.append((self.options.tag_list or TAGS).read_text(encoding="utf-8"))
+        elif isinstance(self.prompter, Tagger):
+            parts.append(self.prompter.fingerprint())
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     def _plan(self, height: int, width: int) -> Geometry:
@@ -122,6 +123,10 @@ class OneStepMethod:
         """Padded pixels (3, H, W) in [0, 1] to restored ones."""
         backbone, options = self.backbone, self.options
         strips = pixels.shape[-2] * pixels.shape[-1] > options.vae_pixels
+        if strips:
+            value = backbone.vae.dtype.itemsize
+            height, width = pixels.shape[-2:]
+            check_memory(backbone.vae.config, height, width, value, available_bytes(self.runtime.device))
         noise = None
         if options.latent == "sample":
             side = (pixels.shape[-2] // backbone.factor, pixels.shape[-1] // backbone.factor)
@@ -162,6 +167,7 @@ def build_method(options: OneStepOptions, runtime: Runtime, kind: Any, read: Rea
         raise UserError(f"one-step methods restore at scales 1 to 4, not {runtime.scale}", "choose another data set")
     path = options.adapter or shipped_adapter(kind.id, options.base)
     backbone = load_backbone(options.base, runtime.device, options.precision)
+    check_tile(options.tile, backbone.multiple // backbone.factor)
     if options.prompts != "none" and not backbone.text.takes_text:
         raise UserError(f"base '{options.base}' has one fixed prompt and takes no text", "use -o prompts=none")
     checkpoint = read(path, backbone) if read else load_adapter(path, kind=kind.id, base=backbone.fingerprint)

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -138,8 +138,8 @@ def train_unet(stage: Stage, names: Sequence[str], window: int, edges: float, st
     """
     torch.manual_seed(stage.seed)
     vae: Any = AutoencoderKL.from_pretrained(stage.out / "vae")
-    vae = vae.eval().requires_grad_(False).to(memory_format=torch.channels_last)
-    prompts = new_prompts(stage.seed)
+    vae.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    vae = cast(Any, AutoencoderKL.from_pretrained(stage.out / "vae"))
     unet: Any = new_unet().to(memory_format=torch.channels_last)
     if start is not None:
         unet.load_state_dict(torch.load(start, weights_only=True)["model"])

@@ -132,7 +132,7 @@ class Tagger:
         digest = hashlib.sha256(json.dumps([self._tags, self._template, self._count, self._size]).encode())
         for tensor in (self._mean, self._std, *(t for _, t in sorted(self._model.state_dict().items()))):
             digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
 

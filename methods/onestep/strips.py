@@ -7,7 +7,9 @@ statistics of the whole image, so there are no seams to hide. (The published scr
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,7 +27,7 @@ _IMAGES = 72
 _Part = Callable[[Tensor], Tensor]
 
 
-def check_memory(vae_config: Any, height: int, width: int, bytes_per_value: int, available_bytes: int) -> None:
+def check_memory(vae_config: Any, height: int, width: int, bytes_per_value: int, available: int) -> None:
     """Refuse an image whose strips cannot fit, before the machine starts to swap or the process is killed.
 
     Args:
@@ -33,19 +35,30 @@ def check_memory(vae_config: Any, height: int, width: int, bytes_per_value: int,
         height: Rows of the padded image.
         width: Its columns.
         bytes_per_value: Of the networks' number format: 4, or 2 in half precision.
-        available_bytes: What the device has left.
+        available: What the device has left.
 
     Raises:
         UserError: Naming what it takes.
     """
     needed = peak_bytes(vae_config, height, width, bytes_per_value)
-    if needed > available_bytes:
+    if needed > available:
         mend = "restore a smaller image, or cut it into parts"
         raise UserError(
             f"an image of {width} x {height} pixels takes about {needed / 2**30:.1f} GiB in the VAE, "
-            f"but only {available_bytes / 2**30:.1f} GiB are available",
+            f"but only {available / 2**30:.1f} GiB are available",
             f"use -o precision=fp16, or {mend}" if bytes_per_value > 2 else mend,
         )
+
+
+def available_bytes(device: str) -> int:
+    """Bytes that the device has left: of a GPU's memory, or of the machine's (where Linux tells; else no limit)."""
+    if device.startswith("cuda"):
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return sys.maxsize
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), sys.maxsize)
 
 
 def peak_bytes(vae_config: Any, height: int, width: int, bytes_per_value: int) -> int:

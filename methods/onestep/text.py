@@ -39,7 +39,7 @@ class TextEncoder:
     @property
     def fixed_values(self) -> dict[str, list] | None:
         """The fixed embeddings as plain numbers."""
-        return self._fixed and {name: tensor.tolist() for name, tensor in sorted(self._fixed.items())}
+        return None if self._fixed is None else {name: t.tolist() for name, t in sorted(self._fixed.items())}
 
     def pair(self, prompt: str, negative: str) -> tuple[Tensor, Tensor]:
         """Give the embeddings that training needs, of ``prompt`` and of what guidance leads away from.
