@@ -139,8 +139,8 @@ def train_unet(stage: Stage, names: Sequence[str], window: int, edges: float, st
     torch.manual_seed(stage.seed)
     vae: Any = AutoencoderKL.from_pretrained(stage.out / "vae")
     vae.eval().requires_grad_(False).to(memory_format=torch.channels_last)
-    vae = cast(Any, AutoencoderKL.from_pretrained(stage.out / "vae"))
-    unet: Any = new_unet().to(memory_format=torch.channels_last)
+    prompts = new_prompts(stage.seed)
+    unet = cast(Any, new_unet()).to(memory_format=torch.channels_last)
     if start is not None:
         unet.load_state_dict(torch.load(start, weights_only=True)["model"])
     cache = stage.out / f"pairs-{stage.seed}.pt"  # encoding takes minutes; an interrupted run reads it again
