@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -164,7 +165,8 @@ def test_options_are_described_parsed_and_keyed(name, tmp_path):
     rows = describe_options(plugin.options)
     assert all(row.help for row in rows), "every option has a help text"
     options = parse_options(plugin.options, _plugin_options(name, tmp_path))
-    assert set(options_key(options)) == {row.name for row in rows}
+    deciding = {f.name for f in dataclasses.fields(plugin.options) if f.metadata.get("result", True)}
+    assert set(options_key(options)) == deciding <= {row.name for row in rows}
     with pytest.raises(AttributeError):
         options.any_field = 1  # frozen
 

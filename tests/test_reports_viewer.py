@@ -128,7 +128,9 @@ def test_the_page_behind_keeps_still_and_only_a_press_outside_closes(browser):
     open_viewer(browser)
     assert browser.execute_script("return getComputedStyle(document.documentElement).overflowY") == "hidden"
     name = all_of(browser, "#viewer-name")[0]
-    ActionChains(browser).click_and_hold(name).move_by_offset(0, -200).release().perform()
+    box = name.rect
+    to_corner = (3 - int(box["x"] + box["width"] / 2), 3 - int(box["y"] + box["height"] / 2))  # on the backdrop
+    ActionChains(browser).click_and_hold(name).move_by_offset(*to_corner).release().perform()
     assert all_of(browser, "#viewer")[0].is_displayed()
     all_of(browser, "#viewer .close")[0].click()
     assert browser.execute_script("return getComputedStyle(document.documentElement).overflowY") != "hidden"

@@ -32,7 +32,7 @@ def test_presets_and_overrides(tmp_path):
     config, resume = parse_config(
         "mor", ["--data", "d", "--out", str(tmp_path), "--steps", "7", "--resume", "optim.lr=1e-3", "adapter.top_k=4"]
     )
-    assert (config.steps, config.optim.lr, config.adapter, resume) == (7, 1e-3, {"top_k": 4}, True)
+    assert (config.steps, config.optim.lr, config.adapter, resume) == (7, 1e-3, {"router_std": 1.0, "top_k": 4}, True)
     assert config.losses.perceptual_kind == "features"
     paper, _ = parse_config("osediff", ["--preset", "sd21", "--data", "d"])
     assert (paper.steps, paper.optim.lr, paper.timestep, paper.data.crop) == (25000, 5e-5, 999, 512)
