@@ -42,11 +42,18 @@ def read_curves(path: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def plot_curves(paths: Sequence[Path], out: Path, window: int = 10) -> None:
-    """Draw one panel a name, one line a file (named by its folder), each smoothed over ``window`` points."""
+    """Draw one panel a name, one line a file (named by its folder), each smoothed over ``window`` points.
+
+    Curves of less than 20 points are drawn as they are; a dotted line beside a validation is bicubic's value.
+    """
     from matplotlib.figure import Figure
 
     files = {f"{path.parent.name}/{path.stem}": read_curves(path) for path in paths}
-    names = [name for name in dict.fromkeys(n for curves in files.values() for n in curves) if name != "seconds"]
+    names = [
+        name
+        for name in dict.fromkeys(n for curves in files.values() for n in curves)
+        if name != "seconds" and not name.startswith("bicubic/")
+    ]
     columns = 4
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(4 * columns, 2.6 * rows), layout="constrained")
@@ -55,9 +62,12 @@ def plot_curves(paths: Sequence[Path], out: Path, window: int = 10) -> None:
         for label, curves in files.items():
             points = curves.get(name, [])
             values = [value for _, value in points]
-            recent = [values[max(0, i + 1 - window) : i + 1] for i in range(len(values))]
+            few = len(points) < 20
+            recent = [values[max(0, i + 1 - (1 if few else window)) : i + 1] for i in range(len(values))]
             means = [sum(part) / len(part) for part in recent]
-            axis.plot([step for step, _ in points], means, marker="." if len(points) < 20 else "", label=label)
+            axis.plot([step for step, _ in points], means, marker="." if few else "", label=label)
+            for _, value in curves.get(name.replace("validation/", "bicubic/"), []) if "/" in name else []:
+                axis.axhline(value, color="grey", linestyle=":", linewidth=1)
         axis.set_title(name, fontsize=9)
         axis.tick_params(labelsize=7)
     for axis in axes[len(names) :]:
