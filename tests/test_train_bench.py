@@ -16,7 +16,7 @@ from tests.onestep_world import light  # noqa: F401
 
 def test_three_unets_hold_two_unets_more_than_one(tmp_path, caplog):
     """At this size adapters, heads and optimizer states weigh as much as a UNet; at SD 2.1 size, next to nothing."""
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="methods.onestep.bench_training")
     out = tmp_path / "costs.json"
     argv = ["--size", "tiny", "--crop", "32", "--batch", "1", "--rounds", "1", "--out", str(out)]
     assert bench_training.main(argv) == 0

@@ -248,7 +248,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=10, help="timed rounds; 0 = memory only")
     parser.add_argument("--out", type=Path, help="JSON file for the numbers")
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(format="%(message)s")
+    log.setLevel(logging.INFO)  # not the root: loading a CLIP model says a dozen lines there
     given = [f"{key}={value}" for key, value in (("data.crop", args.crop), ("batch", args.batch)) if value]
     if args.crop:
         given.append("data.context=0")
