@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from functools import cache
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from harness.card_files import catalogue
 from harness.errors import UserError
 from harness.registry import unknown_name
 
@@ -112,18 +112,6 @@ class Card(BaseModel):
         if lr and hr and hr != (lr[0] * self.scale, lr[1] * self.scale):
             raise ValueError(f"hr_size {list(hr)} is not scale {self.scale} times lr_size {list(lr)}")
         return self
-
-
-def catalogue_folder() -> Path:
-    """Where the cards lie: inside the wheel, or ``datasets/`` of the checkout."""
-    packaged = Path(__file__).parent / "_datasets"
-    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "datasets"
-
-
-@cache
-def catalogue() -> dict[str, Path]:
-    """Card files that ship, by dataset id (the file's stem)."""
-    return {path.stem: path for path in sorted(catalogue_folder().glob("*.toml"))}
 
 
 def load_card(path: Path) -> Card:

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from harness.cards import catalogue_folder
+from harness.card_files import catalogue_folder
 from harness.errors import UserError
 from harness.synthesis import LEVELS, at_level, degrade
 

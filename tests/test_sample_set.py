@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from harness import make_sample
-from harness.cards import catalogue_folder, find_card
+from harness.card_files import catalogue_folder
+from harness.cards import find_card
 from harness.pairs import content_hash, load_pairs
 from harness.synthesis import LEVELS
 
