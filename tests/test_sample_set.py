@@ -47,7 +47,7 @@ def test_the_set_is_written_where_it_is_read_from(tmp_path: Path, monkeypatch):
     assert find_card("sample").root == FOLDER.resolve() == (catalogue_folder() / "sample").resolve()
     script = Path(make_sample.__file__).read_bytes()
     (tmp_path / "harness" / "_datasets").mkdir(parents=True)
-    for name in ("cards", "registry", "errors"):
+    for name in ("card_files", "cards", "registry", "errors"):
         source = Path(make_sample.__file__).with_name(f"{name}.py")
         (tmp_path / "harness" / source.name).write_bytes(source.read_bytes())
     (tmp_path / "harness" / "make_sample.py").write_bytes(script)
