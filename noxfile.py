@@ -103,6 +103,7 @@ def lint(session: nox.Session) -> None:
     """Style, by ruff."""
     session.install("-c", str(CONSTRAINTS), *nox.project.dependency_groups(PROJECT, "lint"))
     session.run("ruff", "check", *session.posargs, ".")
+    session.run("ruff", "format", "--check", ".")
 
 
 @nox.session

@@ -23,8 +23,8 @@ def table_of(frames: Frames, table: str) -> pd.DataFrame:
     """One table in its public column order.
 
     scores: run, method, dataset, image, metric, value, status, error. images: run, method, dataset, image, status,
-    seconds, severity, the seven dimensions, level, active_experts, error, paths. routing: run, method, dataset,
-    image, position, layer, active, zero.
+    seconds, severity, active_experts, adapter_macs, adapter_params, level, the seven dimensions, error, paths.
+    routing: run, method, dataset, image, position, layer, active, zero.
 
     Raises:
         UserError: If there is no such table.
@@ -35,19 +35,11 @@ def table_of(frames: Frames, table: str) -> pd.DataFrame:
         raise UserError(f"--table {table}: there is no such table", f"one of {', '.join(TABLES)}")
     if table != "images":
         return getattr(frames, table)
-    first = [
-        "run",
-        "method",
-        "dataset",
-        "image",
-        "status",
-        "seconds",
-        "severity",
-        "active_experts",
-        "level",
-        *DIMENSIONS,
-    ]
-    return frames.images.loc[:, [*first, "error", "lr_path", "hr_path", "output_path"]]
+    columns = [
+        "run", "method", "dataset", "image", "status", "seconds", "severity", "active_experts", "adapter_macs",
+        "adapter_params", "level", *DIMENSIONS, "error", "lr_path", "hr_path", "output_path",
+    ]  # fmt: skip
+    return frames.images.loc[:, columns]
 
 
 def export(frame: pd.DataFrame, target: Path) -> None:

@@ -25,8 +25,8 @@ _RUN_COLUMNS = (
     *COMPLEXITY_COLUMNS, "manifest",
 )  # fmt: skip
 _IMAGE_COLUMNS = (
-    "image", "status", "error", "seconds", "severity", *DIMENSIONS, "level", "active_experts", "lr", "hr", "output",
-    "output_hash", "estimator",
+    "image", "status", "error", "seconds", "severity", *DIMENSIONS, "level", "active_experts", "adapter_macs",
+    "adapter_params", "lr", "hr", "output", "output_hash", "estimator",
 )  # fmt: skip
 
 
@@ -45,8 +45,8 @@ class Frames:
     images: pd.DataFrame
     """One row an image: run, method, dataset, image, status ("ok", "failed"), error, seconds, severity, one column for
     each of DIMENSIONS, level (the true severity level of a synthetic set, or None), active_experts (mean over
-    layers, or NaN), lr_path, hr_path (or None), output_path (or None), estimator (fingerprint of what gave the
-    severity, or None); paths are absolute strings."""
+    layers, or NaN), adapter_macs and adapter_params (of the active experts, or NaN), lr_path, hr_path (or None),
+    output_path (or None), estimator (fingerprint of what gave the severity, or None); paths are absolute strings."""
     routing: pd.DataFrame
     """One row an image and adapted layer: run, method, dataset, image, position (0, 1, ... in order of execution),
     layer, active, zero."""
@@ -69,7 +69,7 @@ def load_frames(store: Store, runs: Sequence[str]) -> Frames:
     _name_mixtures(run_frame, images)
     images["output"] = images["output"].map(lambda path: None if path is None else str(store.folder / path))
     images = images.rename(columns={"lr": "lr_path", "hr": "hr_path", "output": "output_path"})
-    numeric = ["seconds", "severity", *DIMENSIONS, "active_experts"]
+    numeric = ["seconds", "severity", *DIMENSIONS, "active_experts", "adapter_macs", "adapter_params"]
     images[numeric] = images[numeric].astype(float)
     scores = frame("scores", ("image", "metric", "value", "status", "error")).astype({"value": float})
     return Frames(run_frame, scores, images, frame("routing", ("image", "position", "layer", "active", "zero")))

@@ -108,7 +108,7 @@ def restore(work: Work, pair: Pair) -> bool:
             restored = restore_one(plan.method, lr, pair.id, plan.request.seed, plan.card.scale)
             pixels = to_pixels(restored.image)
         seconds = time.perf_counter() - start
-        active = restored.trace.mean_active if restored.trace else None
+        trace = restored.trace
     except Exception:
         error = traceback.format_exc()
         log.warning("%s failed on %s: %s", plan.plugin.info.id, pair.id, reason_of(error))
@@ -121,9 +121,11 @@ def restore(work: Work, pair: Pair) -> bool:
         seconds=seconds,
         output=str(output.relative_to(work.store.folder)),
         output_hash=file_hash(output),
-        active_experts=active,
+        active_experts=trace.mean_active if trace else None,
+        adapter_macs=trace.macs if trace else None,
+        adapter_params=trace.params if trace else None,
     )
-    work.store.add_image(row, restored.trace)
+    work.store.add_image(row, trace)
     for metric in plan.scorer.image_metrics:
         work.scores.pop((pair.id, metric), None)
     work.images.pop(pair.id, None)

@@ -21,6 +21,10 @@ class RoutingTrace:
     """Active experts (shared ranks + real experts picked) per layer."""
     zero: tuple[int, ...]
     """Zero slots picked per layer."""
+    macs: int | None = None
+    """Multiply-accumulates of the active experts for the whole image, run apart from the base; None if not counted."""
+    params: int | None = None
+    """Parameters of the adapter that touched the image; None if not counted."""
 
     def __post_init__(self) -> None:
         if not len(self.layers) == len(self.active) == len(self.zero):

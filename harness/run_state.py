@@ -39,9 +39,7 @@ class RunState:
         return ", ".join(words)
 
 
-def state_of(
-    run: Mapping[str, Any], images: tuple[int, int], scores: Mapping[str, int], failed: int
-) -> RunState:
+def state_of(run: Mapping[str, Any], images: tuple[int, int], scores: Mapping[str, int], failed: int) -> RunState:
     """Judge one run.
 
     Args:

@@ -62,6 +62,10 @@ class ImageRow:
     """sha256 of the PNG's bytes."""
     active_experts: float | None = None
     """Mean over the adapted layers; None for methods that do not route."""
+    adapter_macs: int | None = None
+    """MACs of the active experts, run apart from the base; None where not counted."""
+    adapter_params: int | None = None
+    """Adapter parameters that touched the image; None where not counted."""
 
 
 class Store:

@@ -12,7 +12,7 @@ from harness.errors import UserError
 from harness.frames import DIMENSIONS
 
 FILE = "isrbench.sqlite"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Bumped when a table changes; an older file is refused with the way out, never altered quietly."""
 
 _PATIENCE = 30.0
@@ -27,6 +27,7 @@ CREATE TABLE images (
     run TEXT NOT NULL REFERENCES runs, image TEXT NOT NULL, status TEXT NOT NULL CHECK (status IN ('ok', 'failed')),
     error TEXT, seconds REAL, output TEXT, output_hash TEXT, lr TEXT NOT NULL, hr TEXT, level TEXT,
     estimator TEXT, severity REAL, {", ".join(f"{d} REAL" for d in DIMENSIONS)}, active_experts REAL,
+    adapter_macs INTEGER, adapter_params INTEGER,
     PRIMARY KEY (run, image)
 ) WITHOUT ROWID;
 CREATE TABLE scores (

@@ -107,7 +107,24 @@ STABLESR = Degradation(
 )  # fmt: skip
 """StableSR's milder parameters; S3Diff uses the same without the sharpening (`dataclasses.replace(..., usm=False)`)."""
 
-PRESETS = {"realesrgan": REALESRGAN, "stablesr": STABLESR}
+CAMERA = Degradation(
+    first=Stage(
+        blur_prob=1.0, sinc_prob=0.0, blur_sigma=(1.0, 4.0), betag=(0.5, 2.0), betap=(1.0, 1.5),
+        resize_prob=(0.0, 0.0, 1.0), resize_range=(1.0, 1.0), gaussian_prob=0.5, noise_range=(0.0, 1.0),
+        poisson_range=(0.0, 0.05), gray_prob=0.4, jpeg_range=(95.0, 100.0),
+    ),
+    second=Stage(
+        blur_prob=0.0, sinc_prob=0.0, blur_sigma=(0.2, 1.0), betag=(0.5, 2.0), betap=(1.0, 1.5),
+        resize_prob=(0.0, 0.0, 1.0), resize_range=(1.0, 1.0), gaussian_prob=0.5, noise_range=(0.0, 2.0),
+        poisson_range=(0.0, 0.1), gray_prob=0.4, jpeg_range=(90.0, 100.0),
+    ),
+    final_sinc_prob=0.1,
+    clean_prob=0.15,
+)  # fmt: skip
+"""What a lens and a good camera do: blur, hardly any noise, light compression. Our own: the two presets above always
+add noise, and a small network that has seen nothing else takes the fine texture of a clean photograph for noise."""
+
+PRESETS = {"realesrgan": REALESRGAN, "stablesr": STABLESR, "camera": CAMERA}
 """Degradations by the names that options and cards use."""
 
 _LEAST = Degradation(

@@ -122,9 +122,7 @@ def test_a_licence_has_to_be_accepted(tmp_path: Path, capsys) -> None:
     assert code == 2 and "could not be fetched" in err and list(tmp_path.iterdir()) == []
 
 
-def test_absent_metrics_that_are_required_stop_the_run(
-    pairs_folder: Path, tmp_path: Path, capsys, monkeypatch
-) -> None:
+def test_absent_metrics_that_are_required_stop_the_run(pairs_folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "none"))
     code, _, err = isrbench(
         capsys, "eval", "--method", "bicubic", "--dataset", pairs_folder, "--metrics", "psnr,lpips",

@@ -66,6 +66,7 @@ def pngs(tmp_path):
 
 # --- the table
 
+
 def test_the_built_in_metrics_come_through_entry_points():
     assert set(BUILT_IN) <= set(METRICS)
     assert set(DEFAULT_METRICS) == {"psnr", "ssim", "lpips", "musiq", "clipiqa"}
@@ -95,6 +96,7 @@ def test_listing_metrics_imports_nothing_heavy():
 
 
 # --- PSNR and SSIM
+
 
 @pytest.fixture(scope="module")
 def pyiqa():
@@ -212,6 +214,7 @@ def test_frechet_distance_is_its_definition():
 
 
 # --- the scorer
+
 
 def custom(id, compute, **changes):
     """A registry that holds one metric computing ``compute``."""

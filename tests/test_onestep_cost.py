@@ -1,7 +1,5 @@
 """MACs: what a real restoration multiplies is what `complexity` says, and Stable Diffusion 2.1's on the meta device."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -51,11 +49,11 @@ def counted(method, side):
         return count_macs(lambda: method.restore(torch.rand(3, side, side), image="x", seed=0))
 
 
-DENSE = DenseConfig(rank=3, train_conv_in=False)
+DENSE, WITH_CONV_IN = DenseConfig(rank=3, train_conv_in=False), DenseConfig(rank=3)
 
 
 @pytest.mark.parametrize("merge", [True, False])
-@pytest.mark.parametrize(("attach", "config"), [(attach, CONFIG), (attach_dense, DENSE)])
+@pytest.mark.parametrize(("attach", "config"), [(attach, CONFIG), (attach_dense, DENSE), (attach_dense, WITH_CONV_IN)])
 @pytest.mark.parametrize(("side", "tile"), [(12, 96), (24, 16)])
 def test_a_restoration_multiplies_what_complexity_says(build, attach, config, merge, side, tile):
     method = build(attach, config, merge=merge, tile=tile, overlap=tile // 4)
@@ -64,7 +62,7 @@ def test_a_restoration_multiplies_what_complexity_says(build, attach, config, me
     assert counted(method, side) == said
     bare = method._base_cost(side, side).total
     if not merge:
-        assert said > bare and said - bare == method.adapter_macs(side, side)
+        assert said > bare and said - bare == method.adapter.macs(method._base_cost(side, side).positions)
     elif attach is attach_dense:
         assert said == bare
 
@@ -78,6 +76,16 @@ def test_active_macs_are_base_plus_active_ranks_times_their_cost(build):
         for name, active in zip(trace.layers, trace.active, strict=True)
     )
     assert len(set(trace.active)) > 1 and whole == cost.total + by_hand
+
+
+@pytest.mark.parametrize("merge", [True, False])
+def test_every_image_comes_with_the_cost_of_its_own_active_experts(build, merge):
+    """Folded too, where that many were on, but ran as one weight."""
+    method = build(attach, CONFIG, merge=merge, tile=12, overlap=4)
+    trace = method.restore(torch.rand(3, 20, 20), image="x", seed=0).trace
+    assert trace.macs == method.adapter.macs(method._base_cost(20, 20).positions) > 0
+    assert trace.params == method.adapter.active_parameters()
+    assert not any(module._forward_hooks for module in method.backbone.unet.modules())
 
 
 @pytest.fixture(scope="module")
@@ -126,14 +134,3 @@ def test_sd21_with_mor_on_the_meta_device(sd21):
     assert len(trace.active) == 290 and 8 <= min(trace.active) < max(trace.active) <= 16
     active = sum(k * cost.positions[name] * rank[name] for name, k in zip(trace.layers, trace.active, strict=True))
     assert count() == bare + active and adapter.macs(cost.positions) == active
-
-
-def test_a_trained_conv_in_runs_beside_the_base_when_apart(build):
-    """Its change is a whole convolution, which `complexity` does not count as a branch: it only runs for measuring."""
-    config = replace(DENSE, train_conv_in=True)
-    method = build(attach_dense, config, merge=False)
-    first = method.backbone.unet.conv_in.base_layer.weight
-    positions = method._base_cost(12, 12).positions["unet.conv_in"]
-    assert counted(method, 12) == method.complexity(12, 12).macs + positions * first.numel()
-    merged = build(attach_dense, config)
-    assert counted(merged, 12) == merged.complexity(12, 12).macs == merged._base_cost(12, 12).total

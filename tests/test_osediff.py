@@ -184,7 +184,8 @@ def test_complexity_counts_branches_only_when_apart(trained):
     branch = apart.adapter.parameters()
     a, b = branch["unet.conv_in.A"], branch["unet.conv_in.B"]
     positions = dict.fromkeys(apart.adapter.layers, 0) | {"unet.conv_in": 7}
-    assert apart.adapter.macs(positions) == 7 * (a.numel() + b.numel())
+    whole = branch["unet.conv_in.weight"]
+    assert apart.adapter.macs(positions) == 7 * (a.numel() + b.numel() + whole.numel())
 
 
 def test_wrong_base_method_prompts_and_timestep(trained, tmp_path):

@@ -17,10 +17,12 @@ from harness.registry import Registry, unknown_name
 
 @pytest.fixture
 def registry(tmp_path, monkeypatch) -> Registry[str]:
-    (tmp_path / "lazy_target.py").write_text(textwrap.dedent("""\
+    (tmp_path / "lazy_target.py").write_text(
+        textwrap.dedent("""\
         WORD = "hello"
         NUMBER = 3
-    """))
+    """)
+    )
     (tmp_path / "broken_target.py").write_text("import no_such_module_anywhere\n")
     (tmp_path / "raising_target.py").write_text("raise RuntimeError('driver too old\\nand more')\n")
     (tmp_path / "leaving_target.py").write_text("import sys\nsys.exit('needs Windows')\n")

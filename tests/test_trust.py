@@ -125,7 +125,7 @@ def test_a_new_image_makes_values_of_the_set_void(request_, methods, monkeypatch
 
 def test_grey_levels_are_refused_with_their_range_and_rounding_is_not(request_, methods) -> None:  # noqa: F811
     plan, store, outcome = run(replace(request_, options={"fault": "grey levels"}), methods)
-    (image, reason), = summarise(store, plan.run, ("psnr",)).errors
+    ((image, reason),) = summarise(store, plan.run, ("psnr",)).errors
     assert outcome.exit_code == 1 and image == "b" and "[0, 1]" in reason and "divide by 255" in reason
     assert run(replace(request_, options={"fault": "overshoot"}), methods)[2].exit_code == 0
 

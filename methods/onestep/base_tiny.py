@@ -115,16 +115,29 @@ def new_unet() -> UNet2DConditionModel:
     return UNet2DConditionModel(**UNET_CONFIG)
 
 
-def new_prompts(seed: int) -> dict[str, Tensor]:
-    """Draw the two prompt embeddings of the tiny world; they are fixed, never trained.
+def load_unet(state: Path) -> UNet2DConditionModel:
+    """Build the UNet with the weights of a pretraining state.
 
     Args:
-        seed: Seed of the draw.
+        state: A file that :func:`methods.onestep.stage.fit` wrote.
+    """
+    unet = new_unet()
+    unet.load_state_dict(torch.load(state, weights_only=True)["model"])
+    return unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def scheduler() -> DDPMScheduler:
+    """Build the scheduler."""
+    return DDPMScheduler(**SCHEDULER_CONFIG)
+
+
+def new_prompts() -> dict[str, Tensor]:
+    """Draw the two prompt embeddings of the tiny world; every stage draws the same, and none trains them.
 
     Returns:
         ``positive`` (photographs as they are) and ``negative`` (degraded ones), each float32 (1, 4, 64).
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     shape = (1, PROMPT_TOKENS, UNET_CONFIG["cross_attention_dim"])
     return {name: torch.randn(shape, generator=generator) for name in ("positive", "negative")}
 
@@ -140,7 +153,7 @@ def save_base(folder: Path, vae: AutoencoderKL, unet: UNet2DConditionModel, prom
     """
     vae.half().save_pretrained(folder / "vae")
     unet.half().save_pretrained(folder / "unet")
-    DDPMScheduler(**SCHEDULER_CONFIG).save_pretrained(folder / "scheduler")
+    scheduler().save_pretrained(folder / "scheduler")
     for part in ("vae", "unet"):  # diffusers records where a model was loaded from
         path = folder / part / "config.json"
         config = {name: value for name, value in json.loads(path.read_text()).items() if name != "_name_or_path"}

@@ -199,7 +199,7 @@ def _frozen(size: str) -> Frozen:
         negative = torch.randn_like(base.text.embed(""))
         return Frozen(base.vae, base.unet, base.abar, base.text.embed(""), negative, base.factor, base.fingerprint)
     vae, unet = build_models(VAE_CONFIG, UNET_CONFIG, "cpu")
-    prompts, abar = new_prompts(0), DDPMScheduler(**SCHEDULER_CONFIG).alphas_cumprod
+    prompts, abar = new_prompts(), DDPMScheduler(**SCHEDULER_CONFIG).alphas_cumprod
     return Frozen(vae, unet, abar, prompts["positive"], prompts["negative"], 4, "random")
 
 
@@ -253,7 +253,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = [f"{key}={value}" for key, value in (("data.crop", args.crop), ("batch", args.batch)) if value]
     if args.crop:
         given.append("data.context=0")
-    plain = ["losses.perceptual_kind=features", "estimator=tiny", "data.folders=[\"random\"]"]
+    plain = ["losses.perceptual_kind=features", "estimator=tiny", 'data.folders=["random"]']
     config, _ = parse_config("osediff", ["--preset", args.size, *plain, *given])
     device = torch.device(args.device)
     costs = []

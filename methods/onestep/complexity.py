@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from harness.complexity import count_macs
 from methods.onestep.backbone import build_models
@@ -58,28 +59,37 @@ def base_cost(vae_config: Any, unet_config: Any, size: Size, tile: int, overlap:
         tall, wide = min(tile, height), min(tile, width)
         tiles = len(tile_starts(height, tall, overlap)) * len(tile_starts(width, wide, overlap))
     t = torch.zeros(1, device="meta")
-    with _positions(vae, vae_targets(vae)) as in_vae:
+    models = {"vae": vae, "unet": unet}
+    names = [*(f"vae.{name}" for name in vae_targets(vae)), *(f"unet.{name}" for name in unet_targets(unet))]
+    with count_positions(models, names) as positions:
         encoder = count_macs(lambda: vae.encode(pixels))
-    with _positions(unet, unet_targets(unet)) as in_unet:
         step = count_macs(lambda: unet(latents[..., :tall, :wide], t, encoder_hidden_states=context))
     decoder = count_macs(lambda: vae.decode(latents))
-    positions = {f"vae.{name}": n for name, n in in_vae.items()}
-    positions |= {f"unet.{name}": n * tiles for name, n in in_unet.items()}
+    positions = {name: n * (tiles if name.startswith("unet.") else 1) for name, n in positions.items()}
     return BaseCost(encoder, step * tiles, decoder, positions)
 
 
 @contextmanager
-def _positions(model: nn.Module, names: list[str]) -> Iterator[Counter[str]]:
-    """Count the output positions (tokens or pixels) of the named modules while the context lasts."""
+def count_positions(models: Mapping[str, nn.Module], names: Sequence[str]) -> Iterator[Counter[str]]:
+    """Count the output positions (tokens or pixels) of the named modules over all forward passes in the context.
+
+    Args:
+        models: ``vae`` and ``unet``.
+        names: ``MODEL.MODULE``, as ``Adapter.layers`` names them.
+    """
     counts: Counter[str] = Counter()
 
-    def hook(name: str, channels: int) -> Any:
+    def count_in(name: str) -> RemovableHandle:
+        part, _, inner = name.partition(".")
+        module = models[part].get_submodule(inner)
+        channels = len(cast(Tensor, module.weight))
+
         def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             counts[name] += output.numel() // channels
 
-        return model.get_submodule(name).register_forward_hook(count)
+        return module.register_forward_hook(count)
 
-    handles = [hook(name, len(model.get_submodule(name).weight)) for name in names]  # pyright: ignore
+    handles = [count_in(name) for name in names]
     try:
         yield counts
     finally:

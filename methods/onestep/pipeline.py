@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from methods.onestep.adapter import Adapter
 from methods.onestep.backbone import TINY, Backbone, load_backbone
 from methods.onestep.checkpoint import AdapterCheckpoint, load_adapter
 from methods.onestep.colour import fix_colour, truncate
-from methods.onestep.complexity import base_cost
+from methods.onestep.complexity import base_cost, count_positions
 from methods.onestep.geometry import Geometry, pad, plan, shrink, upscale
 from methods.onestep.options import OneStepOptions, RoutedOptions
 from methods.onestep.prompts import FilePrompts, Prompter, Tagger, make_prompter
@@ -57,11 +57,16 @@ class OneStepMethod:
         context = self.backbone.text.embed(self.prompter(image, lr))
         self.adapter.route(self.severity.estimate(lr[None]).to(self.backbone.device) if self.severity else None)
         source = upscale(lr, geometry, self.runtime.scale).to(self.backbone.device)
-        restored = self._one_step(pad(source, geometry.padded), context, seed)
+        models = {"vae": self.backbone.vae, "unet": self.backbone.unet}
+        with count_positions(models, self.adapter.layers if self.severity else ()) as positions:
+            restored = self._one_step(pad(source, geometry.padded), context, seed)
         height, width = geometry.upscaled
         result = self._finish(restored[:, :height, :width], source, geometry)
         traces = self.adapter.traces()
-        return Restored(result, traces[0] if traces else None)
+        if not traces:
+            return Restored(result)
+        macs, params = self.adapter.macs(positions), self.adapter.active_parameters()
+        return Restored(result, replace(traces[0], macs=macs, params=params))
 
     def complexity(self, height: int, width: int) -> Complexity:
         """Cost of one LR image.
@@ -82,10 +87,6 @@ class OneStepMethod:
             params_trainable=own,
             params_active=total - own + active,
         )
-
-    def adapter_macs(self, height: int, width: int) -> int:
-        """MACs of the branches that were active for the last image, had they run apart, at this LR size."""
-        return self.adapter.macs(self._base_cost(height, width).positions)
 
     def prepare(self, images: Sequence[tuple[str, Path]]) -> None:
         """Check that every image has a prompt before the first one is restored.

@@ -193,8 +193,8 @@ class DenseAdapter:
         return 0
 
     def macs(self, positions: Mapping[str, int]) -> int:
-        """See :meth:`methods.onestep.adapter.Adapter.macs`; ``conv_in``'s change adds no layer of its own."""
-        return sum(positions[name] * _rank_cost(branch) for name, branch in self._branches.items())
+        """See :meth:`methods.onestep.adapter.Adapter.macs`; run apart, ``conv_in``'s change is one more convolution."""
+        return sum(positions[name] * _cost(branch) for name, branch in self._branches.items())
 
     def active_parameters(self) -> int:
         """All of them."""
@@ -295,5 +295,7 @@ def _zeros_like(conv: nn.Conv2d) -> nn.Conv2d:
     return change
 
 
-def _rank_cost(branch: _Branch) -> int:
-    return sum(matrix.numel() for matrix in branch.matrices())
+def _cost(branch: _Branch) -> int:
+    """MACs of a branch at one output position."""
+    change = branch.change.weight.numel() if branch.change is not None else 0
+    return change + sum(matrix.numel() for matrix in branch.matrices())

@@ -1,0 +1,109 @@
+"""Pretraining of the tiny base's UNet: a plain latent diffusion model that has seen restoration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from torch import Tensor
+
+from methods.onestep.base_tiny import ONE_STEP_TIMESTEP, load_unet, new_prompts, new_unet, save_base, scheduler
+from methods.onestep.crops import stream
+from methods.onestep.encoded_pairs import cut_windows, load_pairs, middle
+from methods.onestep.losses import add_noise, clean_from_noise
+from methods.onestep.pretrain_vae import differences
+from methods.onestep.stage import Losses, Stage, fit
+
+
+def train_unet(stage: Stage, names: Sequence[str], window: int, edges: float, start: Path | None) -> None:
+    """Train the UNet on encoded pairs: a plain diffusion model, and one step of restoration.
+
+    A quarter of a batch learns diffusion, see :class:`Diffusion`. The others are LR latents at the one-step timestep
+    under the positive prompt; the loss is the L1 distance to the HR of the decoded pixels and of their finite
+    differences, and a little of that of the latents. Latents alone would not do: their channels differ by a factor of
+    20 in what they change in the picture.
+
+    Args:
+        stage: Data, steps, rates and places.
+        names: Degradations to draw from.
+        window: Side in latents of what the UNet sees; the middle, 4 latents from each border, is decoded.
+        edges: Weight of the finite differences.
+        start: The state of an earlier stage whose weights this one begins with.
+    """
+    torch.manual_seed(stage.seed)
+    vae: Any = AutoencoderKL.from_pretrained(stage.out / "vae")
+    vae.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    prompts = new_prompts()
+    unet: Any = load_unet(start) if start else new_unet()
+    unet.to(memory_format=torch.channels_last)
+    pairs = load_pairs(stage, vae, names)
+    diffused = stage.batch // 4
+
+    def losses(step: int) -> Losses:
+        rng = stream(stage.seed, 2, step)
+        pixels, target, z = cut_windows(pairs, stage.batch, window, rng)
+        batch = mix(target, z, diffused, prompts, rng)
+        eps = unet(batch.z, batch.t, batch.prompt).sample.float()
+        x0 = clean_from_noise(z[diffused:], eps[diffused:], batch.abar[diffused:])
+        y = decode_middle(vae, x0, window - 8)
+        x = middle(pixels[diffused:].float() / 127.5 - 1, y.shape[-1])
+        parts = {
+            "diffusion": F.mse_loss(eps[:diffused], batch.noise),
+            "restoration": F.l1_loss(y, x),
+            "edges": F.l1_loss(differences(y), differences(x)),
+            "latents": F.l1_loss(x0, target[diffused:]),
+        }
+        loss = parts["diffusion"] + 10 * (parts["restoration"] + edges * parts["edges"]) + parts["latents"]
+        return {"loss": loss, **parts}
+
+    fit(stage, "unet", unet, losses)
+    save_base(stage.out / "base", vae, unet, prompts)
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """What the UNet sees in one step: noised latents first, LR latents after them."""
+
+    z: Tensor
+    """(B, 16, h, w)."""
+    t: Tensor
+    """(B,) timesteps."""
+    abar: Tensor
+    """(B,) cumulative alphas at ``t``."""
+    prompt: Tensor
+    """(B, 4, 64)."""
+    noise: Tensor
+    """The noise in the first latents."""
+
+
+def mix(hr: Tensor, lr: Tensor, diffused: int, prompts: dict[str, Tensor], rng: np.random.Generator) -> Mixed:
+    """Noise the first ``diffused`` latents at any timestep, and leave the others' LR as they are.
+
+    The noised ones are HR latents under the positive prompt or, one in four, LR latents under the negative one, so that
+    classifier-free guidance has a direction.
+    """
+    count = len(lr)
+    t = torch.from_numpy(rng.integers(0, 1000, count))
+    t[diffused:] = ONE_STEP_TIMESTEP
+    noise = torch.from_numpy(rng.standard_normal(lr[:diffused].shape, dtype="float32"))
+    dirty = torch.from_numpy(rng.random(count) < 0.25)
+    dirty[diffused:] = False
+    abar = cast(Any, scheduler()).alphas_cumprod[t]
+    clean = torch.where(dirty[:diffused, None, None, None], lr[:diffused], hr[:diffused])
+    z = torch.cat([add_noise(clean, noise, abar[:diffused]), lr[diffused:]])
+    return Mixed(z, t, abar, torch.where(dirty[:, None, None], prompts["negative"], prompts["positive"]), noise)
+
+
+def decode_middle(vae: Any, z: Tensor, size: int) -> Tensor:
+    """Decode the middle ``size`` latents of scaled ``z``, without the outer 8 px, which feel that they were cut there.
+
+    Returns:
+        (B, 3, 4 size - 16, 4 size - 16), about [-1, 1].
+    """
+    return middle(vae.decode(middle(z, size) / vae.config["scaling_factor"]).sample, 4 * size - 16)
