@@ -45,7 +45,8 @@ class Frames:
     images: pd.DataFrame
     """One row an image: run, method, dataset, image, status ("ok", "failed"), error, seconds, severity, one column for
     each of DIMENSIONS, level (the true severity level of a synthetic set, or None), active_experts (mean over
-    layers, or NaN), adapter_macs and adapter_params (of the active experts, or NaN), lr_path, hr_path (or None),
+    layers, or NaN), adapter_macs (of the active experts, as if run beside the base) and
+    adapter_params (active experts and routers), or NaN, lr_path, hr_path (or None),
     output_path (or None), estimator (fingerprint of what gave the severity, or None); paths are absolute strings."""
     routing: pd.DataFrame
     """One row an image and adapted layer: run, method, dataset, image, position (0, 1, ... in order of execution),

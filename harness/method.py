@@ -22,9 +22,9 @@ class RoutingTrace:
     zero: tuple[int, ...]
     """Zero slots picked per layer."""
     macs: int | None = None
-    """Multiply-accumulates of the active experts for the whole image, run apart from the base; None if not counted."""
+    """MACs of the active experts for the whole image, as if run beside the base; None if not counted."""
     params: int | None = None
-    """Parameters of the adapter that touched the image; None if not counted."""
+    """Parameters of the active experts and of the routers; None if not counted."""
 
     def __post_init__(self) -> None:
         if not len(self.layers) == len(self.active) == len(self.zero):

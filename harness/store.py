@@ -63,9 +63,9 @@ class ImageRow:
     active_experts: float | None = None
     """Mean over the adapted layers; None for methods that do not route."""
     adapter_macs: int | None = None
-    """MACs of the active experts, run apart from the base; None where not counted."""
+    """MACs of the active experts, as if run beside the base; None where not counted."""
     adapter_params: int | None = None
-    """Adapter parameters that touched the image; None where not counted."""
+    """Parameters of the active experts and of the routers; None where not counted."""
 
 
 class Store:

@@ -1,7 +1,8 @@
 """Second-order synthetic degradation: HR crops in, realistic LR images out.
 
 The order of operations and the parameters are those of Real-ESRGAN (Wang et al., ICCVW 2021) as the one-step methods
-train with them, and of StableSR's milder variant (Wang et al., IJCV 2024). Differences, all deliberate:
+train with them, and of StableSR's milder variant (Wang et al., IJCV 2024); `CAMERA` is our own. Differences, all
+deliberate:
 
 * JPEG is real (encoded and decoded by Pillow, 4:2:0), where the papers use a differentiable approximation in places.
 * The LR stays at its own size; nothing is resized back to the HR size.
@@ -121,8 +122,8 @@ CAMERA = Degradation(
     final_sinc_prob=0.1,
     clean_prob=0.15,
 )  # fmt: skip
-"""What a lens and a good camera do: blur, hardly any noise, light compression. Our own: the two presets above always
-add noise, and a small network that has seen nothing else takes the fine texture of a clean photograph for noise."""
+"""What a lens and a good camera do: blur, hardly any noise, light compression. Our own: the two presets above nearly
+always add noise, and a small network that has seen nothing else takes a clean photograph's fine texture for noise."""
 
 PRESETS = {"realesrgan": REALESRGAN, "stablesr": STABLESR, "camera": CAMERA}
 """Degradations by the names that options and cards use."""

@@ -27,6 +27,15 @@ def realsr() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def bsds_test() -> Path:
+    """The test split of BSDS500, which nothing that ships was trained on, where a developer has it."""
+    folder = SHARED / "data" / "BSDS500" / "test"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared/data/BSDS500/test (photographs, not redistributed here)")
+    return folder
+
+
 def picture(seed: int, height: int, width: int) -> np.ndarray:
     """A smooth, coloured uint8 (H, W, 3) picture with some texture."""
     rng = np.random.default_rng(seed)

@@ -161,10 +161,24 @@ def test_export(evaluated: Path, tmp_path: Path, ending: str, table: str, capsys
     assert len(frame) == {"scores": 8, "images": 4, "routing": 0}[table]
     expected = {
         "scores": ["run", "method", "dataset", "image", "metric", "value", "status", "error"],
-        "images": ["run", "method", "dataset", "image", "status", "seconds", "severity", "active_experts"],
+        "images": [
+            "run",
+            "method",
+            "dataset",
+            "image",
+            "status",
+            "seconds",
+            "severity",
+            "active_experts",
+            "adapter_macs",
+            "adapter_params",
+            "level",
+        ],
         "routing": ["run", "method", "dataset", "image", "position", "layer", "active", "zero"],
     }[table]
     assert list(frame.columns)[: len(expected)] == expected
+    if table == "images":  # bicubic does not route
+        assert frame[["active_experts", "adapter_macs", "adapter_params"]].isna().all(axis=None)
 
 
 def test_export_of_a_model_card(evaluated: Path, tmp_path: Path, capsys) -> None:

@@ -5,12 +5,13 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from harness.complexity import count_macs
+from harness.errors import UserError
 from harness.method import Runtime
 from methods.mor.adapter import attach
 from methods.mor.config import MoRConfig
 from methods.mor.router import RouterBank
 from methods.onestep.backbone import build_models, load_backbone, sd21_configs
-from methods.onestep.complexity import base_cost
+from methods.onestep.complexity import base_cost, count_positions
 from methods.onestep.options import OneStepOptions, RoutedOptions
 from methods.onestep.pipeline import OneStepMethod
 from methods.osediff.adapter import DenseConfig
@@ -85,7 +86,27 @@ def test_every_image_comes_with_the_cost_of_its_own_active_experts(build, merge)
     trace = method.restore(torch.rand(3, 20, 20), image="x", seed=0).trace
     assert trace.macs == method.adapter.macs(method._base_cost(20, 20).positions) > 0
     assert trace.params == method.adapter.active_parameters()
-    assert not any(module._forward_hooks for module in method.backbone.unet.modules())
+    assert not hooks_of(method)
+
+
+def hooks_of(method):
+    backbone = method.backbone
+    return [m for model in (backbone.unet, backbone.vae) for m in model.modules() if m._forward_hooks]
+
+
+def test_an_image_that_fails_leaves_no_hook_behind(build):
+    method = build(attach, CONFIG)
+    with torch.no_grad():
+        method.backbone.vae.decoder.conv_out.bias.fill_(float("nan"))
+    with pytest.raises(UserError, match="no numbers"):
+        method.restore(torch.rand(3, 12, 12), image="x", seed=0)
+    assert not hooks_of(method)
+    with (
+        pytest.raises(AttributeError),
+        count_positions({"unet": method.backbone.unet}, [method.adapter.layers[-1], "unet.none"]),
+    ):
+        pass
+    assert not hooks_of(method)
 
 
 @pytest.fixture(scope="module")

@@ -8,35 +8,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from harness.frames import Frames
 from reports.build import build_report
-from tests.report_browser import all_of, choose, open_page, open_viewer, texts
-from tests.report_frames import NASTY, frames
+from tests.report_browser import all_of, browser, choose, fresh, open_page, open_viewer, page, texts  # noqa: F401
+from tests.report_frames import frames
 
 FILE = "<img onerror=alert(1)>.png"
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("page")
-    return build_report(frames(folder / "pictures", names=[NASTY]), folder / "out").page
-
-
-@pytest.fixture(scope="module")
-def browser(page):
-    opened = open_page(page, 1280, 1000)
-    yield opened
-    opened.quit()
-
-
-@pytest.fixture(autouse=True)
-def fresh(request):
-    if "browser" in request.fixturenames:
-        browser = request.getfixturevalue("browser")
-        browser.get("about:blank")
-        browser.get(request.getfixturevalue("page").as_uri())
 
 
 def test_page_needs_no_network_and_every_link_leads_to_a_file(page):

@@ -4,34 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from reports.build import build_report
-from tests.report_browser import all_of, choose, drag, open_page, open_viewer, texts
+from tests.report_browser import all_of, browser, choose, drag, fresh, open_page, open_viewer, page, texts  # noqa: F401
 from tests.report_frames import NASTY, frames
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("page")
-    return build_report(frames(folder / "pictures", names=[NASTY]), folder / "out").page
-
-
-@pytest.fixture(scope="module")
-def browser(page):
-    opened = open_page(page, 1280, 1000)
-    yield opened
-    opened.quit()
-
-
-@pytest.fixture(autouse=True)
-def fresh(request):
-    if "browser" in request.fixturenames:
-        browser = request.getfixturevalue("browser")
-        browser.get("about:blank")
-        browser.get(request.getfixturevalue("page").as_uri())
 
 
 def test_no_console_error_and_no_foreign_code_runs(browser):

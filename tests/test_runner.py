@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from harness.errors import UserError
+from harness.frames import load_frames
 from harness.images import file_hash
 from harness.method import Complexity, MethodInfo, MethodPlugin, Restored, RoutingTrace, Runtime
 from harness.plan import Plan, Request, Resume, image_seed, make_plan
@@ -63,7 +64,7 @@ class Nearest:
                 return large  # type: ignore[return-value]
         if self.options.fault == "grey levels" and image == self.options.on:
             return Restored(large)
-        return Restored(large.clamp(0, 1), RoutingTrace(("l0", "l1"), (8, 10), (4, 2)))
+        return Restored(large.clamp(0, 1), RoutingTrace(("l0", "l1"), (8, 10), (4, 2), macs=12, params=7))
 
     def complexity(self, height: int, width: int) -> Complexity:
         return Complexity(macs=0, params_total=0)
@@ -110,7 +111,10 @@ def test_a_run_keeps_images_scores_routing_and_manifest(request_: Request, metho
     plan, store, code = run(request_, methods)
     images, scores, routing = table(store, plan.run)
     assert code == 0 and len(images) == 4 and len(scores) == 8 and len(routing) == 8
-    assert all(r["active_experts"] == 9 for r in images)
+    kept = [(r["active_experts"], r["adapter_macs"], r["adapter_params"]) for r in images]
+    assert kept == [(9, 12, 7)] * 4
+    frame = load_frames(store, [plan.run]).images[["active_experts", "adapter_macs", "adapter_params"]]
+    assert (frame == [9, 12, 7]).all(axis=None)
     for row in images:
         assert file_hash(store.folder / row["output"]) == row["output_hash"]
     manifest = (store.folder / plan.run / "manifest.json").read_text()

@@ -29,6 +29,20 @@ def scenes(count: int, size: int, seed: int = 0) -> torch.Tensor:
     return torch.from_numpy(images.clip(0, 1))
 
 
+def test_a_camera_blurs_and_hardly_adds_noise():
+    """Noise on a flat picture stays below two grey levels; an edge comes out softer than by downsampling alone."""
+    flat = torch.full((8, 3, 64, 64), 0.5)
+    camera = dataclasses.replace(PRESETS["camera"], clean_prob=0.0)
+    assert (degrade(flat, camera, range(8)) - 0.5).std() < 2 / 255
+    edge = torch.zeros(8, 3, 64, 64)
+    edge[..., 30:] = 1
+
+    def steepest(lr):
+        return (lr[..., 1:] - lr[..., :-1]).abs().mean((1, 2)).amax(-1).mean()
+
+    assert steepest(degrade(edge, camera, range(8))) < steepest(F.interpolate(edge, scale_factor=0.25, mode="area"))
+
+
 def test_presets_hold_the_published_parameters():
     first, second = REALESRGAN.first, REALESRGAN.second
     assert (first.blur_sigma, second.blur_sigma) == ((0.2, 3.0), (0.2, 1.5))

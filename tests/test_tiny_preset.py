@@ -4,15 +4,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.stats import spearmanr
 
+from harness import iqa
 from harness.cards import find_card
-from harness.images import read_rgb, to_tensor
+from harness.fidelity import psnr
+from harness.images import read_rgb, to_pixels, to_tensor
 from harness.method import Runtime
 from harness.pairs import load_pairs
+from harness.synthesis import LEVELS, at_level, degrade
 from methods.lora_moe.plugin import PLUGIN as LORA_MOE
 from methods.mor.plugin import PLUGIN as MOR
 from methods.onestep.backbone import TINY
+from methods.onestep.crops import find_images, random_crop, read_image, stream
+from methods.onestep.crops import to_tensor as stack
 from methods.osediff.plugin import PLUGIN as OSEDIFF
 
 
@@ -60,3 +66,34 @@ def test_routing_follows_degradation_on_realsr(mor, realsr):
     found = routed(mor, sorted((realsr / "test_LR").iterdir()))
     test = spearmanr(*found.T)
     assert len(found) == 100 and test.statistic >= 0.5 and test.pvalue < 0.01
+
+
+def beside_bicubic(method, pairs, score):
+    """Mean score over (LR tensor, HR pixels) pairs: the method's, and that of bicubic enlargement."""
+    found = []
+    for n, (lr, hr) in enumerate(pairs):
+        restored = to_pixels(method.restore(lr, image=str(n), seed=n).image)
+        enlarged = Image.fromarray(to_pixels(lr)).resize(hr.shape[1::-1], Image.Resampling.BICUBIC)
+        found.append((score(restored, hr), score(np.array(enlarged), hr)))
+    return np.mean(found, axis=0)
+
+
+def test_realsr_gains_texture_and_edges_and_loses_little_fidelity(mor, realsr):
+    """Every tenth image. Two dB is what a one-step method may pay for texture; OSEDiff's published images pay 1.96."""
+    files = sorted((realsr / "test_LR").iterdir())[::10]
+    pairs = [(to_tensor(read_rgb(file)), read_rgb(realsr / "test_HR" / file.name)) for file in files]
+    gmsd, piqe = iqa.image_metric("cpu", name="gmsd"), iqa.image_metric("cpu", name="piqe", exclusive=True)
+    scores = beside_bicubic(mor, pairs, lambda sr, hr: (psnr(sr, hr), gmsd(sr, hr), piqe(sr, None)))
+    ours, bicubic = scores
+    assert ours[0] > bicubic[0] - 2
+    assert ours[1] <= bicubic[1]
+    assert ours[2] <= 60 < bicubic[2]
+
+
+def test_severely_degraded_crops_gain_fidelity(mor, bsds_test):
+    """On average; docs/tiny.md says how unevenly."""
+    paths = find_images([bsds_test])[::5]
+    crops = [random_crop(read_image(path), 192, stream(31, n)) for n, path in enumerate(paths)]
+    lr = degrade(stack(crops), at_level(LEVELS["severe"]), range(len(crops)))
+    ours, bicubic = beside_bicubic(mor, zip(lr, crops, strict=True), psnr)
+    assert len(crops) == 40 and ours >= bicubic + 0.1

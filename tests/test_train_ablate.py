@@ -69,6 +69,8 @@ def test_all_variants_train_at_the_paper_s_active_budget(world, tmp_path):
         "LoRA r16": "osediff", "LoRA r40": "osediff", "LoRA+MoE": "lora_moe",
         "MoR-v1": "mor", "MoR-v2": "mor", "MoR-full": "mor",
     }  # fmt: skip
+    preset = {title: c.config["router_std"] for title, c in found.items() if title.startswith("MoR")}
+    assert preset == dict.fromkeys(("MoR-v1", "MoR-v2", "MoR-full"), 1.0), "fields go over the preset's, not instead"
     choices = {title: (c.config.get("zero_slots"), c.config.get("balance")) for title, c in found.items()}
     assert choices["LoRA+MoE"] == (0, "uniform") and choices["MoR-v1"] == (0, "degradation")
     assert choices["MoR-v2"] == (4, "uniform") and choices["MoR-full"] == (4, "degradation")

@@ -11,7 +11,7 @@ import argparse
 import csv
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,7 @@ class Variant:
     title: str
     kind: AdapterKind
     fields: dict[str, Any]
-    """Fields of the adapter's config that differ from its default."""
-
-    @property
-    def config(self) -> Any:
-        """The adapter's config."""
-        return replace(self.kind.default, **self.fields)
+    """Fields of the adapter's config, laid over the preset's for its method."""
 
 
 def _dense(rank: int) -> dict[str, Any]:
@@ -82,7 +77,7 @@ def ablate(out: Path, options: Sequence[str], seeds: Sequence[int], chosen: Sequ
         for variant in chosen:
             folder = out / f"{variant.title.replace(' ', '-')}-{seed}"
             config, _ = parse_config(variant.kind.id, [*options, "--out", str(folder), "--seed", str(seed)])
-            config = config.model_copy(update={"adapter": variant.fields})
+            config = config.model_copy(update={"adapter": config.adapter | variant.fields})
             Run(config, variant.kind, resume=last_state(folder / "states") is not None).loop()
             for metric, value in last_validation(folder / "curves.csv").items():
                 rows.append((variant.title, seed, metric, value))

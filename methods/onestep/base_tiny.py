@@ -123,7 +123,7 @@ def load_unet(state: Path) -> UNet2DConditionModel:
     """
     unet = new_unet()
     unet.load_state_dict(torch.load(state, weights_only=True)["model"])
-    return unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return unet
 
 
 def scheduler() -> DDPMScheduler:

@@ -26,13 +26,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor, nn
 
 from methods.mor.tensor_peak import TensorPeak
 from methods.onestep.ablate import Variant, variants
 from methods.onestep.backbone import build_models, random_sd21
-from methods.onestep.base_tiny import SCHEDULER_CONFIG, UNET_CONFIG, VAE_CONFIG, new_prompts
+from methods.onestep.base_tiny import UNET_CONFIG, VAE_CONFIG, new_prompts, scheduler
 from methods.onestep.data import Batch
 from methods.onestep.discriminator import Discriminator, FeatureTaps, tap_channels
 from methods.onestep.draws import draw
@@ -152,7 +151,7 @@ def three_unets(frozen: Frozen, config: TrainConfig, variant: Variant, device: t
     generator, own = copy.deepcopy(teacher), copy.deepcopy(teacher)
     regulariser = Regulariser(own, config.regulariser_rank, config.seed + 1)
     taps = FeatureTaps(teacher)
-    adapter = variant.kind.attach(generator, frozen.vae, variant.config, config.seed)
+    adapter = variant.kind.attach(generator, frozen.vae, _adapter_config(variant), config.seed)
     unets: Any = ThreeUNets(generator, teacher, own)
     return Networks(
         frozen=replace(frozen, unet=unets).to(device),
@@ -183,12 +182,17 @@ def build(size: str, name: str, config: TrainConfig, device: torch.device) -> Ca
     if name.endswith("3 UNets"):
         nets = three_unets(frozen, config, variant, device)
     else:
-        nets = assemble(frozen, config, variant.kind, variant.config, device)
+        nets = assemble(frozen, config, variant.kind, _adapter_config(variant), device)
     generator = torch.Generator().manual_seed(0)
     sides = (config.data.crop, config.data.crop // 4, max(config.data.crop, config.data.context) // 4)
     hr, lr, context = (torch.rand(config.batch, 3, side, side, generator=generator).to(device) for side in sides)
     batch = Batch(hr, lr, context, torch.arange(config.batch, device=device))
     return Candidate(nets, make_optimizers(nets, config.optim), config, batch)
+
+
+def _adapter_config(variant: Variant) -> Any:
+    """The variant's own sizes; what a preset adds (the spread of the routers' start) costs nothing."""
+    return replace(variant.kind.default, **variant.fields)
 
 
 def _frozen(size: str) -> Frozen:
@@ -199,7 +203,7 @@ def _frozen(size: str) -> Frozen:
         negative = torch.randn_like(base.text.embed(""))
         return Frozen(base.vae, base.unet, base.abar, base.text.embed(""), negative, base.factor, base.fingerprint)
     vae, unet = build_models(VAE_CONFIG, UNET_CONFIG, "cpu")
-    prompts, abar = new_prompts(), DDPMScheduler(**SCHEDULER_CONFIG).alphas_cumprod
+    prompts, abar = new_prompts(), scheduler().alphas_cumprod
     return Frozen(vae, unet, abar, prompts["positive"], prompts["negative"], 4, "random")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -76,6 +76,9 @@ def count_positions(models: Mapping[str, nn.Module], names: Sequence[str]) -> It
     Args:
         models: ``vae`` and ``unet``.
         names: ``MODEL.MODULE``, as ``Adapter.layers`` names them.
+
+    Raises:
+        AttributeError: If there is no such module.
     """
     counts: Counter[str] = Counter()
 
@@ -89,9 +92,7 @@ def count_positions(models: Mapping[str, nn.Module], names: Sequence[str]) -> It
 
         return module.register_forward_hook(count)
 
-    handles = [count_in(name) for name in names]
-    try:
+    with ExitStack() as hooks:
+        for name in names:
+            hooks.callback(count_in(name).remove)
         yield counts
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from methods.onestep.stage import Stage
 
 log = logging.getLogger(__name__)
 
+SIDE = 40
+"""Side in latents of an encoded crop, the largest window."""
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -30,22 +34,31 @@ class Pairs:
     """float32, as ``hr``: the scaled latents of the degraded, enlarged crops."""
 
 
-def load_pairs(stage: Stage, vae: Any, names: Sequence[str]) -> Pairs:
+def cached_pairs(stage: Stage, vae: Any, names: Sequence[str]) -> Pairs:
     """Give the stage's pairs; encoding takes minutes, so they are kept in ``out`` for an interrupted or a later stage.
+
+    Photographs, degradations, seed and autoencoder are in the file's name: others never get these pairs.
 
     Args:
         stage: Data, seed and place.
         vae: The frozen autoencoder.
         names: Degradations to draw from.
     """
-    cache = stage.out / f"pairs-{stage.seed}.pt"
+    digest = hashlib.sha256(repr((list(names), stage.seed)).encode())
+    for path in find_images(stage.data):
+        digest.update(path.read_bytes())
+    for tensor in vae.state_dict().values():
+        digest.update(tensor.contiguous().numpy())
+    cache = stage.out / f"pairs-{digest.hexdigest()[:12]}.pt"
     if not cache.exists():
-        torch.save(vars(encode_pairs(stage, vae, names)), cache)
+        part = cache.with_suffix(".tmp")
+        torch.save(vars(encode_pairs(stage, vae, names)), part)
+        part.replace(cache)
     return Pairs(**torch.load(cache, weights_only=True))
 
 
 @torch.no_grad()
-def encode_pairs(stage: Stage, vae: Any, names: Sequence[str], draws: int = 10, size: int = 160) -> Pairs:
+def encode_pairs(stage: Stage, vae: Any, names: Sequence[str], draws: int = 10, size: int = 4 * SIDE) -> Pairs:
     """Cut ``draws`` random crops of every photograph, degrade each once, and encode both.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,24 +15,27 @@ from torch import Tensor
 
 from methods.onestep.base_tiny import ONE_STEP_TIMESTEP, load_unet, new_prompts, new_unet, save_base, scheduler
 from methods.onestep.crops import stream
-from methods.onestep.encoded_pairs import cut_windows, load_pairs, middle
+from methods.onestep.encoded_pairs import cached_pairs, cut_windows, middle
 from methods.onestep.losses import add_noise, clean_from_noise
 from methods.onestep.pretrain_vae import differences
 from methods.onestep.stage import Losses, Stage, fit
+
+BORDER = 4
+"""Latents at each border of a window that are not decoded: there the UNet sees that the window was cut."""
 
 
 def train_unet(stage: Stage, names: Sequence[str], window: int, edges: float, start: Path | None) -> None:
     """Train the UNet on encoded pairs: a plain diffusion model, and one step of restoration.
 
-    A quarter of a batch learns diffusion, see :class:`Diffusion`. The others are LR latents at the one-step timestep
-    under the positive prompt; the loss is the L1 distance to the HR of the decoded pixels and of their finite
-    differences, and a little of that of the latents. Latents alone would not do: their channels differ by a factor of
-    20 in what they change in the picture.
+    A quarter of a batch learns diffusion, see :func:`mix`; the loss is the mean squared error of the noise. The others
+    are LR latents at the one-step timestep under the positive prompt; the loss is the L1 distance to the HR of the
+    decoded pixels and of their finite differences, and a little of that of the latents. Latents alone would not do:
+    their channels differ by a factor of 20 in what they change in the picture.
 
     Args:
         stage: Data, steps, rates and places.
         names: Degradations to draw from.
-        window: Side in latents of what the UNet sees; the middle, 4 latents from each border, is decoded.
+        window: Side in latents of what the UNet sees; the middle, ``BORDER`` latents from each border, is decoded.
         edges: Weight of the finite differences.
         start: The state of an earlier stage whose weights this one begins with.
     """
@@ -42,16 +45,16 @@ def train_unet(stage: Stage, names: Sequence[str], window: int, edges: float, st
     prompts = new_prompts()
     unet: Any = load_unet(start) if start else new_unet()
     unet.to(memory_format=torch.channels_last)
-    pairs = load_pairs(stage, vae, names)
-    diffused = stage.batch // 4
+    pairs = cached_pairs(stage, vae, names)
+    alphas, diffused = scheduler().alphas_cumprod, stage.batch // 4
 
     def losses(step: int) -> Losses:
         rng = stream(stage.seed, 2, step)
         pixels, target, z = cut_windows(pairs, stage.batch, window, rng)
-        batch = mix(target, z, diffused, prompts, rng)
+        batch = mix(target, z, diffused, prompts, alphas, rng)
         eps = unet(batch.z, batch.t, batch.prompt).sample.float()
         x0 = clean_from_noise(z[diffused:], eps[diffused:], batch.abar[diffused:])
-        y = decode_middle(vae, x0, window - 8)
+        y = decode_middle(vae, x0, window - 2 * BORDER)
         x = middle(pixels[diffused:].float() / 127.5 - 1, y.shape[-1])
         parts = {
             "diffusion": F.mse_loss(eps[:diffused], batch.noise),
@@ -79,14 +82,24 @@ class Mixed:
     prompt: Tensor
     """(B, 4, 64)."""
     noise: Tensor
-    """The noise in the first latents."""
+    """The noise in the first latents, (diffused, 16, h, w)."""
 
 
-def mix(hr: Tensor, lr: Tensor, diffused: int, prompts: dict[str, Tensor], rng: np.random.Generator) -> Mixed:
+def mix(
+    hr: Tensor, lr: Tensor, diffused: int, prompts: dict[str, Tensor], alphas: Tensor, rng: np.random.Generator
+) -> Mixed:
     """Noise the first ``diffused`` latents at any timestep, and leave the others' LR as they are.
 
     The noised ones are HR latents under the positive prompt or, one in four, LR latents under the negative one, so that
     classifier-free guidance has a direction.
+
+    Args:
+        hr: Scaled latents (B, 16, h, w).
+        lr: The degraded ones; the same shape.
+        diffused: How many are noised.
+        prompts: :func:`methods.onestep.base_tiny.new_prompts`.
+        alphas: (1000,), cumulative alphas by timestep.
+        rng: Where every draw comes from.
     """
     count = len(lr)
     t = torch.from_numpy(rng.integers(0, 1000, count))
@@ -94,7 +107,7 @@ def mix(hr: Tensor, lr: Tensor, diffused: int, prompts: dict[str, Tensor], rng: 
     noise = torch.from_numpy(rng.standard_normal(lr[:diffused].shape, dtype="float32"))
     dirty = torch.from_numpy(rng.random(count) < 0.25)
     dirty[diffused:] = False
-    abar = cast(Any, scheduler()).alphas_cumprod[t]
+    abar = alphas[t]
     clean = torch.where(dirty[:diffused, None, None, None], lr[:diffused], hr[:diffused])
     z = torch.cat([add_noise(clean, noise, abar[:diffused]), lr[diffused:]])
     return Mixed(z, t, abar, torch.where(dirty[:, None, None], prompts["negative"], prompts["positive"]), noise)
@@ -104,6 +117,6 @@ def decode_middle(vae: Any, z: Tensor, size: int) -> Tensor:
     """Decode the middle ``size`` latents of scaled ``z``, without the outer 8 px, which feel that they were cut there.
 
     Returns:
-        (B, 3, 4 size - 16, 4 size - 16), about [-1, 1].
+        float32 (B, 3, 4 size - 16, 4 size - 16), about [-1, 1].
     """
-    return middle(vae.decode(middle(z, size) / vae.config["scaling_factor"]).sample, 4 * size - 16)
+    return middle(vae.decode(middle(z, size) / vae.config["scaling_factor"]).sample.float(), 4 * size - 16)

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from methods.onestep.curves import write_curve
+from methods.onestep.curves import cut_curves, write_curve
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +48,9 @@ def fit(stage: Stage, name: str, model: nn.Module, step_losses: Callable[[int], 
     """
     optimizer = torch.optim.AdamW(model.parameters(), lr=stage.lr, weight_decay=0.0, betas=(0.9, 0.99))
     first = _resume(stage.out / f"{name}.state", model, optimizer)
+    cut_curves(stage.out / f"{name}.csv", first)
     model.train()
-    started, sums = time.monotonic(), {}
+    started, sums, summed = time.monotonic(), {}, 0
     for step in range(first, stage.steps):
         for group in optimizer.param_groups:
             group["lr"] = stage.lr * schedule(step, stage.steps)
@@ -61,11 +62,12 @@ def fit(stage: Stage, name: str, model: nn.Module, step_losses: Callable[[int], 
         optimizer.step()
         for key, value in losses.items():
             sums[key] = sums.get(key, 0.0) + float(value.detach())
+        summed += 1
         if (step + 1) % 50 == 0:
-            means = {key: total / 50 for key, total in sums.items()} | {"seconds": time.monotonic() - started}
+            means = {key: total / summed for key, total in sums.items()} | {"seconds": time.monotonic() - started}
             write_curve(stage.out / f"{name}.csv", step + 1, means)
             log.info("%s %d/%d %s", name, step + 1, stage.steps, " ".join(f"{k} {v:.4f}" for k, v in means.items()))
-            sums = {}
+            sums, summed = {}, 0
         if (step + 1) % 100 == 0 or step + 1 == stage.steps:
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
             torch.save(state, stage.out / f"{name}.tmp")

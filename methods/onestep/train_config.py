@@ -45,7 +45,7 @@ class Data(_Part):
     """Side of the larger HR window around the crop that is degraded, and whose LR the severity estimator sees; 0 =
     the crop itself. A severity of a whole image should not be learnt from a crop of a few pixels."""
     degradations: tuple[str, ...] = ("realesrgan",)
-    """Drawn from with equal chances: ``realesrgan``, ``stablesr``, ``levels`` (the synthetic severity scale)."""
+    """Drawn from with equal chances: ``realesrgan``, ``stablesr``, ``camera``, ``levels`` (the severity scale)."""
     workers: int = Field(4, ge=0)
     """Loader processes; they never change the result."""
 
