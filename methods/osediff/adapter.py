@@ -297,5 +297,4 @@ def _zeros_like(conv: nn.Conv2d) -> nn.Conv2d:
 
 def _cost(branch: _Branch) -> int:
     """MACs of a branch at one output position."""
-    change = branch.change.weight.numel() if branch.change is not None else 0
-    return change + sum(matrix.numel() for matrix in branch.matrices())
+    return sum(w.numel() for w in (*branch.matrices(), *([] if branch.change is None else [branch.change.weight])))
