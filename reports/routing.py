@@ -70,12 +70,12 @@ def dimension_scatter(view: View, label: str, folder: Path, name: str) -> list[P
     if table.empty:
         return []
     rows = -(-len(table) // 2)
-    with panels(rows, 2, height=0.7 + 1.15 * rows, sharey=True) as (drawn, axes):
+    with panels(rows, 2, height=0.7 + 1.25 * rows, sharey=True) as (drawn, axes):
         for ax, found in zip(axes, table.to_dict("records"), strict=False):
             _points_and_fit(ax, _pair(view, label, str(found["by"])), ORANGE if found["by"] == "severity" else GREY)
             constant = np.isnan(found["rho"])
             text = "constant" if constant else f"ρ\u00a0=\u00a0{found['rho']:.2f}, {p_text(found['p'])}"
-            ax.set_title(f"{found['by']}: {text}", fontsize=6.5, loc="left", pad=2)
+            ax.set_title(f"{found['by']}\n{text}", fontsize=6.5, loc="left", pad=2)
             ax.tick_params(labelsize=6)
         for ax in axes[len(table) :]:
             ax.set_visible(False)

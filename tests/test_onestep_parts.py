@@ -237,11 +237,21 @@ def test_bases_that_do_not_load(tmp_path, monkeypatch):
         load_backbone("nobody/nothing")
     with pytest.raises(UserError, match="neither a folder nor a hub id"):
         load_backbone("nothing")
+    with pytest.raises(UserError, match="is no hub id"):
+        load_backbone("no body/nothing")
     with pytest.raises(UserError, match="has no vae/config"):
         load_backbone(str(tmp_path))
     base = write_base(tmp_path / "base")
-    weights = base / "unet" / "diffusion_pytorch_model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:1000])
+    weights, prompts = base / "unet" / "diffusion_pytorch_model.safetensors", base / "prompts.safetensors"
+    for file in (prompts, weights):
+        whole = file.read_bytes()
+        file.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(UserError, match="does not load"):
+            load_backbone(str(base))
+        file.write_bytes(whole)
+    prompts.unlink()
+    (base / "tokenizer").mkdir()
+    (base / "text_encoder").mkdir()
     with pytest.raises(UserError, match="does not load"):
         load_backbone(str(base))
 

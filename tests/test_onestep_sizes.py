@@ -58,6 +58,13 @@ def test_latents_of_any_shape_go_through_tiles(shape):
     assert (gaussian_weights(*seen[0]) > 0).all()
 
 
+def test_what_torch_keeps_on_a_card_counts_as_available(monkeypatch):
+    """Or a second large image would be refused where the first one was restored."""
+    for name, value in (("mem_get_info", (2, 24)), ("memory_reserved", 20), ("memory_allocated", 5)):
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    assert strips.available_bytes("cuda:0") == 2 + 20 - 5
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_estimated_memory_is_near_what_strips_take(monkeypatch, dtype):

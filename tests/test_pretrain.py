@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ import torch
 from PIL import Image
 
 from methods.onestep.backbone import load_backbone
-from methods.onestep.encoded_pairs import Pairs, cut_windows, middle
+from methods.onestep.base_tiny import new_vae
+from methods.onestep.encoded_pairs import SIDE, Pairs, cut_windows, middle
 from methods.onestep.pretrain import main
 from methods.onestep.pretrain_decoder import Critic
+from methods.onestep.pretrain_unet import decode_window
 from tests.onestep_tiny import one_thread  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -79,6 +82,13 @@ def test_the_decoder_stage_trains_the_decoder_alone_and_the_base_loads(encoded, 
     assert alike(dict(unet), dict(weights(out, "unet")))
 
 
+def test_windows_may_be_whole_crops(encoded, run, tmp_path):
+    out = copy_of(encoded, tmp_path)
+    before = state(out, "unet")["model"]
+    run(out, "unet", "--window", "40", steps=2)
+    assert not alike(before, state(out, "unet")["model"])
+
+
 @pytest.mark.parametrize("stage", ["unet", "decoder"])
 def test_an_interrupted_stage_ends_where_an_uninterrupted_one_does(stage, encoded, run, tmp_path):
     one, two = copy_of(encoded, tmp_path), shutil.copytree(encoded, tmp_path / "two")
@@ -100,6 +110,15 @@ def test_start_takes_over_the_weights_of_another_state(encoded, run, tmp_path):
     assert alike({name: value.half() for name, value in earlier.items()}, {n: v.half() for n, v in base.items()})
 
 
+def test_a_stage_is_not_continued_from_other_weights_or_backwards(encoded, photos, tmp_path, caplog):
+    out = copy_of(encoded, tmp_path)
+    common = ["unet", "--data", str(photos), "--out", str(out), "--batch", "4", "--window", "16", "--threads", "1"]
+    assert main([*common, "--steps", "0"]) == 2 and "is at step 1, beyond 0" in caplog.text.replace("--steps ", "")
+    start = shutil.copy(out / "unet.state", tmp_path / "trained.state")
+    assert main([*common, "--steps", "3", "--start", str(start)]) == 2
+    assert "began with other weights" in caplog.text
+
+
 def test_pairs_are_kept_for_the_question_they_answer(encoded, run, tmp_path):
     out = copy_of(encoded, tmp_path)
     kept = set(out.glob("pairs-*"))
@@ -118,6 +137,19 @@ def test_windows_show_one_place_in_pixels_and_latents():
     assert cut.shape == (5, 3, 24, 24) and hr.shape == (5, 16, 6, 6) and torch.equal(lr, hr + 100)
     assert torch.equal(cut[..., ::4, ::4].float(), hr[:, :3]) and len(set(hr[:, 2, 0, 0].tolist())) > 1
     assert torch.equal(middle(hr, 2), hr[..., 2:4, 2:4])
+
+
+@torch.no_grad()
+def test_a_loss_sees_whole_crops_but_not_where_a_window_was_cut():
+    torch.manual_seed(0)
+    vae: Any = new_vae().eval()
+    whole = torch.randn(1, 16, SIDE, SIDE)
+    scaled = whole / vae.config["scaling_factor"]
+    assert torch.equal(decode_window(vae, whole), vae.decode(scaled).sample)
+    window = middle(whole, 20)
+    seen = decode_window(vae, window)
+    assert seen.shape == (1, 3, 32, 32)
+    assert torch.equal(seen, middle(vae.decode(middle(scaled, 12)).sample, 32))
 
 
 def test_the_critic_sees_grain_better_than_brightness():
@@ -145,8 +177,8 @@ def test_the_curve_of_a_resumed_stage_has_every_row_once(encoded, run, tmp_path)
     ("options", "said"),
     [
         (["unet", "--degradations", "foo"], "foo"),
-        (["unet", "--window", "12"], "14 to 40"),
-        (["unet", "--window", "41"], "14 to 40"),
+        (["unet", "--window", "15"], "16 to 40"),
+        (["unet", "--window", "41"], "16 to 40"),
         (["unet", "--batch", "2"], "4 or more"),
         (["unet", "--start", "none.state"], "none.state is missing"),
         (["unet"], "vae is missing"),

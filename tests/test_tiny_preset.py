@@ -10,14 +10,14 @@ from scipy.stats import spearmanr
 from harness import iqa
 from harness.cards import find_card
 from harness.fidelity import psnr
-from harness.images import read_rgb, to_pixels, to_tensor
+from harness.images import read_photo, read_rgb, to_pixels, to_tensor
 from harness.method import Runtime
 from harness.pairs import load_pairs
 from harness.synthesis import LEVELS, at_level, degrade
 from methods.lora_moe.plugin import PLUGIN as LORA_MOE
 from methods.mor.plugin import PLUGIN as MOR
 from methods.onestep.backbone import TINY
-from methods.onestep.crops import find_images, random_crop, read_image, stream
+from methods.onestep.crops import find_images, random_crop, stream
 from methods.onestep.crops import to_tensor as stack
 from methods.osediff.plugin import PLUGIN as OSEDIFF
 
@@ -97,7 +97,7 @@ def test_realsr_gains_texture_and_loses_little_fidelity(mor, realsr, every):
 def test_severely_degraded_crops_gain_fidelity(mor, bsds_test):
     """On average; docs/tiny.md says how unevenly."""
     paths = find_images([bsds_test])[::5]
-    crops = [random_crop(read_image(path), 192, stream(31, n)) for n, path in enumerate(paths)]
+    crops = [random_crop(read_photo(path), 192, stream(31, n)) for n, path in enumerate(paths)]
     lr = degrade(stack(crops), at_level(LEVELS["severe"]), range(len(crops)))
     ours, bicubic = beside_bicubic(mor, zip(lr, crops, strict=True), psnr)
     assert len(crops) == 40 and ours >= bicubic + 0.1

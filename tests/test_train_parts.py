@@ -49,6 +49,13 @@ def test_presets_and_overrides(tmp_path):
         (["--data", "d", "steps=-1"], "steps"),
         (["--data", "d", "--stepz"], "no option"),
         (["--data", "d", "steps.x=1"], "has no fields"),
+        (["--data", "d", "losses.vsd_t=[980, 20]"], r"losses.vsd_t: .*low < high"),
+        (["--data", "d", "losses.gan_t=[-5, 20]"], "losses.gan_t"),
+        (["--data", "d", "losses.gan_t=[0, 1001]"], "losses.gan_t"),
+        (["--data", "d", "timestep=1000"], "timestep"),
+        (["--data", "d", "optim.betas=[1.5, 0.9]"], "optim.betas"),
+        (["--data", "d", "optim.weight_decay=-1"], "optim.weight_decay"),
+        (["--data", "d", "validation.levels=[1.5]"], "validation.levels"),
     ],
 )
 def test_bad_options(argv, message):
@@ -102,6 +109,30 @@ def test_hub_data_and_streams(photographs):
     assert torch.equal(resumed.hr, whole[2].hr)
     with pytest.raises(UserError, match="no column 'picture'"):
         next(iter(open_loader(hub.model_copy(update={"column": "picture"}), 1, 1, [0])))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_photograph_that_cannot_be_read_is_named(photographs, tmp_path, workers):
+    whole = (photographs / "0.png").read_bytes()
+    folder = tmp_path / "damaged"
+    folder.mkdir()
+    (folder / "half.png").write_bytes(whole[: len(whole) // 2])
+    data = Data(folders=(str(folder),), crop=32, workers=workers)
+    with pytest.raises(UserError, match=r"^\S*half.png is damaged") as raised:
+        next(open_loader(data, 0, 1, [0]))
+    assert "Traceback" not in str(raised.value)
+
+
+def test_a_photograph_of_16_bits_is_refused(tmp_path):
+    Image.fromarray(np.full((40, 40), 40_000, dtype=np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(UserError, match=r"deep\.png has pixel mode I;16"):
+        next(open_loader(Data(folders=(str(tmp_path),), crop=32, workers=0), 0, 1, [0]))
+
+
+def test_a_preset_that_is_no_toml(tmp_path):
+    (tmp_path / "my.toml").write_text("steps = = 3")
+    with pytest.raises(UserError, match="is no TOML file"):
+        parse_config("mor", ["--preset", str(tmp_path / "my.toml"), "--data", "d"])
 
 
 def test_no_photographs(tmp_path):

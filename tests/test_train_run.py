@@ -5,6 +5,7 @@ import csv
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from harness.errors import UserError
 from methods.onestep import networks
@@ -51,6 +53,35 @@ def test_a_run_is_not_overwritten_or_resumed_as_another(world, tmp_path):
         Run(validated(values(world, tmp_path, steps=2)), MOR, resume=False)
     with pytest.raises(UserError, match=r"optim\.lr was 0\.001"):
         Run(validated(values(world, tmp_path, steps=2, optim={"lr": 0.1})), MOR, resume=True)
+
+
+def test_a_run_is_not_resumed_on_other_weights_of_the_same_name(world, tmp_path):
+    base = shutil.copytree(world / "base", tmp_path / "base")
+    config = validated(values(world, tmp_path / "run", base=str(base), steps=2))
+    Run(config, MOR, resume=False).loop()
+    weights = base / "unet" / "diffusion_pytorch_model.safetensors"
+    save_file({name: 2 * tensor for name, tensor in load_file(weights).items()}, weights)
+    with pytest.raises(UserError, match="base_fingerprint was"):
+        Run(config, MOR, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"adapter": {"dims": 5}}, "adapter.dims is 5"),
+        ({"data": {"crop": 36}}, "data.crop is 36"),
+        ({"validation": {"folders": ("photographs",), "crop": 36}}, "validation.crop is 36"),
+        ({"validation": {"folders": ("photographs",), "crop": 32, "metrics": ("psnrr",)}}, "psnrr"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_the_first_step(changes, said, world, tmp_path):
+    plain = values(world, tmp_path)
+    for part, fields in changes.items():
+        folders = {"folders": (str(world / "photographs"),)} if "folders" in fields else {}
+        plain[part] = plain.get(part, {}) | fields | folders
+    with pytest.raises(UserError, match=said):
+        Run(validated(plain), MOR, resume=False).loop()
+    assert not (tmp_path / "states").exists()
 
 
 def test_everything_learns_and_the_base_stays(world, tmp_path):

@@ -17,6 +17,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.errors import UserError
 from methods.onestep.networks import AdapterKind
 from methods.onestep.train import Run
 from methods.onestep.train_config import parse_config
@@ -118,11 +119,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     args, options = parser.parse_known_args(argv)
-    if any(option.startswith("adapter.") for option in options):
-        parser.error("the ablation sets the adapter's fields itself: leave adapter.* out")
+    for option in options:
+        if option.startswith(("adapter.", "adapter=", "seed=", "out=")):
+            parser.error(f"the ablation sets adapter, seed and out itself: leave {option} out")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     args.out.mkdir(parents=True, exist_ok=True)
-    rows = ablate(args.out, options, args.seeds, variants())
+    try:
+        rows = ablate(args.out, options, args.seeds, variants())
+    except UserError as error:
+        log.error("%s", error)
+        return 2
     rows.to_csv(args.out / "ablation.csv", index=False)
     log.info("\n%s", to_table(rows))
     return 0

@@ -11,6 +11,7 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from harness.errors import UserError
@@ -147,14 +148,14 @@ def load_backbone(base: str, device: str = "cpu", precision: str = "fp32") -> Ba
         vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32, local_files_only=True)
         unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32, local_files_only=True)
         scheduler: Any = DDPMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
-    except (OSError, ValueError, RuntimeError, TypeError) as error:
+        text = load_text(folder, base, device)
+    except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
         raise UserError(
             f"base '{base}' does not load: {type(error).__name__}: {error}", "fetch it again, or pass another base"
         ) from error
     prediction, abar = scheduler.config.prediction_type, scheduler.alphas_cumprod.float()
     if prediction not in ("epsilon", "v_prediction"):
         raise UserError(f"base '{base}' predicts '{prediction}'", "pass a base that predicts epsilon or v_prediction")
-    text = load_text(folder, base, device)
     fingerprint = base_fingerprint(unet, vae, extra=f"{prediction} {abar.tolist()} {text.fixed_values}")
     for model in (vae, unet):
         # Past diffusers' own `to`, which warns of modules to keep in float32 even where there are none.
@@ -206,13 +207,17 @@ def _fetched(identifier: str) -> Path:
     """The folder of a hub snapshot; asks the network once, and briefly."""
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.constants import HF_HUB_OFFLINE
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     patterns: Any = list(_FETCHED)
     try:
         cached = Path(snapshot_download(identifier, allow_patterns=patterns, local_files_only=True))
         if all((cached / name).is_file() for name in _NEEDED):
             return cached
+    except HFValidationError as error:
+        raise UserError(
+            f"base '{identifier}' is no hub id: {error}", "pass tiny, sd21, a folder or owner/name"
+        ) from error
     except LocalEntryNotFoundError:
         pass
     mend = (

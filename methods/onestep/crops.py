@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from harness.errors import UserError
@@ -29,12 +28,6 @@ def find_images(folders: list[Path]) -> list[Path]:
     return found
 
 
-def read_image(path: Path) -> np.ndarray:
-    """Read ``path`` as uint8 (H, W, 3) RGB."""
-    with Image.open(path) as image:
-        return np.array(image.convert("RGB"))
-
-
 def stream(*key: int) -> np.random.Generator:
     """Give the random stream of one event, such as (seed, step): the same whatever was drawn before."""
     return np.random.default_rng(key)
@@ -49,7 +42,7 @@ def random_crop(image: np.ndarray, size: int, rng: np.random.Generator) -> np.nd
         rng: Where the position and the mirroring come from.
 
     Returns:
-        uint8 (size, size, 3), contiguous.
+        uint8 (size, size, 3), a contiguous copy.
     """
     short = [max(0, size - side) for side in image.shape[:2]]
     if any(short):
@@ -57,7 +50,7 @@ def random_crop(image: np.ndarray, size: int, rng: np.random.Generator) -> np.nd
     top = int(rng.integers(image.shape[0] - size + 1))
     left = int(rng.integers(image.shape[1] - size + 1))
     window = image[top : top + size, left : left + size]
-    return np.ascontiguousarray(window[:, ::-1] if rng.random() < 0.5 else window)
+    return (window[:, ::-1] if rng.random() < 0.5 else window).copy()
 
 
 def to_tensor(images: list[np.ndarray]) -> Tensor:

@@ -6,7 +6,7 @@ processes or the step at which a run was resumed. (A streamed data set is drawn 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from harness.errors import UserError
-from methods.onestep.crops import find_images, random_crop, read_image, stream, to_tensor
+from harness.images import read_photo
+from methods.onestep.crops import find_images, random_crop, stream, to_tensor
 from methods.onestep.pairs import SCALE, check_degradations, make_lr
 from methods.onestep.train_config import Data
 
@@ -54,7 +55,7 @@ class FolderPhotographs:
         return len(self._paths)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        return read_image(self._paths[index])
+        return read_photo(self._paths[index])
 
 
 class HubPhotographs:
@@ -76,9 +77,12 @@ class PairDataset(Dataset):
     def __init__(self, photographs: Photographs, data: Data, seed: int) -> None:
         self._photographs, self._data, self._seed = photographs, data, seed
 
-    def __getitem__(self, n: int) -> Batch:
+    def __getitem__(self, n: int) -> Batch | UserError:
         rng = stream(self._seed, _PAIR, n)
-        return _pair(self._photographs[int(rng.integers(len(self._photographs)))], self._data, n, rng)
+        try:
+            return _pair(self._photographs[int(rng.integers(len(self._photographs)))], self._data, n, rng)
+        except UserError as error:  # raised in a loader process it would come out wrapped in a traceback
+            return error
 
 
 class StreamedPairs(IterableDataset):
@@ -127,8 +131,8 @@ def item_numbers(step: int, steps: int, accumulate: int, batch: int, rank: int, 
     ]
 
 
-def open_loader(data: Data, seed: int, batch: int, numbers: Sequence[int]) -> DataLoader:
-    """Open the loader of these items.
+def open_loader(data: Data, seed: int, batch: int, numbers: Sequence[int]) -> Iterator[Batch]:
+    """Load the batches of these items.
 
     Args:
         data: Where photographs come from and how they are degraded.
@@ -136,18 +140,15 @@ def open_loader(data: Data, seed: int, batch: int, numbers: Sequence[int]) -> Da
         batch: Images per micro-batch.
         numbers: :func:`item_numbers`.
 
-    Returns:
-        A loader of :class:`Batch`.
-
     Raises:
-        UserError: If there is no image, or a degradation is unknown.
+        UserError: If there is no image, or a degradation is unknown; while batches are taken, if one cannot be read.
     """
     check_degradations(data.degradations)
     if data.hub and data.streaming:
         pairs = StreamedPairs(_load_hub(data), data, seed, numbers)
-        return DataLoader(pairs, batch_size=batch, num_workers=0, collate_fn=_collate)
+        return iter(DataLoader(pairs, batch_size=batch, num_workers=0, collate_fn=_collate))
     photographs = HubPhotographs(_load_hub(data), data.column) if data.hub else FolderPhotographs(data.folders)
-    return DataLoader(
+    loader = DataLoader(
         PairDataset(photographs, data, seed),
         batch_size=batch,
         sampler=numbers,
@@ -156,6 +157,7 @@ def open_loader(data: Data, seed: int, batch: int, numbers: Sequence[int]) -> Da
         worker_init_fn=_single_threaded,
         multiprocessing_context="forkserver" if data.workers else None,
     )
+    return _raising(loader)
 
 
 def _pair(image: np.ndarray, data: Data, n: int, rng: np.random.Generator) -> Batch:
@@ -169,8 +171,18 @@ def _pair(image: np.ndarray, data: Data, n: int, rng: np.random.Generator) -> Ba
     return Batch(hr[..., top : top + data.crop, left : left + data.crop], lr, context, torch.tensor([n]))
 
 
-def _collate(pairs: list[Batch]) -> Batch:
-    return Batch(*(torch.cat(part) for part in zip(*pairs, strict=True)))
+def _collate(pairs: list[Batch | UserError]) -> Batch | UserError:
+    good = [pair for pair in pairs if isinstance(pair, Batch)]
+    if len(good) < len(pairs):
+        return next(pair for pair in pairs if isinstance(pair, UserError))
+    return Batch(*(torch.cat(part) for part in zip(*good, strict=True)))
+
+
+def _raising(batches: Iterable[Batch | UserError]) -> Iterator[Batch]:
+    for batch in batches:
+        if isinstance(batch, UserError):
+            raise batch
+        yield batch
 
 
 def _single_threaded(worker: int) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from methods.onestep.crops import stream
-from methods.onestep.train_config import Losses
+from methods.onestep.train_config import TIMESTEPS, Losses
 
 _STEP = 21
 
@@ -32,7 +32,7 @@ class Draws:
     """float32 (B, C, h, w): the noise with which the encoder's posterior is sampled."""
     vsd: Diffused
     regulariser: Diffused
-    """Timesteps from [0, 1000)."""
+    """Any timestep."""
     features: Diffused
     """For the discriminator's and the perceptual features; real and generated latents share them."""
 
@@ -47,7 +47,7 @@ def draw(seed: int, items: Tensor, shape: tuple[int, int, int], losses: Losses, 
         losses: The ranges of the timesteps.
         device: Where the draws go.
     """
-    ranges = (losses.vsd_t, (0, 1000), losses.gan_t)
+    ranges = (losses.vsd_t, (0, TIMESTEPS), losses.gan_t)
     noises, steps = [], []
     for item in items.tolist():
         rng = stream(seed, _STEP, item)

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from methods.onestep.crops import find_images, random_crop, read_image, stream, to_tensor
+from harness.images import read_photo
+from methods.onestep.crops import find_images, random_crop, stream, to_tensor
 from methods.onestep.pairs import make_lr, upsample
 from methods.onestep.stage import Stage
 
@@ -68,7 +69,7 @@ def encode_pairs(stage: Stage, vae: Any, names: Sequence[str], draws: int = 10, 
         draws: Crops per photograph.
         size: Side of a crop in pixels.
     """
-    images = [read_image(path) for path in find_images(stage.data)]
+    images = [read_photo(path) for path in find_images(stage.data)]
     pixels, latents = [], []
     for n in range(draws * len(images)):
         rng = stream(stage.seed, 1, n)

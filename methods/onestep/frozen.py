@@ -10,6 +10,7 @@ from torch import Tensor
 
 from harness.errors import UserError
 from methods.onestep.backbone import load_backbone
+from methods.onestep.train_config import TIMESTEPS
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,16 @@ def load_frozen(base: str, prompt: str, negative_prompt: str) -> Frozen:
         negative_prompt: Likewise.
 
     Raises:
-        UserError: If the base cannot be loaded or does not predict noise.
+        UserError: If the base cannot be loaded, does not predict noise, shifts its latents, or has another number of
+            timesteps.
     """
     backbone = load_backbone(base)
     if backbone.prediction != "epsilon":
         raise UserError(f"base '{base}' predicts {backbone.prediction}", "train on a base that predicts epsilon")
+    if backbone.vae.config.shift_factor or len(backbone.abar) != TIMESTEPS:
+        raise UserError(
+            f"base '{base}' shifts its latents, or has not {TIMESTEPS} timesteps",
+            "train on a base made as Stable Diffusion 1 and 2 are",
+        )
     positive, negative = backbone.text.pair(prompt, negative_prompt)
     return Frozen(backbone.vae, backbone.unet, backbone.abar, positive, negative, backbone.factor, backbone.fingerprint)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from accelerate import Accelerator
 
+from harness.errors import UserError
+from harness.frames import DIMENSIONS
 from methods.onestep.adapter import Adapter
 from methods.onestep.discriminator import Discriminator, FeatureTaps, tap_channels
 from methods.onestep.frozen import Frozen, load_frozen
@@ -69,6 +71,8 @@ def assemble(
         # diffusers recomputes only in training mode; no layer of these UNets has dropout that would wake up.
         frozen.unet.train()
     estimator = load_severity(config.estimator, device) if kind.routes else None
+    if estimator and adapter_config.dims != len(DIMENSIONS):
+        raise UserError(f"adapter.dims is {adapter_config.dims}", f"the estimator gives {len(DIMENSIONS)} dimensions")
     wants_lpips = config.losses.perceptual > 0 and config.losses.perceptual_kind == "lpips"
     return Networks(
         frozen=frozen,

@@ -22,7 +22,7 @@ from harness.errors import UserError
 from methods.onestep.encoded_pairs import SIDE
 from methods.onestep.pairs import check_degradations
 from methods.onestep.pretrain_decoder import train_decoder
-from methods.onestep.pretrain_unet import BORDER, train_unet
+from methods.onestep.pretrain_unet import SMALLEST, train_unet
 from methods.onestep.pretrain_vae import train_vae
 from methods.onestep.stage import Stage
 
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--threads", type=int, default=2)
     pairs = argparse.ArgumentParser(add_help=False)
     pairs.add_argument("--degradations", default="camera,stablesr,levels", help="what to draw from")
-    pairs.add_argument("--window", type=int, default=32, help="side in latents of what the UNet sees")
+    pairs.add_argument("--window", type=int, default=32, help="side in latents of what the UNet sees; 40: whole crops")
     bf16 = argparse.ArgumentParser(add_help=False)
     bf16.add_argument("--bf16", action="store_true", help="autocast; the decoder's grain would drown in its rounding")
     whole = argparse.RawDescriptionHelpFormatter
@@ -91,7 +91,7 @@ def _check(args: argparse.Namespace) -> None:
             needed[args.out / "vae-narrow"] = "run the stage `vae` with --channels first, or add it here"
     else:
         check_degradations(args.degradations.split(","))
-        least, most = 2 * BORDER + 6, SIDE
+        least, most = SMALLEST, SIDE
         if not least <= args.window <= most:
             raise UserError(f"--window {args.window}", f"choose {least} to {most} latents")
         if args.batch < 4:

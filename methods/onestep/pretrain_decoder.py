@@ -19,7 +19,7 @@ from methods.onestep.base_tiny import ONE_STEP_TIMESTEP, load_unet, new_prompts,
 from methods.onestep.crops import stream
 from methods.onestep.encoded_pairs import cached_pairs, cut_windows, middle
 from methods.onestep.losses import clean_from_noise, discriminator_loss, generator_gan_loss
-from methods.onestep.pretrain_unet import BORDER, decode_middle
+from methods.onestep.pretrain_unet import decode_window
 from methods.onestep.pretrain_vae import differences
 from methods.onestep.stage import Losses, Stage, fit
 
@@ -58,7 +58,7 @@ def train_decoder(stage: Stage, names: Sequence[str], window: int, edges: float,
     Args:
         stage: Data, steps, rates and places; ``out`` holds ``vae`` and ``unet.state``.
         names: Degradations to draw from.
-        window: Side in latents of what the UNet sees; the middle, ``BORDER`` latents from each border, is decoded.
+        window: Side in latents of what the UNet sees, see :func:`decode_window`.
         edges: Weight of the finite differences.
         adversarial: Weight of the critic's verdict.
     """
@@ -80,7 +80,7 @@ def train_decoder(stage: Stage, names: Sequence[str], window: int, edges: float,
             lr = z[:restored]
             eps = unet(lr, t, prompts["positive"].expand(restored, -1, -1)).sample.float()
             z = torch.cat([clean_from_noise(lr, eps, abar), target[restored:]])
-        y = decode_middle(vae, z, window - 2 * BORDER)
+        y = decode_window(vae, z)
         x = middle(pixels.float() / 127.5 - 1, y.shape[-1])
         critic.requires_grad_(False)
         verdict = generator_gan_loss([critic(y)], "hinge")

@@ -15,13 +15,18 @@ from torch import Tensor
 
 from methods.onestep.base_tiny import ONE_STEP_TIMESTEP, load_unet, new_prompts, new_unet, save_base, scheduler
 from methods.onestep.crops import stream
-from methods.onestep.encoded_pairs import cached_pairs, cut_windows, middle
+from methods.onestep.encoded_pairs import SIDE, cached_pairs, cut_windows, middle
 from methods.onestep.losses import add_noise, clean_from_noise
 from methods.onestep.pretrain_vae import differences
 from methods.onestep.stage import Losses, Stage, fit
 
 BORDER = 4
-"""Latents at each border of a window that are not decoded: there the UNet sees that the window was cut."""
+"""Latents at each border of a cut window that are not decoded: there the UNet sees that it was cut."""
+COLOUR_PATCH = 16
+"""Side in pixels of the patches whose mean colour is compared on its own: next to an L1 distance that is mostly missing
+detail, a shift of the colours by a grey level hardly shows in the gradient."""
+SMALLEST = 2 * BORDER + (16 + COLOUR_PATCH) // 4
+"""Side in latents of the smallest window, of which one such patch is decoded."""
 
 
 def train_unet(stage: Stage, names: Sequence[str], window: int, edges: float, start: Path | None) -> None:
@@ -29,13 +34,13 @@ def train_unet(stage: Stage, names: Sequence[str], window: int, edges: float, st
 
     A quarter of a batch learns diffusion, see :func:`mix`; the loss is the mean squared error of the noise. The others
     are LR latents at the one-step timestep under the positive prompt; the loss is the L1 distance to the HR of the
-    decoded pixels and of their finite differences, and a little of that of the latents. Latents alone would not do:
-    their channels differ by a factor of 20 in what they change in the picture.
+    decoded pixels, of their finite differences and of their patches' mean colours, and a little of that of the latents.
+    Latents alone would not do: their channels differ by a factor of 20 in what they change in the picture.
 
     Args:
         stage: Data, steps, rates and places.
         names: Degradations to draw from.
-        window: Side in latents of what the UNet sees; the middle, ``BORDER`` latents from each border, is decoded.
+        window: Side in latents of what the UNet sees, see :func:`decode_window`.
         edges: Weight of the finite differences.
         start: The state of an earlier stage whose weights this one begins with.
     """
@@ -54,15 +59,17 @@ def train_unet(stage: Stage, names: Sequence[str], window: int, edges: float, st
         batch = mix(target, z, diffused, prompts, alphas, rng)
         eps = unet(batch.z, batch.t, batch.prompt).sample.float()
         x0 = clean_from_noise(z[diffused:], eps[diffused:], batch.abar[diffused:])
-        y = decode_middle(vae, x0, window - 2 * BORDER)
+        y = decode_window(vae, x0)
         x = middle(pixels[diffused:].float() / 127.5 - 1, y.shape[-1])
         parts = {
             "diffusion": F.mse_loss(eps[:diffused], batch.noise),
             "restoration": F.l1_loss(y, x),
             "edges": F.l1_loss(differences(y), differences(x)),
+            "colour": F.l1_loss(F.avg_pool2d(y, COLOUR_PATCH), F.avg_pool2d(x, COLOUR_PATCH)),
             "latents": F.l1_loss(x0, target[diffused:]),
         }
-        loss = parts["diffusion"] + 10 * (parts["restoration"] + edges * parts["edges"]) + parts["latents"]
+        restoration = parts["restoration"] + edges * parts["edges"] + parts["colour"]
+        loss = parts["diffusion"] + 10 * restoration + parts["latents"]
         return {"loss": loss, **parts}
 
     fit(stage, "unet", unet, losses)
@@ -113,10 +120,17 @@ def mix(
     return Mixed(z, t, abar, torch.where(dirty[:, None, None], prompts["negative"], prompts["positive"]), noise)
 
 
-def decode_middle(vae: Any, z: Tensor, size: int) -> Tensor:
-    """Decode the middle ``size`` latents of scaled ``z``, without the outer 8 px, which feel that they were cut there.
+def decode_window(vae: Any, z: Tensor) -> Tensor:
+    """Decode what of scaled latents (B, 16, h, h) a loss should see.
+
+    A window of ``SIDE`` is a whole encoded crop, whose border is a picture's border: all of it. A smaller one was cut
+    from a crop: its middle, without the outer ``BORDER`` latents and then without the outer 8 px, which feel the cut
+    too.
 
     Returns:
-        float32 (B, 3, 4 size - 16, 4 size - 16), about [-1, 1].
+        float32 (B, 3, n, n), about [-1, 1], the middle of the window's picture; n = 4 h or 4 h - 8 ``BORDER`` - 16.
     """
-    return middle(vae.decode(middle(z, size) / vae.config["scaling_factor"]).sample.float(), 4 * size - 16)
+    whole = z.shape[-1] == SIDE
+    inner = z if whole else middle(z, z.shape[-1] - 2 * BORDER)
+    image = vae.decode(inner / vae.config["scaling_factor"]).sample.float()
+    return image if whole else middle(image, image.shape[-1] - 16)

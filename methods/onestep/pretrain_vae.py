@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor
 
+from harness.images import read_photo
 from methods.onestep.base_tiny import new_vae, widen_vae
-from methods.onestep.crops import find_images, random_crop, read_image, stream, to_tensor
+from methods.onestep.crops import find_images, random_crop, stream, to_tensor
 from methods.onestep.stage import Losses, Stage, fit
 
 
@@ -29,7 +30,7 @@ def train_vae(stage: Stage, channels: int | None, kl: float, edges: float, size:
     narrow = stage.out / "vae-narrow"
     vae: Any = new_vae(channels) if channels else widen_vae(AutoencoderKL.from_pretrained(narrow))
     vae = vae.to(memory_format=torch.channels_last)
-    images = [read_image(path) for path in find_images(stage.data)]
+    images = [read_photo(path) for path in find_images(stage.data)]
 
     def losses(step: int) -> Losses:
         rng = stream(stage.seed, step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from harness.errors import UserError
 from methods.onestep.curves import cut_curves, write_curve
 
 log = logging.getLogger(__name__)
@@ -38,16 +40,20 @@ Losses = dict[str, Tensor]
 
 
 def fit(stage: Stage, name: str, model: nn.Module, step_losses: Callable[[int], Losses]) -> None:
-    """Run the stage's steps on ``model``; continues from ``out/name.state`` where there is one.
+    """Run the stage's steps on ``model``; continues from ``out/name.state`` where there is one that began alike.
 
     Args:
         stage: Steps, rates and places.
         name: The stage's name, used in file names.
         model: What is trained, with Adam.
         step_losses: ``step_losses(step)`` gives the losses of one step; the entry ``loss`` is minimised.
+
+    Raises:
+        UserError: If the state began with other weights, or is further than ``stage.steps``.
     """
+    began = _fingerprint(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=stage.lr, weight_decay=0.0, betas=(0.9, 0.99))
-    first = _resume(stage.out / f"{name}.state", model, optimizer)
+    first = _resume(stage.out / f"{name}.state", model, optimizer, began, stage.steps)
     cut_curves(stage.out / f"{name}.csv", first)
     model.train()
     started, sums, summed = time.monotonic(), {}, 0
@@ -69,7 +75,9 @@ def fit(stage: Stage, name: str, model: nn.Module, step_losses: Callable[[int], 
             log.info("%s %d/%d %s", name, step + 1, stage.steps, " ".join(f"{k} {v:.4f}" for k, v in means.items()))
             sums, summed = {}, 0
         if (step + 1) % 100 == 0 or step + 1 == stage.steps:
-            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
+            state = {
+                "model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1, "began": began,
+            }  # fmt: skip
             torch.save(state, stage.out / f"{name}.tmp")
             (stage.out / f"{name}.tmp").replace(stage.out / f"{name}.state")
     model.eval()
@@ -82,10 +90,23 @@ def schedule(step: int, steps: int, warmup: int = 100) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-def _resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+def _fingerprint(model: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for tensor in model.state_dict().values():
+        digest.update(tensor.contiguous().numpy())
+    return digest.hexdigest()
+
+
+def _resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, began: str, steps: int) -> int:
     if not path.exists():
         return 0
     state = torch.load(path, weights_only=True)
+    if state.get("began") != began:
+        raise UserError(f"{path} belongs to a stage that began with other weights", "give another --out, or remove it")
+    if state["step"] > steps:
+        raise UserError(
+            f"{path} is at step {state['step']}, beyond --steps {steps}", "give more steps or another --out"
+        )
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     return state["step"]

@@ -53,7 +53,9 @@ def check_memory(vae_config: Any, height: int, width: int, bytes_per_value: int,
 def available_bytes(device: str) -> int:
     """Bytes that the device has left: of a GPU's memory, or of the machine's (where Linux tells; else no limit)."""
     if device.startswith("cuda"):
-        return torch.cuda.mem_get_info(device)[0]
+        # Blocks that torch keeps from earlier images are free to it, though not to the driver.
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,7 @@ class Run:
             self.step, config.steps, config.accumulate, config.batch,
             accelerator.process_index, accelerator.num_processes,
         )  # fmt: skip
-        batches = iter(open_loader(config.data, config.seed, config.batch, numbers))
+        batches = open_loader(config.data, config.seed, config.batch, numbers)
         validator = self._validator()
         started, first = time.monotonic(), self.step
         while self.step < config.steps:
@@ -120,11 +120,11 @@ class Run:
         if config.trackers:
             accelerator.end_training()
 
-    def _train_step(self, batches: Iterable[Batch]) -> None:
+    def _train_step(self, batches: Iterator[Batch]) -> None:
         config, device = self.config, self.accelerator.device
         values: dict[str, Tensor] = {}
         for _ in range(config.accumulate):
-            batch: Batch = next(batches)  # type: ignore[call-overload]
+            batch = next(batches)
             draws = draw(config.seed, batch.items, self.latent, config.losses, device)
             batch = Batch(*(part.to(device) for part in batch))
             part = run_micro_batch(self.nets, config.losses, batch, draws, self.step, 1 / config.accumulate)
@@ -195,7 +195,12 @@ class Run:
         log.info("%s: step %d of %d, %s", self.kind.id, self.step, self.config.steps, self.config.out)
 
     def _plain_config(self) -> dict[str, Any]:
-        return self.config.model_dump(mode="json") | {"processes": self.accelerator.num_processes}
+        """The options, and what hides behind their names."""
+        return self.config.model_dump(mode="json") | {
+            "processes": self.accelerator.num_processes,
+            "base_fingerprint": self.nets.frozen.fingerprint,
+            "estimator_fingerprint": self.nets.estimator,
+        }
 
     def _provenance(self) -> dict[str, Any]:
         """How the adapter was trained, without the places on this machine."""
@@ -258,12 +263,14 @@ class Run:
 
 def _check_fit(config: TrainConfig, frozen: Frozen) -> None:
     """Refuse what this base cannot be trained with, before anything is computed."""
-    if config.timestep >= len(frozen.abar):
-        raise UserError(f"timestep is {config.timestep}", f"set one of 0 to {len(frozen.abar) - 1}")
     halvings = len(frozen.unet.config["block_out_channels"]) - 1
     multiple = frozen.factor * 2**halvings
-    if config.data.crop % multiple:
-        raise UserError(f"data.crop is {config.data.crop}", f"this base needs a multiple of {multiple}")
+    crops = {"data.crop": config.data.crop}
+    if config.validation.folders:
+        crops["validation.crop"] = config.validation.crop
+    for name, crop in crops.items():
+        if crop % multiple:
+            raise UserError(f"{name} is {crop}", f"this base needs a multiple of {multiple}")
 
 
 def _adapter_config(kind: AdapterKind, fields: dict[str, Any]) -> Any:

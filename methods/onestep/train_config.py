@@ -7,9 +7,9 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import UserError
 from harness.registry import unknown_name
@@ -21,6 +21,18 @@ else:
 
 _OVERRIDE = re.compile(r"[a-z_][a-z0-9_.]*=")
 PRESETS = Path(__file__).parent / "presets"
+TIMESTEPS = 1000
+"""Timesteps of the noise schedules that training knows, Stable Diffusion's."""
+
+
+def _rising(pair: tuple[int, int]) -> tuple[int, int]:
+    if not 0 <= pair[0] < pair[1] <= TIMESTEPS:
+        raise ValueError(f"a range of timesteps has 0 <= low < high <= {TIMESTEPS}")
+    return pair
+
+
+Timesteps = Annotated[tuple[int, int], AfterValidator(_rising)]
+"""A range [low, high) of timesteps."""
 
 
 class _Part(BaseModel):
@@ -61,11 +73,11 @@ class Losses(_Part):
     vsd: float = Field(1.0, ge=0)
     cfg: float = 7.5
     """Guidance scale of the teacher in VSD."""
-    vsd_t: tuple[int, int] = (20, 980)
+    vsd_t: Timesteps = (20, 980)
     """Timesteps of VSD: drawn uniformly from [low, high)."""
     gan: float = Field(0.1, ge=0)
     gan_kind: Literal["hinge", "nonsaturating"] = "hinge"
-    gan_t: tuple[int, int] = (0, 300)
+    gan_t: Timesteps = (0, 300)
     """Timesteps at which latents are noised for the discriminator's and the perceptual features."""
     gan_start: int = Field(0, ge=0)
     """First step at which the generator feels the discriminator."""
@@ -83,8 +95,8 @@ class Optim(_Part):
     """Learning rate of the routers in terms of ``lr``; a short run needs them to move faster than the ranks."""
     lr_regulariser: float = Field(5e-5, gt=0)
     lr_discriminator: float = Field(5e-5, gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = 1e-2
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
+    weight_decay: float = Field(1e-2, ge=0)
     schedule: Literal["constant", "cosine"] = "constant"
     warmup: int = Field(0, ge=0)
     clip: float = Field(1.0, gt=0)
@@ -103,7 +115,7 @@ class Validation(_Part):
     crop: int = Field(192, ge=16, multiple_of=4)
     """Side of the HR crops in pixels."""
     every: int = Field(500, ge=1)
-    levels: tuple[float, ...] = (0.2, 0.5, 0.8)
+    levels: tuple[Annotated[float, Field(ge=0, le=1)], ...] = (0.2, 0.5, 0.8)
     """Synthetic severity levels of the LRs: ``mild``, ``medium`` and ``severe``."""
     metrics: tuple[str, ...] = ("psnr", "piqe")
     """pyiqa metrics; PSNR is computed on Y of YCbCr."""
@@ -114,7 +126,7 @@ class TrainConfig(_Part):
 
     base: str
     """``tiny`` (shipped), a folder, or a hub id of a diffusers Stable Diffusion base."""
-    timestep: int = Field(999, ge=0)
+    timestep: int = Field(999, ge=0, lt=TIMESTEPS)
     """Where the single step starts."""
     prompt: str = ""
     """Prompt of the generator and the teacher; a base with its own prompt embeddings ignores it."""
@@ -214,7 +226,10 @@ def _read_preset(name: str) -> dict[str, Any]:
     if not path.is_file():
         known = sorted(p.stem for p in PRESETS.glob("*.toml"))
         raise UserError(unknown_name("training preset", name, known), "pass --preset tiny, or the path of a TOML file")
-    return tomllib.loads(path.read_text())
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no TOML file: {error}", "see methods/onestep/presets/tiny.toml") from error
 
 
 def _apply(values: dict[str, Any], override: str) -> None:

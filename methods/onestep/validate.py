@@ -10,8 +10,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from harness.errors import UserError
+from harness.images import read_photo
 from harness.synthesis import at_level, degrade
-from methods.onestep.crops import find_images, random_crop, read_image, stream, to_tensor
+from methods.onestep.crops import find_images, random_crop, stream, to_tensor
 from methods.onestep.pairs import SCALE, upsample
 from methods.onestep.step import Networks
 from methods.onestep.train_config import Validation
@@ -34,10 +36,13 @@ class Validator:
     def __init__(self, config: Validation, out: Path, device: torch.device) -> None:
         import pyiqa
 
+        unknown = sorted(set(config.metrics) - set(pyiqa.list_models()))
+        if unknown:
+            raise UserError(f"validation.metrics: pyiqa has no '{unknown[0]}'", "name metrics such as psnr, ssim, piqe")
         self._out = out
         paths = find_images([Path(folder) for folder in config.folders])
         paths = paths[:: max(1, len(paths) // config.images)][: config.images]
-        crops = [random_crop(read_image(path), config.crop, stream(_SEED, n)) for n, path in enumerate(paths)]
+        crops = [random_crop(read_photo(path), config.crop, stream(_SEED, n)) for n, path in enumerate(paths)]
         self._hr = to_tensor(crops)
         self._lr = {
             level: degrade(self._hr, at_level(level), range(len(crops)), SCALE) for level in sorted(config.levels)

@@ -28,7 +28,7 @@ class DenseConfig:
     """Sizes of a dense LoRA; the defaults are OSEDiff's.
 
     Raises:
-        UserError: If a rank or alpha is not positive.
+        UserError: If a rank or alpha is not positive, or a value of another type.
     """
 
     rank: int = 4
@@ -48,6 +48,8 @@ class DenseConfig:
             whole = isinstance(value, int) or (name == "alpha" and isinstance(value, float))
             if isinstance(value, bool) or not whole or value <= 0:
                 raise UserError(f"dense LoRA config: {name} is {value!r}", f"set {name} to a positive number")
+        if not isinstance(self.train_conv_in, bool):
+            raise UserError(f"dense LoRA config: train_conv_in is {self.train_conv_in!r}", "set it to true or false")
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> DenseConfig:
