@@ -69,16 +69,18 @@ def test_a_run_is_not_resumed_on_other_weights_of_the_same_name(world, tmp_path)
     ("changes", "said"),
     [
         ({"adapter": {"dims": 5}}, "adapter.dims is 5"),
-        ({"data": {"crop": 36}}, "data.crop is 36"),
-        ({"validation": {"folders": ("photographs",), "crop": 36}}, "validation.crop is 36"),
+        ({"base": "tiny", "data": {"crop": 36}}, "data.crop is 36"),
+        ({"base": "tiny", "validation": {"folders": ("photographs",), "crop": 36}}, "validation.crop is 36"),
         ({"validation": {"folders": ("photographs",), "crop": 32, "metrics": ("psnrr",)}}, "psnrr"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_the_first_step(changes, said, world, tmp_path):
     plain = values(world, tmp_path)
     for part, fields in changes.items():
-        folders = {"folders": (str(world / "photographs"),)} if "folders" in fields else {}
-        plain[part] = plain.get(part, {}) | fields | folders
+        if isinstance(fields, dict):
+            folders = {"folders": (str(world / "photographs"),)} if "folders" in fields else {}
+            fields = plain.get(part, {}) | fields | folders
+        plain[part] = fields
     with pytest.raises(UserError, match=said):
         Run(validated(plain), MOR, resume=False).loop()
     assert not (tmp_path / "states").exists()
