@@ -15,7 +15,7 @@ from torch import Tensor
 from harness.images import read_photo
 from methods.onestep.crops import find_images, random_crop, stream, to_tensor
 from methods.onestep.pairs import make_lr, upsample
-from methods.onestep.stage import Stage
+from methods.onestep.stage import Stage, weights_hash
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +48,7 @@ def cached_pairs(stage: Stage, vae: Any, names: Sequence[str]) -> Pairs:
     digest = hashlib.sha256(repr((list(names), stage.seed)).encode())
     for path in find_images(stage.data):
         digest.update(path.read_bytes())
-    for tensor in vae.state_dict().values():
-        digest.update(tensor.contiguous().numpy())
+    digest.update(weights_hash(vae).encode())
     cache = stage.out / f"pairs-{digest.hexdigest()[:12]}.pt"
     if not cache.exists():
         part = cache.with_suffix(".tmp")

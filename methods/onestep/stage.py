@@ -51,7 +51,7 @@ def fit(stage: Stage, name: str, model: nn.Module, step_losses: Callable[[int], 
     Raises:
         UserError: If the state began with other weights, or is further than ``stage.steps``.
     """
-    began = _fingerprint(model)
+    began = weights_hash(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=stage.lr, weight_decay=0.0, betas=(0.9, 0.99))
     first = _resume(stage.out / f"{name}.state", model, optimizer, began, stage.steps)
     cut_curves(stage.out / f"{name}.csv", first)
@@ -90,7 +90,8 @@ def schedule(step: int, steps: int, warmup: int = 100) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-def _fingerprint(model: nn.Module) -> str:
+def weights_hash(model: nn.Module) -> str:
+    """Hash all values of a model on the CPU: sha256, in hex."""
     digest = hashlib.sha256()
     for tensor in model.state_dict().values():
         digest.update(tensor.contiguous().numpy())

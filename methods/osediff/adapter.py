@@ -41,10 +41,8 @@ class DenseConfig:
     """Train the UNet's whole first convolution besides its LoRA, as OSEDiff does."""
 
     def __post_init__(self) -> None:
-        for name in ("rank", "rank_vae", "alpha"):
+        for name in ("rank", "alpha", *(() if self.rank_vae is None else ("rank_vae",))):
             value = getattr(self, name)
-            if name == "rank_vae" and value is None:
-                continue
             whole = isinstance(value, int) or (name == "alpha" and isinstance(value, float))
             if isinstance(value, bool) or not whole or value <= 0:
                 raise UserError(f"dense LoRA config: {name} is {value!r}", f"set {name} to a positive number")
