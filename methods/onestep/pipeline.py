@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from methods.onestep.checkpoint import AdapterCheckpoint, load_adapter
 from methods.onestep.colour import fix_colour, truncate
 from methods.onestep.complexity import base_cost, count_positions
 from methods.onestep.geometry import Geometry, pad, plan, shrink, upscale
-from methods.onestep.options import OneStepOptions, RoutedOptions
+from methods.onestep.options import ColourFix, OneStepOptions, RoutedOptions
 from methods.onestep.prompts import FilePrompts, Prompter, Tagger, make_prompter
 from methods.onestep.strips import available_bytes, check_memory
 from methods.onestep.tiling import check_tile, in_tiles
@@ -45,6 +45,7 @@ class OneStepMethod:
     """A :class:`harness.degradation.SeverityEstimator` for adapters that route, else None."""
     weights: str = ""
     """Hash of the adapter file, or empty."""
+    colour_fix: ColourFix = "adain"
 
     @torch.no_grad()
     def restore(self, lr: Tensor, *, image: str, seed: int) -> Restored:
@@ -147,8 +148,8 @@ class OneStepMethod:
     def _finish(self, restored: Tensor, source: Tensor, geometry: Geometry) -> Tensor:
         cut = truncate if self.options.truncate else (lambda image: image)
         restored = cut(restored)
-        if self.options.colour_fix != "none":
-            restored = cut(fix_colour(restored, source, self.options.colour_fix))
+        if self.colour_fix != "none":
+            restored = cut(fix_colour(restored, source, self.colour_fix))
         return restored if geometry.upscaled == geometry.result else shrink(restored, geometry.result)
 
 
@@ -175,13 +176,26 @@ def build_method(options: OneStepOptions, runtime: Runtime, kind: Any, read: Rea
     timestep = checkpoint.timestep if options.timestep is None else options.timestep
     if not 0 <= timestep < len(backbone.abar):
         raise UserError(f"timestep is {timestep}", f"choose one of 0 to {len(backbone.abar) - 1}")
+    colour_fix = _colour_fix(options, checkpoint, path)
     adapter: Adapter = kind.attach(backbone.unet, backbone.vae, type(kind.default).from_json(checkpoint.config), 0)
     adapter.load_state_dict(checkpoint.state)
     adapter.for_inference(merge=options.merge)
     severity = _estimator(options, checkpoint, path, runtime.device) if isinstance(options, RoutedOptions) else None
     prompter = make_prompter(options, runtime.device)
     weights = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    return OneStepMethod(backbone, adapter, options, runtime, timestep, prompter, severity, weights)
+    return OneStepMethod(backbone, adapter, options, runtime, timestep, prompter, severity, weights, colour_fix)
+
+
+def _colour_fix(options: OneStepOptions, checkpoint: AdapterCheckpoint, path: Path) -> ColourFix:
+    """The colour fix that the adapter was validated with, or the one that the user insists on."""
+    if options.colour_fix != "adapter":
+        return options.colour_fix
+    trained = checkpoint.training.get("colour_fix", "adain")
+    if trained not in get_args(ColourFix):
+        raise UserError(
+            f"{path} was trained for colour fix '{trained}', which is none of ours", "add -o colour_fix=adain"
+        )
+    return trained
 
 
 def _estimator(options: RoutedOptions, checkpoint: AdapterCheckpoint, path: Path, device: str) -> Any:

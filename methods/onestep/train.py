@@ -170,7 +170,7 @@ class Run:
     def _validator(self) -> Validator | None:
         if not self.config.validation.folders or not self.accelerator.is_main_process:
             return None
-        validator = Validator(self.config.validation, self.config.out, self.accelerator.device)
+        validator = Validator(self.config, self.accelerator.device)
         if self.step == 0:
             self._curve(validator.baseline())
         return validator

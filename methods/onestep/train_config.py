@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from harness.errors import UserError
 from harness.registry import unknown_name
+from methods.onestep.options import ColourFix
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -128,6 +129,8 @@ class TrainConfig(_Part):
     """``tiny`` (shipped), a folder, or a hub id of a diffusers Stable Diffusion base."""
     timestep: int = Field(999, ge=0, lt=TIMESTEPS)
     """Where the single step starts."""
+    colour_fix: ColourFix = "adain"
+    """What validation applies, and inference unless told otherwise; the losses see the image before it."""
     prompt: str = ""
     """Prompt of the generator and the teacher; a base with its own prompt embeddings ignores it."""
     negative_prompt: str = ""

@@ -13,10 +13,11 @@ from torch import Tensor
 from harness.errors import UserError
 from harness.images import read_photo
 from harness.synthesis import at_level, degrade
+from methods.onestep.colour import fix_colour
 from methods.onestep.crops import find_images, random_crop, stream, to_tensor
 from methods.onestep.pairs import SCALE, upsample
 from methods.onestep.step import Networks
-from methods.onestep.train_config import Validation
+from methods.onestep.train_config import TrainConfig
 
 _SEED = 31
 _LUMA = {"test_y_channel": True, "color_space": "ycbcr"}
@@ -28,18 +29,19 @@ class Validator:
     Metrics are named ``validation/METRIC@LEVEL``, bicubic enlargement's ``bicubic/METRIC@LEVEL``.
 
     Args:
-        config: How many, how severe, which metrics.
-        out: Where pictures go: LR enlarged, restored, HR, one row a crop; a file a level.
+        training: What is validated: its ``validation`` says how many crops, how severe, which metrics. Pictures go to
+            its ``out``: LR enlarged, restored, HR, one row a crop; a file a level.
         device: Where the metrics run.
     """
 
-    def __init__(self, config: Validation, out: Path, device: torch.device) -> None:
+    def __init__(self, training: TrainConfig, device: torch.device) -> None:
         import pyiqa
 
+        config = training.validation
         unknown = sorted(set(config.metrics) - set(pyiqa.list_models()))
         if unknown:
             raise UserError(f"validation.metrics: pyiqa has no '{unknown[0]}'", "name metrics such as psnr, ssim, piqe")
-        self._out = out
+        self._out, self._colour_fix = training.out, training.colour_fix
         paths = find_images([Path(folder) for folder in config.folders])
         paths = paths[:: max(1, len(paths) // config.images)][: config.images]
         crops = [random_crop(read_photo(path), config.crop, stream(_SEED, n)) for n, path in enumerate(paths)]
@@ -68,7 +70,8 @@ class Validator:
                 size = [side * SCALE // nets.frozen.factor for side in lr.shape[-2:]]
                 shape = (1, int(nets.frozen.vae.config["latent_channels"]), *size)
                 noise = torch.from_numpy(stream(_SEED, 1, n).standard_normal(shape, dtype=np.float32)).to(device)
-                parts.append(((nets.decode(nets.generate(lr, lr, noise)) + 1) / 2).clamp(0, 1).cpu())
+                image = ((nets.decode(nets.generate(lr, lr, noise)) + 1) / 2).clamp(0, 1)
+                parts.append(fix_colour(image[0], upsample(lr)[0], self._colour_fix)[None].cpu())
                 experts += [trace.mean_active for trace in nets.adapter.traces() or ()]
             restored[level] = torch.cat(parts)
             self._save(level, restored[level], step)
