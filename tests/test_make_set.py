@@ -1,0 +1,86 @@
+"""A set made of photographs is a data set like any other, and a function of its photographs, levels and seed alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from harness.cards import find_card
+from harness.errors import UserError
+from harness.images import read_rgb, to_pixels, to_tensor
+from harness.make_set import main, make_set
+from harness.pairs import load_pairs
+from harness.plan import image_seed
+from harness.synthesis import at_level, degrade
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Path]:
+    rng = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    paths = [tmp_path / "photos" / name for name in ("b.png", "a.png", "c.jpg")]
+    for path, (height, width) in zip(paths, ((40, 51), (32, 32), (33, 70)), strict=True):
+        Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(path)
+    return paths
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_the_set_loads_with_its_levels_and_holds_the_middles(photos: list[Path], tmp_path: Path) -> None:
+    assert main([str(tmp_path / "photos"), "--out", str(tmp_path / "mine"), "--crop", "32"]) == 0
+    card = find_card(str(tmp_path / "mine" / "card.toml"))
+    pairs = load_pairs(card)
+    assert (card.id, card.scale, card.count) == ("mine", 4, 9)
+    assert [pair.id for pair in pairs] == [f"{stem}_{level}" for stem in "abc" for level in ("0.2", "0.5", "0.8")]
+    assert [float(pair.level) for pair in pairs] == [0.2, 0.5, 0.8] * 3
+    middle = read_rgb(photos[0])[4:36, 9:41]
+    by_id = {pair.id: pair for pair in pairs}
+    assert np.array_equal(read_rgb(by_id["b_0.8"].hr), middle)
+    lr = degrade(to_tensor(middle)[None], at_level(0.8), [image_seed(0, "b_0.8")])[0]
+    assert np.array_equal(read_rgb(by_id["b_0.8"].lr), to_pixels(lr))
+
+
+def test_other_photographs_and_levels_change_nothing_and_the_seed_all(photos: list[Path], tmp_path: Path) -> None:
+    make_set(photos, tmp_path / "x" / "set", 32, [0.2, 0.8])
+    make_set(photos[:1], tmp_path / "y" / "set", 32, [0.8])
+    make_set(photos[:1], tmp_path / "z" / "set", 32, [0.8], seed=1)
+    whole, part, other = (files(tmp_path / name / "set") for name in "xyz")
+    assert part["LR/b_0.8.png"] == whole["LR/b_0.8.png"] != other["LR/b_0.8.png"]
+    assert part["HR/b_0.8.png"] == other["HR/b_0.8.png"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"out": "photos"}, "is there already"),
+        ({"out": "my set"}, "cannot be the id"),
+        ({"side": 30}, "--crop is 30"),
+        ({"side": 36}, "a.png is 32 x 32 px, smaller than --crop 36"),
+        ({"levels": []}, "--levels is []"),
+        ({"levels": [0.5, 1.5]}, "--levels is"),
+        ({"levels": [0.5, 0.5]}, "twice"),
+        ({"levels": [float("nan")]}, "--levels is"),
+        ({"seed": -1}, "--seed is -1"),
+        ({"photos": []}, "no photographs"),
+        ({"photos": ["photos/a.png", "a.jpg"]}, "would get one name"),
+        ({"photos": ["missing.png"]}, "missing.png"),
+    ],
+)
+def test_bad_input_writes_nothing(change: dict, said: str, photos: list[Path], tmp_path: Path) -> None:
+    given = {"photos": photos, "out": "set", "side": 32, "levels": [0.5], "seed": 0} | change
+    given |= {"photos": [tmp_path / path for path in given["photos"]], "out": tmp_path / given["out"]}
+    before = files(tmp_path)
+    with pytest.raises(UserError) as caught:
+        make_set(**given)
+    assert said in str(caught.value)
+    assert files(tmp_path) == before
+
+
+def test_the_command_says_what_is_wrong(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert main([str(tmp_path), "--out", str(tmp_path / "set")]) == 2
+    assert "error: no photographs" in caplog.text and "mend:" in caplog.text
