@@ -89,7 +89,7 @@ def read_photograph(scene: Scene) -> NDArray[np.uint8]:
         return np.array(image.crop((scene.left, scene.top, scene.left + SIDE, scene.top + SIDE)))
 
 
-def image_seed(name: str) -> int:
+def scene_seed(name: str) -> int:
     """Seed of one LR image: the head of its name's sha256."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
 
@@ -102,7 +102,7 @@ def make_pairs() -> dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
         tensor = torch.from_numpy(hr).permute(2, 0, 1)[None].float() / 255
         for level, value in LEVELS.items():
             name = f"{scene.name}_{level}"
-            lr = degrade(tensor, at_level(value), [image_seed(name)])[0]
+            lr = degrade(tensor, at_level(value), [scene_seed(name)])[0]
             pairs[name] = ((lr * 255).round().byte().permute(1, 2, 0).numpy(), hr)
     return pairs
 

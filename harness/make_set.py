@@ -1,51 +1,38 @@
 """Make a test set of your own photographs: their middles, degraded at known severity levels.
 
-    python -m harness.make_set PHOTOS --out my_set --crop 192 --levels 0.2 0.5 0.8
+    python -m harness.make_set PHOTOS --out my_set --crop 256 --levels 0.2 0.5 0.8
     isrbench eval --method mor --dataset my_set/card.toml
 
-Every LR image is decided by its photograph, its level and --seed alone. Nothing is overwritten.
+What is drawn for an LR image depends on its photograph's stem, its level and --seed alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import logging
+import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
+from harness.cards import Card
+from harness.catalogues import catalogue
 from harness.errors import UserError
-from harness.images import image_files, read_photo, to_pixels, to_tensor, write_png
+from harness.images import SUFFIXES, image_files, read_photo, to_pixels, to_tensor, write_png
 from harness.plan import image_seed
 from harness.synthesis import LEVELS, at_level, degrade
 
 log = logging.getLogger(__name__)
 SCALE = 4
 
-_CARD = """id = "{id}"
-title = "{count} photographs at severity {levels}"
-scale = {scale}
-count = {images}
-lr_size = [{lr}, {lr}]
-hr_size = [{hr}, {hr}]
-has_hr = true
-licence = "that of the photographs"
-source = "Middles of photographs, degraded by `python -m harness.make_set --crop {hr} --levels {levels} --seed {seed}`."
-root = "."
-levels = "levels.csv"
-"""
-
-
-def middle(photo: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """A copy of the middle ``side`` x ``side`` pixels of uint8 (H, W, 3), both sides at least ``side``."""
-    top, left = ((length - side) // 2 for length in photo.shape[:2])
-    return photo[top : top + side, left : left + side].copy()
-
 
 def make_set(photos: Sequence[Path], out: Path, side: int, levels: Sequence[float], seed: int = 0) -> Path:
-    """Write ``out/LR``, ``out/HR``, ``out/levels.csv`` and last ``out/card.toml``, a data set for ``--dataset``.
+    """Write ``out/LR``, ``out/HR``, ``out/levels.csv`` and ``out/card.toml``, a data set for ``--dataset``.
 
     Args:
         photos: Image files; an image's id is ``STEM_LEVEL``.
@@ -58,60 +45,118 @@ def make_set(photos: Sequence[Path], out: Path, side: int, levels: Sequence[floa
         The card.
 
     Raises:
-        UserError: If ``out`` exists, there is no photograph or level, two photographs share a stem, one is smaller than
-            the crop, or an argument is out of range. Nothing is written then.
+        UserError: If ``out`` exists or cannot be written or be a set's name, there is no photograph or level, two
+            photographs share a stem, one is unreadable or smaller than the crop, or an argument is out of range.
+            Nothing is left behind.
     """
+    levels = [level + 0.0 for level in levels]  # -0 is 0
     _check(photos, out, side, levels, seed)
-    crops = {photo.stem: middle(_large_enough(photo, side), side) for photo in photos}
-    for kind in ("LR", "HR"):
-        (out / kind).mkdir(parents=True)
-    lines = ["image,level"]
-    for stem, hr in crops.items():
-        for level in levels:
-            name = f"{stem}_{level:g}"
-            lr = degrade(to_tensor(hr)[None], at_level(level), [image_seed(seed, name)], SCALE)[0]
-            write_png(out / "LR" / f"{name}.png", to_pixels(lr))
-            write_png(out / "HR" / f"{name}.png", hr)
-            lines.append(f"{name},{level:g}")
-    (out / "levels.csv").write_text("\n".join(lines) + "\n", newline="\n")
-    card = out / "card.toml"
-    words = " ".join(f"{level:g}" for level in levels)
-    card.write_text(
-        _CARD.format(id=out.name, count=len(crops), levels=words, scale=SCALE, images=len(lines) - 1,
-                     lr=side // SCALE, hr=side, seed=seed),
-        newline="\n",
-    )  # fmt: skip
-    return card
+    card = _card(photos, out.name, side, levels, seed)
+    crops = {photo.stem: _middle(photo, side) for photo in photos}
+    # A folder appears whole or not at all: half of one would be scored like any other.
+    scratch = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        for kind in ("LR", "HR"):
+            (scratch / kind).mkdir(parents=True)
+        with (scratch / "levels.csv").open("w", encoding="utf-8", newline="") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(("image", "level"))
+            for stem, hr in crops.items():
+                for level in levels:
+                    name = f"{stem}_{level:g}"
+                    lr = degrade(to_tensor(hr)[None], at_level(level), [image_seed(seed, name)], SCALE)[0]
+                    write_png(scratch / "LR" / f"{name}.png", to_pixels(lr))
+                    write_png(scratch / "HR" / f"{name}.png", hr)
+                    rows.writerow((name, f"{level:g}"))
+        (scratch / "card.toml").write_text(card, encoding="utf-8", newline="\n")
+        scratch.rename(out)
+    except OSError as error:
+        raise UserError(f"{out} cannot be written: {error}", "make room, or name another --out") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return out / "card.toml"
 
 
 def _check(photos: Sequence[Path], out: Path, side: int, levels: Sequence[float], seed: int) -> None:
     if out.exists():
         raise UserError(f"{out} is there already", "name another --out, or move it away")
-    if not all(c.isalnum() or c in "._-" for c in out.name) or not out.name[:1].isalnum():
-        raise UserError(f"'{out.name}' cannot be the id of a set", "use letters, digits, dots, dashes and underscores")
+    if out.name in catalogue():
+        raise UserError(f"'{out.name}' is the id of a set that ships", "give --out another name")
     if side < 16 or side % SCALE:
         raise UserError(f"--crop is {side}", f"choose a multiple of {SCALE}, 16 or more")
-    if not levels or not all(0 <= level <= 1 for level in levels):
-        raise UserError(f"--levels is {list(levels)}", "choose severity levels between 0 and 1, such as 0.2 0.5 0.8")
+    if not levels or not all(0 <= level <= 1 and level == float(f"{level:g}") for level in levels):
+        raise UserError(
+            f"--levels is {list(levels)}",
+            "choose severity levels between 0 and 1 of at most six digits, as 0.2 0.5 0.8",
+        )
+    if len(set(levels)) < len(levels):
+        raise UserError(f"--levels names one level twice: {list(levels)}", "name each level once")
     if seed < 0:
         raise UserError(f"--seed is {seed}", "choose 0 or more")
     if not photos:
-        raise UserError("no photographs", "pass a folder with JPEG or PNG files")
+        raise UserError("no photographs", "pass JPEG or PNG files, or folders of them")
     stems: dict[str, Path] = {}
     for photo in photos:
-        if photo.stem in stems:
-            raise UserError(f"{stems[photo.stem]} and {photo} would get one name", "rename one of them")
-        stems[photo.stem] = photo
-    if len({f"{level:g}" for level in levels}) < len(levels):
-        raise UserError(f"--levels names one level twice: {list(levels)}", "name each level once")
+        if photo.name.startswith("."):
+            raise UserError(f"{photo} is a hidden file, which no data set counts", "rename it")
+        # Some file systems take two names that differ in case for one.
+        stem = photo.stem.casefold()
+        if stem in stems:
+            raise UserError(f"{stems[stem]} and {photo} would get one name", "rename one of them")
+        stems[stem] = photo
 
 
-def _large_enough(photo: Path, side: int) -> NDArray[np.uint8]:
+def _card(photos: Sequence[Path], name: str, side: int, levels: Sequence[float], seed: int) -> str:
+    """The card's text; UserError where ``name`` cannot be a set's id."""
+    words = " ".join(f"{level:g}" for level in levels)
+    command = f"python -m harness.make_set --crop {side} --levels {words} --seed {seed}"
+    texts = {
+        "id": name,
+        "title": f"Photographs at severity {words}",
+        "licence": "that of the photographs",
+        "source": f"Middles of photographs, degraded by `{command}`.",
+        "root": ".",
+        "levels": "levels.csv",
+    }
+    numbers = {
+        "scale": SCALE,
+        "count": len(photos) * len(levels),
+        "lr_size": [side // SCALE] * 2,
+        "hr_size": [side] * 2,
+    }
+    try:
+        Card.model_validate(texts | numbers)
+    except ValidationError as error:
+        raise UserError(
+            f"'{name}' cannot be the id of a set", "use letters of A to Z, digits, dots, dashes and underscores"
+        ) from error
+    lines = [f'{key} = "{text}"' for key, text in texts.items()] + [f"{key} = {n}" for key, n in numbers.items()]
+    return "\n".join([*lines, "has_hr = true"]) + "\n"
+
+
+def _middle(photo: Path, side: int) -> NDArray[np.uint8]:
+    """A copy of the photograph's middle ``side`` x ``side`` pixels, uint8 (side, side, 3)."""
     pixels = read_photo(photo)
-    if min(pixels.shape[:2]) < side:
-        height, width = pixels.shape[:2]
+    height, width = pixels.shape[:2]
+    if min(height, width) < side:
         raise UserError(f"{photo} is {width} x {height} px, smaller than --crop {side}", "leave it out, or crop less")
-    return pixels
+    top, left = (height - side) // 2, (width - side) // 2
+    return pixels[top : top + side, left : left + side].copy()
+
+
+def _files(place: Path) -> list[Path]:
+    if not place.is_dir():
+        return [place]
+    try:
+        found = image_files(place)
+    except OSError as error:
+        raise UserError(f"{place} cannot be read: {error}") from error
+    if not found:
+        raise UserError(
+            f"{place} holds no pictures ({', '.join(sorted(SUFFIXES))})",
+            "name the folder they lie in: sub-folders are not searched",
+        )
+    return found
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -122,11 +167,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder to make; its name is the set's id")
     parser.add_argument("--crop", type=int, default=256, help="side of the HR images in pixels")
     parser.add_argument("--levels", type=float, nargs="+", default=list(LEVELS.values()), help="severities in [0, 1]")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="another seed draws other degradations")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        photos = [file for path in args.photos for file in (image_files(path) if path.is_dir() else [path])]
+        photos = [file for place in args.photos for file in _files(place)]
         card = make_set(photos, args.out, args.crop, args.levels, args.seed)
     except UserError as error:
         log.error("error: %s", error)

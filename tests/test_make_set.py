@@ -21,7 +21,7 @@ from harness.synthesis import at_level, degrade
 def photos(tmp_path: Path) -> list[Path]:
     rng = np.random.default_rng(0)
     (tmp_path / "photos").mkdir()
-    paths = [tmp_path / "photos" / name for name in ("b.png", "a.png", "c.jpg")]
+    paths = [tmp_path / "photos" / name for name in ("b.png", "a.png", 'Rome, "night".jpg')]
     for path, (height, width) in zip(paths, ((40, 51), (32, 32), (33, 70)), strict=True):
         Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(path)
     return paths
@@ -36,7 +36,9 @@ def test_the_set_loads_with_its_levels_and_holds_the_middles(photos: list[Path],
     card = find_card(str(tmp_path / "mine" / "card.toml"))
     pairs = load_pairs(card)
     assert (card.id, card.scale, card.count) == ("mine", 4, 9)
-    assert [pair.id for pair in pairs] == [f"{stem}_{level}" for stem in "abc" for level in ("0.2", "0.5", "0.8")]
+    assert [pair.id for pair in pairs] == [
+        f"{stem}_{level}" for stem in ('Rome, "night"', "a", "b") for level in ("0.2", "0.5", "0.8")
+    ]
     assert [float(pair.level) for pair in pairs] == [0.2, 0.5, 0.8] * 3
     middle = read_rgb(photos[0])[4:36, 9:41]
     by_id = {pair.id: pair for pair in pairs}
@@ -59,15 +61,21 @@ def test_other_photographs_and_levels_change_nothing_and_the_seed_all(photos: li
     [
         ({"out": "photos"}, "is there already"),
         ({"out": "my set"}, "cannot be the id"),
+        ({"out": "nächte"}, "cannot be the id"),
+        ({"out": "RealSR"}, "a set that ships"),
+        ({"out": "photos/a.png/set"}, "cannot be written"),
         ({"side": 30}, "--crop is 30"),
         ({"side": 36}, "a.png is 32 x 32 px, smaller than --crop 36"),
         ({"levels": []}, "--levels is []"),
         ({"levels": [0.5, 1.5]}, "--levels is"),
         ({"levels": [0.5, 0.5]}, "twice"),
         ({"levels": [float("nan")]}, "--levels is"),
+        ({"levels": [0.30000001]}, "six digits"),
+        ({"levels": [0.0, -0.0]}, "twice"),
         ({"seed": -1}, "--seed is -1"),
         ({"photos": []}, "no photographs"),
-        ({"photos": ["photos/a.png", "a.jpg"]}, "would get one name"),
+        ({"photos": ["photos/a.png", "A.jpg"]}, "would get one name"),
+        ({"photos": ["photos/.a.png"]}, "hidden"),
         ({"photos": ["missing.png"]}, "missing.png"),
     ],
 )
@@ -81,6 +89,19 @@ def test_bad_input_writes_nothing(change: dict, said: str, photos: list[Path], t
     assert files(tmp_path) == before
 
 
-def test_the_command_says_what_is_wrong(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert main([str(tmp_path), "--out", str(tmp_path / "set")]) == 2
-    assert "error: no photographs" in caplog.text and "mend:" in caplog.text
+def test_an_interrupted_run_leaves_nothing(photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    before = files(tmp_path)
+    monkeypatch.setattr("harness.make_set.write_png", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        make_set(photos, tmp_path / "set", 32, [0.5])
+    assert files(tmp_path) == before and [p.name for p in tmp_path.iterdir()] == ["photos"]
+
+
+def test_the_command_says_what_is_wrong(photos: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "empty").mkdir()
+    argv = [str(tmp_path / "photos"), str(tmp_path / "empty"), "--out", str(tmp_path / "set")]
+    assert main(argv) == 2
+    assert "error: " in caplog.text and "empty holds no pictures" in caplog.text and "mend:" in caplog.text

@@ -1,6 +1,7 @@
 """Restoring against the formula composed by hand, against the trainer's generator, and in half precision."""
 
 from dataclasses import asdict, replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -124,8 +125,9 @@ def test_the_colour_fix_is_the_adapter_s_own_unless_told_otherwise(build, folder
     lr = to_tensor(a_picture(12, 12))
     fixed = {kind: build("osediff", colour_fix=kind) for kind in ("adain", "narrow", "wavelet", "none")}
     fixed = {kind: method.restore(lr, image="x", seed=SEED).image for kind, method in fixed.items()}
+    assert all(not torch.equal(fixed[a], fixed[b]) for a, b in combinations(fixed, 2))
     checkpoint = load_adapter(folder / "osediff.safetensors")
-    for trained, expected in (({}, "adain"), ({"colour_fix": "wavelet"}, "wavelet"), ({"colour_fix": "none"}, "none")):
+    for trained, expected in [({}, "adain"), *(({"colour_fix": kind}, kind) for kind in fixed)]:
         save_adapter(tmp_path / "own.safetensors", replace(checkpoint, training=trained))
         method = build("osediff", adapter=tmp_path / "own.safetensors")
         assert torch.equal(method.restore(lr, image="x", seed=SEED).image, fixed[expected])
@@ -180,8 +182,6 @@ def test_half_precision_stays_near_full(build, name, merge):
 
 
 def test_the_trained_estimator_is_used_and_its_change_noticed(build, folder, tmp_path):
-    from harness.errors import UserError
-
     checkpoint = load_adapter(folder / "mor.safetensors")
     for fingerprint, match in (("statistics", None), ("another", "has changed since")):
         training = {"estimator": "tiny", "estimator_fingerprint": fingerprint}

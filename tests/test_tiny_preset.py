@@ -46,6 +46,7 @@ def test_all_weights_together_stay_small():
 @pytest.mark.parametrize("plugin", [MOR, OSEDIFF, LORA_MOE], ids=lambda p: p.info.id)
 def test_methods_need_no_option(plugin):
     method = plugin.build(plugin.options(), Runtime())
+    assert method.colour_fix == "narrow"
     lr = to_tensor(read_rgb(load_pairs(find_card("sample"))[0].lr))[:, :24, :24]
     restored = method.restore(lr, image="x", seed=0)
     assert restored.image.shape == (3, 96, 96)

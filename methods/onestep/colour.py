@@ -34,13 +34,9 @@ def fix_colour(image: Tensor, source: Tensor, kind: ColourFix) -> Tensor:
     Returns:
         (3, H, W) in [0, 1].
     """
-    if kind == "adain":
-        return adain(image, source).clamp(0, 1)
-    if kind == "narrow":
-        return narrow(image, source).clamp(0, 1)
-    if kind == "wavelet":
-        return wavelet(image, source).clamp(0, 1)
-    return image
+    if kind == "none":
+        return image
+    return {"adain": adain, "narrow": narrow, "wavelet": wavelet}[kind](image, source).clamp(0, 1)
 
 
 def adain(image: Tensor, source: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ class OneStepOptions:
         default="sample", metadata=_help("draw the latent (by the image's seed), or take its mean")
     )
     timestep: int | None = field(default=None, metadata=_help("timestep of the one step; none = the adapter's own"))
-    colour_fix: Literal["adapter", "adain", "narrow", "wavelet", "none"] = field(
+    colour_fix: Literal["adapter", ColourFix] = field(
         default="adapter",
         metadata=_help("give the result the LR's colours; adapter = as the adapter's training did, adain if unknown"),
     )

@@ -46,6 +46,7 @@ class OneStepMethod:
     weights: str = ""
     """Hash of the adapter file, or empty."""
     colour_fix: ColourFix = "adain"
+    """How results get the LR's colours; decided by then, the options' ``adapter`` included."""
 
     @torch.no_grad()
     def restore(self, lr: Tensor, *, image: str, seed: int) -> Restored:

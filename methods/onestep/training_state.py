@@ -65,7 +65,8 @@ def load_state(path: Path, config: dict[str, Any]) -> dict[str, Any]:
 
 
 _FREE = {"out", "save_every", "keep", "log_every", "trackers", "half", "data.workers", "data.folders"}
-"""What may change on the way. Not among them: threads and device, which decide the last bits."""
+"""What may change on the way. Not among them: threads and device, which decide the last bits, and the colour fix, with
+which one file of curves would hold two kinds of values."""
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -29,29 +29,29 @@ class Validator:
     Metrics are named ``validation/METRIC@LEVEL``, bicubic enlargement's ``bicubic/METRIC@LEVEL``.
 
     Args:
-        training: What is validated: its ``validation`` says how many crops, how severe, which metrics. Pictures go to
-            its ``out``: LR enlarged, restored, HR, one row a crop; a file a level.
+        config: What is trained: its ``validation`` says how many crops, how severe, which metrics. Pictures go to its
+            ``out``: LR enlarged, restored, HR, one row a crop; a file a level.
         device: Where the metrics run.
     """
 
-    def __init__(self, training: TrainConfig, device: torch.device) -> None:
+    def __init__(self, config: TrainConfig, device: torch.device) -> None:
         import pyiqa
 
-        config = training.validation
-        unknown = sorted(set(config.metrics) - set(pyiqa.list_models()))
+        look = config.validation
+        unknown = sorted(set(look.metrics) - set(pyiqa.list_models()))
         if unknown:
             raise UserError(f"validation.metrics: pyiqa has no '{unknown[0]}'", "name metrics such as psnr, ssim, piqe")
-        self._out, self._colour_fix = training.out, training.colour_fix
-        paths = find_images([Path(folder) for folder in config.folders])
-        paths = paths[:: max(1, len(paths) // config.images)][: config.images]
-        crops = [random_crop(read_photo(path), config.crop, stream(_SEED, n)) for n, path in enumerate(paths)]
+        self._out, self._colour_fix = config.out, config.colour_fix
+        paths = find_images([Path(folder) for folder in look.folders])
+        paths = paths[:: max(1, len(paths) // look.images)][: look.images]
+        crops = [random_crop(read_photo(path), look.crop, stream(_SEED, n)) for n, path in enumerate(paths)]
         self._hr = to_tensor(crops)
         self._lr = {
-            level: degrade(self._hr, at_level(level), range(len(crops)), SCALE) for level in sorted(config.levels)
+            level: degrade(self._hr, at_level(level), range(len(crops)), SCALE) for level in sorted(look.levels)
         }
         self._metrics: dict[str, Callable[..., Tensor]] = {
             name: pyiqa.create_metric(name, device=device, **(_LUMA if name in ("psnr", "ssim") else {}))
-            for name in config.metrics
+            for name in look.metrics
         }
 
     def baseline(self) -> dict[str, float]:
