@@ -15,6 +15,7 @@ from harness.images import read_photo
 from harness.synthesis import at_level, degrade
 from methods.onestep.colour import fix_colour
 from methods.onestep.crops import find_images, random_crop, stream, to_tensor
+from methods.onestep.options import ColourFix
 from methods.onestep.pairs import SCALE, upsample
 from methods.onestep.step import Networks
 from methods.onestep.train_config import TrainConfig
@@ -41,7 +42,8 @@ class Validator:
         unknown = sorted(set(look.metrics) - set(pyiqa.list_models()))
         if unknown:
             raise UserError(f"validation.metrics: pyiqa has no '{unknown[0]}'", "name metrics such as psnr, ssim, piqe")
-        self._out, self._colour_fix = config.out, config.colour_fix
+        self._out = config.out
+        self._colour_fix: ColourFix = config.colour_fix
         paths = find_images([Path(folder) for folder in look.folders])
         paths = paths[:: max(1, len(paths) // look.images)][: look.images]
         crops = [random_crop(read_photo(path), look.crop, stream(_SEED, n)) for n, path in enumerate(paths)]
