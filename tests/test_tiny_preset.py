@@ -83,7 +83,7 @@ def beside_bicubic(method, pairs, score):
 def test_realsr_gains_texture_and_loses_little_fidelity(mor, realsr, every):
     """Two dB is what a one-step method may pay for texture; OSEDiff's published images pay 1.96.
 
-    Edges (GMSD .162 against .167) are held over all images only: ten are too few.
+    Edges (GMSD .160 against .167) are held over all images only: ten are too few.
     """
     files = sorted((realsr / "test_LR").iterdir())[::every]
     pairs = [(to_tensor(read_rgb(file)), read_rgb(realsr / "test_HR" / file.name)) for file in files]
@@ -101,4 +101,4 @@ def test_severely_degraded_crops_gain_fidelity(mor, bsds_test):
     crops = [random_crop(read_photo(path), 192, stream(31, n)) for n, path in enumerate(paths)]
     lr = degrade(stack(crops), at_level(LEVELS["severe"]), range(len(crops)))
     ours, bicubic = beside_bicubic(mor, zip(lr, crops, strict=True), psnr)
-    assert len(crops) == 40 and ours >= bicubic + 0.3
+    assert len(crops) == 40 and ours >= bicubic + 0.5
