@@ -150,7 +150,7 @@ def _files(place: Path) -> list[Path]:
     try:
         found = image_files(place)
     except OSError as error:
-        raise UserError(f"{place} cannot be read: {error}") from error
+        raise UserError(f"{place} cannot be read: {error}", "give yourself the right to read it") from error
     if not found:
         raise UserError(
             f"{place} holds no pictures ({', '.join(sorted(SUFFIXES))})",

@@ -59,7 +59,6 @@ def build(folder, monkeypatch):
 
 def networks(folder, name):
     """The trainer's networks with the same adapter."""
-
     kind, config = KINDS[name]
     plain = values(folder, "unused", timestep=TIMESTEP, data={"folders": ("unused",)}) | {"adapter": {}}
     nets = assemble(load_frozen(str(folder / "base"), "", ""), validated(plain), kind, config, CPU)
