@@ -96,7 +96,7 @@ def test_realsr_gains_texture_and_loses_little_fidelity(mor, realsr, every):
 
 
 def test_severely_degraded_crops_gain_fidelity(mor, bsds_test):
-    """On average; docs/tiny.md says how unevenly."""
+    """On these crops, on which the colour fix was chosen; docs/tiny.md has the lower figure of the whole split."""
     paths = find_images([bsds_test])[::5]
     crops = [random_crop(read_photo(path), 192, stream(31, n)) for n, path in enumerate(paths)]
     lr = degrade(stack(crops), at_level(LEVELS["severe"]), range(len(crops)))
