@@ -10,7 +10,7 @@ from harness.errors import UserError
 from methods.onestep import strips
 from methods.onestep.backbone import build_models, load_backbone, random_sd21, sd21_configs
 from methods.onestep.checkpoint import AdapterCheckpoint, base_fingerprint, load_adapter, save_adapter
-from methods.onestep.colour import adain, fix_colour, narrow, truncate, wavelet
+from methods.onestep.colour import adain, fix_colour, truncate, wavelet
 from methods.onestep.complexity import base_cost
 from methods.onestep.geometry import pad, plan, upscale
 from methods.onestep.options import OneStepOptions
@@ -145,17 +145,6 @@ def test_adain_matches_statistics_and_wavelet_matches_low_frequencies():
         high, low, rest = high + low - blur(low), blur(low), blur(rest)
     assert torch.allclose(wavelet(image, source), (high + rest)[0], atol=1e-5)
     assert torch.isfinite(fix_colour(torch.rand(3, 1, 1), torch.rand(3, 1, 1), "adain")).all()
-
-
-def test_narrow_takes_contrast_away_as_adain_does_and_never_adds_any():
-    image, source = torch.rand(3, 40, 40), torch.rand(3, 40, 40) * 0.5 + 0.2
-    assert torch.allclose(narrow(image, source), adain(image, source), atol=1e-6)
-    noisy = (source + 0.4 * torch.randn(3, 40, 40)).clamp(0, 1)
-    fixed = narrow(source, noisy)
-    assert torch.allclose(fixed.std((1, 2)), source.std((1, 2)), atol=1e-5)
-    assert torch.allclose(fixed.mean((1, 2)), noisy.mean((1, 2)), atol=1e-5)
-    assert (adain(source, noisy).std((1, 2)) > 1.1 * source.std((1, 2))).all()
-    assert torch.equal(fix_colour(source, noisy, "narrow"), fixed.clamp(0, 1))
 
 
 def test_truncation_keeps_every_level_and_rounds_down_between():

@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from PIL import Image
+from torch._dynamo.utils import counters
 
 from methods.onestep.backbone import load_backbone
 from methods.onestep.base_tiny import new_vae
 from methods.onestep.encoded_pairs import SIDE, Pairs, cut_windows, middle
 from methods.onestep.pretrain import main
 from methods.onestep.pretrain_decoder import Critic
-from methods.onestep.pretrain_unet import decode_window
+from methods.onestep.pretrain_unet import decode_window, mean_psnr
 from tests.onestep_tiny import one_thread  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -82,6 +84,19 @@ def test_the_decoder_stage_trains_the_decoder_alone_and_the_base_loads(encoded, 
     assert alike(dict(unet), dict(weights(out, "unet")))
 
 
+def test_what_is_saved_lies_between_the_decoder_before_and_the_trained_one(encoded, run, tmp_path):
+    found = []
+    for texture in ("0", "0.25", "1"):
+        out = copy_of(encoded, tmp_path / texture)
+        run(out, "decoder", "--texture", texture)
+        found.append(AutoencoderKL.from_pretrained(out / "vae-textured").state_dict())
+    plain, mixed, trained = found
+    before = AutoencoderKL.from_pretrained(encoded / "vae").state_dict()
+    assert alike(before, plain) and not alike(plain, trained)
+    for name, value in mixed.items():
+        assert torch.allclose(value, plain[name].lerp(trained[name], 0.25), atol=1e-6)
+
+
 def test_windows_may_be_whole_crops(encoded, run, tmp_path):
     out = copy_of(encoded, tmp_path)
     before = state(out, "unet")["model"]
@@ -108,6 +123,47 @@ def test_start_takes_over_the_weights_of_another_state(encoded, run, tmp_path):
     run(out, "unet", "--start", str(start), steps=0)
     earlier, base = torch.load(start, weights_only=True)["model"], weights(out, "unet")
     assert alike({name: value.half() for name, value in earlier.items()}, {n: v.half() for n, v in base.items()})
+
+
+def test_start_takes_over_the_weights_of_a_diffusers_folder(encoded, run, tmp_path):
+    out = copy_of(encoded, tmp_path)
+    start, before = out / "start", weights(out, "unet")
+    shutil.copytree(out / "base" / "unet", start)
+    (out / "unet.state").unlink()
+    run(out, "unet", "--start", str(start), steps=0)
+    assert alike(dict(before), dict(weights(out, "unet")))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch compiles with g++")
+def test_compiled_steps_are_the_same_up_to_rounding(encoded, run, tmp_path):
+    """By the gradients of the first step, which Adam keeps; then the state goes on without the compiler."""
+    plain, compiled = copy_of(encoded, tmp_path), shutil.copytree(encoded, tmp_path / "two")
+    graphs = counters["stats"]["unique_graphs"]
+    for out, option in ((plain, []), (compiled, ["--compile"])):
+        (out / "unet.state").unlink()
+        run(out, "unet", *option)
+    assert counters["stats"]["unique_graphs"] > graphs
+    one, two = state(plain, "unet"), state(compiled, "unet")
+    assert one["model"].keys() == two["model"].keys()
+    first, second = (
+        torch.cat([moment["exp_avg"].flatten() for moment in each["optimizer"]["state"].values()])
+        for each in (one, two)
+    )
+    assert (first - second).norm() < 1e-3 * first.norm()
+    run(compiled, "unet", steps=2)
+
+
+def test_compiling_needs_a_compiler(encoded, photos, monkeypatch, caplog):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    common = ["--data", str(photos), "--out", str(encoded), "--steps", "1", "--batch", "4", "--window", "16"]
+    assert main(["unet", *common, "--compile"]) == 2 and "no-such-compiler" in caplog.text
+
+
+def test_the_loss_is_the_mean_of_the_crops_psnr():
+    x = torch.zeros(2, 3, 4, 4)
+    y = torch.stack([x[0] + 2 / 255, x[1] + 20 / 255])
+    assert float(mean_psnr(y, x)) == pytest.approx(20 * np.log10(255) - 10, abs=0.01)  # 1e-8 keeps it finite
 
 
 def test_a_stage_is_not_continued_from_other_weights_or_backwards(encoded, photos, tmp_path, caplog):
@@ -184,6 +240,7 @@ def test_the_curve_of_a_resumed_stage_has_every_row_once(encoded, run, tmp_path)
         (["unet"], "vae is missing"),
         (["decoder"], "vae is missing"),
         (["vae"], "--channels"),
+        (["decoder", "--texture", "1.5"], "between 0 and 1"),
     ],
 )
 def test_bad_input_is_one_message_and_exit_code_2(options, said, photos, tmp_path, caplog):

@@ -1,12 +1,15 @@
 """Parts of the trainer: config, data, draws, regulariser, discriminator, states, curves, running mean."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from PIL import Image
 
 from harness.errors import UserError
-from methods.onestep.base_tiny import new_unet, new_vae, widen_vae
+from methods.onestep.base_tiny import UNET_CONFIG, deepen_unet, load_unet, new_prompts, new_unet, new_vae, widen_vae
 from methods.onestep.curves import cut_curves, write_curve
 from methods.onestep.data import item_numbers, open_loader
 from methods.onestep.discriminator import Discriminator, FeatureTaps, tap_channels
@@ -242,6 +245,39 @@ def test_running_mean():
     off = RunningMean(adapter, 0.0)
     off.update(100)
     assert off.state_dict()["a"].tolist() == [8.0, 8.0]
+
+
+def test_deepened_unet_predicts_as_before_and_its_new_layers_can_learn():
+    torch.manual_seed(0)
+    shallow: Any = UNet2DConditionModel(**(UNET_CONFIG | {"layers_per_block": 1})).eval()
+    deep: Any = deepen_unet(shallow.state_dict()).eval()
+    z, t, prompt = torch.randn(1, 16, 16, 16), torch.tensor(99), new_prompts()["positive"]
+    with torch.no_grad():
+        assert torch.equal(shallow(z, t, prompt).sample, deep(z, t, prompt).sample)
+    deep(z, t, prompt).sample.square().sum().backward()
+    added = [*deep.down_blocks[0].resnets[1:], *deep.up_blocks[-1].resnets[1:-1]]
+    assert len(added) == 4 and all(layer.conv2.weight.grad.abs().sum() > 0 for layer in added)
+
+
+def test_unets_load_from_states_and_folders_deep_or_not_and_nothing_else_does(tmp_path):
+    torch.manual_seed(0)
+    shallow: Any = UNet2DConditionModel(**(UNET_CONFIG | {"layers_per_block": 1}))
+    deep = deepen_unet(shallow.state_dict())
+    for name, unet in (("shallow", shallow), ("deep", deep)):
+        torch.save({"model": unet.state_dict()}, tmp_path / f"{name}.state")
+        unet.save_pretrained(tmp_path / name)
+        for path in (tmp_path / name, tmp_path / f"{name}.state"):
+            found = load_unet(path).state_dict()
+            new = set() if name == "deep" else {key for key in found if key not in shallow.state_dict()}
+            assert all(torch.equal(value, found[key]) for key, value in deep.state_dict().items() if key not in new)
+    less = {name: value for name, value in shallow.state_dict().items() if not name.startswith("conv_out")}
+    torch.save({"model": less}, tmp_path / "less.state")
+    torch.save({"other": 1}, tmp_path / "other.state")
+    (tmp_path / "text.state").write_text("no weights")
+    new_vae(4).save_pretrained(tmp_path / "vae")
+    for name in ("less.state", "other.state", "text.state", "vae", "."):
+        with pytest.raises(UserError, match="no UNet of the tiny base"):
+            load_unet(tmp_path / name)
 
 
 def test_widened_autoencoder_decodes_as_before():

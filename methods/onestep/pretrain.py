@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,8 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(args.threads)
-    bf16 = getattr(args, "bf16", False)
-    stage = Stage(args.data, args.out, args.steps, args.seed, args.lr, args.batch, bf16)
+    bf16, compiled = getattr(args, "bf16", False), getattr(args, "compile", False)
+    stage = Stage(args.data, args.out, args.steps, args.seed, args.lr, args.batch, bf16, compiled)
     try:
         _check(args)
         args.out.mkdir(parents=True, exist_ok=True)
@@ -44,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif args.stage == "unet":
             train_unet(stage, args.degradations.split(","), args.window, args.edges, args.start)
         else:
-            train_decoder(stage, args.degradations.split(","), args.window, args.edges, args.adversarial)
+            train_decoder(stage, args.degradations.split(","), args.window, args.edges, args.adversarial, args.texture)
     except UserError as error:
         log.error("%s", error)
         return 2
@@ -73,9 +75,11 @@ def _parser() -> argparse.ArgumentParser:
     vae.add_argument("--channels", type=int, help="latent channels of a fresh one; unset widens the last")
     vae.add_argument("--kl", type=float, default=1e-6, help="weight of the KL divergence")
     unet = stages.add_parser("unet", parents=[common, pairs, bf16])
-    unet.add_argument("--start", type=Path, help="a state whose weights to begin with")
+    unet.add_argument("--start", type=Path, help="a state or diffusers folder whose weights to begin with")
+    unet.add_argument("--compile", action="store_true", help="compile the networks; wants a C++ compiler")
     decoder = stages.add_parser("decoder", parents=[common, pairs])
     decoder.add_argument("--adversarial", type=float, default=0.02, help="weight of the critic's verdict")
+    decoder.add_argument("--texture", type=float, default=1.0, help="share of the trained decoder in what is saved")
     return parser
 
 
@@ -97,9 +101,14 @@ def _check(args: argparse.Namespace) -> None:
         if args.batch < 4:
             raise UserError(f"--batch {args.batch}: a quarter of it is noised", "give 4 or more")
         if args.stage == "unet" and args.start:
-            needed[args.start] = "name the unet.state of an earlier stage"
+            needed[args.start] = "name the unet.state of an earlier stage, or a folder unet"
+        compiler = os.environ.get("CXX", "g++")
+        if args.stage == "unet" and args.compile and not shutil.which(compiler):
+            raise UserError(f"--compile wants a C++ compiler, and there is no {compiler}", "install it, or do without")
         needed[args.out / "vae"] = "run the stage `vae` first"
         if args.stage == "decoder":
+            if not 0 <= args.texture <= 1:
+                raise UserError(f"--texture {args.texture}", "choose a share between 0 and 1")
             needed[args.out / "unet.state"] = "run the stage `unet` first"
     for path, mend in needed.items():
         if not path.exists():

@@ -25,6 +25,8 @@ BORDER = 4
 COLOUR_PATCH = 16
 """Side in pixels of the patches whose mean colour is compared on its own: next to an L1 distance that is mostly missing
 detail, a shift of the colours by a grey level hardly shows in the gradient."""
+PSNR_WEIGHT = 0.3
+"""Of a decibel. At 22 dB its gradient is about twice that of ten times the L1 distance, and more for better crops."""
 SMALLEST = 2 * BORDER + (16 + COLOUR_PATCH) // 4
 """Side in latents of the smallest window, of which one such patch is decoded."""
 
@@ -33,16 +35,16 @@ def train_unet(stage: Stage, names: Sequence[str], window: int, edges: float, st
     """Train the UNet on encoded pairs: a plain diffusion model, and one step of restoration.
 
     A quarter of a batch learns diffusion, see :func:`mix`; the loss is the mean squared error of the noise. The others
-    are LR latents at the one-step timestep under the positive prompt; the loss is the L1 distance to the HR of the
-    decoded pixels, of their finite differences and of their patches' mean colours, and a little of that of the latents.
-    Latents alone would not do: their channels differ by a factor of 20 in what they change in the picture.
+    are LR latents at the one-step timestep under the positive prompt; the loss is minus the PSNR of the decoded pixels,
+    the L1 distance to the HR of their finite differences and of their patches' mean colours, and a little of that of
+    the latents. Latents alone would not do: their channels differ by a factor of 20 in what they change in the picture.
 
     Args:
         stage: Data, steps, rates and places.
         names: Degradations to draw from.
         window: Side in latents of what the UNet sees, see :func:`decode_window`.
         edges: Weight of the finite differences.
-        start: The state of an earlier stage whose weights this one begins with.
+        start: What :func:`methods.onestep.base_tiny.load_unet` loads, for this stage to begin with.
     """
     torch.manual_seed(stage.seed)
     vae: Any = AutoencoderKL.from_pretrained(stage.out / "vae")
@@ -51,6 +53,9 @@ def train_unet(stage: Stage, names: Sequence[str], window: int, edges: float, st
     unet: Any = load_unet(start) if start else new_unet()
     unet.to(memory_format=torch.channels_last)
     pairs = cached_pairs(stage, vae, names)
+    if stage.compiled:
+        unet.compile()
+        vae.decoder.compile()
     alphas, diffused = scheduler().alphas_cumprod, stage.batch // 4
 
     def losses(step: int) -> Losses:
@@ -63,13 +68,13 @@ def train_unet(stage: Stage, names: Sequence[str], window: int, edges: float, st
         x = middle(pixels[diffused:].float() / 127.5 - 1, y.shape[-1])
         parts = {
             "diffusion": F.mse_loss(eps[:diffused], batch.noise),
-            "restoration": F.l1_loss(y, x),
+            "psnr": mean_psnr(y, x),
             "edges": F.l1_loss(differences(y), differences(x)),
             "colour": F.l1_loss(F.avg_pool2d(y, COLOUR_PATCH), F.avg_pool2d(x, COLOUR_PATCH)),
             "latents": F.l1_loss(x0, target[diffused:]),
         }
-        restoration = parts["restoration"] + edges * parts["edges"] + parts["colour"]
-        loss = parts["diffusion"] + 10 * restoration + parts["latents"]
+        pixels_loss = 10 * (edges * parts["edges"] + parts["colour"]) - PSNR_WEIGHT * parts["psnr"]
+        loss = parts["diffusion"] + pixels_loss + parts["latents"]
         return {"loss": loss, **parts}
 
     fit(stage, "unet", unet, losses)
@@ -118,6 +123,15 @@ def mix(
     clean = torch.where(dirty[:diffused, None, None, None], lr[:diffused], hr[:diffused])
     z = torch.cat([add_noise(clean, noise, abar[:diffused]), lr[diffused:]])
     return Mixed(z, t, abar, torch.where(dirty[:, None, None], prompts["negative"], prompts["positive"]), noise)
+
+
+def mean_psnr(y: Tensor, x: Tensor) -> Tensor:
+    """Give the mean over images (B, C, H, W) in [-1, 1] of their PSNR in decibels, all channels together.
+
+    As a loss (NAFNet; Chen et al., 2022) it weighs every crop by what is still wrong with it. The squared error alone
+    would leave all to the worst crops, and the L1 distance leads to the median of what might have been.
+    """
+    return -10 * torch.log10((y - x).square().mean(dim=(1, 2, 3)) / 4 + 1e-8).mean()
 
 
 def decode_window(vae: Any, z: Tensor) -> Tensor:

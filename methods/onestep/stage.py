@@ -33,7 +33,9 @@ class Stage:
     """Peak learning rate; warms up over 100 steps, then falls as a cosine to zero."""
     batch: int
     bf16: bool
-    """Autocast to bfloat16 (a quarter faster on CPUs with AVX512-BF16); weights stay float32."""
+    """Autocast to bfloat16 (faster on CPUs that have it); weights stay float32."""
+    compiled: bool = False
+    """Let torch compile UNet and decoder: faster steps, where a C++ compiler is at hand."""
 
 
 Losses = dict[str, Tensor]
