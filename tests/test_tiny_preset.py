@@ -83,7 +83,8 @@ def beside_bicubic(method, pairs, score):
 def test_realsr_gains_texture_and_loses_little_fidelity(mor, realsr, every):
     """Two dB is what a one-step method may pay for texture; OSEDiff's published images pay 1.96.
 
-    Edges (GMSD .156 against .167) are held over all images only.
+    Edges (GMSD .156 against .167) are held over all images only; PIQE is 54.8 on all, 55.5 on every fourth, and 60.8 on
+    every tenth, which are too few.
     """
     files = sorted((realsr / "test_LR").iterdir())[::every]
     pairs = [(to_tensor(read_rgb(file)), read_rgb(realsr / "test_HR" / file.name)) for file in files]

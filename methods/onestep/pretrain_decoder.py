@@ -76,16 +76,11 @@ def train_decoder(
     pairs = cached_pairs(stage, vae, names)
     trained = nn.ModuleDict({"post_quant_conv": vae.post_quant_conv, "decoder": vae.decoder, "critic": critic})
     trained.requires_grad_(True)
-    t = torch.tensor(ONE_STEP_TIMESTEP)
-    abar, restored = scheduler().alphas_cumprod[t[None]], stage.batch // 2
+    restored = stage.batch // 2
 
     def losses(step: int) -> Losses:
         pixels, target, z = cut_windows(pairs, stage.batch, window, stream(stage.seed, 3, step))
-        with torch.no_grad():
-            lr = z[:restored]
-            eps = unet(lr, t, prompts["positive"].expand(restored, -1, -1)).sample.float()
-            z = torch.cat([clean_from_noise(lr, eps, abar), target[restored:]])
-        y = decode_window(vae, z)
+        y = decode_window(vae, torch.cat([restore(unet, z[:restored], prompts["positive"]), target[restored:]]))
         x = middle(pixels.float() / 127.5 - 1, y.shape[-1])
         critic.requires_grad_(False)
         verdict = generator_gan_loss([critic(y)], "hinge")
@@ -102,3 +97,11 @@ def train_decoder(
     vae.load_state_dict({name: plain[name].lerp(value, texture) for name, value in vae.state_dict().items()})
     vae.save_pretrained(stage.out / "vae-textured")
     save_base(stage.out / "base", vae, unet, prompts)
+
+
+@torch.no_grad()
+def restore(unet: Any, z: Tensor, prompt: Tensor) -> Tensor:
+    """Give the UNet's x0, (B, 16, h, w), of scaled LR latents of that shape in one step under ``prompt`` (1, 4, 64)."""
+    t = torch.tensor(ONE_STEP_TIMESTEP)
+    eps = unet(z, t, prompt.expand(len(z), -1, -1)).sample.float()
+    return clean_from_noise(z, eps, scheduler().alphas_cumprod[t[None]])
