@@ -102,6 +102,7 @@ def test_keys_move_a_zoomed_image_and_the_right_button_moves_nothing(browser):
 
 def test_the_page_behind_keeps_still_and_only_a_press_outside_closes(browser):
     from selenium.webdriver import ActionChains
+    from selenium.webdriver.support.ui import WebDriverWait
 
     open_viewer(browser)
     assert browser.execute_script("return getComputedStyle(document.documentElement).overflowY") == "hidden"
@@ -111,7 +112,9 @@ def test_the_page_behind_keeps_still_and_only_a_press_outside_closes(browser):
     ActionChains(browser).click_and_hold(name).move_by_offset(*to_corner).release().perform()
     assert all_of(browser, "#viewer")[0].is_displayed()
     all_of(browser, "#viewer .close")[0].click()
-    assert browser.execute_script("return getComputedStyle(document.documentElement).overflowY") != "hidden"
+    # A dialog's close event is queued: it fires some time after the click.
+    released = "return getComputedStyle(document.documentElement).overflowY != 'hidden'"
+    WebDriverWait(browser, 10).until(lambda page: page.execute_script(released))
 
 
 def test_cards_show_the_chosen_picture_and_missing_files_say_so(tmp_path):
