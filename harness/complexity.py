@@ -69,7 +69,10 @@ def count_parameters(*modules: nn.Module) -> tuple[int, int]:
 def measure(
     method: Method, height: int, width: int, device: str, *, warm_up: int = WARM_UP, runs: int = RUNS
 ) -> Measured:
-    """Time ``method`` on a grey-noise LR image of ``height`` x ``width`` pixels.
+    """Time ``method`` on noise LR images of ``height`` x ``width`` pixels.
+
+    Every call gets another image, as in a run: what a method keeps from one image to the next, such as a folded weight,
+    must not look free.
 
     Args:
         method: Ready to run.
@@ -81,10 +84,11 @@ def measure(
     """
     import torch
 
-    lr = torch.rand(3, height, width, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    images = iter([torch.rand(3, height, width, generator=generator) for _ in range(warm_up + runs)])
 
     def restore() -> None:
-        method.restore(lr, image="complexity", seed=0)
+        method.restore(next(images), image="complexity", seed=0)
 
     if torch.device(device).type == "cuda":
         return _measure_cuda(restore, device, warm_up, runs)

@@ -49,8 +49,9 @@ def pair_probability(good: Tensor, bad: Tensor, logit_scale: float | Tensor) -> 
 def crops_of(image: Tensor, size: int) -> Tensor:
     """Cut an image into crops that show its degradation to a model as it is.
 
-    Resizing would hide what is to be measured, so crops are taken at the image's own resolution: an even grid that
-    covers it, of at most ``MAX_CROPS`` a side. Only an image smaller than the model's input is enlarged (bicubic).
+    Resizing would hide what is to be measured, so crops are taken at the image's own resolution: an even grid of at
+    most ``MAX_CROPS`` a side, which covers the image or, where that is too few, leaves gaps. Only an image smaller than
+    the model's input is enlarged (bicubic).
 
     Args:
         image: float (3, H, W) in [0, 1].
@@ -101,6 +102,7 @@ class SeverityEstimator:
         self._mean, self._std = (torch.tensor(v, device=self._device)[:, None, None] for v in statistics)
         own = float(model.logit_scale.exp())  # type: ignore[operator]
         self.logit_scale = own if logit_scale is None else float(logit_scale)
+        self._given_scale = logit_scale
         with torch.no_grad():
             self._good, self._bad = (
                 F.normalize(model.encode_text(tokenizer(list(texts)).to(self._device)).float(), dim=-1)  # type: ignore
@@ -134,7 +136,8 @@ class SeverityEstimator:
 
     @cached_property
     def _fingerprint(self) -> str:
-        settings = [self.prompts, self.logit_scale, self.size, MAX_CROPS, self._mean.tolist(), self._std.tolist()]
+        # The model's own scale is among its tensors; its exponential has last bits that depend on the device.
+        settings = [self.prompts, self._given_scale, self.size, MAX_CROPS, self._mean.tolist(), self._std.tolist()]
         digest = hashlib.sha256(json.dumps(settings).encode())
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

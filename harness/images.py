@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shlex
 import struct
 import sys
@@ -14,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from harness.errors import UserError
+from harness.files import replacing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,17 +71,29 @@ def read_photo(path: Path) -> NDArray[np.uint8]:
         UserError: If the file is unreadable, deeper than 8 bits, or has transparent parts.
     """
     with _opened(path) as image:
-        if image.mode not in {"RGB", "L", "P", "RGBA", "LA", "1"}:
-            raise UserError(f"{path} has pixel mode {image.mode}, not 8-bit colour or grey", _convert_command(path))
-        _decoded(image, path)
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode in {"RGBA", "LA", "P"}:
-            alpha = upright.convert("RGBA").getchannel("A").getextrema()
-            if alpha != (255, 255):
-                raise UserError(
-                    f"{path} has transparent parts, which a restoration cannot keep", _convert_command(path)
-                )
-        return np.asarray(upright.convert("RGB"))
+        return photo_pixels(image, str(path), _convert_command(path))
+
+
+def photo_pixels(image: Image.Image, name: str, mend: str) -> NDArray[np.uint8]:
+    """Turn a PIL image into what :func:`read_photo` gives.
+
+    Args:
+        image: Opened, not necessarily decoded.
+        name: What to call it in messages.
+        mend: What to do where it does not fit.
+
+    Raises:
+        UserError: As :func:`read_photo`.
+    """
+    if image.mode not in {"RGB", "L", "P", "RGBA", "LA", "1"}:
+        raise UserError(f"{name} has pixel mode {image.mode}, not 8-bit colour or grey", mend)
+    _decoded(image, name)
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode in {"RGBA", "LA", "P"}:
+        alpha = upright.convert("RGBA").getchannel("A").getextrema()
+        if alpha != (255, 255):
+            raise UserError(f"{name} has transparent parts, which a restoration cannot keep", mend)
+    return np.asarray(upright.convert("RGB"))
 
 
 def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
@@ -108,17 +120,9 @@ def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
     Raises:
         OSError: If the disk is full or the folder cannot be written; the partial file is removed.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with partial.open("wb") as file:
-            # Level 1: restored images are written far more often than they are stored for long.
-            Image.fromarray(pixels).save(file, format="PNG", compress_level=1)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with replacing(path) as partial:
+        # Level 1: restored images are written far more often than they are stored for long.
+        Image.fromarray(pixels).save(partial, format="PNG", compress_level=1)
 
 
 def file_hash(path: Path) -> str:
@@ -153,11 +157,11 @@ def _png_size(path: Path) -> tuple[int, int] | None:
     return struct.unpack(">II", head[16:]) if len(head) == 24 and head.startswith(b"\x89PNG\r\n\x1a\n") else None
 
 
-def _decoded(image: Image.Image, path: Path) -> NDArray[np.uint8]:
+def _decoded(image: Image.Image, name: object) -> NDArray[np.uint8]:
     try:
         return np.asarray(image)
     except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path} is damaged: {error}", "copy the file again from its source") from error
+        raise UserError(f"{name} is damaged: {error}", "copy the file again from its source") from error
 
 
 def _refuse_all_but_rgb8(image: Image.Image, path: Path) -> None:

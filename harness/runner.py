@@ -17,6 +17,7 @@ from typing import Any
 
 from harness.devices import alone, make_deterministic
 from harness.errors import UserError
+from harness.files import replacing
 from harness.jobs import Measured, Progress, Work, keep, measure, restore, restore_wanted
 from harness.manifest import describe_run, invocation, merged_protocols
 from harness.method import Prepares
@@ -222,8 +223,8 @@ def _begin(work: Work) -> dict[str, Any]:
 def _keep_manifest(work: Work, manifest: dict[str, Any]) -> None:
     work.store.add_run(work.run, manifest["name"], manifest["dataset"]["id"], manifest)
     path = work.folder / "manifest.json"
-    path.with_suffix(".part").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    path.with_suffix(".part").replace(path)
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
 @contextmanager

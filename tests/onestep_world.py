@@ -42,7 +42,7 @@ class Statistics:
 def light(monkeypatch):
     """No CLIP, one thread, and a precision that each run may choose afresh; import it to have it."""
     AcceleratorState._reset_state()
-    monkeypatch.setattr(networks, "load_severity", lambda name, device: Statistics())
+    monkeypatch.setattr(networks, "load_severity", lambda name, device, logit_scale: Statistics())
     torch.set_num_threads(1)
 
 

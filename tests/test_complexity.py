@@ -88,7 +88,9 @@ def test_latency_leaves_the_warm_up_out():
     measured = measure(method, 8, 6, "cpu", warm_up=1, runs=3)
     assert 20 <= measured.latency_ms < 400
     assert measured.runs == 3 and len(method.calls) == 4
-    assert all(lr.shape == (3, 8, 6) and torch.equal(lr, method.calls[0]) for lr in method.calls)
+    assert all(lr.shape == (3, 8, 6) for lr in method.calls)
+    # An image that was there before would let a routed method off its folding.
+    assert len({tuple(lr.flatten().tolist()) for lr in method.calls}) == 4
 
 
 def test_memory_on_the_cpu_sees_what_was_held():

@@ -40,7 +40,8 @@ def folder(tmp_path_factory):
         adapter = kind.attach(frozen.unet, frozen.vae, config, 0)
         generator = torch.Generator().manual_seed(1)
         state = {k: v + torch.randn(v.shape, generator=generator) * 0.05 for k, v in adapter.state_dict().items()}
-        checkpoint = AdapterCheckpoint(name, asdict(config), frozen.fingerprint, state, timestep=TIMESTEP)
+        trained = {"estimator": "tiny"} if kind.routes else {}
+        checkpoint = AdapterCheckpoint(name, asdict(config), frozen.fingerprint, state, trained, TIMESTEP)
         save_adapter(folder / f"{name}.safetensors", checkpoint)
     return folder
 
@@ -191,3 +192,19 @@ def test_the_trained_estimator_is_used_and_its_change_noticed(build, folder, tmp
         with pytest.raises(UserError, match=match):
             build("mor", adapter=tmp_path / "a.safetensors")
         build("mor", adapter=tmp_path / "a.safetensors", estimator="tiny")
+    save_adapter(tmp_path / "a.safetensors", replace(checkpoint, training={}))
+    with pytest.raises(UserError, match="does not say with which severity estimator"):
+        build("mor", adapter=tmp_path / "a.safetensors")
+    build("mor", adapter=tmp_path / "a.safetensors", estimator="tiny")
+
+
+def test_the_estimator_s_temperature_is_the_trained_one_or_a_given_one(build, folder, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("harness.degradation.load_estimator", lambda *args: asked.append(args) or Statistics())
+    training = {"estimator": "clip", "logit_scale": 1.0}
+    save_adapter(tmp_path / "a.safetensors", replace(load_adapter(folder / "mor.safetensors"), training=training))
+    build("mor", adapter=tmp_path / "a.safetensors")
+    build("mor", adapter=tmp_path / "a.safetensors", estimator="tiny", logit_scale=2.0)
+    assert asked == [("clip", "cpu", 1.0), ("tiny", "cpu", 2.0)]
+    with pytest.raises(UserError, match="needs an estimator"):
+        build("mor", logit_scale=2.0)

@@ -1,4 +1,8 @@
+import json
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -229,6 +233,34 @@ def test_fingerprint_sees_every_value_but_not_half_precision():
         others.add(base_fingerprint(unet, vae))
         weight[at] = before
     assert base_fingerprint(unet, vae) == whole and len(others | {whole}) == 7
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "value"),
+    [("vae", "scaling_factor", 0.5), ("unet", "norm_eps", 0.1), ("unet", "sample_size", 16),
+     ("scheduler", "beta_end", 0.02), ("scheduler", "prediction_type", "v_prediction")],
+)  # fmt: skip
+def test_a_base_s_fingerprint_sees_its_configs(tmp_path, part, field, value):
+    whole = load_backbone(str(write_base(tmp_path))).fingerprint
+    file = tmp_path / part / ("scheduler_config.json" if part == "scheduler" else "config.json")
+    config = json.loads(file.read_text())
+    for name, default in (("_diffusers_version", "0.1"), ("resnet_time_scale_shift", "default")):
+        file.write_text(json.dumps(config | {name: default}))
+        assert load_backbone(str(tmp_path)).fingerprint == whole
+    file.write_text(json.dumps(config | {field: value}))
+    assert load_backbone(str(tmp_path)).fingerprint != whole
+
+
+@pytest.mark.parametrize("vector_unit", ["default", "avx2"])
+def test_the_shipped_adapters_fit_on_any_processor(vector_unit):
+    """An older vector unit rounds the noise schedule differently."""
+    script = (
+        "from harness.method import Runtime\nfrom methods.mor.plugin import PLUGIN\n"
+        "PLUGIN.build(PLUGIN.options(), Runtime())"
+    )
+    environment = {**os.environ, "ATEN_CPU_CAPABILITY": vector_unit}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 def test_bases_that_do_not_load(tmp_path, monkeypatch):

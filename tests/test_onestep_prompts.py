@@ -1,7 +1,8 @@
 """Prompts of all kinds through a base with a text encoder of its own, and through `eval`."""
 
 import json
-from dataclasses import asdict
+import shutil
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from harness.registry import Registry
 from harness.runner import execute
 from harness.store import Store
 from methods.onestep.backbone import load_backbone
-from methods.onestep.checkpoint import AdapterCheckpoint, save_adapter
+from methods.onestep.checkpoint import AdapterCheckpoint, load_adapter, save_adapter
 from methods.onestep.options import OneStepOptions
 from methods.onestep.pipeline import build_method
 from methods.onestep.prompts import Tagger, load_tagger, make_prompter
@@ -109,6 +110,23 @@ def test_none_fixed_and_file_reach_the_unet(build, tmp_path):
         from_file.prepare([("x", file), ("w", file)])
 
 
+def test_the_prompt_of_the_training_is_the_default(build, folder, tmp_path):
+    checkpoint = load_adapter(folder / "a.safetensors")
+    save_adapter(tmp_path / "own.safetensors", replace(checkpoint, training={"prompt": "a cat"}))
+    own = tmp_path / "own.safetensors"
+    assert torch.equal(restored(build(adapter=own)), restored(build(prompts="fixed", prompt="a cat")))
+    assert torch.equal(restored(build(adapter=own, prompts="none")), restored(build()))
+
+
+def test_another_text_encoder_is_another_method(build, folder, tmp_path):
+    base = shutil.copytree(folder / "base", tmp_path / "base")
+    before = build(base=str(base)).fingerprint("x")
+    assert before == build().fingerprint("x")
+    weights = base / "text_encoder/model.safetensors"
+    save_file({name: 2 * tensor for name, tensor in load_file(weights).items()}, weights, {"format": "pt"})
+    assert build(base=str(base)).fingerprint("x") != before
+
+
 def test_eval_stops_before_any_image_where_one_has_no_prompt(folder, tmp_path):
     file = tmp_path / "prompts.txt"
     file.write_text("a\ta cat\n")
@@ -188,6 +206,6 @@ def test_a_tag_list_or_model_that_does_not_fit_is_refused(clip, tmp_path):
     for text in ("tags = []\ntemplate = '{}'", "tags = ['a']\ntemplate = 'a'", "tags = [1]\ntemplate = '{}'", "tags ="):
         path.write_text(text)
         with pytest.raises(UserError, match="tag list"):
-            make_prompter(OneStepOptions(prompts="tags", tag_model=str(clip), tag_list=path), "cpu")
+            make_prompter(OneStepOptions(prompts="tags", tag_model=str(clip), tag_list=path), "", "cpu")
     with pytest.raises(UserError, match="neither 'tiny', nor a folder"):
-        make_prompter(OneStepOptions(prompts="tags", tag_model="no/such"), "cpu")
+        make_prompter(OneStepOptions(prompts="tags", tag_model="no/such"), "", "cpu")

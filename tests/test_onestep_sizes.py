@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from harness.errors import UserError
-from methods.mor.tensor_peak import TensorPeak
 from methods.onestep import strips
 from methods.onestep.backbone import sd21_configs
 from methods.onestep.geometry import plan
 from methods.onestep.strips import check_memory, decode_in_strips, encode_in_strips, peak_bytes
+from methods.onestep.tensor_peak import TensorPeak
 from methods.onestep.tiling import check_tile, gaussian_weights, in_tiles
 from tests.onestep_tiny import models, one_thread  # noqa: F401
 

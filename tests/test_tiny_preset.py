@@ -1,5 +1,6 @@
 """The tiny preset that ships: it fits, it loads without options, and its routing follows degradation."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from methods.onestep.backbone import TINY
 from methods.onestep.crops import find_images, random_crop, stream
 from methods.onestep.crops import to_tensor as stack
 from methods.osediff.plugin import PLUGIN as OSEDIFF
+from tests.test_cli import isrbench
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +53,24 @@ def test_methods_need_no_option(plugin):
     restored = method.restore(lr, image="x", seed=0)
     assert restored.image.shape == (3, 96, 96)
     assert (restored.trace is None) == (plugin is OSEDIFF)
+
+
+def means(text: str) -> dict[str, float]:
+    """The means in a table as ``isrbench eval`` prints it, by the row's name."""
+    rows = re.findall(r"^ *(\S.*?)  +([0-9.]+)(?: dB)?  +24\b", text, re.MULTILINE)
+    return {name: float(mean) for name, mean in rows}
+
+
+@pytest.mark.slow
+def test_the_readme_prints_what_its_first_command_prints(tmp_path, capsys):
+    """To 0.01: processors round differently, and a near tie may turn one of an image's thousands of experts."""
+    code, out, _ = isrbench(
+        capsys, "eval", "--method", "mor", "--dataset", "sample", "--metrics", "psnr,ssim", "--runs-dir", tmp_path,
+        "--no-report",
+    )  # fmt: skip
+    printed, ours = means((Path(__file__).parents[1] / "README.md").read_text()), means(out)
+    assert code == 0 and set(printed) == {"PSNR ↑", "SSIM ↑", "severity (LR)", "active experts"}
+    assert {name: ours[name] for name in printed} == pytest.approx(printed, abs=0.01)
 
 
 def test_routing_follows_degradation_on_the_sample_set(mor):

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from methods.mor import bench as inference
-from methods.mor.tensor_peak import TensorPeak
 from methods.onestep import bench_training
 from methods.onestep.backbone import build_models
 from methods.onestep.base_tiny import UNET_CONFIG, VAE_CONFIG
+from methods.onestep.tensor_peak import TensorPeak
 from tests.onestep_world import light  # noqa: F401
 
 

@@ -114,6 +114,14 @@ def test_hub_data_and_streams(photographs):
         next(iter(open_loader(hub.model_copy(update={"column": "picture"}), 1, 1, [0])))
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_hub_picture_of_16_bits_is_refused(tmp_path, streaming):
+    Image.fromarray(np.full((40, 40), 40_000, dtype=np.uint16)).save(tmp_path / "deep.png")
+    data = Data(hub=str(tmp_path), crop=32, workers=0, streaming=streaming)
+    with pytest.raises(UserError, match=r"picture 0 of the .* has pixel mode I;16"):
+        next(open_loader(data, 0, 1, [0]))
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_photograph_that_cannot_be_read_is_named(photographs, tmp_path, workers):
     whole = (photographs / "0.png").read_bytes()

@@ -21,6 +21,7 @@ from harness.images import to_tensor
 from methods.onestep import networks
 from methods.onestep.checkpoint import load_adapter
 from methods.onestep.colour import wavelet
+from methods.onestep.curves import write_curve
 from methods.onestep.data import Batch
 from methods.onestep.draws import draw
 from methods.onestep.frozen import load_frozen
@@ -57,6 +58,27 @@ def test_a_run_is_not_overwritten_or_resumed_as_another(world, tmp_path):
         Run(validated(values(world, tmp_path, steps=2)), MOR, resume=False)
     with pytest.raises(UserError, match=r"optim\.lr was 0\.001"):
         Run(validated(values(world, tmp_path, steps=2, optim={"lr": 0.1})), MOR, resume=True)
+
+
+def test_what_cannot_be_resumed(world, tmp_path):
+    with pytest.raises(UserError, match="no state to resume from"):
+        run(world, tmp_path / "new", resume=True)
+    photos = shutil.copytree(world / "photographs", tmp_path / "photos")
+    data = {"folders": (str(photos),)}
+    run(world, tmp_path / "run", steps=2, data=data)
+    moved = photos.rename(tmp_path / "moved")
+    run(world, tmp_path / "run", resume=True, steps=2, data={"folders": (str(moved),)})
+    (moved / "another.png").write_bytes(next(moved.glob("*.png")).read_bytes())
+    with pytest.raises(UserError, match="photographs was"):
+        run(world, tmp_path / "run", resume=True, steps=2, data={"folders": (str(moved),)})
+
+
+def test_a_run_that_stopped_before_its_first_state_begins_again(world, tmp_path):
+    write_curve(tmp_path / "curves.csv", 0, {"bicubic/psnr@0.5": 20.0})
+    write_curve(tmp_path / "curves.csv", 1, {"l2": 1.0})
+    run(world, tmp_path, steps=2)
+    names = [(step, name) for step, name, _ in curves(tmp_path)]
+    assert len(set(names)) == len(names) and ("0", "bicubic/psnr@0.5") not in names
 
 
 def test_a_run_is_not_resumed_on_other_weights_of_the_same_name(world, tmp_path):
@@ -209,7 +231,7 @@ _TWO = """
 import json, sys
 sys.path[:0] = [{root!r}]
 from tests import onestep_world as w
-w.networks.load_severity = lambda name, device: w.Statistics()
+w.networks.load_severity = lambda name, device, logit_scale: w.Statistics()
 w.Run(w.validated(json.loads(sys.argv[1])), w.MOR, False).loop()
 """
 

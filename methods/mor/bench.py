@@ -32,9 +32,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from methods.mor.adapter import MoRAdapter, attach
 from methods.mor.config import MoRConfig
 from methods.mor.layers import Execution
-from methods.mor.tensor_peak import TensorPeak
 from methods.onestep import base_tiny
 from methods.onestep.targets import unet_targets, vae_targets
+from methods.onestep.tensor_peak import TensorPeak
 from methods.onestep.tiling import in_tiles
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ def candidates(size: str, device: torch.device, dtype: torch.dtype, rank: int, s
     Args:
         size: ``tiny`` or ``sd21``.
         device: Where to run.
-        dtype: Of all weights but the routers'.
+        dtype: Of the base and the dense LoRA; the ranks stay float32, as in inference.
         rank: Of the dense LoRA.
         severity: (B, 7), one row per image. Folding needs B = 1 and is left out otherwise.
     """
@@ -95,8 +95,6 @@ def candidates(size: str, device: torch.device, dtype: torch.dtype, rank: int, s
     for name, parameter in adapter.parameters().items():
         if name.endswith(".B"):
             nn.init.normal_(parameter, std=1e-3)
-    for model in (routed_unet, routed_vae):
-        model.to(dtype)
     found = [Candidate("base", unet, vae, lambda: None)]
     executions: tuple[Execution, ...] = ("folded", "gathered", "masked")
     for execution in executions[len(severity) > 1 :]:

@@ -97,13 +97,13 @@ def pick(probabilities: Tensor, top_k: int) -> Tensor:
     return order[..., :top_k]
 
 
-def gates(probabilities: Tensor, picked: Tensor, experts: int, norm: GateNorm) -> Tensor:
+def gates(probabilities: Tensor, picked: Tensor, routed: int, norm: GateNorm) -> Tensor:
     """Turn probabilities into the gates of the picked real experts (mor.md section 2).
 
     Args:
         probabilities: (..., N), rows sum to 1.
         picked: int64 (..., k) as :func:`pick` gives.
-        experts: Number n of real experts, the first n of the N targets.
+        routed: Number n of real experts, the first n of the N targets.
         norm: See ``MoRConfig.gate_norm``.
 
     Returns:
@@ -114,4 +114,4 @@ def gates(probabilities: Tensor, picked: Tensor, experts: int, norm: GateNorm) -
         selected = selected * (picked.shape[-1] / selected.sum(-1, keepdim=True))
     elif norm == "all":
         selected = selected * probabilities.shape[-1]
-    return selected[..., :experts]
+    return selected[..., :routed]

@@ -27,6 +27,10 @@ _FETCHED = ("vae/*", "unet/*", "scheduler/*", "tokenizer/*", "text_encoder/*", F
 _NOT_FETCHED = ("*.bin", "*.msgpack", "*.fp16.*", "*.non_ema.*")
 """The same weights in other formats, which would double the download."""
 _NEEDED = ("vae/config.json", "unet/config.json", "scheduler/scheduler_config.json")
+_SCHEDULE = (
+    "beta_schedule", "beta_start", "beta_end", "num_train_timesteps", "trained_betas", "rescale_betas_zero_snr",
+    "prediction_type",
+)  # fmt: skip
 _HUB_SECONDS = 5.0
 
 
@@ -156,7 +160,7 @@ def load_backbone(base: str, device: str = "cpu", precision: str = "fp32") -> Ba
     prediction, abar = scheduler.config.prediction_type, scheduler.alphas_cumprod.float()
     if prediction not in ("epsilon", "v_prediction"):
         raise UserError(f"base '{base}' predicts '{prediction}'", "pass a base that predicts epsilon or v_prediction")
-    fingerprint = base_fingerprint(unet, vae, extra=f"{prediction} {abar.tolist()} {text.fixed_values}")
+    fingerprint = base_fingerprint(unet, vae, extra=f"{_schedule(scheduler)} {text.fixed_values}")
     for model in (vae, unet):
         # Past diffusers' own `to`, which warns of modules to keep in float32 even where there are none.
         nn.Module.to(model.requires_grad_(False).eval(), device, PRECISIONS[precision])
@@ -183,6 +187,11 @@ def random_sd21(device: str = "cpu", precision: str = "fp32", seed: int = 0) -> 
         model.to(PRECISIONS[precision])
     text, abar = TextEncoder({"positive": context}), scheduler.alphas_cumprod.float()
     return Backbone(vae, unet, abar, "epsilon", text, f"random-{seed}")
+
+
+def _schedule(scheduler: Any) -> str:
+    """What ``abar`` is computed from; its own last bits depend on the processor's vector unit."""
+    return json.dumps({name: scheduler.config.get(name) for name in _SCHEDULE})
 
 
 def sd21_configs() -> tuple[dict[str, Any], dict[str, Any]]:

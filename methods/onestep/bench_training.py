@@ -28,7 +28,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from methods.mor.tensor_peak import TensorPeak
 from methods.onestep.ablate import Variant, variants
 from methods.onestep.backbone import build_models, random_sd21
 from methods.onestep.base_tiny import UNET_CONFIG, VAE_CONFIG, new_prompts, scheduler
@@ -40,6 +39,7 @@ from methods.onestep.networks import HEAD_WIDTH, assemble, autocast
 from methods.onestep.optimizers import make_optimizers
 from methods.onestep.regulariser import Regulariser
 from methods.onestep.step import Networks, run_micro_batch
+from methods.onestep.tensor_peak import TensorPeak
 from methods.onestep.train_config import TrainConfig, parse_config
 
 log = logging.getLogger(__name__)

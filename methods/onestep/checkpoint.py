@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from harness.errors import UserError
+from harness.files import replacing
 
 FORMAT = "isrbench.onestep-adapter/1"
 _FIELDS = ("kind", "base", "config", "training", "timestep")
@@ -63,12 +65,8 @@ def save_adapter(path: Path, checkpoint: AdapterCheckpoint, dtype: torch.dtype |
         for name, tensor in checkpoint.state.items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        save_file(state, scratch, metadata=header)
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    with replacing(path) as partial:
+        save_file(state, partial, metadata=header)
 
 
 def load_adapter(path: Path, *, kind: str | None = None, base: str | None = None) -> AdapterCheckpoint:
@@ -107,10 +105,9 @@ def load_adapter(path: Path, *, kind: str | None = None, base: str | None = None
 
 
 def base_fingerprint(unet: nn.Module, vae: nn.Module, *, extra: str = "") -> str:
-    """Identify a frozen base by its tensors' names, shapes and values.
+    """Identify a frozen base by its networks' configs and tensors (:func:`hash_tensors`).
 
-    Of every tensor: its first values, and the sum of the bit patterns of all of them, which is exact and needs no hash
-    of gigabytes. Values are taken in float16, so that the float32 and float16 files of one base have one fingerprint.
+    Of a config counts what differs from the class's defaults: a newer diffusers with more fields changes nothing.
     Take it before adapters are attached and before casting to bfloat16.
 
     Args:
@@ -123,12 +120,22 @@ def base_fingerprint(unet: nn.Module, vae: nn.Module, *, extra: str = "") -> str
     """
     digest = hashlib.sha256(extra.encode())
     for model in (unet, vae):
-        for name, tensor in sorted(model.state_dict().items()):
-            values = tensor.detach().to("cpu", torch.float16).flatten()
-            total = int(values.view(torch.int16).sum(dtype=torch.int64))
-            digest.update(f"{name}{tuple(tensor.shape)}{total}".encode())
-            digest.update(values[:_SAMPLED_VALUES].numpy().tobytes())
+        digest.update(json.dumps(_config(model), sort_keys=True).encode())
+        hash_tensors(digest, model)
     return digest.hexdigest()[:16]
+
+
+def hash_tensors(digest: Any, model: nn.Module) -> None:
+    """Feed a model's tensors to ``digest``: of each its name, shape, first values and the sum of all its bit patterns.
+
+    The sum is exact, and needs no hash of gigabytes. Values are taken in float16, so that the float32 and float16 files
+    of one model are the same.
+    """
+    for name, tensor in sorted(model.state_dict().items()):
+        values = tensor.detach().to("cpu", torch.float16).flatten()
+        total = int(values.view(torch.int16).sum(dtype=torch.int64))
+        digest.update(f"{name}{tuple(tensor.shape)}{total}".encode())
+        digest.update(values[:_SAMPLED_VALUES].numpy().tobytes())
 
 
 def check_state(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
@@ -152,6 +159,13 @@ def check_state(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> 
             f"the adapter's state has '{unknown[0]}', which the base and config have no place for",
             "pass a checkpoint of the same config and base",
         )
+
+
+def _config(model: Any) -> dict[str, Any]:
+    """The fields of a diffusers model's config that are not at their defaults."""
+    fields = inspect.signature(type(model).__init__).parameters
+    plain = partial(json.dumps, default=str)  # a tuple is the list that a file holds
+    return {n: v for n, v in model.config.items() if n in fields and plain(v) != plain(fields[n].default)}
 
 
 def _checkpoint(path: Path, header: Mapping[str, str], state: dict[str, Tensor]) -> AdapterCheckpoint:

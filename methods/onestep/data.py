@@ -6,6 +6,7 @@ processes or the step at which a run was resumed. (A streamed data set is drawn 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -17,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from harness.errors import UserError
-from harness.images import read_photo
+from harness.images import photo_pixels, read_photo
 from methods.onestep.crops import find_images, random_crop, stream, to_tensor
 from methods.onestep.pairs import SCALE, check_degradations, make_lr
 from methods.onestep.train_config import Data
@@ -68,7 +69,7 @@ class HubPhotographs:
         return len(self._rows)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        return _as_array(self._rows[index][self._column])
+        return _pixels(self._rows[index][self._column], f"picture {index}")
 
 
 class PairDataset(Dataset):
@@ -98,7 +99,8 @@ class StreamedPairs(IterableDataset):
             if n is None:
                 return
             if position == n:
-                yield _pair(_as_array(row[self._data.column]), self._data, n, stream(self._seed, _PAIR, n))
+                image = _pixels(row[self._data.column], f"picture {n} of the stream")
+                yield _pair(image, self._data, n, stream(self._seed, _PAIR, n))
                 n = next(wanted, None)
 
     def _forever(self, skip: int) -> Iterator[dict[str, Any]]:
@@ -115,6 +117,19 @@ class StreamedPairs(IterableDataset):
             if empty:
                 raise UserError(f"the stream of {self._data.hub} is empty", "check data.split")
             epoch += 1
+
+
+def photographs_hash(data: Data) -> str:
+    """Hash the names and sizes of the files below ``data.folders``; of a hub data set, its id and split say it all.
+
+    Raises:
+        UserError: If a folder holds no image.
+    """
+    digest = hashlib.sha256()
+    for folder in map(Path, data.folders):
+        for path in find_images([folder]):
+            digest.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 def item_numbers(step: int, steps: int, accumulate: int, batch: int, rank: int, world: int) -> list[int]:
@@ -204,5 +219,5 @@ def _load_hub(data: Data) -> Any:
     return rows
 
 
-def _as_array(image: Image.Image) -> np.ndarray:
-    return np.array(image.convert("RGB"))
+def _pixels(image: Image.Image, name: str) -> np.ndarray:
+    return photo_pixels(image, f"{name} of the data set", "leave it out, or convert it to 8-bit RGB")

@@ -70,7 +70,7 @@ def assemble(
         frozen.unet.enable_gradient_checkpointing()
         # diffusers recomputes only in training mode; no layer of these UNets has dropout that would wake up.
         frozen.unet.train()
-    estimator = load_severity(config.estimator, device) if kind.routes else None
+    estimator = load_severity(config.estimator, device, config.logit_scale) if kind.routes else None
     if estimator and adapter_config.dims != len(DIMENSIONS):
         raise UserError(f"adapter.dims is {adapter_config.dims}", f"the estimator gives {len(DIMENSIONS)} dimensions")
     wants_lpips = config.losses.perceptual > 0 and config.losses.perceptual_kind == "lpips"
@@ -93,8 +93,8 @@ def autocast(config: TrainConfig, device: torch.device) -> Callable[[], Abstract
     return lambda: torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
 
 
-def load_severity(name: str, device: torch.device) -> SeverityEstimator:
+def load_severity(name: str, device: torch.device, logit_scale: float | None) -> SeverityEstimator:
     """Load the severity estimator ``name``."""
     from harness.degradation import load_estimator
 
-    return load_estimator(name, str(device))
+    return load_estimator(name, str(device), logit_scale)

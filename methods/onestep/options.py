@@ -59,8 +59,9 @@ class OneStepOptions:
         default=1088 * 1088, metadata=_help("images of more pixels than this go through the VAE in strips")
     )
     merge: bool = field(default=True, metadata=_help("merge or fold the adapter into the base: exact, and the fastest"))
-    prompts: Literal["none", "fixed", "file", "tags"] = field(
-        default="none", metadata=_help("where an image's prompt comes from")
+    prompts: Literal["adapter", "none", "fixed", "file", "tags"] = field(
+        default="adapter",
+        metadata=_help("where an image's prompt comes from; adapter = the one it was trained with, none if unknown"),
     )
     prompt: str = field(default="", metadata=_help("the prompt for prompts=fixed"))
     prompt_file: Path | None = field(
@@ -97,3 +98,14 @@ class RoutedOptions(OneStepOptions):
         default=None,
         metadata=_help("severity estimator: tiny (shipped), or open_clip's model/weights; none = the adapter's own"),
     )
+    logit_scale: float | None = field(
+        default=None,
+        metadata=_help("temperature of a given estimator's softmax; none = its model's own, 1 = the paper's formula"),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.logit_scale is not None and (self.estimator is None or self.logit_scale <= 0):
+            raise UserError(
+                f"logit_scale={self.logit_scale} needs an estimator, and to be above 0", "add -o estimator=tiny"
+            )

@@ -101,8 +101,8 @@ class OneStepMethod:
                 self.prompter.of(image)
 
     def fingerprint(self, image: str) -> str:
-        """Hash of the base, the adapter file, the severity estimator, and the image's prompt or the tag list."""
-        parts = [self.backbone.fingerprint, self.weights]
+        """Hash of base, text encoder, adapter file, severity estimator, and the image's prompt or the tag list."""
+        parts = [self.backbone.fingerprint, self.backbone.text.fingerprint, self.weights]
         if self.severity:
             parts.append(self.severity.fingerprint())
         if isinstance(self.prompter, FilePrompts):
@@ -171,7 +171,7 @@ def build_method(options: OneStepOptions, runtime: Runtime, kind: Any, read: Rea
     path = options.adapter or shipped_adapter(kind.id, options.base)
     backbone = load_backbone(options.base, runtime.device, options.precision)
     check_tile(options.tile, backbone.multiple // backbone.factor)
-    if options.prompts != "none" and not backbone.text.takes_text:
+    if options.prompts not in ("adapter", "none") and not backbone.text.takes_text:
         raise UserError(f"base '{options.base}' has one fixed prompt and takes no text", "use -o prompts=none")
     checkpoint = read(path, backbone) if read else load_adapter(path, kind=kind.id, base=backbone.fingerprint)
     timestep = checkpoint.timestep if options.timestep is None else options.timestep
@@ -182,7 +182,8 @@ def build_method(options: OneStepOptions, runtime: Runtime, kind: Any, read: Rea
     adapter.load_state_dict(checkpoint.state)
     adapter.for_inference(merge=options.merge)
     severity = _estimator(options, checkpoint, path, runtime.device) if isinstance(options, RoutedOptions) else None
-    prompter = make_prompter(options, runtime.device)
+    prompt = str(checkpoint.training.get("prompt", "")) if backbone.text.takes_text else ""
+    prompter = make_prompter(options, prompt, runtime.device)
     weights = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     return OneStepMethod(backbone, adapter, options, runtime, timestep, prompter, severity, weights, colour_fix)
 
@@ -203,10 +204,16 @@ def _estimator(options: RoutedOptions, checkpoint: AdapterCheckpoint, path: Path
     """The severity estimator that the adapter's routers were trained with, or the one that the user insists on."""
     from harness.degradation import load_estimator
 
+    if options.estimator is not None:
+        return load_estimator(options.estimator, device, options.logit_scale)
     trained = checkpoint.training.get("estimator")
-    estimator = load_estimator(options.estimator or trained or "tiny", device)
+    if trained is None:
+        raise UserError(
+            f"{path} does not say with which severity estimator it was trained", "name it: -o estimator=tiny"
+        )
+    estimator = load_estimator(trained, device, checkpoint.training.get("logit_scale"))
     fingerprint = checkpoint.training.get("estimator_fingerprint")
-    if options.estimator is None and fingerprint is not None and fingerprint != estimator.fingerprint():
+    if fingerprint is not None and fingerprint != estimator.fingerprint():
         raise UserError(
             f"{path} was trained with severity estimator '{trained}', but the one of this name has changed since",
             f"train the adapter again, or insist on it with -o estimator={trained}",

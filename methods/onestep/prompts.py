@@ -37,8 +37,13 @@ class Prompter(Protocol):
         ...
 
 
-def make_prompter(options: OneStepOptions, device: str) -> Prompter:
+def make_prompter(options: OneStepOptions, trained: str, device: str) -> Prompter:
     """Build what ``options.prompts`` asks for.
+
+    Args:
+        options: How to restore.
+        trained: The prompt that the adapter was trained with.
+        device: Torch device string.
 
     Raises:
         UserError: If its file or its model cannot be loaded.
@@ -48,7 +53,8 @@ def make_prompter(options: OneStepOptions, device: str) -> Prompter:
         return FilePrompts(options.prompt_file)
     if options.prompts == "tags":
         return load_tagger(options.tag_model, options.tag_list or TAGS, options.tag_count, device)
-    return lambda image, lr: options.prompt
+    prompt = trained if options.prompts == "adapter" else options.prompt
+    return lambda image, lr: prompt
 
 
 class FilePrompts:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from harness.errors import UserError
+from harness.images import file_hash
+from methods.onestep.checkpoint import hash_tensors
 
 FIXED_PROMPTS = "prompts.safetensors"
 """File of fixed embeddings in the folder of a base without a text encoder."""
@@ -23,9 +27,14 @@ class TextEncoder:
             (``negative``); None for a base that takes text.
         tokenizer: A transformers tokenizer, or None.
         model: A transformers text model, or None.
+        fingerprint: Identifies tokenizer and model; see :attr:`fingerprint`.
     """
 
-    def __init__(self, fixed: dict[str, Tensor] | None = None, tokenizer: Any = None, model: Any = None) -> None:
+    def __init__(
+        self, fixed: dict[str, Tensor] | None = None, tokenizer: Any = None, model: Any = None, fingerprint: str = ""
+    ) -> None:
+        self.fingerprint = fingerprint
+        """Hash of tokenizer and text encoder; empty for a base that takes no text, whose own fingerprint says all."""
         self._fixed = fixed
         self._tokenizer = tokenizer
         self._model = model
@@ -92,4 +101,13 @@ def load_text(folder: Path, base: str, device: str) -> TextEncoder:
 
     model = CLIPTextModel.from_pretrained(folder / "text_encoder", torch_dtype=torch.float32, local_files_only=True)
     tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-    return TextEncoder(None, tokenizer, model.eval().requires_grad_(False).to(device))  # pyright: ignore
+    fingerprint = _fingerprint(folder / "tokenizer", model)
+    return TextEncoder(None, tokenizer, model.eval().requires_grad_(False).to(device), fingerprint)  # pyright: ignore
+
+
+def _fingerprint(tokenizer: Path, model: Any) -> str:
+    digest = hashlib.sha256(json.dumps([model.config.hidden_act, model.config.num_attention_heads]).encode())
+    for file in sorted(path for path in tokenizer.iterdir() if path.is_file()):
+        digest.update(f"{file.name}{file_hash(file)}".encode())
+    hash_tensors(digest, model)
+    return digest.hexdigest()[:16]

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from harness.errors import UserError
 from methods.onestep.checkpoint import AdapterCheckpoint, save_adapter
 from methods.onestep.curves import cut_curves, write_curve
-from methods.onestep.data import Batch, item_numbers, open_loader
+from methods.onestep.data import Batch, item_numbers, open_loader, photographs_hash
 from methods.onestep.draws import draw
 from methods.onestep.ema import RunningMean
 from methods.onestep.frozen import Frozen
@@ -78,6 +78,7 @@ class Run:
             project_dir=config.out,
         )
         torch.manual_seed(config.seed)
+        self.photographs = photographs_hash(config.data)
         self.adapter_config = _adapter_config(kind, config.adapter)
         self.nets = build_networks(config, kind, self.adapter_config, self.accelerator)
         _check_fit(config, self.nets.frozen)
@@ -183,12 +184,14 @@ class Run:
         last = last_state(self._states)
         if last and not resume:
             raise UserError(f"{self.config.out} holds a run already ({last.name})", "pass --resume, or another --out")
+        if resume and not last:
+            raise UserError(f"{self.config.out} holds no state to resume from", "check --out, or leave out --resume")
         if last:
             self._load(load_state(last, self._plain_config()))
         if self.accelerator.is_main_process:
             self.config.out.mkdir(parents=True, exist_ok=True)
             (self.config.out / "config.json").write_text(self.config.model_dump_json(indent=2) + "\n")
-            cut_curves(self._curves, self.step)
+            cut_curves(self._curves, self.step if last else -1)
         if self.config.trackers:
             self.accelerator.init_trackers("isrbench")
         self.accelerator.wait_for_everyone()
@@ -198,6 +201,7 @@ class Run:
         """The options, and what hides behind their names."""
         return self.config.model_dump(mode="json") | {
             "processes": self.accelerator.num_processes,
+            "photographs": self.photographs,
             "base_fingerprint": self.nets.frozen.fingerprint,
             "estimator_fingerprint": self.nets.estimator,
         }

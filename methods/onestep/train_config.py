@@ -137,6 +137,8 @@ class TrainConfig(_Part):
     """What guidance leads away from; likewise."""
     estimator: str = "tiny"
     """Severity estimator: ``tiny`` (shipped) or ``open_clip``'s ``model/weights``."""
+    logit_scale: float | None = Field(None, gt=0)
+    """Temperature of the estimator's softmax; None = the model's own, 1 = the paper's literal formula."""
     out: Path
     steps: int = Field(gt=0)
     seed: int = Field(0, ge=0)

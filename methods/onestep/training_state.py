@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from harness.errors import UserError
+from harness.files import replacing
 
 _NAME = re.compile(r"state-(\d+)\.pt")
 
@@ -24,9 +25,8 @@ def save_state(folder: Path, step: int, state: dict[str, Any], keep: int) -> Pat
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"state-{step}.pt"
-    scratch = folder / f".{path.name}"
-    torch.save(state, scratch)
-    scratch.replace(path)
+    with replacing(path) as partial:
+        torch.save(state, partial)
     for old in _states(folder)[:-keep]:
         old.unlink()
     return path
@@ -65,8 +65,9 @@ def load_state(path: Path, config: dict[str, Any]) -> dict[str, Any]:
 
 
 _FREE = {"out", "save_every", "keep", "log_every", "trackers", "half", "data.workers", "data.folders"}
-"""What may change on the way. Not among them: threads and device, which decide the last bits, and the colour fix, with
-which one file of curves would hold two kinds of values."""
+"""What may change on the way; folders may move, for their photographs are compared by name and size. Not among them:
+threads and device, which decide the last bits, and the colour fix, with which one file of curves would hold two kinds
+of values."""
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
