@@ -18,7 +18,7 @@ class RoutingTrace:
     layers: tuple[str, ...]
     """Dotted names of the adapted layers."""
     active: tuple[int, ...]
-    """Active experts (shared ranks + real experts picked) per layer."""
+    """Active experts (shared ranks + real experts picked) per layer; of a mixture of whole LoRAs, their ranks."""
     zero: tuple[int, ...]
     """Zero slots picked per layer."""
     macs: int | None = None

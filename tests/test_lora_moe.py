@@ -51,10 +51,10 @@ def test_it_is_the_shared_lora_plus_the_gated_one_that_was_picked() -> None:
         branch = F.linear(x[image], a[:8]) @ b[:8] + gate * (F.linear(x[image], a[rows]) @ b[rows])
         expected.append(model.map.base(x[image]) + 0.5 * branch)
     for execution in ("masked", "gathered"):
-        adapter.execute(execution)
+        adapter.run_as(execution)
         adapter.route(severity)
         torch.testing.assert_close(model.map(x), torch.stack(expected), atol=1e-4, rtol=1e-5)
-    adapter.execute("folded")
+    adapter.run_as("folded")
     adapter.route(severity[:1])
     torch.testing.assert_close(model.map(x[:1]), expected[0][None], atol=1e-4, rtol=1e-5)
 

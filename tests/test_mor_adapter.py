@@ -84,7 +84,7 @@ def test_freshly_attached_disabled_and_detached_equal_the_base_exactly() -> None
     weights = {k: v.clone() for model in base() for k, v in model.state_dict().items()}
     adapter = attach(unet, vae, CONFIG, 0)
     for execution in ("masked", "gathered"):
-        adapter.execute(execution)
+        adapter.run_as(execution)
         adapter.route(severities(3))
         assert torch.equal(restore(unet, vae), plain)
     for parameter in adapter.parameters().values():
@@ -122,7 +122,7 @@ def test_executions_agree_and_the_choice_is_automatic() -> None:
     adapter.route(batch[:1].repeat(3, 1))
     assert adapter.execution == "folded", "tiles of one image"
     tiles = restore(unet, vae)
-    adapter.execute("gathered")
+    adapter.run_as("gathered")
     adapter.route(batch[:1])
     close(restore(unet, vae), tiles)
     adapter.for_training()
@@ -135,7 +135,7 @@ def test_executions_agree_and_the_choice_is_automatic() -> None:
 @pytest.mark.parametrize("execution", ["masked", "gathered"])
 def test_an_image_does_not_depend_on_its_batch(execution: Any) -> None:
     unet, vae, adapter = attached()
-    adapter.execute(execution)
+    adapter.run_as(execution)
     batch = severities(3)
     adapter.route(batch)
     together, traces = restore(unet, vae), adapter.traces()
@@ -148,7 +148,7 @@ def test_an_image_does_not_depend_on_its_batch(execution: Any) -> None:
 @torch.no_grad()
 def test_a_mixed_batch_cannot_be_folded() -> None:
     _, _, adapter = attached()
-    adapter.execute("folded")
+    adapter.run_as("folded")
     with pytest.raises(ValueError, match="share one routing"):
         adapter.route(severities(2))
 
@@ -286,7 +286,7 @@ def test_active_macs_are_base_plus_active_ranks_times_their_cost() -> None:
         return counter.get_total_flops() // 2
 
     unet, vae, adapter = attached()
-    adapter.execute("gathered")
+    adapter.run_as("gathered")
     adapter.route(severities(1))
     run = counted()
     adapter.set_enabled(False)

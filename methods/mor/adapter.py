@@ -73,7 +73,7 @@ class MoRAdapter:
         execution = self._choose(gates) if self._execution == "auto" else self._execution
         self._steer(execution, gates)
 
-    def execute(self, execution: Execution | Literal["auto"]) -> None:
+    def run_as(self, execution: Execution | Literal["auto"]) -> None:
         """Set how the branches run from the next ``route`` on, which has to come before the next forward pass.
 
         ``auto`` folds where all images share a routing (and the base layers are plain), and gathers elsewhere.
@@ -83,11 +83,11 @@ class MoRAdapter:
 
     def for_inference(self, *, merge: bool = True) -> None:
         """Choose the fastest exact execution at every following ``route``; without ``merge``, what is on runs apart."""
-        self.execute("auto" if merge else "gathered")
+        self.run_as("auto" if merge else "gathered")
 
     def for_training(self) -> None:
         """Run masked from the next ``route`` on, with gradient, and free the folded weights."""
-        self.execute("masked")
+        self.run_as("masked")
 
     def set_enabled(self, enabled: bool) -> None:
         """Switch all branches on or off; off = the plain base."""

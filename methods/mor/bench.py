@@ -205,10 +205,10 @@ def _routing(
     @torch.no_grad()
     def route() -> None:
         if adapter.execution != execution:
-            adapter.execute(execution)
+            adapter.run_as(execution)
         adapter.route(severity)
 
-    return route, lambda: adapter.execute(execution)
+    return route, lambda: adapter.run_as(execution)
 
 
 def _base(size: str, device: torch.device, dtype: torch.dtype) -> tuple[Any, Any]:
