@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import tempfile
 import zipfile
@@ -15,6 +14,7 @@ from typing import Any
 from harness.cards import Card
 from harness.errors import UserError
 from harness.pairs import data_roots
+from harness.weights import offline
 
 log = logging.getLogger(__name__)
 
@@ -168,6 +168,7 @@ def _hub_errors_are_clear(card: Card, data_root: Path | None) -> Iterator[None]:
         # Nothing but the download stands in the block, and what a failed one raises depends on the HTTP library that
         # this release of huggingface_hub uses.
         log.debug("fetching %s failed", card.id, exc_info=True)
-        offline = "HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE") else None
-        why = offline or f"{type(error).__name__}: {(str(error).splitlines() or ['no answer'])[0]}"
+        switch = offline()
+        said = (str(error).splitlines() or ["no answer"])[0]
+        why = f"{switch} is set" if switch else f"{type(error).__name__}: {said}"
         raise UserError(f"{card.id} could not be fetched: {why}", by_hand) from error

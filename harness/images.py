@@ -74,6 +74,17 @@ def read_photo(path: Path) -> NDArray[np.uint8]:
         return photo_pixels(image, str(path), _convert_command(path))
 
 
+def check_photo(path: Path) -> None:
+    """Refuse what :func:`read_photo` would refuse, as far as the header tells; only pictures with alpha are decoded.
+
+    Raises:
+        UserError: As :func:`read_photo`, but for damaged pixels.
+    """
+    with _opened(path) as image:
+        if image.mode not in {"RGB", "L", "1"}:
+            photo_pixels(image, str(path), _convert_command(path))
+
+
 def photo_pixels(image: Image.Image, name: str, mend: str) -> NDArray[np.uint8]:
     """Turn a PIL image into what :func:`read_photo` gives.
 
@@ -93,7 +104,7 @@ def photo_pixels(image: Image.Image, name: str, mend: str) -> NDArray[np.uint8]:
         alpha = upright.convert("RGBA").getchannel("A").getextrema()
         if alpha != (255, 255):
             raise UserError(f"{name} has transparent parts, which a restoration cannot keep", mend)
-    return np.asarray(upright.convert("RGB"))
+    return np.array(upright.convert("RGB"))
 
 
 def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:

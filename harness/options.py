@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 import types
 from collections.abc import Iterable, Mapping
@@ -190,3 +191,11 @@ def _converted(inner: Any, text: str) -> Any:
     if inner in {int, str}:
         return inner(text)
     raise TypeError(f"an option cannot be of type {inner}")
+
+
+def positive(text: str) -> int:
+    """A whole number of 1 or more, as a ``type`` for argparse."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is below 1")
+    return value

@@ -26,7 +26,8 @@ from safetensors.torch import save as serialize
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from harness.degradation import TINY, SeverityEstimator, load_estimator, pair_probability, read_prompts
+from harness.degradation import SeverityEstimator, load_estimator, pair_probability, read_prompts
+from harness.errors import UserError
 from harness.severity_data import SIZE, draw_sample, read_images
 from harness.synthesis import at_level, degrade
 
@@ -158,7 +159,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of photographs to train on")
     parser.add_argument("--validate", type=Path, help="folder of photographs to validate on")
-    parser.add_argument("--out", type=Path, default=TINY, help="folder to write (default: the shipped estimator's)")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write: the estimator's name then")
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     args = parser.parse_args(argv)
@@ -166,7 +167,13 @@ def main(argv: list[str] | None = None) -> int:
     torch.set_num_threads(1)  # the tensors are small, and one thread gives the same weights on any number of cores
     recipe = Recipe(steps=args.steps, seed=args.seed)
     start = time.perf_counter()
-    model, curve = train(read_images(args.data), recipe)
+    try:
+        images = read_images(args.data)
+        held_out = read_images([args.validate]) if args.validate else []
+    except UserError as error:
+        log.error("%s", error)
+        return 2
+    model, curve = train(images, recipe)
     record: dict[str, object] = {
         "recipe": vars(recipe),
         "data": ["/".join(folder.parts[-2:]) for folder in args.data],
@@ -177,8 +184,8 @@ def main(argv: list[str] | None = None) -> int:
         "loss": curve,
     }
     save(model, args.out, record)
-    if args.validate:
-        record["spearman"] = level_correlation(load_estimator(str(args.out)), read_images([args.validate]), args.seed)
+    if held_out:
+        record["spearman"] = level_correlation(load_estimator(str(args.out)), held_out, args.seed)
         log.info("Spearman(severity, level) on %s: %.3f", args.validate.name, record["spearman"])
         save(model, args.out, record)
     return 0

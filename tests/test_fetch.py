@@ -12,6 +12,7 @@ from harness.cards import Archive, Card, HubTable
 from harness.errors import UserError
 from harness.fetch import extract, fetch_dataset, write_table
 from harness.pairs import content_hash, load_pairs
+from harness.weights import OFFLINE_SWITCHES
 from tests.conftest import write_pairs
 
 if TYPE_CHECKING:
@@ -121,7 +122,8 @@ def test_whatever_a_download_raises_is_a_clean_message(tmp_path: Path, monkeypat
     def broken(*args: object, **kwargs: object) -> None:
         raise TransportError("connection reset")
 
-    monkeypatch.delenv("HF_HUB_OFFLINE")
+    for switch in OFFLINE_SWITCHES:
+        monkeypatch.delenv(switch)
     monkeypatch.setattr("huggingface_hub.hf_hub_download", broken)
     archive = Archive(repo="o/n", file="f.zip", folder="f", gigabytes=1)
     card = Card(id="x", title="s", scale=4, licence="x", source="https://example.org", archive=archive)

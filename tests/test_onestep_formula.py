@@ -198,6 +198,11 @@ def test_the_trained_estimator_is_used_and_its_change_noticed(build, folder, tmp
     build("mor", adapter=tmp_path / "a.safetensors", estimator="tiny")
 
 
+def test_an_adapter_that_is_not_there_is_noticed_before_the_base_is_fetched(build, tmp_path):
+    with pytest.raises(UserError, match="no adapter file"):
+        build("osediff", base="nobody/nothing", adapter=tmp_path / "none.safetensors")
+
+
 def test_the_estimator_s_temperature_is_the_trained_one_or_a_given_one(build, folder, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr("harness.degradation.load_estimator", lambda *args: asked.append(args) or Statistics())

@@ -257,3 +257,6 @@ def test_no_photographs_and_foreign_options_are_refused(photos, tmp_path, caplog
     with pytest.raises(SystemExit) as refused:
         main(["vae", "--data", str(photos), *common, "--window", "16"])
     assert refused.value.code == 2
+    with pytest.raises(SystemExit) as refused:
+        main(["vae", "--data", str(photos), *common, "--batch", "0"])
+    assert refused.value.code == 2

@@ -92,6 +92,10 @@ def test_the_ablation_sets_adapter_seed_and_out_itself(option, tmp_path, capsys)
     assert f"leave {option} out" in capsys.readouterr().err
 
 
-def test_missing_data_is_one_message_and_exit_code_2(tmp_path, caplog):
-    assert main(["--out", str(tmp_path), "--data", str(tmp_path / "none"), "--seeds", "0"]) == 2
+def test_bad_input_is_one_message_and_exit_code_2(world, tmp_path, caplog):
+    none, some = str(tmp_path / "none"), str(world / "photographs")
+    assert main(["--out", str(tmp_path), "--data", none, "--validation", none, "--seeds", "0", "threads=1"]) == 2
     assert "no images below" in caplog.text
+    assert main(["--out", str(tmp_path), "--data", some, "--seeds", "0", "threads=1"]) == 2
+    assert "pass --validation FOLDER" in caplog.text
+    assert not list(tmp_path.rglob("adapter.safetensors"))

@@ -1,5 +1,6 @@
 """Parts of the trainer: config, data, draws, regulariser, discriminator, states, curves, running mean."""
 
+import shutil
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 from harness.errors import UserError
 from methods.onestep.base_tiny import UNET_CONFIG, deepen_unet, load_unet, new_prompts, new_unet, new_vae, widen_vae
 from methods.onestep.curves import cut_curves, write_curve
-from methods.onestep.data import item_numbers, open_loader
+from methods.onestep.data import check_photographs, item_numbers, open_loader
 from methods.onestep.discriminator import Discriminator, FeatureTaps, tap_channels
 from methods.onestep.draws import draw
 from methods.onestep.ema import RunningMean
@@ -19,6 +20,7 @@ from methods.onestep.regulariser import Regulariser
 from methods.onestep.train import learning_rate_factor
 from methods.onestep.train_config import Data, Losses, Optim, parse_config
 from methods.onestep.training_state import last_state, load_state, save_state
+from methods.onestep.validate import load_metric
 
 
 @pytest.fixture
@@ -120,6 +122,35 @@ def test_a_hub_picture_of_16_bits_is_refused(tmp_path, streaming):
     data = Data(hub=str(tmp_path), crop=32, workers=0, streaming=streaming)
     with pytest.raises(UserError, match=r"picture 0 of the .* has pixel mode I;16"):
         next(open_loader(data, 0, 1, [0]))
+
+
+def test_unsuitable_photographs_are_all_named_before_the_first_step(photographs, tmp_path):
+    whole = check_photographs(Data(folders=(str(photographs),)))
+    folder = shutil.copytree(photographs, tmp_path / "copy")
+    data = Data(folders=(str(folder),))
+    assert check_photographs(data) == whole
+    picture = Image.open(folder / "0.png")
+    picture.convert("CMYK").save(folder / "print.jpg")
+    with pytest.raises(UserError, match=r"print.jpg has pixel mode CMYK"):
+        check_photographs(data)
+    clear = picture.convert("RGBA")
+    clear.putalpha(7)
+    clear.save(folder / "clear.png")
+    with pytest.raises(UserError, match=r"2 photographs do not fit: \S*clear.png has trans.*; \S*print.jpg has pixel"):
+        check_photographs(data)
+
+
+def test_a_metric_without_its_weights_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name, said in (("lpips", "ISRBENCH_OFFLINE is set"), ("nothing", "pyiqa has no 'nothing'")):
+        with pytest.raises(UserError, match=said):
+            load_metric(name, torch.device("cpu"))
+
+
+def test_the_help_tells_of_fields(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        parse_config("mor", ["--help"])
+    assert "optim.lr=1e-4" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -67,6 +67,9 @@ def test_what_cannot_be_resumed(world, tmp_path):
     data = {"folders": (str(photos),)}
     run(world, tmp_path / "run", steps=2, data=data)
     moved = photos.rename(tmp_path / "moved")
+    with Image.open(moved / "0.png") as image:  # converted on the way, it is the same photograph
+        image.save(moved / "0.bmp")
+    (moved / "0.png").unlink()
     run(world, tmp_path / "run", resume=True, steps=2, data={"folders": (str(moved),)})
     (moved / "another.png").write_bytes(next(moved.glob("*.png")).read_bytes())
     with pytest.raises(UserError, match="photographs was"):

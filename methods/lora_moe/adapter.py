@@ -1,4 +1,4 @@
-"""Whole LoRAs as experts: a mixture of ranks whose expert is a block of ranks (paper's ablation, mor.md section 5).
+"""Whole LoRAs as experts: a mixture of ranks whose expert is a block of ranks (paper's ablation).
 
     y = W0 x + scale * ( B_s (A_s x)  +  g_i B_i (A_i x) ),   i = the most probable of four experts
 

@@ -10,7 +10,7 @@ from methods.mor.router import Routing
 
 
 def balance_loss(routing: Routing, severity: Tensor, alpha: float, kind: Balance) -> Tensor:
-    """Compute the balance loss, averaged over the layers (paper section 3.4; mor.md section 4).
+    """Compute the balance loss, averaged over the layers (paper section 3.4).
 
     Per layer, with load f_i = (N / (k B)) x (images that pick target i), constant under the gradient::
 

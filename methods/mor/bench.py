@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from harness.options import positive
 from methods.mor.adapter import MoRAdapter, attach
 from methods.mor.config import MoRConfig
 from methods.mor.layers import Execution
@@ -238,9 +239,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", choices=tuple(_DTYPES), default="fp32")
     parser.add_argument("--pixels", type=int, nargs="+", default=[512], help="sides of the square outputs")
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=positive, default=20)
     parser.add_argument(
-        "--batch", type=int, default=1, help="more than one image: routings differ, folding is left out"
+        "--batch", type=positive, default=1, help="more than one image: routings differ, folding is left out"
     )
     parser.add_argument("--rank", type=int, default=16, help="of the dense LoRA; 16 is MoR's active budget")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 = PyTorch's choice")

@@ -2,7 +2,7 @@
 
     y = W0 x + scale * ( sum over shared j: B_j (A_j x)  +  sum over picked i: g_i B_i (A_i x) )
 
-Source: paper section 3.2, mor.md section 2. Rank i is row i of A and row i of B.
+Source: paper section 3.2. Rank i is row i of A and row i of B.
 """
 
 from __future__ import annotations

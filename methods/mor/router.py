@@ -98,7 +98,7 @@ def pick(probabilities: Tensor, top_k: int) -> Tensor:
 
 
 def gates(probabilities: Tensor, picked: Tensor, routed: int, norm: GateNorm) -> Tensor:
-    """Turn probabilities into the gates of the picked real experts (mor.md section 2).
+    """Turn probabilities into the gates of the picked real experts (paper section 3.2; docs/mor.md).
 
     Args:
         probabilities: (..., N), rows sum to 1.

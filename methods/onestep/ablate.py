@@ -2,7 +2,7 @@
 
 python -m methods.onestep.ablate --data BSDS500/train BSDS500/val --validation BSDS500/test --out runs/ablation
 
-Interrupted, the same command continues. Paper: section "Ablation", printed in the docs beside ours.
+Interrupted, the same command continues. Rows: the paper's section "Ablation".
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import csv
 import logging
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ import pandas as pd
 from harness.errors import UserError
 from methods.onestep.networks import AdapterKind
 from methods.onestep.train import Run
-from methods.onestep.train_config import parse_config
+from methods.onestep.train_config import parse_config, split_overrides
 from methods.onestep.training_state import last_state
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,11 @@ def ablate(out: Path, options: Sequence[str], seeds: Sequence[int], chosen: Sequ
         for variant in chosen:
             folder = out / f"{variant.title.replace(' ', '-')}-{seed}"
             config, _ = parse_config(variant.kind.id, [*options, "--out", str(folder), "--seed", str(seed)])
+            if not config.validation.folders:
+                raise UserError(
+                    "the table is made of validations, and there are no photographs for them",
+                    "pass --validation FOLDER",
+                )
             config = config.model_copy(update={"adapter": config.adapter | variant.fields})
             Run(config, variant.kind, resume=last_state(folder / "states") is not None).loop()
             for metric, value in last_validation(folder / "curves.csv").items():
@@ -118,7 +124,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    args, options = parser.parse_known_args(argv)
+    words, overrides = split_overrides(sys.argv[1:] if argv is None else argv)
+    args, options = parser.parse_known_args(words)
+    options += overrides
     for option in options:
         if option.startswith(("adapter.", "adapter=", "seed=", "out=")):
             parser.error(f"the ablation sets adapter, seed and out itself: leave {option} out")

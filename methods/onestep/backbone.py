@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from harness.errors import UserError
+from harness.weights import offline
 from methods.onestep.checkpoint import base_fingerprint
 from methods.onestep.options import SD21, SD21_MIRRORS
 from methods.onestep.strips import decode_in_strips, encode_in_strips
@@ -215,7 +216,6 @@ def _folder(base: str) -> Path:
 def _fetched(identifier: str) -> Path:
     """The folder of a hub snapshot; asks the network once, and briefly."""
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.constants import HF_HUB_OFFLINE
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     patterns: Any = list(_FETCHED)
@@ -233,8 +233,8 @@ def _fetched(identifier: str) -> Path:
         f"fetch it where there is a network (hf download {identifier}), or pass a folder; mirrors of SD 2.1-base: "
         f"{', '.join(SD21_MIRRORS)}; base=tiny needs no download"
     )
-    if HF_HUB_OFFLINE:
-        raise UserError(f"base '{identifier}' is not in the hub cache, and HF_HUB_OFFLINE is set", mend)
+    if switch := offline():
+        raise UserError(f"base '{identifier}' is not in the hub cache, and {switch} is set", mend)
     try:
         HfApi().model_info(identifier, timeout=_HUB_SECONDS)
         return Path(snapshot_download(identifier, allow_patterns=patterns, ignore_patterns=list(_NOT_FETCHED)))

@@ -18,12 +18,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from harness.errors import UserError
-from harness.images import photo_pixels, read_photo
+from harness.images import check_photo, photo_pixels, read_photo
 from methods.onestep.crops import find_images, random_crop, stream, to_tensor
 from methods.onestep.pairs import SCALE, check_degradations, make_lr
 from methods.onestep.train_config import Data
 
 _PAIR = 11
+_NAMED = 5
+"""How many unsuitable photographs a message names."""
 
 
 class Batch(NamedTuple):
@@ -119,16 +121,30 @@ class StreamedPairs(IterableDataset):
             epoch += 1
 
 
-def photographs_hash(data: Data) -> str:
-    """Hash the names and sizes of the files below ``data.folders``; of a hub data set, its id and split say it all.
+def check_photographs(data: Data) -> str:
+    """Look at every photograph below ``data.folders`` before a training begins.
+
+    Returns:
+        Hash of their names without endings: a file that is converted or copied anew on the way stays the same
+        photograph. Of a hub data set, the id and the split say it all.
 
     Raises:
-        UserError: If a folder holds no image.
+        UserError: If a folder holds no image, or naming the files that cannot be trained on.
     """
-    digest = hashlib.sha256()
+    digest, refused = hashlib.sha256(), []
     for folder in map(Path, data.folders):
         for path in find_images([folder]):
-            digest.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n".encode())
+            digest.update(f"{path.relative_to(folder).with_suffix('').as_posix()}\n".encode())
+            try:
+                check_photo(path)
+            except UserError as error:
+                refused.append(error)
+    if len(refused) > 1:
+        some = "; ".join(error.what for error in refused[:_NAMED])
+        more = f"; and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
+        raise UserError(f"{len(refused)} photographs do not fit: {some}{more}", f"of the first, {refused[0].mend}")
+    if refused:
+        raise refused[0]
     return digest.hexdigest()[:16]
 
 

@@ -169,6 +169,8 @@ def build_method(options: OneStepOptions, runtime: Runtime, kind: Any, read: Rea
     if runtime.scale not in (1, 2, 3, 4):
         raise UserError(f"one-step methods restore at scales 1 to 4, not {runtime.scale}", "choose another data set")
     path = options.adapter or shipped_adapter(kind.id, options.base)
+    if not path.is_file():  # before gigabytes are fetched
+        raise UserError(f"there is no adapter file {path}", "check -o adapter=")
     backbone = load_backbone(options.base, runtime.device, options.precision)
     check_tile(options.tile, backbone.multiple // backbone.factor)
     if options.prompts not in ("adapter", "none") and not backbone.text.takes_text:

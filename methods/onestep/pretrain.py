@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 
 from harness.errors import UserError
+from harness.options import positive
 from methods.onestep.encoded_pairs import SIDE
 from methods.onestep.pairs import check_degradations
 from methods.onestep.pretrain_decoder import train_decoder
@@ -60,9 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--steps", type=int, required=True)
     common.add_argument("--seed", type=int, default=0)
     common.add_argument("--lr", type=float, default=2e-3)
-    common.add_argument("--batch", type=int, default=8)
+    common.add_argument("--batch", type=positive, default=8)
     common.add_argument("--edges", type=float, default=0.0, help="weight of the finite differences")
-    common.add_argument("--threads", type=int, default=2)
+    common.add_argument("--threads", type=positive, default=2)
     pairs = argparse.ArgumentParser(add_help=False)
     pairs.add_argument("--degradations", default="camera,stablesr,levels", help="what to draw from")
     pairs.add_argument("--window", type=int, default=32, help="side in latents of what the UNet sees; 40: whole crops")
@@ -72,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=whole, allow_abbrev=False)
     stages = parser.add_subparsers(dest="stage", required=True)
     vae = stages.add_parser("vae", parents=[common, bf16])
-    vae.add_argument("--channels", type=int, help="latent channels of a fresh one; unset widens the last")
+    vae.add_argument("--channels", type=positive, help="latent channels of a fresh one; unset widens the last")
     vae.add_argument("--kl", type=float, default=1e-6, help="weight of the KL divergence")
     unet = stages.add_parser("unet", parents=[common, pairs, bf16])
     unet.add_argument("--start", type=Path, help="a state or diffusers folder whose weights to begin with")

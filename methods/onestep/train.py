@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from harness.errors import UserError
 from methods.onestep.checkpoint import AdapterCheckpoint, save_adapter
 from methods.onestep.curves import cut_curves, write_curve
-from methods.onestep.data import Batch, item_numbers, open_loader, photographs_hash
+from methods.onestep.data import Batch, check_photographs, item_numbers, open_loader
 from methods.onestep.draws import draw
 from methods.onestep.ema import RunningMean
 from methods.onestep.frozen import Frozen
@@ -78,7 +78,7 @@ class Run:
             project_dir=config.out,
         )
         torch.manual_seed(config.seed)
-        self.photographs = photographs_hash(config.data)
+        self.photographs = check_photographs(config.data)
         self.adapter_config = _adapter_config(kind, config.adapter)
         self.nets = build_networks(config, kind, self.adapter_config, self.accelerator)
         _check_fit(config, self.nets.frozen)
@@ -120,6 +120,11 @@ class Run:
         accelerator.wait_for_everyone()
         if config.trackers:
             accelerator.end_training()
+        base = "" if config.base == "tiny" else f" -o base={config.base}"
+        log.info(
+            "%s: trained %s\ntry it: isrbench eval --method %s%s -o adapter=%s --dataset sample --name mine",
+            self.kind.id, self._adapter, self.kind.id, base, self._adapter,
+        )  # fmt: skip
 
     def _train_step(self, batches: Iterator[Batch]) -> None:
         config, device = self.config, self.accelerator.device
@@ -245,8 +250,12 @@ class Run:
             timestep=config.timestep,
         )
         # The result first: with the state there, a stopped process would not come back to write it.
-        save_adapter(config.out / "adapter.safetensors", checkpoint, torch.float16 if config.half else None)
+        save_adapter(self._adapter, checkpoint, torch.float16 if config.half else None)
         save_state(self._states, self.step, state, config.keep)
+
+    @property
+    def _adapter(self) -> Path:
+        return self.config.out / "adapter.safetensors"
 
     @property
     def _curves(self) -> Path:

@@ -21,6 +21,8 @@ else:
     import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
 _OVERRIDE = re.compile(r"[a-z_][a-z0-9_.]*=")
+HELP = """key=value sets any field of the config: optim.lr=1e-4, adapter.top_k=4, data.hub=ID, accumulate=4, threads=1.
+The fields are the classes of methods/onestep/train_config.py; those of adapter.* are the method's own config."""
 PRESETS = Path(__file__).parent / "presets"
 TIMESTEPS = 1000
 """Timesteps of the noise schedules that training knows, Stable Diffusion's."""
@@ -183,7 +185,10 @@ def parse_config(method: str, argv: Sequence[str]) -> tuple[TrainConfig, bool]:
     Raises:
         UserError: If the preset is unknown, or an option is unknown or does not fit.
     """
-    parser = argparse.ArgumentParser(prog=f"isrbench train --method {method}")
+    parser = argparse.ArgumentParser(
+        prog=f"isrbench train --method {method}", usage="%(prog)s [options] [key=value ...]", epilog=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     parser.add_argument("--preset", default="tiny", help="tiny, sd21, or a TOML file")
     parser.add_argument("--data", nargs="+", help="folders of training photographs")
     parser.add_argument("--validation", nargs="+", help="folders of validation photographs")
@@ -191,9 +196,8 @@ def parse_config(method: str, argv: Sequence[str]) -> tuple[TrainConfig, bool]:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--resume", action="store_true", help="continue from the last state in --out")
-    # Taken out first: --data takes every word up to the next option.
-    overrides = [word for word in argv if _OVERRIDE.match(word)]
-    args, unknown = parser.parse_known_args([word for word in argv if not _OVERRIDE.match(word)])
+    words, overrides = split_overrides(argv)
+    args, unknown = parser.parse_known_args(words)
     if unknown:
         raise UserError(f"'{unknown[0]}' is no option and no key=value", f"isrbench train --method {method} --help")
     values = _read_preset(args.preset)
@@ -208,6 +212,11 @@ def parse_config(method: str, argv: Sequence[str]) -> tuple[TrainConfig, bool]:
     for override in overrides:
         _apply(values, override)
     return validated(values), args.resume
+
+
+def split_overrides(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Part a command line in its words and its ``key=value``; an option that takes many words would swallow them."""
+    return [w for w in argv if not _OVERRIDE.match(w)], [w for w in argv if _OVERRIDE.match(w)]
 
 
 def validated(values: dict[str, Any]) -> TrainConfig:

@@ -65,7 +65,7 @@ def load_state(path: Path, config: dict[str, Any]) -> dict[str, Any]:
 
 
 _FREE = {"out", "save_every", "keep", "log_every", "trackers", "half", "data.workers", "data.folders"}
-"""What may change on the way; folders may move, for their photographs are compared by name and size. Not among them:
+"""What may change on the way; folders may move, for their photographs are compared by name. Not among them:
 threads and device, which decide the last bits, and the colour fix, with which one file of curves would hold two kinds
 of values."""
 

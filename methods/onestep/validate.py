@@ -12,7 +12,9 @@ from torch import Tensor
 
 from harness.errors import UserError
 from harness.images import read_photo
+from harness.metrics import METRICS
 from harness.synthesis import at_level, degrade
+from harness.weights import ensure
 from methods.onestep.colour import fix_colour
 from methods.onestep.crops import find_images, random_crop, stream, to_tensor
 from methods.onestep.options import ColourFix
@@ -22,6 +24,27 @@ from methods.onestep.train_config import TrainConfig
 
 _SEED = 31
 _LUMA = {"test_y_channel": True, "color_space": "ycbcr"}
+
+
+def load_metric(name: str, device: torch.device) -> Callable[..., Tensor]:
+    """Load a metric of pyiqa for looking at a training; PSNR and SSIM on Y of YCbCr.
+
+    Raises:
+        UserError: If there is none of this name, or its weights are absent and cannot be fetched.
+    """
+    import pyiqa
+
+    if name not in pyiqa.list_models():
+        raise UserError(f"validation.metrics: pyiqa has no '{name}'", "name metrics such as psnr, ssim, piqe")
+    if name in METRICS:
+        ensure(METRICS.get(name))
+    try:
+        return pyiqa.create_metric(name, device=device, **(_LUMA if name in ("psnr", "ssim") else {}))
+    except Exception as error:  # whatever its download, or the reading of what came, raises
+        raise UserError(
+            f"validation.metrics: {name} does not load: {error}",
+            'choose others: validation.metrics=\'["psnr", "piqe"]\'',
+        ) from error
 
 
 class Validator:
@@ -36,12 +59,7 @@ class Validator:
     """
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
-        import pyiqa
-
         look = config.validation
-        unknown = sorted(set(look.metrics) - set(pyiqa.list_models()))
-        if unknown:
-            raise UserError(f"validation.metrics: pyiqa has no '{unknown[0]}'", "name metrics such as psnr, ssim, piqe")
         self._out = config.out
         self._colour_fix: ColourFix = config.colour_fix
         paths = find_images([Path(folder) for folder in look.folders])
@@ -51,10 +69,7 @@ class Validator:
         self._lr = {
             level: degrade(self._hr, at_level(level), range(len(crops)), SCALE) for level in sorted(look.levels)
         }
-        self._metrics: dict[str, Callable[..., Tensor]] = {
-            name: pyiqa.create_metric(name, device=device, **(_LUMA if name in ("psnr", "ssim") else {}))
-            for name in look.metrics
-        }
+        self._metrics = {name: load_metric(name, device) for name in look.metrics}
 
     def baseline(self) -> dict[str, float]:
         """Give the metrics of bicubic enlargement."""
