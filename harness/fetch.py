@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import tempfile
 import zipfile
@@ -160,6 +161,8 @@ def _load_table(card: Card) -> Any:
 @contextmanager
 def _hub_errors_are_clear(card: Card, data_root: Path | None) -> Iterator[None]:
     by_hand = f"download {card.source} by hand, unpack it below {data_roots(data_root)[0]}, and use --data-root"
+    if offline() == "ISRBENCH_OFFLINE":  # the hub's own switch still allows what is in its cache
+        raise UserError(f"{card.id} is not fetched: ISRBENCH_OFFLINE is set", f"unset it, or {by_hand}")
     try:
         yield
     except UserError:
@@ -168,7 +171,6 @@ def _hub_errors_are_clear(card: Card, data_root: Path | None) -> Iterator[None]:
         # Nothing but the download stands in the block, and what a failed one raises depends on the HTTP library that
         # this release of huggingface_hub uses.
         log.debug("fetching %s failed", card.id, exc_info=True)
-        switch = offline()
-        said = (str(error).splitlines() or ["no answer"])[0]
-        why = f"{switch} is set" if switch else f"{type(error).__name__}: {said}"
+        switched = "HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE") else None
+        why = switched or f"{type(error).__name__}: {(str(error).splitlines() or ['no answer'])[0]}"
         raise UserError(f"{card.id} could not be fetched: {why}", by_hand) from error

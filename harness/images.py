@@ -75,10 +75,12 @@ def read_photo(path: Path) -> NDArray[np.uint8]:
 
 
 def check_photo(path: Path) -> None:
-    """Refuse what :func:`read_photo` would refuse, as far as the header tells; only pictures with alpha are decoded.
+    """Refuse what :func:`read_photo` would refuse, as far as the header tells.
+
+    Only pictures that may be transparent (palette, RGBA, LA) are decoded, so of the others damaged pixels go unseen.
 
     Raises:
-        UserError: As :func:`read_photo`, but for damaged pixels.
+        UserError: As :func:`read_photo`.
     """
     with _opened(path) as image:
         if image.mode not in {"RGB", "L", "1"}:

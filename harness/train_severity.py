@@ -1,6 +1,6 @@
 """Train the tiny severity estimator that ships: a small CLIP on degraded crops with the seven prompt pairs as captions.
 
-    python -m harness.train_severity --data BSDS500/train BSDS500/val --validate BSDS500/test --seed 0
+    python -m harness.train_severity --data BSDS500/train BSDS500/val --validate BSDS500/test --seed 0 --out severity/
 
 Contrastive in the sense that the estimator is used: every crop is compared with both captions of each dimension, and
 the softmax over the two is trained (cross entropy) towards the severities of :mod:`harness.severity_data`.

@@ -12,11 +12,16 @@ from harness.cards import Archive, Card, HubTable
 from harness.errors import UserError
 from harness.fetch import extract, fetch_dataset, write_table
 from harness.pairs import content_hash, load_pairs
-from harness.weights import OFFLINE_SWITCHES
 from tests.conftest import write_pairs
 
 if TYPE_CHECKING:
     import datasets
+
+
+@pytest.fixture(autouse=True)
+def online(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The harness may ask the hub, which has a switch of its own."""
+    monkeypatch.delenv("ISRBENCH_OFFLINE")
 
 
 def test_one_set_is_taken_out_of_the_archive(pairs_folder: Path, tmp_path: Path) -> None:
@@ -122,8 +127,7 @@ def test_whatever_a_download_raises_is_a_clean_message(tmp_path: Path, monkeypat
     def broken(*args: object, **kwargs: object) -> None:
         raise TransportError("connection reset")
 
-    for switch in OFFLINE_SWITCHES:
-        monkeypatch.delenv(switch)
+    monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setattr("huggingface_hub.hf_hub_download", broken)
     archive = Archive(repo="o/n", file="f.zip", folder="f", gigabytes=1)
     card = Card(id="x", title="s", scale=4, licence="x", source="https://example.org", archive=archive)
@@ -157,3 +161,12 @@ def test_pairs_written_twice_are_the_same(tmp_path: Path) -> None:
         for n in "pq"
     )
     assert content_hash(one) == content_hash(two)
+
+
+def test_nothing_is_asked_where_the_network_is_forbidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ISRBENCH_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *args, **options: pytest.fail("asked the network"))
+    archive = Archive(repo="o/n", file="f.zip", folder="f", gigabytes=1)
+    card = Card(id="x", title="s", scale=4, licence="x", source="https://example.org", archive=archive)
+    with pytest.raises(UserError, match="ISRBENCH_OFFLINE is set"):
+        fetch_dataset(card, tmp_path, accept_licence=True)

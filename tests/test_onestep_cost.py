@@ -144,11 +144,11 @@ def test_sd21_with_mor_on_the_meta_device(sd21):
     adapter.set_enabled(True)
     parameters = adapter.parameters()
     rank = {n: parameters[f"{n}.A"][0].numel() + parameters[f"{n}.B"].shape[1] for n in adapter.layers}
-    adapter.execute("masked")
+    adapter.run_as("masked")
     adapter.route(severity)
     to_meta(adapter._steering)
     assert count() - bare == 40 * sum(cost.positions[name] * rank[name] for name in adapter.layers)
-    adapter.execute("gathered")
+    adapter.run_as("gathered")
     adapter.route(severity)
     to_meta(adapter._steering)
     trace = adapter.traces()[0]

@@ -118,13 +118,20 @@ def test_the_prompt_of_the_training_is_the_default(build, folder, tmp_path):
     assert torch.equal(restored(build(adapter=own, prompts="none")), restored(build()))
 
 
-def test_another_text_encoder_is_another_method(build, folder, tmp_path):
+def test_a_base_with_another_text_encoder_is_another_base(build, folder, tmp_path):
     base = shutil.copytree(folder / "base", tmp_path / "base")
-    before = build(base=str(base)).fingerprint("x")
-    assert before == build().fingerprint("x")
+    assert build(base=str(base)).fingerprint("x") == build().fingerprint("x")
     weights = base / "text_encoder/model.safetensors"
     save_file({name: 2 * tensor for name, tensor in load_file(weights).items()}, weights, {"format": "pt"})
-    assert build(base=str(base)).fingerprint("x") != before
+    with pytest.raises(UserError, match="another base"):
+        build(base=str(base))
+    shutil.copytree(folder / "base/text_encoder", base / "text_encoder", dirs_exist_ok=True)
+    build(base=str(base))
+    vocabulary = base / "tokenizer/vocab.json"
+    ids = json.loads(vocabulary.read_text())
+    vocabulary.write_text(json.dumps(ids | {"a": ids["b"], "b": ids["a"]}))
+    with pytest.raises(UserError, match="another base"):
+        build(base=str(base))
 
 
 def test_eval_stops_before_any_image_where_one_has_no_prompt(folder, tmp_path):

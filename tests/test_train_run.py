@@ -3,6 +3,7 @@
 # ruff: noqa: F401, F811  (fixtures)
 import csv
 import dataclasses
+import importlib.util
 import json
 import os
 import shutil
@@ -60,6 +61,13 @@ def test_a_run_is_not_overwritten_or_resumed_as_another(world, tmp_path):
         Run(validated(values(world, tmp_path, steps=2, optim={"lr": 0.1})), MOR, resume=True)
 
 
+def test_a_tracker_that_is_not_installed_is_refused(world, tmp_path):
+    if importlib.util.find_spec("wandb"):
+        pytest.skip("wandb is installed")
+    with pytest.raises(UserError, match="trackers wandb are installed"):
+        run(world, tmp_path, trackers=("wandb",))
+
+
 def test_what_cannot_be_resumed(world, tmp_path):
     with pytest.raises(UserError, match="no state to resume from"):
         run(world, tmp_path / "new", resume=True)
@@ -72,7 +80,7 @@ def test_what_cannot_be_resumed(world, tmp_path):
     (moved / "0.png").unlink()
     run(world, tmp_path / "run", resume=True, steps=2, data={"folders": (str(moved),)})
     (moved / "another.png").write_bytes(next(moved.glob("*.png")).read_bytes())
-    with pytest.raises(UserError, match="photographs was"):
+    with pytest.raises(UserError, match="added, removed or renamed"):
         run(world, tmp_path / "run", resume=True, steps=2, data={"folders": (str(moved),)})
 
 

@@ -161,7 +161,7 @@ def load_backbone(base: str, device: str = "cpu", precision: str = "fp32") -> Ba
     prediction, abar = scheduler.config.prediction_type, scheduler.alphas_cumprod.float()
     if prediction not in ("epsilon", "v_prediction"):
         raise UserError(f"base '{base}' predicts '{prediction}'", "pass a base that predicts epsilon or v_prediction")
-    fingerprint = base_fingerprint(unet, vae, extra=f"{_schedule(scheduler)} {text.fixed_values}")
+    fingerprint = base_fingerprint(unet, vae, extra=f"{_schedule(scheduler)} {text.identity}")
     for model in (vae, unet):
         # Past diffusers' own `to`, which warns of modules to keep in float32 even where there are none.
         nn.Module.to(model.requires_grad_(False).eval(), device, PRECISIONS[precision])

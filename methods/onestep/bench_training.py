@@ -35,7 +35,7 @@ from methods.onestep.data import Batch
 from methods.onestep.discriminator import Discriminator, FeatureTaps, tap_channels
 from methods.onestep.draws import draw
 from methods.onestep.frozen import Frozen
-from methods.onestep.networks import HEAD_WIDTH, assemble, autocast
+from methods.onestep.networks import HEAD_WIDTH, assemble, autocast, recompute
 from methods.onestep.optimizers import make_optimizers
 from methods.onestep.regulariser import Regulariser
 from methods.onestep.step import Networks, run_micro_batch
@@ -152,6 +152,9 @@ def three_unets(frozen: Frozen, config: TrainConfig, variant: Variant, device: t
     regulariser = Regulariser(own, config.regulariser_rank, config.seed + 1)
     taps = FeatureTaps(teacher)
     adapter = variant.kind.attach(generator, frozen.vae, _adapter_config(variant), config.seed)
+    if config.checkpointing:
+        for unet in (generator, teacher, own):
+            recompute(unet)
     unets: Any = ThreeUNets(generator, teacher, own)
     return Networks(
         frozen=replace(frozen, unet=unets).to(device),

@@ -126,7 +126,7 @@ def check_photographs(data: Data) -> str:
 
     Returns:
         Hash of their names without endings: a file that is converted or copied anew on the way stays the same
-        photograph. Of a hub data set, the id and the split say it all.
+        photograph. A hub data set is not looked at.
 
     Raises:
         UserError: If a folder holds no image, or naming the files that cannot be trained on.
@@ -236,4 +236,5 @@ def _load_hub(data: Data) -> Any:
 
 
 def _pixels(image: Image.Image, name: str) -> np.ndarray:
-    return photo_pixels(image, f"{name} of the data set", "leave it out, or convert it to 8-bit RGB")
+    mend = "save the data set's pictures as 8-bit RGB files, and pass their folder as --data"
+    return photo_pixels(image, f"{name} of the data set", mend)

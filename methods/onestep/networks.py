@@ -67,9 +67,7 @@ def assemble(
     discriminator = Discriminator(tap_channels(frozen.unet), HEAD_WIDTH, config.seed + 2).to(device)
     adapter = kind.attach(frozen.unet, frozen.vae, adapter_config, config.seed)
     if config.checkpointing:
-        frozen.unet.enable_gradient_checkpointing()
-        # diffusers recomputes only in training mode; no layer of these UNets has dropout that would wake up.
-        frozen.unet.train()
+        recompute(frozen.unet)
     estimator = load_severity(config.estimator, device, config.logit_scale) if kind.routes else None
     if estimator and adapter_config.dims != len(DIMENSIONS):
         raise UserError(f"adapter.dims is {adapter_config.dims}", f"the estimator gives {len(DIMENSIONS)} dimensions")
@@ -86,6 +84,13 @@ def assemble(
         timestep=config.timestep,
         autocast=autocast(config, device),
     )
+
+
+def recompute(unet: Any) -> None:
+    """Have a UNet recompute its activations in the backward pass instead of keeping them."""
+    unet.enable_gradient_checkpointing()
+    # diffusers recomputes only in training mode; no layer of these UNets has dropout that would wake up.
+    unet.train()
 
 
 def autocast(config: TrainConfig, device: torch.device) -> Callable[[], AbstractContextManager]:

@@ -101,8 +101,8 @@ class OneStepMethod:
                 self.prompter.of(image)
 
     def fingerprint(self, image: str) -> str:
-        """Hash of base, text encoder, adapter file, severity estimator, and the image's prompt or the tag list."""
-        parts = [self.backbone.fingerprint, self.backbone.text.fingerprint, self.weights]
+        """Hash of the base, the adapter file, the severity estimator, and the image's prompt or the tag list."""
+        parts = [self.backbone.fingerprint, self.weights]
         if self.severity:
             parts.append(self.severity.fingerprint())
         if isinstance(self.prompter, FilePrompts):
@@ -213,12 +213,14 @@ def _estimator(options: RoutedOptions, checkpoint: AdapterCheckpoint, path: Path
         raise UserError(
             f"{path} does not say with which severity estimator it was trained", "name it: -o estimator=tiny"
         )
-    estimator = load_estimator(trained, device, checkpoint.training.get("logit_scale"))
+    scale = checkpoint.training.get("logit_scale")
+    estimator = load_estimator(trained, device, scale)
     fingerprint = checkpoint.training.get("estimator_fingerprint")
     if fingerprint is not None and fingerprint != estimator.fingerprint():
         raise UserError(
             f"{path} was trained with severity estimator '{trained}', but the one of this name has changed since",
-            f"train the adapter again, or insist on it with -o estimator={trained}",
+            f"train the adapter again, or insist on it with -o estimator={trained}"
+            + (f" -o logit_scale={scale}" if scale is not None else ""),
         )
     return estimator
 

@@ -12,11 +12,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from harness.errors import UserError
-from harness.images import file_hash
 from methods.onestep.checkpoint import hash_tensors
 
 FIXED_PROMPTS = "prompts.safetensors"
 """File of fixed embeddings in the folder of a base without a text encoder."""
+_PROBE = "A photograph of an unbelievably sharp, well-lit façade; 8K."
+"""Shows how a tokenizer cuts words up, which its vocabulary does not tell."""
 
 
 class TextEncoder:
@@ -27,14 +28,9 @@ class TextEncoder:
             (``negative``); None for a base that takes text.
         tokenizer: A transformers tokenizer, or None.
         model: A transformers text model, or None.
-        fingerprint: Identifies tokenizer and model; see :attr:`fingerprint`.
     """
 
-    def __init__(
-        self, fixed: dict[str, Tensor] | None = None, tokenizer: Any = None, model: Any = None, fingerprint: str = ""
-    ) -> None:
-        self.fingerprint = fingerprint
-        """Hash of tokenizer and text encoder; empty for a base that takes no text, whose own fingerprint says all."""
+    def __init__(self, fixed: dict[str, Tensor] | None = None, tokenizer: Any = None, model: Any = None) -> None:
         self._fixed = fixed
         self._tokenizer = tokenizer
         self._model = model
@@ -46,9 +42,15 @@ class TextEncoder:
         return self._fixed is None
 
     @property
-    def fixed_values(self) -> dict[str, list] | None:
-        """The fixed embeddings as plain numbers."""
-        return None if self._fixed is None else {name: t.tolist() for name, t in sorted(self._fixed.items())}
+    def identity(self) -> dict[str, list] | str:
+        """What decides the embeddings: the fixed ones as plain numbers, or a hash of tokenizer and text encoder."""
+        if self._fixed is not None:
+            return {name: t.tolist() for name, t in sorted(self._fixed.items())}
+        vocabulary = sorted(self._tokenizer.get_vocab().items())
+        parts = [vocabulary, self._tokenizer.model_max_length, self._tokenizer(_PROBE).input_ids]
+        digest = hashlib.sha256(json.dumps(parts).encode())
+        hash_tensors(digest, self._model)
+        return digest.hexdigest()
 
     def pair(self, prompt: str, negative: str) -> tuple[Tensor, Tensor]:
         """Give the embeddings that training needs, of ``prompt`` and of what guidance leads away from.
@@ -101,13 +103,4 @@ def load_text(folder: Path, base: str, device: str) -> TextEncoder:
 
     model = CLIPTextModel.from_pretrained(folder / "text_encoder", torch_dtype=torch.float32, local_files_only=True)
     tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-    fingerprint = _fingerprint(folder / "tokenizer", model)
-    return TextEncoder(None, tokenizer, model.eval().requires_grad_(False).to(device), fingerprint)  # pyright: ignore
-
-
-def _fingerprint(tokenizer: Path, model: Any) -> str:
-    digest = hashlib.sha256(json.dumps([model.config.hidden_act, model.config.num_attention_heads]).encode())
-    for file in sorted(path for path in tokenizer.iterdir() if path.is_file()):
-        digest.update(f"{file.name}{file_hash(file)}".encode())
-    hash_tensors(digest, model)
-    return digest.hexdigest()[:16]
+    return TextEncoder(None, tokenizer, model.eval().requires_grad_(False).to(device))  # pyright: ignore

@@ -77,6 +77,11 @@ class Run:
             log_with=list(config.trackers) or None,
             project_dir=config.out,
         )
+        if len(self.accelerator.log_with) < len(config.trackers):  # accelerate drops in silence what is not installed
+            raise UserError(
+                f"not all of the trackers {', '.join(config.trackers)} are installed",
+                'pip install -c constraints.txt ".[trackers]", or leave trackers out',
+            )
         torch.manual_seed(config.seed)
         self.photographs = check_photographs(config.data)
         self.adapter_config = _adapter_config(kind, config.adapter)

@@ -24,6 +24,8 @@ def save_state(folder: Path, step: int, state: dict[str, Any], keep: int) -> Pat
         keep: How many states stay.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for part in folder.glob(".state-*.part"):  # of a process that was killed while it wrote
+        part.unlink()
     path = folder / f"state-{step}.pt"
     with replacing(path) as partial:
         torch.save(state, partial)
@@ -57,6 +59,11 @@ def load_state(path: Path, config: dict[str, Any]) -> dict[str, Any]:
     for key in sorted(set(ours) | set(theirs)):
         if key in _FREE or key.startswith("validation.") or ours.get(key) == theirs.get(key):
             continue
+        if key == "photographs":
+            raise UserError(
+                f"{path} was trained on other photographs: files below --data were added, removed or renamed",
+                "put them back, or pass another --out",
+            )
         raise UserError(
             f"{path} belongs to another run: {key} was {theirs.get(key)!r}, now {ours.get(key)!r}",
             "resume with the options it began with, or pass another --out",
