@@ -162,7 +162,7 @@ def _load_table(card: Card) -> Any:
 def _hub_errors_are_clear(card: Card, data_root: Path | None) -> Iterator[None]:
     by_hand = f"download {card.source} by hand, unpack it below {data_roots(data_root)[0]}, and use --data-root"
     if offline() == "ISRBENCH_OFFLINE":  # the hub's own switch still allows what is in its cache
-        raise UserError(f"{card.id} is not fetched: ISRBENCH_OFFLINE is set", f"unset it, or {by_hand}")
+        raise UserError(f"{card.id} could not be fetched: ISRBENCH_OFFLINE is set", f"unset it, or {by_hand}")
     try:
         yield
     except UserError:
