@@ -211,8 +211,8 @@ def eval_(
 
 @app.command()
 def restore(
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A picture, or a folder of pictures.")],
-    target: Annotated[Path, typer.Argument(metavar="OUTPUT", help="A PNG, or a folder.")],
+    source: Annotated[Path, typer.Argument(metavar="INPUT")],
+    target: Annotated[Path, typer.Argument(metavar="OUTPUT")],
     method: Annotated[str, typer.Option(help="A method's id; see `list methods`.")],
     option: Options = NO_OPTIONS,
     scale: Annotated[int, typer.Option(help="How many times larger.")] = 4,
@@ -220,7 +220,7 @@ def restore(
     seed: Seed = 0,
     overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
 ) -> None:
-    """Restore your own pictures.
+    """Restore your own pictures: INPUT is a picture or a folder of pictures, OUTPUT a PNG or a folder.
 
     Example: `isrbench restore photo.jpg large.png --method bicubic`
     """
