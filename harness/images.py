@@ -52,7 +52,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     """
     with _opened(path) as image:
         _refuse_all_but_rgb8(image, path)
-        pixels = _decoded(image, path)
+        pixels = _decoded(image, str(path))
         # Only now: PIL decodes a PNG to find its EXIF.
         if image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
             raise UserError(f"{path} carries an EXIF rotation, which metrics would ignore", _convert_command(path))
@@ -170,7 +170,7 @@ def _png_size(path: Path) -> tuple[int, int] | None:
     return struct.unpack(">II", head[16:]) if len(head) == 24 and head.startswith(b"\x89PNG\r\n\x1a\n") else None
 
 
-def _decoded(image: Image.Image, name: object) -> NDArray[np.uint8]:
+def _decoded(image: Image.Image, name: str) -> NDArray[np.uint8]:
     try:
         return np.asarray(image)
     except (OSError, SyntaxError, ValueError) as error:

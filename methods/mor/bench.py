@@ -22,8 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from peft import LoraConfig, LoraModel, inject_adapter_in_model
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -33,7 +31,8 @@ from harness.options import positive
 from methods.mor.adapter import MoRAdapter, attach
 from methods.mor.config import MoRConfig
 from methods.mor.layers import Execution
-from methods.onestep import base_tiny
+from methods.onestep.backbone import PRECISIONS, build_models, sd21_configs
+from methods.onestep.base_tiny import UNET_CONFIG, VAE_CONFIG
 from methods.onestep.targets import unet_targets, vae_targets
 from methods.onestep.tensor_peak import TensorPeak
 from methods.onestep.tiling import in_tiles
@@ -41,7 +40,6 @@ from methods.onestep.tiling import in_tiles
 log = logging.getLogger(__name__)
 
 _TILE, _OVERLAP = 96, 32  # latents, as OSEDiff tiles
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _MIB = 2**20
 
 
@@ -213,14 +211,8 @@ def _routing(
 
 
 def _base(size: str, device: torch.device, dtype: torch.dtype) -> tuple[Any, Any]:
-    if size == "tiny":
-        models = UNet2DConditionModel(**base_tiny.UNET_CONFIG), base_tiny.new_vae()
-    else:
-        folder = Path(base_tiny.__file__).parent / "configs"
-        unet, vae = (json.loads((folder / f"{part}_sd21.json").read_text()) for part in ("unet", "vae"))
-        with device:
-            models = UNet2DConditionModel.from_config(unet), AutoencoderKL.from_config(vae)
-    return tuple(model.to(device, dtype).eval().requires_grad_(False) for model in models)  # type: ignore[return-value]
+    vae, unet = build_models(*(sd21_configs() if size == "sd21" else (VAE_CONFIG, UNET_CONFIG)), str(device))
+    return unet.to(dtype), vae.to(dtype)
 
 
 def _targets(unet: nn.Module, vae: nn.Module) -> list[tuple[nn.Module, list[str]]]:
@@ -237,7 +229,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m methods.mor.bench", description=__doc__)
     parser.add_argument("--size", choices=("tiny", "sd21"), default="tiny")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtype", choices=tuple(_DTYPES), default="fp32")
+    parser.add_argument("--dtype", choices=tuple(PRECISIONS), default="fp32")
     parser.add_argument("--pixels", type=int, nargs="+", default=[512], help="sides of the square outputs")
     parser.add_argument("--rounds", type=positive, default=20)
     parser.add_argument(
@@ -251,7 +243,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if given.threads:
         torch.set_num_threads(given.threads)
     severity = torch.rand(given.batch, 7, generator=torch.Generator().manual_seed(0))
-    found = candidates(given.size, torch.device(given.device), _DTYPES[given.dtype], given.rank, severity)
+    found = candidates(given.size, torch.device(given.device), PRECISIONS[given.dtype], given.rank, severity)
     costs = [cost for pixels in given.pixels for cost in bench(found, pixels, given.rounds, given.batch)]
     log.info(
         "%-22s %6s %10s %9s %8s %9s %10s %9s",
