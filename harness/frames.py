@@ -68,7 +68,8 @@ def load_frames(store: Store, runs: Sequence[str]) -> Frames:
 
     images = frame("images", _IMAGE_COLUMNS).drop(columns="output_hash")
     _name_mixtures(run_frame, images)
-    images["output"] = images["output"].map(lambda path: None if path is None else str(store.folder / path))
+    # pandas holds a missing text as NaN, not as None.
+    images["output"] = images["output"].map(lambda path: str(store.folder / path) if isinstance(path, str) else None)
     images = images.rename(columns={"lr": "lr_path", "hr": "hr_path", "output": "output_path"})
     numeric = ["seconds", "severity", *DIMENSIONS, "active_experts", "adapter_macs", "adapter_params"]
     images[numeric] = images[numeric].astype(float)

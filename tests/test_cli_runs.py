@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -52,6 +53,36 @@ def table(runs: Path) -> tuple[list, list]:
 def many(tmp_path_factory) -> Path:
     """Sixty pairs: enough to be killed among them."""
     return write_pairs(tmp_path_factory.mktemp("many") / "set", [f"{i:02d}" for i in range(60)])
+
+
+def test_one_failed_image_of_24_leaves_the_runs_folder_usable(tmp_path: Path, capsys) -> None:
+    runs, made = tmp_path / "runs", tmp_path / "made"
+    plain = ("--dataset", "sample", "--metrics", "psnr", "--runs-dir", runs, "--no-complexity", "--estimator", "none")
+    code, _, _ = isrbench(capsys, "eval", "--method", "bicubic", *plain)
+    assert code == 0
+    folders = [path / "images" for path in runs.iterdir() if path.name.startswith("bicubic")]
+    shutil.copytree(folders[0], made)
+    (made / "cup_mild.png").unlink()
+    folder = ("eval", "--method", "folder", "-o", f"images={made}", *plain)
+    code, out, err = isrbench(capsys, *folder)
+    assert code == 1, err
+    assert "23 of 24 images restored" in out
+    code, _, err = isrbench(capsys, "report", "--runs-dir", runs, "--out", tmp_path / "report")
+    assert code == 0, err
+    page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert "cup_mild" in page and "holds no cup_mild.png" in page
+    target = tmp_path / "images.csv"
+    code, _, err = isrbench(capsys, "export", "--table", "images", "--to", target, "--runs-dir", runs)
+    assert code == 0, err
+    rows = pd.read_csv(target)
+    assert len(rows) == 48
+    assert list(rows[rows["status"] == "failed"]["image"]) == ["cup_mild"]
+    assert list(rows[rows["output_path"].isna()]["image"]) == ["cup_mild"]
+    # A healthy method in the same folder, and the repaired one, go on as if nothing had been.
+    assert isrbench(capsys, "eval", "--method", "lanczos", *plain)[0] == 0
+    shutil.copy(folders[0] / "cup_mild.png", made)
+    code, out, _ = isrbench(capsys, *folder)
+    assert code == 0 and "24 of 24 images restored" in out
 
 
 @pytest.fixture(scope="module")
