@@ -71,21 +71,17 @@ def bench(session: nox.Session) -> None:
     """Performance side by side, as ratios: nox -s bench -- scoring [--sr DIR --hr DIR], -- mor, or -- training."""
     install(session)
     what, *rest = session.posargs or ["scoring"]
-    modules = {
-        "scoring": "harness.bench_scoring",
-        "mor": "methods.mor.bench",
-        "training": "methods.onestep.bench_training",
-    }
-    if what not in modules:
-        session.error(f"there is no bench '{what}': {', '.join(modules)}")
-    session.run("python", "-m", modules[what], *rest)
+    benches = {"scoring": "bench-scoring", "mor": "bench-inference", "training": "bench-training"}
+    if what not in benches:
+        session.error(f"there is no bench '{what}': {', '.join(benches)}")
+    session.run("isrbench", "tools", benches[what], *rest)
 
 
 @nox.session
 def ablate(session: nox.Session) -> None:
     """The ablation table of LoRA, LoRA + MoE and MoR from one base: nox -s ablate -- --help."""
     install(session)
-    passes(session, "python", "-m", "methods.onestep.ablate")
+    passes(session, "isrbench", "tools", "ablate")
 
 
 @nox.session

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import UserError
-from harness.method import Method, Untimed
+from isrbench.harness.api.method import Method, Untimed
+from isrbench.harness.errors import UserError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -103,8 +103,8 @@ def measure(
 def describe(method: Method, height: int, width: int, device: str) -> dict[str, Any]:
     """Everything about the method's cost at one LR size, under the column names of ``Frames.runs``.
 
-    Time and memory are None for a method that asks not to be timed (:class:`harness.method.Untimed`: ``folder``,
-    ``command``) or that cannot restore a made-up image.
+    Time and memory are None for a method that asks not to be timed (``Untimed``: ``folder``, ``command``) or that
+    cannot restore a made-up image.
     """
     # Memory first: counting may itself leave memory with the process.
     measured = None

@@ -11,14 +11,14 @@ import pandas as pd
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
-from harness.cards import find_card
-from harness.errors import UserError
-from harness.frames import Frames
-from harness.method import MethodPlugin
-from harness.registry import Registry
-from reports.names import unique_slugs
-from reports.statistics import means
-from reports.view import View, views
+from isrbench.harness.api.method import MethodPlugin
+from isrbench.harness.api.registry import Registry
+from isrbench.harness.data.catalogue import find_card
+from isrbench.harness.errors import UserError
+from isrbench.harness.store.frames import Frames
+from isrbench.reports.comparison import View, views
+from isrbench.reports.names import unique_slugs
+from isrbench.reports.statistics import means
 
 
 def hub_card(frames: Frames, title: str) -> str:

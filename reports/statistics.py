@@ -15,8 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from harness.metric import Direction, Metric, Reference
-from reports.view import View
+from isrbench.harness.api.metric import Direction, Metric, Reference
+from isrbench.reports.comparison import View
 
 DRAWS = 10_000
 """Bootstrap resamples of the images."""

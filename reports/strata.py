@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.errors import UserError
-from harness.frames import DIMENSIONS
+from isrbench.harness.errors import UserError
+from isrbench.harness.store.frames import DIMENSIONS
 
 DEFAULT = "quantile:3"
 _MEND = "write quantile:3, edges:0.3,0.6, blur, blur:quantile:4 or level"
@@ -65,7 +65,7 @@ def parse_rule(text: str) -> Rule:
 
 
 def strata(images: pd.DataFrame, rule: Rule) -> list[Stratum]:
-    """Group ``images`` (:attr:`reports.view.View.images`); images without a value are in no group.
+    """Group ``images`` (:attr:`isrbench.reports.comparison.View.images`); images without a value are in no group.
 
     Empty groups are left out, and the others named by their place among those that are there. Quantile edges are those
     of the images at hand, rounded as far as no image changes its group; a value on an edge belongs to the upper group.

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.paths import SHARED
+
 # No test may reach for the network; what needs weights writes its own.
 os.environ["ISRBENCH_OFFLINE"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 # Tests start programs and threads of their own: on two cores, teams of OpenMP threads would spin against each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 @pytest.fixture(scope="session")

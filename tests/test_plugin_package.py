@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.cards import find_card
-from harness.images import read_rgb
-from harness.pairs import load_pairs
+from isrbench.harness.data.catalogue import find_card
+from isrbench.harness.data.pairs import load_pairs
+from isrbench.harness.imaging.images import read_rgb
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[1]
 PACKAGE = Path(__file__).parent / "plugin_package"
 
 
@@ -56,9 +56,9 @@ def _python(code: str, *paths: Path, args: Sequence[str] = ()) -> subprocess.Com
 def test_method_and_metric_of_an_installed_package_are_found_and_work(installed):
     code = """
 import sys
-from harness.method import MethodPlugin, Runtime
-from harness.metric import Metric
-from harness.registry import Registry
+from isrbench.harness.api.method import MethodPlugin, Runtime
+from isrbench.harness.api.metric import Metric
+from isrbench.harness.api.registry import Registry
 methods = Registry.from_entry_points("method", MethodPlugin, "isrbench.methods")
 metrics = Registry.from_entry_points("metric", Metric, "isrbench.metrics")
 assert "nearest" in methods and "mae" in metrics, (list(methods), list(metrics))
@@ -82,7 +82,9 @@ def test_eval_runs_an_installed_method_and_scores_with_an_installed_metric(insta
         "eval", "--method", "nearest", "--dataset", "sample", "--limit", "2", "--metrics", "mae",
         "--runs-dir", str(tmp_path / "runs"), "--json",
     ]  # fmt: skip
-    done = _python("import sys\nsys.argv[0] = 'isrbench'\nfrom harness.cli import main\nmain()", installed, args=args)
+    done = _python(
+        "import sys\nsys.argv[0] = 'isrbench'\nfrom isrbench.harness.cli.main import main\nmain()", installed, args=args
+    )
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     expected = []
@@ -101,8 +103,8 @@ def test_two_packages_with_one_name_are_refused_and_both_shown(installed, tmp_pa
     (rival / "METADATA").write_text("Metadata-Version: 2.1\nName: rival\nVersion: 1.0\n")
     (rival / "entry_points.txt").write_text("[isrbench.methods]\nnearest = rival.plugin:OTHER\n")
     code = """
-from harness.method import MethodPlugin
-from harness.registry import Registry
+from isrbench.harness.api.method import MethodPlugin
+from isrbench.harness.api.registry import Registry
 Registry.from_entry_points("method", MethodPlugin, "isrbench.methods")
 """
     done = _python(code, installed, tmp_path)

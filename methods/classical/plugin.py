@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.method import Method, MethodInfo, MethodPlugin, Runtime
+from isrbench.harness.api.method import Method, MethodInfo, MethodPlugin, Runtime
 
 
 @dataclass(frozen=True)
@@ -13,13 +13,13 @@ class NoOptions:
 
 
 def _build_bicubic(options: NoOptions, runtime: Runtime) -> Method:
-    from methods.classical.resize import Resize
+    from isrbench.methods.classical.resize import Resize
 
     return Resize("bicubic", runtime.scale)
 
 
 def _build_lanczos(options: NoOptions, runtime: Runtime) -> Method:
-    from methods.classical.resize import Resize
+    from isrbench.methods.classical.resize import Resize
 
     return Resize("lanczos", runtime.scale)
 

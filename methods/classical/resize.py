@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from PIL import Image
 
-from harness.images import to_pixels, to_tensor
-from harness.method import Complexity, Restored
+from isrbench.harness.api.method import Complexity, Restored
+from isrbench.harness.imaging.images import to_pixels, to_tensor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +18,7 @@ _FILTERS = {"bicubic": (Image.Resampling.BICUBIC, 4), "lanczos": (Image.Resampli
 
 
 class Resize:
-    """Enlarge by interpolation (a :class:`harness.method.Method`).
+    """Enlarge by interpolation (a :class:`isrbench.harness.api.method.Method`).
 
     Args:
         kernel: Which of PIL's filters.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from harness.errors import UserError
-from harness.method import Method, MethodInfo, MethodPlugin, Runtime
+from isrbench.harness.api.method import Method, MethodInfo, MethodPlugin, Runtime
+from isrbench.harness.errors import UserError
 
 _EXAMPLE = "-o 'command=python upscale.py {input} {output} --scale {scale}'"
 
@@ -45,7 +45,7 @@ class CommandOptions:
 
 
 def _build(options: CommandOptions, runtime: Runtime) -> Method:
-    from methods.command.program import Program
+    from isrbench.methods.command.program import Program
 
     return Program(options, runtime.scale)
 

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Mapping
 from typing import IO
 
-from harness.errors import UserError
+from isrbench.harness.errors import UserError
 
 _TAIL_BYTES = 2000
 

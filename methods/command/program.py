@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.errors import UserError
-from harness.images import file_hash, read_rgb, to_pixels, to_tensor, write_png
-from harness.method import Complexity, Restored
-from methods.command.plugin import CommandOptions
-from methods.command.process import arguments, call, split_words
+from isrbench.harness.api.method import Complexity, Restored
+from isrbench.harness.errors import UserError
+from isrbench.harness.imaging.images import file_hash, read_rgb, to_pixels, to_tensor, write_png
+from isrbench.methods.command.plugin import CommandOptions
+from isrbench.methods.command.process import arguments, call, split_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Program:
-    """Calls a program on PNGs in a temporary folder (a :class:`harness.method.Method` that :class:`Prepares`).
+    """Calls a program on PNGs in a temporary folder (a ``Method`` that ``Prepares``).
 
     Input and output are named after the image, so a program that looks at names sees the same ones every time.
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import UserError
-from harness.images import file_hash, image_files, read_rgb, to_tensor
-from harness.method import Complexity, Restored
+from isrbench.harness.api.method import Complexity, Restored
+from isrbench.harness.errors import UserError
+from isrbench.harness.imaging.images import file_hash, image_files, read_rgb, to_tensor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class Folder:
-    """Restored images by the name of their LR image (a :class:`harness.method.Method` that :class:`Prepares`).
+    """Restored images by the name of their LR image (a ``Method`` that ``Prepares``).
 
     Args:
         images: Folder of 8-bit RGB PNGs.

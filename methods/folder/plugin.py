@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.errors import UserError
-from harness.method import Method, MethodInfo, MethodPlugin, Runtime
+from isrbench.harness.api.method import Method, MethodInfo, MethodPlugin, Runtime
+from isrbench.harness.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class FolderOptions:
 
 
 def _build(options: FolderOptions, runtime: Runtime) -> Method:
-    from methods.folder.images import Folder
+    from isrbench.methods.folder.images import Folder
 
     return Folder(options.images, options.suffix, runtime.scale)
 

@@ -8,8 +8,8 @@ every layer: the budget of the dense baseline at rank 16 and of MoR.
 
 from __future__ import annotations
 
-from methods.mor.adapter import attach
-from methods.mor.config import MoRConfig
+from isrbench.methods.mor.adapter import attach
+from isrbench.methods.mor.config import MoRConfig
 
 __all__ = ["LORA_MOE", "attach"]
 

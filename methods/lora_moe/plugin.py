@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.method import Method, MethodInfo, MethodPlugin, Runtime
-from methods.mor.plugin import CITATION
-from methods.onestep.options import RoutedOptions
+from isrbench.harness.api.method import Method, MethodInfo, MethodPlugin, Runtime
+from isrbench.methods.mor.plugin import CITATION
+from isrbench.methods.onestep.options import RoutedOptions
 
 
 def _build(options: RoutedOptions, runtime: Runtime) -> Method:
-    from methods.onestep.pipeline import build_method
+    from isrbench.methods.onestep.infer.method import build_method
 
     return build_method(options, runtime, _kind())
 
 
 def _train(argv: Sequence[str]) -> int:
-    from methods.onestep.train import train
+    from isrbench.methods.onestep.train.run import train
 
     return train(argv, _kind())
 
 
 def _kind():  # noqa: ANN202 - its type would import torch
-    from methods.lora_moe.adapter import LORA_MOE, attach
-    from methods.onestep.networks import AdapterKind
+    from isrbench.methods.lora_moe.adapter import LORA_MOE, attach
+    from isrbench.methods.onestep.train.networks import AdapterKind
 
     return AdapterKind("lora_moe", LORA_MOE, attach)
 
@@ -38,7 +38,7 @@ PLUGIN = MethodPlugin(
         training_data=("BSDS500 train and val (tiny preset)",),
         needs=("nothing for base=tiny", "for base=sd21: Stable Diffusion 2.1-base, an adapter file and a CLIP model"),
         routes=True,
-        code=("methods.onestep", "methods.mor"),
+        code=("isrbench.methods.onestep", "isrbench.methods.mor"),
     ),
     options=RoutedOptions,
     build=_build,

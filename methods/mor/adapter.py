@@ -10,21 +10,21 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from harness.errors import UserError
-from harness.method import RoutingTrace
-from methods.mor.balance import balance_loss
-from methods.mor.config import MoRConfig
-from methods.mor.layers import Execution, MoRLayer, Steering, wrap
-from methods.mor.router import RouterBank, Routing
-from methods.onestep.checkpoint import check_state
-from methods.onestep.targets import base_name, unet_targets, vae_targets
+from isrbench.harness.api.method import RoutingTrace
+from isrbench.harness.errors import UserError
+from isrbench.methods.mor.balance import balance_loss
+from isrbench.methods.mor.config import MoRConfig
+from isrbench.methods.mor.layers import Execution, MoRLayer, Steering, wrap
+from isrbench.methods.mor.router import RouterBank, Routing
+from isrbench.methods.onestep.base.targets import base_name, unet_targets, vae_targets
+from isrbench.methods.onestep.checkpoint import check_state
 
 _ROUTER = "mor_router"
 _STAGES = ("conv_in", "down_blocks", "mid_block", "up_blocks", "conv_out", "quant_conv")
 
 
 class MoRAdapter:
-    """Mixture-of-ranks branches under :class:`methods.onestep.adapter.Adapter`; made by :func:`attach`.
+    """Mixture-of-ranks branches under :class:`isrbench.methods.onestep.adapter.Adapter`; made by :func:`attach`.
 
     Every trainable tensor lives inside the UNet or the VAE (the routers as ``unet.mor_router``), so that moving the
     models moves the adapter. The routers stay float32 through any cast.
@@ -132,7 +132,7 @@ class MoRAdapter:
         )
 
     def macs(self, positions: Mapping[str, int]) -> int:
-        """See :meth:`methods.onestep.adapter.Adapter.macs`: active ranks x positions x (A's row + B's row)."""
+        """See :meth:`isrbench.methods.onestep.adapter.Adapter.macs`: active ranks x positions x (A's row + B's row)."""
         costs = zip(self._layers.items(), self.traces()[0].active, strict=True)
         return sum(active * positions[name] * layer.rank_cost for (name, layer), active in costs)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from methods.mor.config import Balance
-from methods.mor.router import Routing
+from isrbench.methods.mor.config import Balance
+from isrbench.methods.mor.router import Routing
 
 
 def balance_loss(routing: Routing, severity: Tensor, alpha: float, kind: Balance) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
-from harness.errors import UserError
+from isrbench.harness.errors import UserError
 
 GateNorm = Literal["topk", "all", "none"]
 Balance = Literal["degradation", "uniform"]

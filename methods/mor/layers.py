@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from harness.errors import UserError
-from methods.mor.config import MoRConfig
+from isrbench.harness.errors import UserError
+from isrbench.methods.mor.config import MoRConfig
 
 Execution = Literal["masked", "gathered", "folded"]
 

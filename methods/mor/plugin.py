@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.method import Method, MethodInfo, MethodPlugin, Runtime
-from methods.onestep.options import RoutedOptions
+from isrbench.harness.api.method import Method, MethodInfo, MethodPlugin, Runtime
+from isrbench.methods.onestep.options import RoutedOptions
 
 CITATION = (
     "@inproceedings{he2026mor, title={Mixture of Ranks with Degradation-Aware Routing for One-Step Real-World Image "
@@ -14,21 +14,21 @@ CITATION = (
 
 
 def _build(options: RoutedOptions, runtime: Runtime) -> Method:
-    from methods.onestep.pipeline import build_method
+    from isrbench.methods.onestep.infer.method import build_method
 
     return build_method(options, runtime, _kind())
 
 
 def _train(argv: Sequence[str]) -> int:
-    from methods.onestep.train import train
+    from isrbench.methods.onestep.train.run import train
 
     return train(argv, _kind())
 
 
 def _kind():  # noqa: ANN202 - its type would import torch
-    from methods.mor.adapter import attach
-    from methods.mor.config import MoRConfig
-    from methods.onestep.networks import AdapterKind
+    from isrbench.methods.mor.adapter import attach
+    from isrbench.methods.mor.config import MoRConfig
+    from isrbench.methods.onestep.train.networks import AdapterKind
 
     return AdapterKind("mor", MoRConfig(), attach)
 
@@ -43,7 +43,7 @@ PLUGIN = MethodPlugin(
         training_data=("BSDS500 train and val (tiny preset)",),
         needs=("nothing for base=tiny", "for base=sd21: Stable Diffusion 2.1-base, an adapter file and a CLIP model"),
         routes=True,
-        code=("methods.onestep",),
+        code=("isrbench.methods.onestep",),
     ),
     options=RoutedOptions,
     build=_build,

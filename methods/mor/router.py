@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from methods.mor.config import GateNorm, MoRConfig
+from isrbench.methods.mor.config import GateNorm, MoRConfig
 
 
 @dataclass(frozen=True)

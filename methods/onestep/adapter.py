@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from harness.method import RoutingTrace
+    from isrbench.harness.api.method import RoutingTrace
 
 
 class Adapter(Protocol):

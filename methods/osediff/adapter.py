@@ -1,4 +1,4 @@
-"""The dense LoRA of OSEDiff on peft's layers, under :class:`methods.onestep.adapter.Adapter`.
+"""The dense LoRA of OSEDiff on peft's layers, under :class:`isrbench.methods.onestep.adapter.Adapter`.
 
 Source: Wu et al., "One-Step Effective Diffusion Network for Real-World Image Super-Resolution" (2024), and its
 published training code: targets, three UNet adapters and one of the VAE, rank 4, peft's default alpha of 8.
@@ -16,9 +16,9 @@ from peft.tuners.lora.layer import Conv2d as LoraConv2d
 from peft.tuners.lora.layer import Linear as LoraLinear
 from torch import Tensor, nn
 
-from harness.errors import UserError
-from methods.onestep.checkpoint import check_state
-from methods.onestep.targets import base_name, unet_group, unet_targets, vae_targets
+from isrbench.harness.errors import UserError
+from isrbench.methods.onestep.base.targets import base_name, unet_group, unet_targets, vae_targets
+from isrbench.methods.onestep.checkpoint import check_state
 
 _CHANGE = "change"
 
@@ -193,7 +193,7 @@ class DenseAdapter:
         return 0
 
     def macs(self, positions: Mapping[str, int]) -> int:
-        """See :meth:`methods.onestep.adapter.Adapter.macs`; run apart, ``conv_in``'s change is one more convolution."""
+        """See ``Adapter.macs``; run apart, ``conv_in``'s change is one more convolution."""
         return sum(positions[name] * _cost(branch) for name, branch in self._branches.items())
 
     def active_parameters(self) -> int:

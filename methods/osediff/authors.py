@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.errors import UserError
-from methods.onestep.backbone import Backbone
-from methods.onestep.checkpoint import AdapterCheckpoint, load_adapter
-from methods.onestep.targets import unet_targets, vae_targets
+from isrbench.harness.errors import UserError
+from isrbench.methods.onestep.base.load import Backbone
+from isrbench.methods.onestep.base.targets import unet_targets, vae_targets
+from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, load_adapter
 
 _LISTS = ("unet_lora_encoder_modules", "unet_lora_decoder_modules", "unet_lora_others_modules")
 _KEYS = (*_LISTS, "vae_lora_encoder_modules", "rank_unet", "rank_vae", "state_dict_unet", "state_dict_vae")

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.method import Method, MethodInfo, MethodPlugin, Runtime
-from methods.onestep.options import OneStepOptions
+from isrbench.harness.api.method import Method, MethodInfo, MethodPlugin, Runtime
+from isrbench.methods.onestep.options import OneStepOptions
 
 
 def _build(options: OneStepOptions, runtime: Runtime) -> Method:
-    from methods.onestep.pipeline import build_method
-    from methods.osediff.authors import read
+    from isrbench.methods.onestep.infer.method import build_method
+    from isrbench.methods.osediff.authors import read
 
     return build_method(options, runtime, _kind(), read)
 
 
 def _train(argv: Sequence[str]) -> int:
-    from methods.onestep.train import train
+    from isrbench.methods.onestep.train.run import train
 
     return train(argv, _kind())
 
 
 def _kind():  # noqa: ANN202 - its type would import torch
-    from methods.onestep.networks import AdapterKind
-    from methods.osediff.adapter import DenseConfig, attach
+    from isrbench.methods.onestep.train.networks import AdapterKind
+    from isrbench.methods.osediff.adapter import DenseConfig, attach
 
     return AdapterKind("osediff", DenseConfig(), attach, routes=False)
 
@@ -41,7 +41,7 @@ PLUGIN = MethodPlugin(
         ),
         training_data=("BSDS500 train and val (tiny preset)", "LSDIR and 10k of FFHQ (the authors' osediff.pkl)"),
         needs=("nothing for base=tiny", "for base=sd21: Stable Diffusion 2.1-base and an adapter file"),
-        code=("methods.onestep",),
+        code=("isrbench.methods.onestep",),
     ),
     options=OneStepOptions,
     build=_build,

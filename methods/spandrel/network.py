@@ -12,11 +12,11 @@ from spandrel import ImageModelDescriptor, ModelLoader, ModelTiling, Unsupported
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.errors import UserError
-from harness.images import file_hash
-from harness.method import Complexity, Restored, Runtime
-from methods.spandrel.plugin import SpandrelOptions
-from methods.spandrel.tiling import restore_tiled, tile_starts
+from isrbench.harness.api.method import Complexity, Restored, Runtime
+from isrbench.harness.errors import UserError
+from isrbench.harness.imaging.images import file_hash
+from isrbench.methods.spandrel.plugin import SpandrelOptions
+from isrbench.methods.spandrel.tiling import restore_tiled, tile_starts
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 class Network:
-    """A loaded network (a :class:`harness.method.Method`); built by :func:`load`.
+    """A loaded network (a :class:`isrbench.harness.api.method.Method`); built by :func:`load`.
 
     Args:
         model: spandrel's descriptor, on its device and in its precision.

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from harness.errors import UserError
-from harness.method import Method, MethodInfo, MethodPlugin, Runtime
+from isrbench.harness.api.method import Method, MethodInfo, MethodPlugin, Runtime
+from isrbench.harness.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class SpandrelOptions:
 
 
 def _build(options: SpandrelOptions, runtime: Runtime) -> Method:
-    from methods.spandrel.network import load
+    from isrbench.methods.spandrel.network import load
 
     return load(options, runtime)
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from harness.frames import DIMENSIONS
-from harness.metric import Direction
-from reports.html.images import Placed
-from reports.strata import Stratum
-from reports.tables import heading
-from reports.view import View
+from isrbench.harness.api.metric import Direction
+from isrbench.harness.store.frames import DIMENSIONS
+from isrbench.reports.comparison import View
+from isrbench.reports.html.images import Placed
+from isrbench.reports.strata import Stratum
+from isrbench.reports.tables.table import heading
 
 
 def gallery_data(view: View, strata: Sequence[Stratum], placed: Sequence[Placed]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from reports.view import View
+from isrbench.reports.comparison import View
 
 _THUMBNAIL = 240
 _WORKERS = 4

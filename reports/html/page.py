@@ -11,13 +11,13 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from harness.metrics import METRICS
-from reports.drawing import Plot
-from reports.html.data import gallery_data, script_json
-from reports.html.images import Placed, place_images, placed_files
-from reports.strata import Stratum
-from reports.tables import Table, heading
-from reports.view import View
+from isrbench.harness.metrics.builtin import METRICS
+from isrbench.reports.comparison import View
+from isrbench.reports.figures.draw import Plot
+from isrbench.reports.html.data import gallery_data, script_json
+from isrbench.reports.html.images import Placed, place_images, placed_files
+from isrbench.reports.strata import Stratum
+from isrbench.reports.tables.table import Table, heading
 
 _HERE = Path(__file__).parent
 _SCRIPTS = ("page.js", "gallery.js", "viewer.js")

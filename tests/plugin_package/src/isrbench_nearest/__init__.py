@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.method import Complexity, Method, MethodInfo, MethodPlugin, Restored, Runtime
-from harness.metric import Direction, ImageMetric, Metric, Reference
+from isrbench.harness.api.method import Complexity, Method, MethodInfo, MethodPlugin, Restored, Runtime
+from isrbench.harness.api.metric import Direction, ImageMetric, Metric, Reference
 
 if TYPE_CHECKING:
     import numpy as np

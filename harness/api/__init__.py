@@ -1,0 +1,1 @@
+"""The contracts: read these files and you can write a plugin."""

@@ -1,0 +1,165 @@
+"""What a super-resolution method is to the harness. Torch-free, so that listing methods costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class RoutingTrace:
+    """How one image was routed: one entry per adapted layer, in the order of execution."""
+
+    layers: tuple[str, ...]
+    """Dotted names of the adapted layers."""
+    active: tuple[int, ...]
+    """Active experts (shared ranks + real experts picked) per layer; of a mixture of whole LoRAs, their ranks."""
+    zero: tuple[int, ...]
+    """Zero slots picked per layer."""
+    macs: int | None = None
+    """MACs of the active experts for the whole image, as if run beside the base; None if not counted."""
+    params: int | None = None
+    """Parameters of the active experts and of the routers; None if not counted."""
+
+    def __post_init__(self) -> None:
+        if not len(self.layers) == len(self.active) == len(self.zero):
+            raise ValueError("a routing trace needs one active and one zero count per layer")
+        if not self.layers:
+            raise ValueError("a routing trace of no layers says nothing: return Restored(image) without one")
+
+    @property
+    def mean_active(self) -> float:
+        """Mean active experts over the layers."""
+        return sum(self.active) / len(self.active)
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a method returns for one image."""
+
+    image: Tensor
+    """float32 (3, scale*H, scale*W) in [0, 1] on any device; the harness rounds it to 8 bits."""
+    trace: RoutingTrace | None = None
+    """The routing, from methods that route."""
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """Cost of restoring one image. One multiply-accumulate is two FLOPs; both are named, never mixed."""
+
+    macs: int | None
+    """Multiply-accumulates for the whole image, or None where they cannot be counted (external programs)."""
+    params_total: int | None
+    """All parameters that take part."""
+    params_trainable: int | None = None
+    """Parameters that this method trains on top of its base."""
+    params_active: int | None = None
+    """Parameters that touch one image (differs from the total only for methods that route)."""
+
+    @property
+    def flops(self) -> int | None:
+        """Floating-point operations: 2 x MACs."""
+        return None if self.macs is None else 2 * self.macs
+
+
+class Method(Protocol):
+    """A method that is ready to run: built once a run, then asked image by image.
+
+    A result depends on the arguments of ``restore`` and the options only, never on earlier calls.
+    """
+
+    def restore(self, lr: Tensor, *, image: str, seed: int) -> Restored:
+        """Restore one image; pads, crops and tiles inside.
+
+        Args:
+            lr: float32 (3, H, W) in [0, 1], RGB, on the CPU.
+            image: The image's id (its file stem); most methods do not need it.
+            seed: This image's own seed; any randomness comes from it alone.
+
+        Returns:
+            An image of exactly (3, scale*H, scale*W).
+        """
+        ...
+
+    def complexity(self, height: int, width: int) -> Complexity:
+        """Cost for one LR image of ``height`` x ``width`` pixels."""
+        ...
+
+    def fingerprint(self, image: str) -> str:
+        """Identify everything outside the options that decides ``image``'s result.
+
+        A hash of the weights for a network, of the image's own file for ``folder``, "" where there is
+        nothing. Part of the resume key.
+        """
+        ...
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """A method that wants to see the whole list of images once before the first ``restore``."""
+
+    def prepare(self, images: Sequence[tuple[str, Path]]) -> None:
+        """Get ready for these (image id, LR file) pairs; only those that will really be restored."""
+        ...
+
+
+@runtime_checkable
+class Untimed(Protocol):
+    """A method whose time and memory would say nothing: its work is done elsewhere, or by another program."""
+
+    untimed: str
+    """Why it is not measured, in words for the log."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What the harness decides for every method."""
+
+    scale: int = 4
+    """Upscaling factor that the dataset asks for."""
+    device: str = "cpu"
+    """Torch device string."""
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """What a person wants to know of a method before running it."""
+
+    id: str
+    title: str
+    summary: str
+    """One sentence."""
+    licence: str
+    """SPDX id of code and weights, or words where none fits."""
+    citation: str = ""
+    """BibTeX, or empty."""
+    training_data: tuple[str, ...] = ()
+    """Names of the image sets that the shipped or published weights were trained on."""
+    needs: tuple[str, ...] = ()
+    """What has to be there besides the package, in words: weights, a program, a GPU."""
+    routes: bool = False
+    """Whether ``restore`` returns a routing trace."""
+    code: tuple[str, ...] = ()
+    """Further importable packages whose source decides the result (part of the resume key)."""
+
+
+@dataclass(frozen=True)
+class MethodPlugin:
+    """What an ``isrbench.methods`` entry point names: metadata, options, and how to build and train it.
+
+    The module that holds it imports no torch; ``build`` and ``train`` import what they need when called.
+    """
+
+    info: MethodInfo
+    options: type[Any]
+    """A frozen dataclass: each field an option with type, default and ``metadata={"help": ...}``
+    (see :func:`isrbench.harness.api.options.parse_options`)."""
+    build: Callable[[Any, Runtime], Method]
+    """``build(options, runtime)``. Raises UserError where options or weights do not fit."""
+    train: Callable[[Sequence[str]], int] | None = field(default=None)
+    """``train(argv) -> exit code``: everything behind ``isrbench train --method ID`` is handed on."""

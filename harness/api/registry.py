@@ -1,0 +1,111 @@
+"""A lazy registry of plugins: built-in ones and third-party ones come through the same entry points."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Generic, TypeVar
+
+from isrbench.harness.errors import UserError
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Named plugins, each a ``"module:Object"`` target imported only when it is asked for.
+
+    Listing names imports nothing. A registry is a plain object, so a test builds its own.
+
+    Args:
+        kind: The word for one entry in messages, such as ``"method"``.
+        expected: The type that every target must be an instance of; checked on loading.
+    """
+
+    def __init__(self, kind: str, expected: type[T]) -> None:
+        self.kind = kind
+        self._expected = expected
+        self._targets: dict[str, str] = {}
+        self._loaded: dict[str, T] = {}
+
+    @classmethod
+    def from_entry_points(cls, kind: str, expected: type[T], group: str) -> Registry[T]:
+        """Build a registry from every installed distribution's entry points in ``group``.
+
+        Raises:
+            UserError: If two distributions register different targets under one name.
+        """
+        registry = cls(kind, expected)
+        for point in sorted(entry_points(group=group), key=lambda p: (p.name, p.value)):
+            registry.register(point.name, point.value)
+        return registry
+
+    def register(self, name: str, target: str) -> None:
+        """Add ``name`` for the lazy ``target``; registering the same pair again is harmless.
+
+        Raises:
+            UserError: If ``name`` already stands for another target; both are shown.
+        """
+        known = self._targets.setdefault(name, target)
+        if known != target:
+            raise UserError(
+                f"two {self.kind}s are registered as '{name}': {known} and {target}",
+                "uninstall one of the two packages, or rename its entry point",
+            )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._targets))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._targets
+
+    def get(self, name: str) -> T:
+        """Import and return the plugin called ``name``.
+
+        Raises:
+            UserError: If the name is unknown (with close matches and the list), or its target
+                cannot be imported, is missing, or is not what this registry holds.
+        """
+        if name not in self._targets:
+            raise UserError(unknown_name(self.kind, name, list(self)), f"isrbench list {self.kind}s")
+        if name not in self._loaded:
+            self._loaded[name] = self._load(name, self._targets[name])
+        return self._loaded[name]
+
+    def load_all(self) -> tuple[dict[str, T], dict[str, UserError]]:
+        """Load every plugin: (those that work, the reasons of those that do not), by name."""
+        working: dict[str, T] = {}
+        broken: dict[str, UserError] = {}
+        for name in self:
+            try:
+                working[name] = self.get(name)
+            except UserError as error:
+                broken[name] = error
+        return working, broken
+
+    def _load(self, name: str, target: str) -> T:
+        module, _, attribute = target.partition(":")
+        try:
+            plugin = getattr(import_module(module), attribute)
+        except (Exception, SystemExit) as error:
+            # Somebody else's module may raise anything; what it says is all that can be passed on.
+            said = (str(error).splitlines() or [""])[0]
+            why = said if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {said}"
+            raise UserError(
+                f"{self.kind} '{name}' cannot be loaded from {target}: {why}",
+                "mend or reinstall the package that provides it",
+            ) from error
+        if not isinstance(plugin, self._expected):
+            raise UserError(
+                f"{self.kind} '{name}': {target} is a {type(plugin).__name__}, not a {self._expected.__name__}",
+                "point the entry point at the plugin object itself",
+            )
+        return plugin
+
+
+def unknown_name(kind: str, name: str, known: list[str]) -> str:
+    """Say that ``name`` is no ``kind``, with close matches and the whole list."""
+    close = [k for k in known if k.lower() == name.lower()] or difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else "."
+    return f"there is no {kind} '{name}'{hint} Known {kind}s: {', '.join(known) or 'none'}"

@@ -1,0 +1,1 @@
+"""The ``isrbench`` command: the only place that prints."""

@@ -1,0 +1,164 @@
+"""What a person sees in the terminal. The only module, with the CLI, that knows rich."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from isrbench.harness.errors import UserError
+
+if TYPE_CHECKING:
+    from isrbench.harness.store.summary import RunSummary
+
+# No emoji codes: a user's file may well be called `:smile:`.
+out = Console(highlight=False, emoji=False)
+err = Console(stderr=True, highlight=False, emoji=False)
+
+_NOISY = ("bitsandbytes",)
+"""Libraries that warn, on loading, of what nobody asked them for."""
+
+
+def show_error(error: UserError) -> None:
+    """One clean message with the mend."""
+    err.print(f"[bold red]error[/] {escape(error.what)}", soft_wrap=True)
+    if error.mend:
+        err.print(f"[bold]mend[/]  {escape(error.mend)}", soft_wrap=True)
+
+
+class _OnConsole(logging.Handler):
+    """Prints log lines above any progress bar; rich's own handler costs a quarter second of start-up."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        err.print(f"{record.levelname.lower()}: {self.format(record)}", markup=False, soft_wrap=True)
+
+
+def show_logs(verbose: bool) -> None:
+    """Send the library's log lines to standard error."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[_OnConsole()], force=True)
+    logging.getLogger("isrbench").setLevel(logging.INFO if verbose else logging.WARNING)
+    for package in _NOISY:
+        logging.getLogger(package).setLevel(logging.ERROR)
+
+
+def show_json(value: Any) -> None:
+    """Machine-readable output: one JSON document on standard output, nothing else."""
+    plain = dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
+    print(json.dumps(_finite(plain), indent=2, default=str))  # noqa: T201 - rich would wrap long lines
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity: it is spelled "inf" or "-inf"."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    return [_finite(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def show_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A plain table; text of users and plugins is never taken for markup."""
+    out.print(f"[bold]{escape(title)}[/]", soft_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for index, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=index == 0)
+    for row in rows:
+        table.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
+    out.print(table)
+
+
+def show_summary(summary: RunSummary) -> None:
+    """The table that ``eval`` ends with, what went wrong, and where everything lies."""
+    title = f"{summary.method} on {summary.dataset}: {summary.restored} of {summary.images} images restored"
+    out.print(f"[bold]{escape(title)}[/]", soft_wrap=True)
+    out.print(_means(summary))
+    _show_complexity(summary.complexity)
+    _show_troubles(summary)
+    for name, place in summary.places.items():
+        out.print(f"[dim]{name:9}[/] {escape(place)}", soft_wrap=True)
+
+
+def _means(summary: RunSummary) -> Table:
+    from isrbench.harness.metrics.builtin import METRICS
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name, justify in (("metric", "left"), ("mean", "right"), ("n", "right"), ("failed", "right"), ("", "left")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for row in summary.metrics:
+        metric = METRICS.get(row.metric)
+        mean = "–" if row.mean is None else f"{row.mean:.{metric.decimals}f}{' ' + metric.unit if metric.unit else ''}"
+        failed = f"[bold red]{row.failed}[/]" if row.failed else "0"
+        note = f"[yellow]{escape(row.note)}[/]"
+        table.add_row(f"{escape(metric.title)} {metric.direction.arrow}", mean, str(row.n), failed, note)
+    if summary.severity is not None:
+        table.add_row("severity (LR)", f"{summary.severity:.4f}", str(summary.severity_n), "", "")
+    if summary.active_experts is not None:
+        table.add_row("active experts", f"{summary.active_experts:.4f}", str(summary.restored), "", "")
+    return table
+
+
+def _show_troubles(summary: RunSummary) -> None:
+    """Failed images, then failed and unavailable metrics, each with its reason or its mend, then the notes."""
+    for image, reason in summary.errors[:5]:
+        out.print(f"[red]failed[/] {escape(image)}: {escape(reason)}", soft_wrap=True)
+    if len(summary.errors) > 5:
+        export = f"isrbench export {summary.run} --table images --to images.csv"
+        out.print(f"[red]... and {len(summary.errors) - 5} more[/]: {escape(export)}", soft_wrap=True)
+    for row in summary.metrics:
+        if not row.reason:
+            continue
+        where = f"{row.metric} of {row.image}" if row.image else row.metric
+        # Of absent weights the table says that they are; what is left to say is the line that fetches them.
+        word, said = ("unavailable", row.mend or row.reason) if row.note == "unavailable" else ("failed", row.reason)
+        colour = "yellow" if word == "unavailable" else "red"
+        out.print(f"[{colour}]{word}[/] {escape(where)}: {escape(said)}", soft_wrap=True)
+    for note in summary.notes:
+        out.print(f"[yellow]note[/] {escape(note)}", soft_wrap=True)
+
+
+def _show_complexity(cost: dict[str, Any]) -> None:
+    parts = []
+    if cost.get("macs"):
+        parts.append(f"{_amount(cost['macs'], 'MACs')} ({_amount(cost['flops'], 'FLOPs')})")
+    if cost.get("params_total"):
+        parts.append(_amount(cost["params_total"], " parameters"))
+    if cost.get("latency_ms") is not None:
+        parts.append(f"{cost['latency_ms']:.1f} ms")
+    if round(cost.get("peak_mib") or 0):
+        parts.append(f"peak +{cost['peak_mib']:.0f} MiB")
+    if parts:
+        out.print(f"[dim]one {cost['complexity_size']} LR image:[/] " + ", ".join(parts), soft_wrap=True)
+
+
+def _amount(number: int, unit: str) -> str:
+    """A count with three or so digits and its unit's prefix: ``0.98 MMACs``, ``4.20 M parameters``."""
+    for power, prefix in ((12, "T"), (9, "G"), (6, "M"), (3, "K")):
+        if number >= max(0.1 * 10**power, 1000):
+            return f"{number / 10**power:.2f} {prefix}{unit}"
+    return f"{number} {unit.strip()}"
+
+
+@contextmanager
+def progress_bars(quiet: bool) -> Iterator[Any]:
+    """Yield a ``(stage, done, total)`` callback that draws bars with an estimate of the time left."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    words = {"restore": "restoring", "score": "scoring", "complexity": "counting"}
+    columns = (TextColumn("{task.description:10}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as progress:
+        bars: dict[str, Any] = {}
+
+        def update(stage: str, done: int, total: int) -> None:
+            if stage not in bars:
+                bars[stage] = progress.add_task(words[stage], total=total)
+            progress.update(bars[stage], completed=done)
+
+        yield update

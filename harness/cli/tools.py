@@ -1,0 +1,27 @@
+"""``isrbench tools NAME ...``: what is needed now and then. Each tool is an entry point and reads its own arguments."""
+
+from __future__ import annotations
+
+from types import FunctionType
+from typing import Annotated
+
+import typer
+
+from isrbench.harness.api.registry import Registry
+
+
+def tools(context: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME")] = "") -> None:
+    """Convert images, make sets, pretrain, bench; everything behind NAME is handed on to the tool.
+
+    A tool's own options: `isrbench tools make-set --help`
+
+    Example: `isrbench tools convert images/`
+    """
+    from isrbench.harness.cli.terminal import out
+
+    known: Registry[FunctionType] = Registry.from_entry_points("tool", FunctionType, "isrbench.tools")
+    if not name or name in {"--help", "-h"}:
+        typer.echo(context.get_help())
+        out.print(f"\nTools: {', '.join(known)}", markup=False)
+        raise typer.Exit
+    raise typer.Exit(known.get(name)(context.args) or 0)

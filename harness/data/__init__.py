@@ -1,0 +1,1 @@
+"""From a name to checked pairs of LR and HR images."""

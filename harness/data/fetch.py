@@ -1,0 +1,176 @@
+"""Fetching data sets: a zip on the hub, or a Hugging Face dataset, laid out as LR/HR folders of PNGs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from isrbench.harness.data.catalogue import Card
+from isrbench.harness.data.pairs import data_roots
+from isrbench.harness.errors import UserError
+from isrbench.harness.metrics.weights import offline
+
+log = logging.getLogger(__name__)
+
+
+def fetch_dataset(card: Card, data_root: Path | None, accept_licence: bool) -> Path:
+    """Download a set into ``<data root>/<id>``; the folder appears only when it is whole.
+
+    Args:
+        card: What to fetch.
+        data_root: The folder to put it in; None = ``$ISRBENCH_DATA`` or ``./data``.
+        accept_licence: Whether the user has accepted a non-commercial licence.
+
+    Raises:
+        UserError: If the licence is not accepted, nothing says where to fetch from, the place is taken, or the
+            hub cannot be reached.
+    """
+    if card.root is not None:
+        return card.root
+    if card.archive is None and card.table is None:
+        raise UserError(f"the card of {card.id} names no download", "add [archive] or [table] to it (docs/datasets.md)")
+    if card.non_commercial and not accept_licence:
+        raise UserError(
+            f"{card.id} comes under a licence that you must accept first: {card.licence} ({card.source})",
+            f"read it, then: isrbench fetch datasets --dataset {card.id} --accept-licence",
+        )
+    target = data_roots(data_root)[0] / card.id
+    if target.exists() and any(target.iterdir()):
+        raise UserError(
+            f"{target} exists already and is left alone", f"move it away, or use it: --data-root {target.parent}"
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{card.id}-") as folder:
+        staging = Path(folder) / card.id
+        if card.archive is not None:
+            with _hub_errors_are_clear(card, data_root):
+                zip_path = _download(card)
+            extract(zip_path, card.archive.folder, staging)
+        else:
+            with _hub_errors_are_clear(card, data_root):
+                table = _load_table(card)
+            write_table(card, table, staging)
+        if target.exists():
+            target.rmdir()
+        staging.replace(target)
+    return target
+
+
+def extract(archive: Path, folder: str, target: Path) -> None:
+    """Unpack one folder of a zip, refusing paths that lead outside.
+
+    Raises:
+        UserError: If the archive is damaged or has no such folder.
+    """
+    try:
+        with zipfile.ZipFile(archive) as file:
+            members = [m for m in file.infolist() if not m.is_dir() and m.filename.startswith(folder.rstrip("/") + "/")]
+            if not members:
+                tops = sorted({"/".join(n.split("/")[:2]) for n in file.namelist()})
+                raise UserError(
+                    f"{archive} has no folder {folder}; it holds {', '.join(tops[:8])}",
+                    "mend the card's `archive.folder`",
+                )
+            for member in members:
+                path = target / member.filename[len(folder.rstrip("/")) + 1 :]
+                if not path.resolve().is_relative_to(target.resolve()):
+                    raise UserError(
+                        f"{archive} holds a path that leads outside: {member.filename}", "do not trust this file"
+                    )
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with file.open(member) as source, path.open("wb") as sink:
+                    shutil.copyfileobj(source, sink)
+    except zipfile.BadZipFile as error:
+        raise UserError(f"{archive} is damaged: {error}", "delete it and fetch again") from error
+
+
+def write_table(card: Card, table: Any, target: Path) -> None:
+    """Write a Hugging Face dataset's image columns as ``LR/<id>.png`` and ``HR/<id>.png``, losslessly.
+
+    Raises:
+        UserError: If the card names a column that is not there or holds no images, two rows have one id, or an id is
+            no plain file name.
+    """
+    assert card.table is not None
+    wanted = {"LR": card.table.lr, **({"HR": card.table.hr} if card.table.hr and card.has_hr is not False else {})}
+    absent = [c for c in (*wanted.values(), card.table.id) if c is not None and c not in table.column_names]
+    if absent:
+        raise UserError(
+            f"{card.table.path} has no column {absent[0]}; it has {', '.join(table.column_names)}",
+            "mend the card's [table]",
+        )
+    digits = len(str(len(table)))
+    for index, row in enumerate(table):
+        name = _plain_name(card, str(row[card.table.id])) if card.table.id else f"{index:0{digits}d}"
+        for folder, column in wanted.items():
+            path = target / folder / f"{name}.png"
+            if path.exists():
+                raise UserError(
+                    f"{card.table.path} has two rows with id {name}", "name another id column in the card's [table]"
+                )
+            if not hasattr(row[column], "save"):
+                found = type(row[column]).__name__
+                raise UserError(
+                    f"{card.table.path} has no image in column {column}, row {name}, but a {found}",
+                    "name a column of images in the card's [table]",
+                )
+            path.parent.mkdir(parents=True, exist_ok=True)
+            row[column].save(path)
+
+
+def _plain_name(card: Card, name: str) -> str:
+    """The id as a file name; one with a folder in it could be written anywhere, a hidden one would not be read."""
+    if name.startswith(".") or not name.strip() or any(c in name for c in "/\\:\0"):
+        raise UserError(
+            f"{card.table.path if card.table else card.id} has a row with the id '{name}', which is no plain file name",
+            "name another id column in the card's [table], or leave `id` out to number the rows",
+        )
+    return name
+
+
+def _download(card: Card) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    assert card.archive is not None
+    log.info("fetching %s of %s (%.1f GB)", card.archive.file, card.archive.repo, card.archive.gigabytes)
+    return Path(
+        hf_hub_download(card.archive.repo, card.archive.file, repo_type="dataset", revision=card.archive.revision)
+    )
+
+
+def _load_table(card: Card) -> Any:
+    import datasets
+
+    assert card.table is not None
+    try:
+        return datasets.load_dataset(card.table.path, split=card.table.split, revision=card.table.revision)
+    except ValueError as error:  # an unknown split, or a set of several configurations
+        raise UserError(
+            f"{card.table.path} cannot be loaded: {(str(error).splitlines() or [''])[0]}",
+            "mend `path`, `split` or `revision` in the card's [table]",
+        ) from error
+
+
+@contextmanager
+def _hub_errors_are_clear(card: Card, data_root: Path | None) -> Iterator[None]:
+    by_hand = f"download {card.source} by hand, unpack it below {data_roots(data_root)[0]}, and use --data-root"
+    if offline() == "ISRBENCH_OFFLINE":  # the hub's own switch still allows what is in its cache
+        raise UserError(f"{card.id} could not be fetched: ISRBENCH_OFFLINE is set", f"unset it, or {by_hand}")
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        # Nothing but the download stands in the block, and what a failed one raises depends on the HTTP library that
+        # this release of huggingface_hub uses.
+        log.debug("fetching %s failed", card.id, exc_info=True)
+        switched = "HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE") else None
+        why = switched or f"{type(error).__name__}: {(str(error).splitlines() or ['no answer'])[0]}"
+        raise UserError(f"{card.id} could not be fetched: {why}", by_hand) from error

@@ -1,0 +1,164 @@
+"""Make the sample set that ships: eight scenes from scikit-image's photographs, degraded at three severities.
+
+    isrbench tools make-sample            # write the sample set in its place
+    isrbench tools make-sample --check    # regenerate and compare pixels with what is there
+
+Needs scikit-image, whose wheel carries the photographs. Everything else follows from this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import logging
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from isrbench.harness.data.card_files import catalogue_folder
+from isrbench.harness.degradation.pipeline import LEVELS, at_level, degrade
+from isrbench.harness.errors import UserError
+
+log = logging.getLogger(__name__)
+
+FOLDER = catalogue_folder() / "sample"
+"""Where the set lies: in the checkout, or inside the installed package."""
+SIDE = 256
+"""HR side in pixels; the LR is a quarter of it."""
+MADE_WITH = ("numpy", "pillow", "scipy", "torch")
+"""Libraries whose versions are recorded: with the same ones the PNG files come out byte for byte."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One HR scene: a window of one photograph."""
+
+    name: str
+    file: str
+    """File in scikit-image's data folder, a key of `PHOTOGRAPHS`."""
+    left: int
+    top: int
+    """Corner of the window, after the reduction."""
+    reduce: int = 1
+    """Integer reduction (box average) before cropping, for photographs much larger than a scene."""
+
+
+PHOTOGRAPHS = {
+    "astronaut.png": "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
+    "chelsea.png": "596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb",
+    "coffee.png": "cc02f8ca188b167c775a7101b5d767d1e71792cf762c33d6fa15a4599b5a8de7",
+    "hubble_deep_field.jpg": "3a19c5dd8a927a9334bb1229a6d63711b1c0c767fb27e2286e7c84a3e2c2f5f4",
+    "retina.jpg": "38a07f36f27f095e818aea7b96d34202c05176d30253c66733f2e00379e9e0e6",
+    "rocket.jpg": "c2dd0de7c538df8d111e479619b129464d0269d0ae5fd18ca91d33a7fdfea95c",
+}
+"""sha256 of the photographs that the scenes were cut from; sources and licences in the set's LICENSES.md."""
+
+SCENES = (
+    Scene("astronaut", "astronaut.png", 100, 0),
+    Scene("cat", "chelsea.png", 60, 20),
+    Scene("cup", "coffee.png", 60, 20),
+    Scene("galaxies", "hubble_deep_field.jpg", 600, 500),
+    Scene("retina", "retina.jpg", 300, 250, reduce=2),
+    Scene("rocket", "rocket.jpg", 200, 160),
+    Scene("spacesuit", "astronaut.png", 0, 240),
+    Scene("spoon", "coffee.png", 330, 140),
+)
+
+
+def read_photograph(scene: Scene) -> NDArray[np.uint8]:
+    """Read the scene's photograph from the installed scikit-image and cut the scene out: uint8 (SIDE, SIDE, 3).
+
+    Raises:
+        UserError: If scikit-image or the file is absent, or the file is not the one that the scene was cut from.
+    """
+    try:
+        import skimage
+    except ImportError as error:
+        raise UserError("the sample set's photographs come with scikit-image", "pip install scikit-image") from error
+    path = Path(skimage.__file__).parent / "data" / scene.file
+    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != PHOTOGRAPHS[scene.file]:
+        raise UserError(f"{path} is missing or another version than {scene.name} was cut from")
+    with Image.open(path) as image:
+        image = image.convert("RGB").reduce(scene.reduce)
+        return np.array(image.crop((scene.left, scene.top, scene.left + SIDE, scene.top + SIDE)))
+
+
+def scene_seed(name: str) -> int:
+    """Seed of one LR image: the head of its name's sha256."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+
+
+def make_pairs() -> dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Make all pairs: image id -> (LR uint8 (64, 64, 3), HR uint8 (256, 256, 3)), in the order of scenes and levels."""
+    pairs = {}
+    for scene in SCENES:
+        hr = read_photograph(scene)
+        tensor = torch.from_numpy(hr).permute(2, 0, 1)[None].float() / 255
+        for level, value in LEVELS.items():
+            name = f"{scene.name}_{level}"
+            lr = degrade(tensor, at_level(value), [scene_seed(name)])[0]
+            pairs[name] = ((lr * 255).round().byte().permute(1, 2, 0).numpy(), hr)
+    return pairs
+
+
+def write(folder: Path) -> None:
+    """Write LR/, HR/, levels.csv and made-with.txt to ``folder``."""
+    lines = ["image,level"]
+    for kind in ("LR", "HR"):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+    for name, (lr, hr) in make_pairs().items():
+        Image.fromarray(lr).save(folder / "LR" / f"{name}.png", optimize=True)
+        Image.fromarray(hr).save(folder / "HR" / f"{name}.png", optimize=True)
+        lines.append(f"{name},{LEVELS[name.rsplit('_', 1)[1]]}")
+    (folder / "levels.csv").write_text("\n".join(lines) + "\n", newline="\n")
+    (folder / "made-with.txt").write_text(made_with(), newline="\n")
+
+
+def made_with() -> str:
+    """The installed versions of the libraries that decide the files, one a line."""
+    return "".join(f"{name}=={version(name)}\n" for name in MADE_WITH)
+
+
+def differences(folder: Path) -> list[str]:
+    """Regenerate the set and say what differs in ``folder``: pixels, missing and extra images. Empty = nothing."""
+    with tempfile.TemporaryDirectory() as fresh:
+        write(Path(fresh))
+        found = []
+        for kind in ("LR", "HR"):
+            names = {p.name for root in (Path(fresh), folder) for p in (root / kind).glob("*.png")}
+            for name in sorted(names):
+                ours, theirs = (root / kind / name for root in (Path(fresh), folder))
+                if not (ours.is_file() and theirs.is_file()):
+                    found.append(f"{kind}/{name}: {'missing' if ours.is_file() else 'extra'}")
+                elif not np.array_equal(np.array(Image.open(ours)), np.array(Image.open(theirs))):
+                    found.append(f"{kind}/{name}: other pixels")
+        if (Path(fresh) / "levels.csv").read_text() != (folder / "levels.csv").read_text():
+            found.append("levels.csv: other content")
+        return found
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write the set, or check it."""
+    parser = argparse.ArgumentParser(prog="isrbench tools make-sample", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--out", type=Path, default=FOLDER, help="folder to write or check")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the set differs")
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if not args.check:
+        write(args.out)
+        log.info("wrote %d pairs to %s", len(SCENES) * len(LEVELS), args.out)
+        return 0
+    found = differences(args.out)
+    log.info("\n".join(found) or f"{args.out} is what this command makes")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

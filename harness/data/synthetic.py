@@ -1,0 +1,184 @@
+"""Make a test set of your own photographs: their middles, degraded at known severity levels.
+
+    isrbench tools make-set PHOTOS --out my_set --crop 256 --levels 0.2 0.5 0.8
+    isrbench eval --method mor --dataset my_set/card.toml
+
+What is drawn for an LR image depends on its photograph's stem, its level and --seed alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from isrbench.harness.data.catalogue import Card
+from isrbench.harness.degradation.pipeline import LEVELS, at_level, degrade
+from isrbench.harness.engine.listing import catalogue
+from isrbench.harness.engine.plan import image_seed
+from isrbench.harness.errors import UserError
+from isrbench.harness.imaging.images import SUFFIXES, image_files, read_photo, to_pixels, to_tensor, write_png
+
+log = logging.getLogger(__name__)
+SCALE = 4
+
+
+def make_set(photos: Sequence[Path], out: Path, side: int, levels: Sequence[float], seed: int = 0) -> Path:
+    """Write ``out/LR``, ``out/HR``, ``out/levels.csv`` and ``out/card.toml``, a data set for ``--dataset``.
+
+    Args:
+        photos: Image files; an image's id is ``STEM_LEVEL``.
+        out: A folder that does not exist yet; its name becomes the set's id.
+        side: Side of the HR crops in pixels, a multiple of 4; the LRs are a quarter of it.
+        levels: Severity levels in [0, 1]; each photograph is degraded at each.
+        seed: Another seed gives another draw of the same degradations.
+
+    Returns:
+        The card.
+
+    Raises:
+        UserError: If ``out`` exists or cannot be written or be a set's name, there is no photograph or level, two
+            photographs share a stem, one is unreadable or smaller than the crop, or an argument is out of range.
+            Nothing is left behind.
+    """
+    levels = [level + 0.0 for level in levels]  # -0 is 0
+    _check(photos, out, side, levels, seed)
+    card = _card(photos, out.name, side, levels, seed)
+    crops = {photo.stem: _middle(photo, side) for photo in photos}
+    # A folder appears whole or not at all: half of one would be scored like any other.
+    scratch = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        for kind in ("LR", "HR"):
+            (scratch / kind).mkdir(parents=True)
+        with (scratch / "levels.csv").open("w", encoding="utf-8", newline="") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(("image", "level"))
+            for stem, hr in crops.items():
+                for level in levels:
+                    name = f"{stem}_{level:g}"
+                    lr = degrade(to_tensor(hr)[None], at_level(level), [image_seed(seed, name)], SCALE)[0]
+                    write_png(scratch / "LR" / f"{name}.png", to_pixels(lr))
+                    write_png(scratch / "HR" / f"{name}.png", hr)
+                    rows.writerow((name, f"{level:g}"))
+        (scratch / "card.toml").write_text(card, encoding="utf-8", newline="\n")
+        scratch.rename(out)
+    except OSError as error:
+        raise UserError(f"{out} cannot be written: {error}", "make room, or name another --out") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return out / "card.toml"
+
+
+def _check(photos: Sequence[Path], out: Path, side: int, levels: Sequence[float], seed: int) -> None:
+    if out.exists():
+        raise UserError(f"{out} is there already", "name another --out, or move it away")
+    if out.name in catalogue():
+        raise UserError(f"'{out.name}' is the id of a set that ships", "give --out another name")
+    if side < 16 or side % SCALE:
+        raise UserError(f"--crop is {side}", f"choose a multiple of {SCALE}, 16 or more")
+    if not levels or not all(0 <= level <= 1 and level == float(f"{level:g}") for level in levels):
+        raise UserError(
+            f"--levels is {list(levels)}",
+            "choose severity levels between 0 and 1 of at most six digits, as 0.2 0.5 0.8",
+        )
+    if len(set(levels)) < len(levels):
+        raise UserError(f"--levels names one level twice: {list(levels)}", "name each level once")
+    if seed < 0:
+        raise UserError(f"--seed is {seed}", "choose 0 or more")
+    if not photos:
+        raise UserError("no photographs", "pass JPEG or PNG files, or folders of them")
+    stems: dict[str, Path] = {}
+    for photo in photos:
+        if photo.name.startswith("."):
+            raise UserError(f"{photo} is a hidden file, which no data set counts", "rename it")
+        # Some file systems take two names that differ in case for one.
+        stem = photo.stem.casefold()
+        if stem in stems:
+            raise UserError(f"{stems[stem]} and {photo} would get one name", "rename one of them")
+        stems[stem] = photo
+
+
+def _card(photos: Sequence[Path], name: str, side: int, levels: Sequence[float], seed: int) -> str:
+    """The card's text; UserError where ``name`` cannot be a set's id."""
+    words = " ".join(f"{level:g}" for level in levels)
+    command = f"isrbench tools make-set --crop {side} --levels {words} --seed {seed}"
+    texts = {
+        "id": name,
+        "title": f"Photographs at severity {words}",
+        "licence": "that of the photographs",
+        "source": f"Middles of photographs, degraded by `{command}`.",
+        "root": ".",
+        "levels": "levels.csv",
+    }
+    numbers = {
+        "scale": SCALE,
+        "count": len(photos) * len(levels),
+        "lr_size": [side // SCALE] * 2,
+        "hr_size": [side] * 2,
+    }
+    try:
+        Card.model_validate(texts | numbers)
+    except ValidationError as error:
+        raise UserError(
+            f"'{name}' cannot be the id of a set", "use letters of A to Z, digits, dots, dashes and underscores"
+        ) from error
+    lines = [f'{key} = "{text}"' for key, text in texts.items()] + [f"{key} = {n}" for key, n in numbers.items()]
+    return "\n".join([*lines, "has_hr = true"]) + "\n"
+
+
+def _middle(photo: Path, side: int) -> NDArray[np.uint8]:
+    """A copy of the photograph's middle ``side`` x ``side`` pixels, uint8 (side, side, 3)."""
+    pixels = read_photo(photo)
+    height, width = pixels.shape[:2]
+    if min(height, width) < side:
+        raise UserError(f"{photo} is {width} x {height} px, smaller than --crop {side}", "leave it out, or crop less")
+    top, left = (height - side) // 2, (width - side) // 2
+    return pixels[top : top + side, left : left + side].copy()
+
+
+def _files(place: Path) -> list[Path]:
+    if not place.is_dir():
+        return [place]
+    try:
+        found = image_files(place)
+    except OSError as error:
+        raise UserError(f"{place} cannot be read: {error}", "give yourself the right to read it") from error
+    if not found:
+        raise UserError(
+            f"{place} holds no pictures ({', '.join(sorted(SUFFIXES))})",
+            "name the folder they lie in: sub-folders are not searched",
+        )
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Make the set; 2 and one message where that cannot be done."""
+    parser = argparse.ArgumentParser(prog="isrbench tools make-set", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("photos", type=Path, nargs="+", help="photographs, or folders of them")
+    parser.add_argument("--out", type=Path, required=True, help="folder to make; its name is the set's id")
+    parser.add_argument("--crop", type=int, default=256, help="side of the HR images in pixels")
+    parser.add_argument("--levels", type=float, nargs="+", default=list(LEVELS.values()), help="severities in [0, 1]")
+    parser.add_argument("--seed", type=int, default=0, help="another seed draws other degradations")
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        photos = [file for place in args.photos for file in _files(place)]
+        card = make_set(photos, args.out, args.crop, args.levels, args.seed)
+    except UserError as error:
+        log.error("error: %s", error)
+        return 2
+    log.info("wrote %d pairs; evaluate with --dataset %s", len(photos) * len(args.levels), card)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""How LR images are made: kernels, the second-order pipeline and its presets."""

@@ -1,0 +1,55 @@
+"""Which device computes, and how two threads share one without changing each other's digits."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import AbstractContextManager, nullcontext
+from textwrap import shorten
+
+from isrbench.harness.errors import UserError
+
+_ALONE = threading.RLock()
+"""Held by whatever computes on an accelerator: its algorithms and workspaces belong to the process, not to a thread."""
+
+
+def resolve_device(name: str) -> str:
+    """``auto`` is CUDA where there is one, else the CPU; anything else must be a device that computes here.
+
+    Raises:
+        UserError: If the device does not exist, or holds no values (``meta``).
+    """
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    mend = "use --device auto, cpu or cuda"
+    try:
+        float(torch.ones(1, device=name).sum())
+    except Exception as error:  # each back end has its own way to say that it is not there
+        if name.partition(":")[0] == "meta":
+            raise UserError("--device meta computes nothing, so there would be no image", mend) from error
+        said = shorten((str(error).splitlines() or [type(error).__name__])[0], 160, placeholder=" ...")
+        raise UserError(f"--device {name} cannot be used: {said}", mend) from error
+    return name
+
+
+def make_deterministic(device: str) -> None:
+    """Have cuDNN choose the same algorithms every time, for the whole process; once, before anything computes."""
+    import torch
+
+    # A thread takes its number of threads from the last call anywhere unless it has asked before.
+    torch.get_num_threads()
+    if not on_cpu(device):
+        torch.backends.cudnn.enabled = True
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+
+
+def alone(device: str) -> AbstractContextManager[object]:
+    """Keep every other computation off an accelerator meanwhile; on the CPU threads do not disturb each other."""
+    return nullcontext() if on_cpu(device) else _ALONE
+
+
+def on_cpu(device: str) -> bool:
+    """Whether ``device`` is the CPU (``cpu``, ``cpu:0``)."""
+    return device.partition(":")[0] == "cpu"

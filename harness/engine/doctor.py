@@ -1,0 +1,138 @@
+"""What works here, what is missing, and the command that mends it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from isrbench.harness.api.method import MethodPlugin
+from isrbench.harness.api.metric import Metric
+from isrbench.harness.api.registry import Registry
+from isrbench.harness.data.catalogue import catalogue, load_card
+from isrbench.harness.data.pairs import find_root
+from isrbench.harness.engine.provenance import package_versions
+from isrbench.harness.errors import UserError
+from isrbench.harness.metrics import weights
+from isrbench.harness.metrics.builtin import METRICS
+
+_MODULES = {
+    "torch": "torch", "torchvision": "torchvision", "diffusers": "diffusers", "peft": "peft",
+    "open_clip_torch": "open_clip", "pyiqa": "pyiqa", "spandrel": "spandrel", "datasets": "datasets",
+}  # fmt: skip
+"""Module by distribution."""
+_REINSTALL = "pip install -c constraints.txt ."
+_CHILD = """
+import importlib, json, os, sys, warnings
+answers = os.fdopen(os.dup(1), "w")
+silence = os.open(os.devnull, os.O_WRONLY)
+os.dup2(silence, 1), os.dup2(silence, 2)
+warnings.simplefilter("ignore")
+for name in sys.argv[1:]:
+    answer = {"module": name}
+    try:
+        module = importlib.import_module(name)
+        if name == "torch" and module.cuda.is_available():
+            answer["device"] = module.cuda.get_device_name(0)
+        elif name == "torch":
+            answer["device"] = f"cpu, {module.get_num_threads()} threads (no CUDA device)"
+    except BaseException as error:
+        answer["error"] = (str(error).splitlines() or [type(error).__name__])[0]
+    print(json.dumps(answer), file=answers, flush=True)
+"""
+"""Imports the modules that it is given and answers with a JSON line for each, whatever they print themselves."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    ok: bool
+    found: str
+    mend: str = ""
+    """The command that mends it; empty where nothing has to be."""
+    needed: bool = False
+    """Whether isrbench is broken without it; data sets and weights that are not here are no fault."""
+
+
+def examine(data_root: Path | None, runs_dir: Path) -> Iterator[Finding]:
+    """Look at packages, devices, plugins, data sets, metric weights and the runs folder. Reaches for no network."""
+    answers = _import_apart(tuple(_MODULES.values()))
+    for distribution, module in _MODULES.items():
+        yield _package(distribution, answers[module].get("error"))
+    device = answers["torch"].get("device")
+    yield Finding("device", device is not None, device or "unknown: torch does not work", needed=True)
+    methods = Registry.from_entry_points("method", MethodPlugin, "isrbench.methods")
+    for name, error in methods.load_all()[1].items():
+        yield Finding(f"method {name}", False, error.what, error.mend or "")
+    for name, path in catalogue().items():
+        yield _dataset(name, path, data_root)
+    metrics, broken = METRICS.load_all()
+    for name, metric in metrics.items():
+        yield _metric(name, metric)
+    for name, error in broken.items():
+        yield Finding(f"metric {name}", False, error.what, error.mend or "")
+    yield _runs(runs_dir)
+
+
+def exit_code(findings: Iterable[Finding]) -> int:
+    """0 where everything that isrbench itself needs works, else 1; absent data sets and weights do not count."""
+    return 1 if any(f.needed and not f.ok for f in findings) else 0
+
+
+def _import_apart(modules: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Import modules in a child process: a broken binary may print, hang up or crash, and must not take us along.
+
+    Returns:
+        By module: "error" where it does not import; for torch "device" where it does.
+    """
+    answers: dict[str, dict[str, str]] = {}
+    while left := [module for module in modules if module not in answers]:
+        done = subprocess.run([sys.executable, "-c", _CHILD, *left], capture_output=True, text=True)
+        answers |= {answer["module"]: answer for answer in map(json.loads, done.stdout.splitlines())}
+        crashed = next((module for module in left if module not in answers), None)
+        if crashed is not None:
+            answers[crashed] = {"error": f"importing it ends Python (exit code {done.returncode})"}
+    return answers
+
+
+def _package(distribution: str, error: str | None) -> Finding:
+    if error is None:
+        return Finding(distribution, True, package_versions().get(distribution, "no version"), needed=True)
+    return Finding(distribution, False, f"does not import: {error}", _REINSTALL, needed=True)
+
+
+def _dataset(name: str, path: Path, data_root: Path | None) -> Finding:
+    try:
+        return Finding(f"dataset {name}", True, str(find_root(load_card(path), data_root)))
+    except UserError as error:
+        return Finding(f"dataset {name}", False, "not found", error.mend or "")
+
+
+def _metric(name: str, metric: Metric) -> Finding:
+    absent = weights.missing(metric)
+    if not absent:
+        return Finding(f"metric {name}", True, "ready")
+    return Finding(
+        f"metric {name}", False, f"{len(absent)} weight file(s) missing", f"isrbench fetch weights --metric {name}"
+    )
+
+
+def _runs(runs_dir: Path) -> Finding:
+    """Whether runs can be written: in the folder, or where it would be made."""
+    place = next(p for p in (runs_dir.resolve(), *runs_dir.resolve().parents) if p.exists())
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            free = shutil.disk_usage(place).free / 2**30
+    except OSError as error:
+        return Finding(
+            "runs folder", False, f"{place} cannot be written: {error.strerror}", "use --runs-dir DIR", needed=True
+        )
+    mend = "" if free > 1 else "make room or use --runs-dir DIR"
+    return Finding("runs folder", free > 1, f"{runs_dir}, {free:.0f} GiB free", mend, needed=True)

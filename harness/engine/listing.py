@@ -1,0 +1,130 @@
+"""Lists and descriptions of what there is, as rows for the terminal or JSON. Torch-free."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isrbench.harness.api.method import MethodPlugin
+from isrbench.harness.api.options import describe_options
+from isrbench.harness.api.registry import Registry
+from isrbench.harness.data.card_files import catalogue
+from isrbench.harness.errors import UserError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # pyright: ignore[reportMissingImports]
+
+if TYPE_CHECKING:
+    from isrbench.harness.data.catalogue import Card
+
+Rows = tuple[tuple[str, ...], list[tuple[Any, ...]]]
+
+
+def listing(kind: str, methods: Callable[[], Registry[MethodPlugin]], runs_dir: Path) -> Rows:
+    """(columns, rows) of all methods, datasets, metrics or runs."""
+    if kind == "methods":
+        return _methods(methods())
+    if kind == "datasets":
+        return _datasets()
+    if kind == "metrics":
+        return _metrics()
+    from isrbench.harness.store.store import Store
+
+    store = Store(runs_dir, create=False)
+    try:
+        return ("run", "method", "dataset", "state", "last used"), [
+            (s.run, s.method, s.dataset, s.state, s.invoked[:19]) for s in store.states()
+        ]
+    finally:
+        store.close()
+
+
+def description(
+    kind: str, id: str, methods: Callable[[], Registry[MethodPlugin]]
+) -> tuple[dict[str, Any], list[dict[str, str | None]]]:
+    """(facts, options) of one method, dataset or metric; only methods have options.
+
+    Raises:
+        UserError: If there is no such thing.
+    """
+    if kind == "dataset":
+        from isrbench.harness.data.catalogue import find_card
+
+        return _dataset(find_card(id)), []
+    if kind == "metric":
+        return _metric(id), []
+    plugin = methods().get(id)
+    info = {key: ", ".join(value) if isinstance(value, tuple) else value for key, value in vars(plugin.info).items()}
+    info["trainable"] = plugin.train is not None
+    return {key: value for key, value in info.items() if value != ""}, [
+        vars(row) for row in describe_options(plugin.options)
+    ]
+
+
+def _methods(registry: Registry[MethodPlugin]) -> Rows:
+    working, broken = registry.load_all()
+    rows: list[tuple[Any, ...]] = [(id, p.info.title, p.info.licence, p.info.summary) for id, p in working.items()]
+    rows += [(id, "(broken)", "", error.what) for id, error in broken.items()]
+    return ("id", "title", "licence", "what it is"), sorted(rows)
+
+
+def _metrics() -> Rows:
+    from isrbench.harness.metrics.builtin import DEFAULT_METRICS, METRICS
+    from isrbench.harness.metrics.weights import missing
+
+    working, broken = METRICS.load_all()
+    rows: list[tuple[Any, ...]] = []
+    for id, m in working.items():
+        state = "ready" if not missing(m) else f"isrbench fetch weights --metric {id}"
+        default = "yes" if id in DEFAULT_METRICS else "no"
+        rows.append((id, m.title, m.direction.value, m.reference.value, default, state))
+    rows += [(id, "(broken)", "", "", "no", error.what) for id, error in broken.items()]
+    return ("id", "title", "better", "reference", "default", "weights"), sorted(rows)
+
+
+def _dataset(card: Card) -> dict[str, Any]:
+    """What the card says, and what lies on this machine: where, how many images, and their content hash."""
+    facts = card.model_dump(mode="json", exclude_none=True)
+    return {key: value for key, value in facts.items() if value not in ("", [], {})} | _on_this_machine(card)
+
+
+def _on_this_machine(card: Card) -> dict[str, Any]:
+    from isrbench.harness.data.pairs import content_hash, find_root, load_pairs
+
+    try:
+        here: dict[str, Any] = {"here": str(find_root(card))}
+    except UserError:
+        return {"here": "not found"}
+    try:
+        # Without the card's own hash, so that a variant is shown with its hash and not refused.
+        pairs = load_pairs(card.model_copy(update={"content_hash": None}))
+    except UserError as error:
+        return {**here, "fault": error.what}
+    return {**here, "images_here": len(pairs), "content_hash_here": content_hash(pairs)}
+
+
+def _metric(id: str) -> dict[str, Any]:
+    from isrbench.harness.metrics.builtin import METRICS
+    from isrbench.harness.metrics.weights import location
+
+    m = METRICS.get(id)
+    facts = {
+        "title": m.title, "better": m.direction.value, "reference": m.reference.value, "colour": m.colour,
+        "protocol": m.protocol, "unit": m.unit, "citation": m.citation,
+    }  # fmt: skip
+    for file in m.weights:
+        facts[f"weights {file.path}"] = (
+            f"{location(file)} ({'there' if location(file).is_file() else 'missing'}); {file.url}"
+        )
+    return {key: value for key, value in facts.items() if value != ""}
+
+
+def _datasets() -> Rows:
+    """The cards that ship, read as they are: tests check them, and pydantic takes a tenth of a second."""
+    cards = [tomllib.loads(path.read_text(encoding="utf-8")) for path in catalogue().values()]
+    rows = [(c["id"], c["count"], f"x{c['scale']}", c["licence"], c["summary"]) for c in cards]
+    return ("id", "images", "scale", "licence", "what it is"), rows

@@ -1,0 +1,154 @@
+"""Restoring a user's own pictures with any method: no dataset, no scores, no store."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from isrbench.harness.api.method import Method, Prepares, Restored, RoutingTrace
+from isrbench.harness.engine.plan import image_seed
+from isrbench.harness.errors import UserError
+from isrbench.harness.imaging.images import SUFFIXES, image_files, read_photo, to_pixels, to_tensor, write_png
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+OVERSHOOT = 1e-3
+"""How far beyond [0, 1] a value may lie, as rounding in a network leaves it; it is clamped."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What ``isrbench restore`` is asked for."""
+
+    source: Path
+    """A picture or a folder."""
+    target: Path
+    """For a picture the PNG to write (or a folder to write it in); for a folder the folder to write in."""
+    scale: int = 4
+    """Upscaling factor."""
+    device: str = "auto"
+    seed: int = 0
+    """Each picture gets its own seed from it."""
+    overwrite: bool = False
+    """Whether an existing target may be replaced."""
+
+
+def restore_one(method: Method, lr: Tensor, image: str, seed: int, scale: int) -> Restored:
+    """Run a method on one image and hold it to its contract.
+
+    Args:
+        method: Ready to run.
+        lr: float32 (3, H, W) in [0, 1].
+        image: The image's id.
+        seed: The run's seed; the image's own comes from it and the id.
+        scale: Upscaling factor.
+
+    Raises:
+        TypeError: If the method returns something else than a ``Restored`` with a tensor and a trace or none.
+        ValueError: If the image is not (3, scale*H, scale*W), not finite, or beyond [0, 1] by more than OVERSHOOT.
+    """
+    import torch
+
+    restored = method.restore(lr, image=image, seed=image_seed(seed, image))
+    if not isinstance(restored, Restored) or not isinstance(restored.image, torch.Tensor):
+        raise TypeError(f"restore must return a Restored with a tensor, not {type(restored).__name__}")
+    if restored.trace is not None and not isinstance(restored.trace, RoutingTrace):
+        raise TypeError(f"a Restored's trace must be a RoutingTrace, not {type(restored.trace).__name__}")
+    expected = (3, lr.shape[1] * scale, lr.shape[2] * scale)
+    if tuple(restored.image.shape) != expected:
+        raise ValueError(f"restore returned shape {tuple(restored.image.shape)}, not {expected}")
+    finite = torch.isfinite(restored.image)
+    if not finite.all():
+        raise ValueError(f"restore returned {int((~finite).sum())} values that are not finite")
+    low, high = float(restored.image.min()), float(restored.image.max())
+    if low < -OVERSHOOT or high > 1 + OVERSHOOT:
+        hint = " (grey levels? divide by 255)" if high > 2 else ""
+        raise ValueError(f"restore returned values from {low:.4g} to {high:.4g}; they have to lie in [0, 1]{hint}")
+    return restored
+
+
+def restore_files(
+    method: Method, pictures: Pictures, progress: Callable[[str, int, int], None]
+) -> tuple[list[Path], list[Path]]:
+    """Restore one picture, or every picture of a folder, into PNGs.
+
+    Args:
+        method: Ready to run.
+        pictures: Which, and where to.
+        progress: Told after every picture.
+
+    Returns:
+        (written, failed) paths: the PNGs, and the pictures that could not be restored.
+
+    Raises:
+        UserError: If there is nothing to restore, a target exists already, or no PNG can be written there.
+    """
+    try:
+        jobs = _jobs(pictures.source, pictures.target)
+        taken = next((png for _, png in jobs if png.exists()), None)
+    except OSError as error:
+        raise UserError(f"{error.filename or pictures.source}: {error.strerror}", "check the path") from error
+    if taken is not None and not pictures.overwrite:
+        raise UserError(f"{taken} exists already", "choose another place, or allow it with --overwrite")
+    if isinstance(method, Prepares):
+        method.prepare([(picture.stem, picture) for picture, _ in jobs])
+    written, failed = [], []
+    for done, (picture, png) in enumerate(jobs, 1):
+        try:
+            lr = to_tensor(read_photo(picture))
+            restored = restore_one(method, lr, picture.stem, pictures.seed, pictures.scale)
+        except UserError as error:
+            if len(jobs) == 1:
+                raise
+            log.warning("%s", error)
+            failed.append(picture)
+        except Exception as error:
+            log.warning("%s could not be restored: %s: %s", picture, type(error).__name__, error)
+            log.info("the reason in full", exc_info=True)
+            failed.append(picture)
+        else:
+            _write(png, to_pixels(restored.image))
+            written.append(png)
+        progress("restore", done, len(jobs))
+    return written, failed
+
+
+def _write(png: Path, pixels: NDArray[np.uint8]) -> None:
+    """Write a PNG; a place that takes none takes no other either, so the first refusal ends the work."""
+    try:
+        png.parent.mkdir(parents=True, exist_ok=True)
+        write_png(png, pixels)
+    except OSError as error:
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        mend = "make room, then go on with the pictures that are left" if full else "choose a place that can be written"
+        raise UserError(f"{png} cannot be written: {error.strerror or error}", mend) from error
+
+
+def _jobs(source: Path, target: Path) -> list[tuple[Path, Path]]:
+    if source.is_dir():
+        pictures = image_files(source)
+        if not pictures:
+            raise UserError(f"{source} holds no pictures", f"endings that count: {', '.join(sorted(SUFFIXES))}")
+        if target.is_file():
+            raise UserError(f"{source} is a folder, but {target} is a file", "name a folder to write in")
+        stems = [picture.stem for picture in pictures]
+        twice = next((s for s in stems if stems.count(s) > 1), None)
+        if twice is not None:
+            raise UserError(f"{source} holds two pictures called {twice}", "rename one of them")
+        return [(picture, target / f"{picture.stem}.png") for picture in pictures]
+    if not source.is_file():
+        raise UserError(f"{source} does not exist", "check the path")
+    if target.is_dir() or not target.suffix:
+        return [(source, target / f"{source.stem}.png")]
+    if target.suffix.lower() != ".png":
+        raise UserError(f"{target}: restored images are written as PNG", f"name it {target.with_suffix('.png')}")
+    return [(source, target)]

@@ -1,0 +1,195 @@
+"""Images in and out: strict about what a test image is, lossless about what was restored."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from isrbench.harness.errors import UserError
+from isrbench.harness.files import replacing
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
+"""File endings that count as images."""
+
+_EXIF_ORIENTATION = 0x0112
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The image files directly in ``folder``, sorted by name; hidden files are passed over."""
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """(height, width) in pixels from the header, after the strict checks of :func:`read_rgb` that a header allows.
+
+    Raises:
+        UserError: As :func:`read_rgb`, but a damaged body goes unnoticed.
+    """
+    with _opened(path) as image:
+        _refuse_all_but_rgb8(image, path)
+        return image.height, image.width
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """Read an 8-bit RGB image file as it stands; nothing is converted silently.
+
+    Returns:
+        uint8 (H, W, 3).
+
+    Raises:
+        UserError: If the file is missing, empty, truncated, no image, or not 8-bit RGB without an EXIF rotation.
+    """
+    with _opened(path) as image:
+        _refuse_all_but_rgb8(image, path)
+        pixels = _decoded(image, str(path))
+        # Only now: PIL decodes a PNG to find its EXIF.
+        if image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
+            raise UserError(f"{path} carries an EXIF rotation, which metrics would ignore", _convert_command(path))
+        return pixels
+
+
+def read_photo(path: Path) -> NDArray[np.uint8]:
+    """Read any common photograph as 8-bit RGB: for restoring a user's own picture, never for scoring.
+
+    EXIF rotation is applied; grey and palette images become RGB; an opaque alpha channel is dropped.
+
+    Returns:
+        uint8 (H, W, 3).
+
+    Raises:
+        UserError: If the file is unreadable, deeper than 8 bits, or has transparent parts.
+    """
+    with _opened(path) as image:
+        return photo_pixels(image, str(path), _convert_command(path))
+
+
+def check_photo(path: Path) -> None:
+    """Refuse what :func:`read_photo` would refuse, as far as the header tells.
+
+    Only pictures that may be transparent (palette, RGBA, LA) are decoded, so of the others damaged pixels go unseen.
+
+    Raises:
+        UserError: As :func:`read_photo`.
+    """
+    with _opened(path) as image:
+        if image.mode not in {"RGB", "L", "1"}:
+            photo_pixels(image, str(path), _convert_command(path))
+
+
+def photo_pixels(image: Image.Image, name: str, mend: str) -> NDArray[np.uint8]:
+    """Turn a PIL image into what :func:`read_photo` gives.
+
+    Args:
+        image: Opened, not necessarily decoded.
+        name: What to call it in messages.
+        mend: What to do where it does not fit.
+
+    Raises:
+        UserError: As :func:`read_photo`.
+    """
+    if image.mode not in {"RGB", "L", "P", "RGBA", "LA", "1"}:
+        raise UserError(f"{name} has pixel mode {image.mode}, not 8-bit colour or grey", mend)
+    _decoded(image, name)
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode in {"RGBA", "LA", "P"}:
+        alpha = upright.convert("RGBA").getchannel("A").getextrema()
+        if alpha != (255, 255):
+            raise UserError(f"{name} has transparent parts, which a restoration cannot keep", mend)
+    return np.array(upright.convert("RGB"))
+
+
+def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
+    """Turn uint8 (H, W, 3) into float32 (3, H, W) in [0, 1]."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float().div_(255)
+
+
+def to_pixels(image: Tensor) -> NDArray[np.uint8]:
+    """Turn float (3, H, W) in [0, 1] into uint8 (H, W, 3), rounded half up after clamping.
+
+    Half up is what torchvision's ``save_image`` does; a value that is already k/255 comes back as k.
+    """
+    import torch
+
+    scaled = image.detach().float().clamp(0, 1).mul(255).add_(0.5).floor_()
+    return scaled.to("cpu", torch.uint8).permute(1, 2, 0).contiguous().numpy()
+
+
+def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """Write uint8 (H, W, 3) as a PNG so that ``path`` holds either the whole image or what was there before.
+
+    Raises:
+        OSError: If the disk is full or the folder cannot be written; the partial file is removed.
+    """
+    with replacing(path) as partial:
+        # Level 1: restored images are written far more often than they are stored for long.
+        Image.fromarray(pixels).save(partial, format="PNG", compress_level=1)
+
+
+def file_hash(path: Path) -> str:
+    """The sha256 of a file's bytes, in hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _opened(path: Path) -> Image.Image:
+    try:
+        if path.stat().st_size == 0:
+            raise UserError(f"{path} is empty (0 bytes)", "copy the file again from its source")
+        return Image.open(path)
+    except UnidentifiedImageError as error:
+        size = _png_size(path)
+        if size is not None and 0 in size:
+            raise UserError(
+                f"{path} has no pixels ({size[0]}x{size[1]})", "copy the file again from its source, or leave it out"
+            ) from error
+        raise UserError(
+            f"{path} is not an image that can be read", "remove it, or copy it again from its source"
+        ) from error
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist", "check the path") from error
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path} cannot be opened: {error}", "copy the file again from its source") from error
+
+
+def _png_size(path: Path) -> tuple[int, int] | None:
+    """(width, height) that a PNG's header states, even where PIL will not open it; None for other files."""
+    with path.open("rb") as file:
+        head = file.read(24)
+    return struct.unpack(">II", head[16:]) if len(head) == 24 and head.startswith(b"\x89PNG\r\n\x1a\n") else None
+
+
+def _decoded(image: Image.Image, name: str) -> NDArray[np.uint8]:
+    try:
+        return np.asarray(image)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{name} is damaged: {error}", "copy the file again from its source") from error
+
+
+def _refuse_all_but_rgb8(image: Image.Image, path: Path) -> None:
+    if image.mode != "RGB" or _bits_per_channel(image) != 8:
+        kind = {"L": "grey", "P": "a palette image", "RGBA": "RGBA", "LA": "grey with alpha", "1": "black and white"}
+        named = kind.get(image.mode, f"mode {image.mode}") if image.mode != "RGB" else "16-bit RGB"
+        raise UserError(f"{path} is {named}; test images are 8-bit RGB", _convert_command(path))
+
+
+def _bits_per_channel(image: Image.Image) -> int:
+    """Bits of a channel in the file: PIL opens a 16-bit RGB PNG or TIFF as plain RGB, quietly halving its depth."""
+    tiles = getattr(image, "tile", None) or []
+    raw = tiles[0][3] if tiles else None
+    raw = raw[0] if isinstance(raw, tuple) else raw
+    return 16 if isinstance(raw, str) and ";16" in raw else 8
+
+
+def _convert_command(path: Path) -> str:
+    return "convert it in place: " + shlex.join(["isrbench", "tools", "convert", str(path)])

@@ -1,0 +1,1 @@
+"""What scores an image: the metrics, their weights and their versions."""

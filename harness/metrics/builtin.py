@@ -1,0 +1,243 @@
+"""The built-in metrics: what each is, which way is better, and the protocol that its value depends on. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from isrbench.harness.api.metric import Direction, ImageMetric, Metric, Reference, SetMetric, WeightFile
+from isrbench.harness.api.registry import Registry
+from isrbench.harness.metrics.weights import pyiqa_file, torchvision_file
+
+METRICS: Registry[Metric] = Registry.from_entry_points("metric", Metric, "isrbench.metrics")
+"""Every installed metric, ours and third parties'."""
+
+DEFAULT_METRICS = ("psnr", "ssim", "lpips", "musiq", "clipiqa")
+"""What ``isrbench eval`` scores unless told otherwise."""
+
+_YCBCR = "Y of YCbCr (BT.601, 16-235)"
+_YIQ = "Y of YIQ (0-255)"
+
+
+def _pyiqa(name: str, *, exclusive: bool = False) -> Callable[[str], ImageMetric | SetMetric]:
+    return partial(_by_pyiqa, name=name, exclusive=exclusive)
+
+
+def _by_pyiqa(device: str, *, name: str, exclusive: bool) -> ImageMetric:
+    from isrbench.harness.metrics import pyiqa_bridge as iqa
+
+    return iqa.image_metric(device, name=name, exclusive=exclusive)
+
+
+def _fid(device: str) -> SetMetric:
+    from isrbench.harness.metrics import pyiqa_bridge as iqa
+
+    return iqa.fid(device)
+
+
+def _psnr(device: str) -> ImageMetric:
+    from isrbench.harness.metrics import fidelity
+
+    return fidelity.psnr
+
+
+def _ssim(device: str) -> ImageMetric:
+    from isrbench.harness.metrics import fidelity
+
+    return fidelity.ssim
+
+
+def _bibtex(kind: str, key: str, author: str, title: str, venue: str, year: int) -> str:
+    place = "journal" if kind == "article" else "booktitle"
+    fields = {"author": author, "title": f"{{{title}}}", place: venue, "year": str(year)}
+    return f"@{kind}{{{key},\n" + ",\n".join(f"  {name} = {{{text}}}" for name, text in fields.items()) + "\n}"
+
+
+PSNR = Metric(
+    id="psnr",
+    title="PSNR",
+    direction=Direction.HIGHER,
+    reference=Reference.FULL,
+    colour=_YCBCR,
+    protocol="10 log10(1 / (MSE + 1e-8)) on unrounded Y / 255, border 0; identical images give 80 dB; "
+    "equals pyiqa psnr with test_y_channel=True, color_space='ycbcr'",
+    build=_psnr,
+    unit="dB",
+    decimals=2,
+    citation=_bibtex("article", "huynhthu2008psnr", "Huynh-Thu, Q. and Ghanbari, M.",
+                     "Scope of validity of PSNR in image/video quality assessment", "Electronics Letters", 2008),
+)  # fmt: skip
+
+SSIM = Metric(
+    id="ssim",
+    title="SSIM",
+    direction=Direction.HIGHER,
+    reference=Reference.FULL,
+    colour=_YCBCR,
+    protocol="11x11 Gaussian window, sigma 1.5, valid area, Y rounded to integers, no downsampling, border 0, "
+    "contrast-structure clipped at 0; equals pyiqa ssim with color_space='ycbcr'",
+    build=_ssim,
+    citation=_bibtex("article", "wang2004ssim",
+                     "Wang, Zhou and Bovik, Alan C. and Sheikh, Hamid R. and Simoncelli, Eero P.",
+                     "Image quality assessment: from error visibility to structural similarity",
+                     "IEEE Transactions on Image Processing", 2004),
+)  # fmt: skip
+
+LPIPS = Metric(
+    id="lpips",
+    title="LPIPS",
+    direction=Direction.LOWER,
+    reference=Reference.FULL,
+    colour="RGB",
+    protocol="AlexNet, version 0.1 with its linear layers, full image (pyiqa lpips)",
+    build=_pyiqa("lpips"),
+    weights=(pyiqa_file("LPIPS_v0.1_alex-df73285e.pth"), torchvision_file("alexnet-owt-7be5be79.pth")),
+    citation=_bibtex("inproceedings", "zhang2018lpips",
+                     "Zhang, Richard and Isola, Phillip and Efros, Alexei A. and Shechtman, Eli and Wang, Oliver",
+                     "The unreasonable effectiveness of deep features as a perceptual metric", "CVPR", 2018),
+)  # fmt: skip
+
+DISTS = Metric(
+    id="dists",
+    title="DISTS",
+    direction=Direction.LOWER,
+    reference=Reference.FULL,
+    colour="RGB",
+    protocol="VGG-16 features, full image without resizing (pyiqa dists)",
+    build=_pyiqa("dists"),
+    weights=(pyiqa_file("DISTS_weights-f5e65c96.pth"), torchvision_file("vgg16-397923af.pth")),
+    citation=_bibtex("article", "ding2020dists", "Ding, Keyan and Ma, Kede and Wang, Shiqi and Simoncelli, Eero P.",
+                     "Image quality assessment: unifying structure and texture similarity",
+                     "IEEE Transactions on Pattern Analysis and Machine Intelligence", 2020),
+)  # fmt: skip
+
+NIQE = Metric(
+    id="niqe",
+    title="NIQE",
+    direction=Direction.LOWER,
+    reference=Reference.NONE,
+    colour=_YIQ,
+    protocol="Y rounded, 96x96 blocks, remainder cropped, two scales, border 0 (pyiqa niqe)",
+    build=_pyiqa("niqe"),
+    weights=(pyiqa_file("niqe_modelparameters.mat"),),
+    citation=_bibtex("article", "mittal2013niqe", "Mittal, Anish and Soundararajan, Rajiv and Bovik, Alan C.",
+                     "Making a completely blind image quality analyzer", "IEEE Signal Processing Letters", 2013),
+)  # fmt: skip
+
+MUSIQ = Metric(
+    id="musiq",
+    title="MUSIQ",
+    direction=Direction.HIGHER,
+    reference=Reference.NONE,
+    colour="RGB",
+    protocol="KonIQ-10k weights, scales 224 and 384 and the original, patch 32 (pyiqa musiq)",
+    build=_pyiqa("musiq"),
+    weights=(pyiqa_file("musiq_koniq_ckpt-e95806b9.pth"),),
+    decimals=2,
+    citation=_bibtex("inproceedings", "ke2021musiq",
+                     "Ke, Junjie and Wang, Qifei and Wang, Yilin and Milanfar, Peyman and Yang, Feng",
+                     "MUSIQ: multi-scale image quality transformer", "ICCV", 2021),
+)  # fmt: skip
+
+MANIQA_PIPAL = Metric(
+    id="maniqa-pipal",
+    title="MANIQA",
+    direction=Direction.HIGHER,
+    reference=Reference.NONE,
+    colour="RGB",
+    protocol="PIPAL weights (not KonIQ), 20 uniform crops of 224 (pyiqa maniqa-pipal, 0.1.12 or later)",
+    build=_pyiqa("maniqa-pipal", exclusive=True),
+    weights=(pyiqa_file("MANIQA_PIPAL-ae6d356b.pth"),),
+    citation=_bibtex("inproceedings", "yang2022maniqa",
+                     "Yang, Sidi and Wu, Tianhe and Shi, Shuwei and Lao, Shanshan and "
+                     "Gong, Yuan and Cao, Mingdeng and Wang, Jiahao and Yang, Yujiu",
+                     "MANIQA: multi-dimension attention network for no-reference image quality assessment",
+                     "CVPR Workshops", 2022),
+)  # fmt: skip
+
+_OPENAI = "https://openaipublic.azureedge.net/clip/models"
+_RN50 = "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762"
+
+CLIPIQA = Metric(
+    id="clipiqa",
+    title="CLIPIQA",
+    direction=Direction.HIGHER,
+    reference=Reference.NONE,
+    colour="RGB",
+    protocol="CLIP RN50, mean over five prompt pairs, no positional embedding, full image "
+    "(pyiqa clipiqa, not clipiqa+)",
+    build=_pyiqa("clipiqa"),
+    weights=(WeightFile("clip/RN50.pt", f"{_OPENAI}/{_RN50}/RN50.pt", _RN50, strict=True),),
+    citation=_bibtex("inproceedings", "wang2023clipiqa", "Wang, Jianyi and Chan, Kelvin C.K. and Loy, Chen Change",
+                     "Exploring CLIP for assessing the look and feel of images", "AAAI", 2023),
+)  # fmt: skip
+
+FID = Metric(
+    id="fid",
+    title="FID",
+    direction=Direction.LOWER,
+    reference=Reference.SET,
+    colour="RGB",
+    protocol="clean-fid: PIL bicubic to 299x299 in float, Inception 2015-12-05, 2048 features of whole images "
+    "(pyiqa fid), exact trace of the matrix root; comparable only between runs over the same images",
+    build=_fid,
+    weights=(pyiqa_file("pt_inception-2015-12-05-6726825d.pth"),),
+    decimals=2,
+    citation=_bibtex("inproceedings", "parmar2022cleanfid", "Parmar, Gaurav and Zhang, Richard and Zhu, Jun-Yan",
+                     "On aliased resizing and surprising subtleties in GAN evaluation", "CVPR", 2022),
+)  # fmt: skip
+
+GMSD = Metric(
+    id="gmsd",
+    title="GMSD",
+    direction=Direction.LOWER,
+    reference=Reference.FULL,
+    colour=_YIQ,
+    protocol="Y rounded, halved by 2x2 means, Prewitt gradients, T = 170, border 0 (pyiqa gmsd)",
+    build=_pyiqa("gmsd"),
+    citation=_bibtex("article", "xue2013gmsd", "Xue, Wufeng and Zhang, Lei and Mou, Xuanqin and Bovik, Alan C.",
+                     "Gradient magnitude similarity deviation: a highly efficient perceptual image quality index",
+                     "IEEE Transactions on Image Processing", 2013),
+)  # fmt: skip
+
+PIQE = Metric(
+    id="piqe",
+    title="PIQE",
+    direction=Direction.LOWER,
+    reference=Reference.NONE,
+    colour="Y of YIQ, stretched so that its maximum is 255",
+    protocol="16x16 blocks, activity threshold 0.1 (pyiqa piqe)",
+    build=_pyiqa("piqe", exclusive=True),
+    decimals=2,
+    citation=_bibtex("inproceedings", "venkatanath2015piqe",
+                     "Venkatanath, N. and Praneeth, D. and Bh, Maruthi Chandrasekhar and "
+                     "Channappayya, Sumohana S. and Medasani, Swarup S.",
+                     "Blind image quality evaluation using perception based features",
+                     "National Conference on Communications", 2015),
+)  # fmt: skip
+
+MS_SSIM = Metric(
+    id="ms_ssim",
+    title="MS-SSIM",
+    direction=Direction.HIGHER,
+    reference=Reference.FULL,
+    colour=_YIQ,
+    protocol="five scales of SSIM, product form, Y rounded, border 0 (pyiqa ms_ssim)",
+    build=_pyiqa("ms_ssim"),
+    citation=_bibtex("inproceedings", "wang2003msssim", "Wang, Zhou and Simoncelli, Eero P. and Bovik, Alan C.",
+                     "Multiscale structural similarity for image quality assessment",
+                     "Asilomar Conference on Signals", 2003),
+)  # fmt: skip
+
+VSI = Metric(
+    id="vsi",
+    title="VSI",
+    direction=Direction.HIGHER,
+    reference=Reference.FULL,
+    colour="LMN of RGB",
+    protocol="SDSP saliency at 256x256, averaged to a short side near 256 (pyiqa vsi)",
+    build=_pyiqa("vsi"),
+    citation=_bibtex("article", "zhang2014vsi", "Zhang, Lin and Shen, Ying and Li, Hongyu",
+                     "VSI: a visual saliency-induced index for perceptual image quality assessment",
+                     "IEEE Transactions on Image Processing", 2014),
+)  # fmt: skip

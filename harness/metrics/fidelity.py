@@ -1,0 +1,122 @@
+"""PSNR and SSIM on 8-bit RGB arrays: the field's protocol, without torch and without needless copies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from isrbench.harness.errors import UserError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_LUMA = (65481, 128553, 24966)
+"""BT.601 luma weights in thousandths of 1/255: 255000 * (Y - 16) = 65481 R + 128553 G + 24966 B."""
+_EPS = 1e-8
+"""pyiqa's guard inside the logarithm; identical images score 80 dB."""
+_WINDOW, _SIGMA = 11, 1.5
+_C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+
+
+def psnr(restored: NDArray[np.uint8], reference: NDArray[np.uint8] | None) -> float:
+    """PSNR in dB on the unrounded Y of YCbCr (BT.601, 16-235), peak 255, border 0 (pyiqa ``psnr``, ``ycbcr``).
+
+    The squared error is a sum of exact integers, so the value is the same on every machine.
+
+    Args:
+        restored: uint8 (H, W, 3) RGB.
+        reference: The HR image, same shape.
+
+    Returns:
+        Decibels, at most 80.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    x, y = _same_shape(restored, reference)
+    difference = (_luma(x) - _luma(y)).astype(np.float64).ravel()
+    mse = np.dot(difference, difference) / difference.size / (255000.0 * 255.0) ** 2
+    return float(-10 * np.log10(mse + _EPS))
+
+
+def ssim(restored: NDArray[np.uint8], reference: NDArray[np.uint8] | None) -> float:
+    """SSIM on Y of YCbCr rounded to integers, border 0 (Wang et al. 2004; pyiqa ``ssim``, ``ycbcr``).
+
+    The window is an 11x11 Gaussian, sigma 1.5. Contrast-structure is clipped at 0 as pyiqa does.
+    Windows that leave the image are left out.
+
+    Args:
+        restored: uint8 (H, W, 3) RGB.
+        reference: The HR image, same shape.
+
+    Returns:
+        Mean similarity in [0, 1].
+
+    Raises:
+        ValueError: If the shapes differ.
+        UserError: If a side is below 11 pixels.
+    """
+    x, y = _same_shape(restored, reference)
+    return ssim_of_luma(_rounded(_luma(x)), _rounded(_luma(y)))
+
+
+def ssim_of_luma(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """SSIM of two float64 (H, W) planes in [0, 255]; see :func:`ssim`."""
+    if min(x.shape) < _WINDOW:
+        raise UserError(
+            f"SSIM needs sides of at least {_WINDOW} pixels, not {x.shape[1]}x{x.shape[0]}",
+            "leave such images out of the set, or choose other --metrics",
+        )
+    mean_x, mean_y = _blur(x), _blur(y)
+    product, squares = mean_x * mean_y, mean_x**2 + mean_y**2
+    # Only the sum of the two variances enters, so four blurs do instead of five. float64 stays: E[x^2] - E[x]^2
+    # cancels, and float32 would cost the sixth digit in flat regions.
+    covariance = _blur(x * y) - product
+    variances = _blur(x * x + y * y) - squares
+    structure = np.maximum((2 * covariance + _C2) / (variances + _C2), 0)
+    return float(np.mean((2 * product + _C1) / (squares + _C1) * structure))
+
+
+def _luma(rgb: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """255000 * (Y - 16) as exact integers, int32 (H, W)."""
+    total = rgb[..., 0].astype(np.int32) * _LUMA[0]
+    total += rgb[..., 1].astype(np.int32) * _LUMA[1]
+    total += rgb[..., 2].astype(np.int32) * _LUMA[2]
+    return total
+
+
+def _rounded(luma: NDArray[np.int32]) -> NDArray[np.float64]:
+    return ((luma + 127500) // 255000 + 16).astype(np.float64)
+
+
+def _gaussian() -> list[float]:
+    taps = np.exp(-((np.arange(_WINDOW) - _WINDOW // 2) ** 2) / (2 * _SIGMA**2))
+    return list(taps / taps.sum())
+
+
+_TAPS = _gaussian()
+
+
+def _blur(plane: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Gaussian window as two passes, 'valid' size; mirror taps share a multiplication."""
+    for axis in (0, 1):
+        size, half = plane.shape[axis] - _WINDOW + 1, _WINDOW // 2
+        shifted = [plane[k : k + size] if axis == 0 else plane[:, k : k + size] for k in range(_WINDOW)]
+        total = _TAPS[half] * shifted[half]
+        pair = np.empty_like(total)
+        for k in range(half):
+            np.add(shifted[k], shifted[_WINDOW - 1 - k], out=pair)
+            pair *= _TAPS[k]
+            total += pair
+        plane = total
+    return plane
+
+
+def _same_shape(
+    restored: NDArray[np.uint8], reference: NDArray[np.uint8] | None
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    if reference is None or restored.shape != reference.shape:
+        shape = None if reference is None else reference.shape
+        raise ValueError(f"the restored image has shape {restored.shape}, the HR image {shape}")
+    return restored, reference

@@ -1,0 +1,212 @@
+"""Weight files of metrics: where they lie, what is missing, and how they are fetched. Torch-free."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from functools import cache, lru_cache
+from pathlib import Path
+
+from isrbench.harness.api.metric import Metric, WeightFile
+from isrbench.harness.errors import UserError
+
+log = logging.getLogger(__name__)
+
+HUB = "https://huggingface.co"
+OFFLINE_SWITCHES = ("ISRBENCH_OFFLINE", "HF_HUB_OFFLINE")
+PROBE_SECONDS = 4.0
+"""How long the one attempt to reach the network may take."""
+STALL_SECONDS = 20.0
+"""How long a download may stand still."""
+
+Progress = Callable[[str, int, int], None]
+"""``(file name, bytes done, bytes in all)``, the last 0 where the server does not say."""
+
+
+class WeightsUnavailable(UserError):
+    """A metric's weight files are absent and cannot be fetched now."""
+
+
+def pyiqa_file(name: str) -> WeightFile:
+    """A file of pyiqa's own collection; eight hex digits before the ending are the head of its sha256."""
+    head = Path(name).stem.rpartition("-")[2]
+    hexadecimal = len(head) == 8 and set(head) <= set("0123456789abcdef")
+    url = f"{HUB}/chaofengc/IQA-PyTorch-Weights/resolve/main/{name}"
+    return WeightFile(f"pyiqa/{name}", url, head if hexadecimal else None)
+
+
+def torchvision_file(name: str) -> WeightFile:
+    """A file of torchvision's model zoo, named after the head of its sha256."""
+    head = Path(name).stem.rpartition("-")[2]
+    return WeightFile(f"checkpoints/{name}", f"https://download.pytorch.org/models/{name}", head)
+
+
+def hub_dir() -> Path:
+    """``torch.hub.get_dir()`` without importing torch: ``$TORCH_HOME/hub``, by default ``~/.cache/torch/hub``."""
+    cache_home = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    return Path(os.environ.get("TORCH_HOME", f"{cache_home}/torch")).expanduser() / "hub"
+
+
+def location(file: WeightFile) -> Path:
+    """Where a weight file lies on this machine."""
+    return hub_dir() / file.path
+
+
+def digest(file: WeightFile) -> str | None:
+    """The file's sha256 in hex, or None where it is absent."""
+    try:
+        stat = location(file).stat()
+    except FileNotFoundError:
+        return None
+    return _sha256(location(file), stat.st_size, stat.st_mtime_ns)
+
+
+def missing(metric: Metric) -> list[WeightFile]:
+    """The metric's files that are absent, or present with content that the reading library would refuse."""
+    return [f for f in metric.weights if not location(f).is_file() or (f.strict and not _intact(f))]
+
+
+def damaged(metric: Metric) -> list[WeightFile]:
+    """The metric's files that are there but not as published, where a hash is known."""
+    return [f for f in metric.weights if location(f).is_file() and not _intact(f)]
+
+
+def offline() -> str | None:
+    """The environment variable that forbids the network, or None."""
+    on = {"1", "true", "yes", "on"}
+    return next((s for s in OFFLINE_SWITCHES if os.environ.get(s, "").strip().lower() in on), None)
+
+
+def ensure(metric: Metric) -> None:
+    """Make sure that every weight file is there, fetching what is absent if that takes no patience.
+
+    At most one attempt per process is made to reach the network, and none when offline is set.
+
+    Raises:
+        WeightsUnavailable: With the one line that fetches them.
+    """
+    absent = missing(metric)
+    if not absent:
+        return
+    names = ", ".join(str(location(f)) for f in absent)
+    mend = f"isrbench fetch weights --metric {metric.id}"
+    switch = offline()
+    if switch:
+        raise WeightsUnavailable(f"{metric.id} needs {names}, and {switch} is set", f"unset {switch}; {mend}")
+    if not network():
+        raise WeightsUnavailable(f"{metric.id} needs {names}, and {_endpoint()} cannot be reached", mend)
+    # A warning, so that nobody wonders what a run is waiting for.
+    log.warning("%s: downloading its weights, this once", metric.id)
+    fetch(metric)
+
+
+def fetch(metric: Metric, progress: Progress = lambda file, done, total: None) -> list[Path]:
+    """Download the metric's files that are absent or not as published; a file appears only when it is whole.
+
+    Args:
+        metric: Whose files.
+        progress: Told after every block that has arrived.
+
+    Returns:
+        The files that were downloaded.
+
+    Raises:
+        WeightsUnavailable: If offline is set, a server cannot be reached, or a hash does not match.
+    """
+    wanted = [f for f in metric.weights if not location(f).is_file() or not _intact(f)]
+    switch = offline()
+    if wanted and switch:
+        raise WeightsUnavailable(f"{switch} is set, so {metric.id}'s weights cannot be fetched", f"unset {switch}")
+    for file in wanted:
+        _download(metric, file, progress)
+    return [location(f) for f in wanted]
+
+
+def _intact(file: WeightFile) -> bool:
+    return file.sha256 is None or (digest(file) or "").startswith(file.sha256)
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: Path, size: int, modified: int) -> str:
+    """Hash a file once for as long as its size and time stay as they are."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _endpoint() -> str:
+    return os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
+
+
+@cache
+def network() -> bool:
+    """Whether the hub answers; asked once a process. A thread, because no timeout covers looking up a name."""
+    import http.client
+    import urllib.error
+    import urllib.request
+
+    answered = threading.Event()
+
+    def ask() -> None:
+        request = urllib.request.Request(_endpoint(), method="HEAD")
+        try:
+            with urllib.request.urlopen(request, timeout=PROBE_SECONDS):
+                answered.set()
+        except urllib.error.HTTPError:
+            answered.set()
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            log.debug("%s: %s", _endpoint(), error)
+
+    asking = threading.Thread(target=ask, name="isrbench-network", daemon=True)
+    asking.start()
+    asking.join(PROBE_SECONDS)
+    if not answered.is_set():
+        log.warning("%s cannot be reached; metrics whose weights are absent stay unavailable", _endpoint())
+    return answered.is_set()
+
+
+def _download(metric: Metric, file: WeightFile, progress: Progress) -> None:
+    import http.client
+
+    target = location(file)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+    url = file.url.replace(HUB, _endpoint(), 1)
+    by_hand = f"try again: isrbench fetch weights --metric {metric.id}; or put {url} at {target}"
+    log.info("fetching %s", url)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        found = _stream(url, partial, lambda done, total: progress(target.name, done, total))
+        if file.sha256 and not found.startswith(file.sha256):
+            raise WeightsUnavailable(f"{url} has sha256 {found[:16]}, not {file.sha256[:16]}", by_hand)
+        partial.replace(target)
+    except (OSError, http.client.HTTPException) as error:
+        raise WeightsUnavailable(f"{url} could not be fetched: {error}", by_hand) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _stream(url: str, target: Path, progress: Callable[[int, int], None]) -> str:
+    """Download to ``target`` and return its sha256."""
+    import hashlib
+    import http.client
+    import urllib.request
+
+    digest, done = hashlib.sha256(), 0
+    with urllib.request.urlopen(url, timeout=STALL_SECONDS) as source, target.open("wb") as sink:
+        total = int(source.headers.get("Content-Length") or 0)
+        while block := source.read(1 << 20):
+            sink.write(block)
+            digest.update(block)
+            done += len(block)
+            progress(done, total)
+        sink.flush()
+        os.fsync(sink.fileno())
+    if total and done != total:
+        raise http.client.IncompleteRead(b"", total - done)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""How degraded an LR image is."""

@@ -1,0 +1,224 @@
+"""Degradation severity of an LR image by CLIP: seven numbers in [0, 1], higher = worse.
+
+He et al., "Mixture of Ranks with Degradation-Aware Routing" (AAAI 2026), degradation estimation: each dimension has a
+pair of prompts, and s_i is the probability of the bad one under a softmax over the two cosine similarities. Any
+open_clip model will do; ``tiny`` is the one that ships. See docs/severity.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+
+import huggingface_hub
+import open_clip
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from isrbench.harness.errors import UserError
+from isrbench.harness.metrics import weights
+from isrbench.harness.severity.estimator import TINY, folder_of, read_prompts
+from isrbench.harness.store.frames import DIMENSIONS
+
+__all__ = ["TINY", "SeverityEstimator", "crops_of", "load_estimator", "pair_probability", "read_prompts"]
+
+MAX_CROPS = 6
+"""Crops per side at most; larger images are sampled evenly, so that the cost is bounded."""
+
+Tokenizer = Callable[[list[str]], Tensor]
+
+
+def pair_probability(good: Tensor, bad: Tensor, logit_scale: float | Tensor) -> Tensor:
+    """Severity of each dimension: exp(t d_bad) / (exp(t d_good) + exp(t d_bad)).
+
+    Args:
+        good: Cosine similarities to the good prompts, any shape.
+        bad: Cosine similarities to the bad prompts, same shape.
+        logit_scale: The temperature t; 1 is the paper's literal formula.
+
+    Returns:
+        Values in [0, 1].
+    """
+    return torch.sigmoid(logit_scale * (bad - good))
+
+
+def crops_of(image: Tensor, size: int) -> Tensor:
+    """Cut an image into crops that show its degradation to a model as it is.
+
+    Resizing would hide what is to be measured, so crops are taken at the image's own resolution: an even grid of at
+    most ``MAX_CROPS`` a side, which covers the image or, where that is too few, leaves gaps. Only an image smaller than
+    the model's input is enlarged (bicubic).
+
+    Args:
+        image: float (3, H, W) in [0, 1].
+        size: The model's input side in pixels.
+
+    Returns:
+        (N, 3, size, size); N depends on H and W only.
+    """
+    height, width = image.shape[1:]
+    short = min(height, width)
+    if short < size:
+        shape = tuple(max(size, round(side * size / short)) for side in (height, width))
+        image = F.interpolate(image[None], shape, mode="bicubic", align_corners=False)[0].clamp(0, 1)
+        height, width = shape
+    return torch.stack(
+        [image[:, y : y + size, x : x + size] for y in _starts(height, size) for x in _starts(width, size)]
+    )
+
+
+def _starts(length: int, size: int) -> list[int]:
+    count = min(MAX_CROPS, -(-length // size))
+    return [0] if count == 1 else [round(i * (length - size) / (count - 1)) for i in range(count)]
+
+
+class SeverityEstimator:
+    """Estimates severity with an open_clip model; safe to call from threads.
+
+    Args:
+        model: An open_clip model (``encode_image``, ``encode_text``, ``visual.image_size`` and mean and std).
+        tokenizer: Its tokenizer: texts -> tokens.
+        prompts: (good, bad) per dimension, in the order of ``DIMENSIONS``.
+        logit_scale: Temperature of the softmax; None = the model's own.
+    """
+
+    def __init__(
+        self, model: nn.Module, tokenizer: Tokenizer, prompts: Mapping[str, tuple[str, str]], logit_scale: float | None
+    ) -> None:
+        if tuple(prompts) != DIMENSIONS:
+            raise ValueError(f"prompts must come in the order {DIMENSIONS}, not {tuple(prompts)}")
+        self.model = model.eval().requires_grad_(False)
+        self.prompts = dict(prompts)
+        self._device = next(model.parameters()).device
+        visual: nn.Module = model.visual  # type: ignore[assignment]
+        size = visual.image_size
+        self.size = int(max(size) if isinstance(size, tuple | list) else size)  # type: ignore[arg-type]
+        """Side of the crops that the model sees, in pixels."""
+        statistics = [visual.image_mean, visual.image_std]
+        self._mean, self._std = (torch.tensor(v, device=self._device)[:, None, None] for v in statistics)
+        own = float(model.logit_scale.exp())  # type: ignore[operator]
+        self.logit_scale = own if logit_scale is None else float(logit_scale)
+        self._given_scale = logit_scale
+        with torch.no_grad():
+            self._good, self._bad = (
+                F.normalize(model.encode_text(tokenizer(list(texts)).to(self._device)).float(), dim=-1)  # type: ignore
+                for texts in zip(*prompts.values(), strict=True)
+            )
+
+    @torch.no_grad()
+    def estimate(self, lr: Tensor) -> Tensor:
+        """Estimate the severity vector of each image; the mean over the seven is its scalar severity.
+
+        Args:
+            lr: float (B, 3, H, W) in [0, 1], RGB, at the LR's own size.
+
+        Returns:
+            float32 (B, 7) in [0, 1] on ``lr``'s device, in the order of ``DIMENSIONS``: the mean over the image's
+            crops. Bit-identical whatever else is in the batch, since the model sees one image at a time.
+        """
+        if lr.ndim != 4 or lr.shape[1] != 3 or 0 in lr.shape:
+            raise ValueError(f"expected images (B, 3, H, W), not {tuple(lr.shape)}")
+        images = lr.detach().to(self._device, torch.float32)
+        return torch.stack([self._of_crops(crops_of(image, self.size)) for image in images]).to(lr.device)
+
+    def _of_crops(self, crops: Tensor) -> Tensor:
+        embedded = self.model.encode_image((crops - self._mean) / self._std).float()  # type: ignore[operator]
+        embedded = F.normalize(embedded, dim=-1)
+        return pair_probability(embedded @ self._good.T, embedded @ self._bad.T, self.logit_scale).mean(0)
+
+    def fingerprint(self) -> str:
+        """sha256 of all that decides a severity: weights, prompts, temperature and the crops."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        # The model's own scale is among its tensors; its exponential has last bits that depend on the device.
+        settings = [self.prompts, self._given_scale, self.size, MAX_CROPS, self._mean.tolist(), self._std.tolist()]
+        digest = hashlib.sha256(json.dumps(settings).encode())
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+
+def load_estimator(spec: str = "tiny", device: str = "cpu", logit_scale: float | None = None) -> SeverityEstimator:
+    """Load an estimator.
+
+    Args:
+        spec: ``tiny`` (ships), a folder in open_clip's local-dir layout, ``MODEL/PRETRAINED`` with a tag that
+            open_clip knows (``ViT-L-14/openai``), or ``MODEL/FILE`` with a weight file.
+        device: Torch device string.
+        logit_scale: Temperature; None = the model's own, 1 = the paper's literal formula.
+
+    Raises:
+        UserError: If the model, the tag or the file is unknown or does not load, or cannot be fetched.
+    """
+    folder = folder_of(spec)
+    if folder.is_dir():
+        name, pretrained = f"local-dir:{folder}", None
+    else:
+        check_spec(spec)
+        name, _, pretrained = spec.partition("/")
+        _check_reachable(spec, name, pretrained)
+    try:
+        model = open_clip.create_model(
+            name, pretrained, precision="fp32", device=device, require_pretrained=True, pretrained_text=False
+        )
+        tokenizer = open_clip.get_tokenizer(name)
+    except Exception as error:  # open_clip raises nearly anything for a file that is not what it should be
+        raise UserError(
+            f"severity estimator '{spec}' does not load: {type(error).__name__}: {str(error).splitlines()[0]}",
+            "check that folder or file is complete and belongs to this model, or use the one that ships: tiny",
+        ) from error
+    return SeverityEstimator(model, tokenizer, read_prompts(), logit_scale)  # type: ignore[arg-type]
+
+
+def check_spec(spec: str) -> None:
+    """Refuse a ``MODEL/PRETRAINED`` that open_clip could only fail on.
+
+    Raises:
+        UserError: If there is no such model, or neither such a file nor such a tag.
+    """
+    name, _, pretrained = spec.partition("/")
+    if name not in open_clip.list_models():
+        raise UserError(
+            f"severity estimator '{spec}': neither 'tiny', nor a folder, nor MODEL/PRETRAINED of a model in open_clip",
+            "for example tiny, ViT-B-32/openai, or a folder that holds open_clip_config.json",
+        )
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    if not Path(pretrained).is_file() and pretrained not in tags:
+        raise UserError(
+            f"severity estimator '{spec}': '{pretrained}' is no file and no weights of {name}",
+            f"known weights: {', '.join(tags) or 'none'}",
+        )
+
+
+def _check_reachable(spec: str, name: str, pretrained: str) -> None:
+    """Refuse an unreachable network before anything waits for it."""
+    if Path(pretrained).is_file():
+        return
+    if why := _unfetchable(open_clip.get_pretrained_cfg(name, pretrained)):
+        raise UserError(
+            f"severity estimator '{spec}': its weights are not on this machine and cannot be fetched: {why}",
+            "run once with network access, pass MODEL/FILE, or use the one that ships: tiny",
+        )
+
+
+def _unfetchable(config: Mapping[str, str]) -> str | None:
+    """Why weights that are not in a cache cannot be fetched; None where they are cached or can be."""
+    hub, url = config.get("hf_hub", ""), config.get("url", "")
+    if hub:
+        # open_clip tries the hub first, safetensors before its own format; "org/repo/" or "org/repo/file".
+        owner, repo, file = hub.split("/", 2)
+        names = [file] if file else ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"]
+        if any(isinstance(huggingface_hub.try_to_load_from_cache(f"{owner}/{repo}", n), str) for n in names):
+            return None
+    elif (Path("~/.cache/clip").expanduser() / Path(url).name).is_file():
+        return None
+    if switch := weights.offline():
+        return f"{switch} is set"
+    return None if weights.network() else "the network cannot be reached"

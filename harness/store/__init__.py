@@ -1,0 +1,1 @@
+"""One SQLite file of rows, and the frames that are read from it."""

@@ -1,0 +1,75 @@
+"""Stored rows as files for other tools."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Hashable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isrbench.harness.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from isrbench.harness.store.frames import Frames
+
+TABLES = ("scores", "images", "routing")
+
+
+def table_of(frames: Frames, table: str) -> pd.DataFrame:
+    """One table in its public column order.
+
+    scores: run, method, dataset, image, metric, value, status, error. images: run, method, dataset, image, status,
+    seconds, severity, active_experts, adapter_macs, adapter_params, level, the seven dimensions, error, paths.
+    routing: run, method, dataset, image, position, layer, active, zero.
+
+    Raises:
+        UserError: If there is no such table.
+    """
+    from isrbench.harness.store.frames import DIMENSIONS
+
+    if table not in TABLES:
+        raise UserError(f"--table {table}: there is no such table", f"one of {', '.join(TABLES)}")
+    if table != "images":
+        return getattr(frames, table)
+    columns = [
+        "run", "method", "dataset", "image", "status", "seconds", "severity", "active_experts", "adapter_macs",
+        "adapter_params", "level", *DIMENSIONS, "error", "lr_path", "hr_path", "output_path",
+    ]  # fmt: skip
+    return frames.images.loc[:, columns]
+
+
+def export(frame: pd.DataFrame, target: Path) -> None:
+    """Write a frame as .csv, .parquet or .jsonl; missing values stay missing.
+
+    Raises:
+        UserError: For another ending, or a place that cannot be written.
+    """
+    writers = {
+        ".csv": lambda path: frame.to_csv(path, index=False, lineterminator="\n"),
+        ".parquet": lambda path: frame.to_parquet(path, index=False),
+        ".jsonl": lambda path: path.write_text("".join(map(_json_line, frame.to_dict("records"))), encoding="utf-8"),
+    }
+    if target.suffix not in writers:
+        raise UserError(f"--to {target}: the ending must be one of {', '.join(writers)}", f"--to {target.stem}.csv")
+    if not target.parent.is_dir():
+        raise UserError(f"--to {target}: there is no folder {target.parent}", f"mkdir -p {target.parent}")
+    partial = target.with_name(f".{target.name}.part")
+    try:
+        writers[target.suffix](partial)
+        partial.replace(target)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise UserError(
+            f"--to {target} cannot be written: {error.strerror or error}", "choose a place that can be written"
+        ) from error
+
+
+def _json_line(row: dict[Hashable, Any]) -> str:
+    """One record with every digit; JSON has no infinity, so it is spelled "inf" or "-inf" (as ``--json`` does)."""
+    plain = {name: None if value is None or value != value else value for name, value in row.items()}
+    return json.dumps({k: str(v) if isinstance(v, float) and math.isinf(v) else v for k, v in plain.items()}) + "\n"

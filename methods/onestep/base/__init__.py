@@ -1,0 +1,1 @@
+"""The frozen base of the one-step family: networks, text, sizes."""

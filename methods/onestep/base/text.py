@@ -1,0 +1,106 @@
+"""Prompt embeddings of a base: from its own text encoder, or fixed ones that it brings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from isrbench.harness.errors import UserError
+from isrbench.methods.onestep.checkpoint import hash_tensors
+
+FIXED_PROMPTS = "prompts.safetensors"
+"""File of fixed embeddings in the folder of a base without a text encoder."""
+_PROBE = "A photograph of an unbelievably sharp, well-lit façade; 8K."
+"""Shows how a tokenizer cuts words up, which its vocabulary does not tell."""
+
+
+class TextEncoder:
+    """Prompt embeddings of one base: from its text encoder, or one fixed embedding that it brings.
+
+    Args:
+        fixed: The fixed embeddings (1, tokens, width) of good images (``positive``) and, for training, of degraded ones
+            (``negative``); None for a base that takes text.
+        tokenizer: A transformers tokenizer, or None.
+        model: A transformers text model, or None.
+    """
+
+    def __init__(self, fixed: dict[str, Tensor] | None = None, tokenizer: Any = None, model: Any = None) -> None:
+        self._fixed = fixed
+        self._tokenizer = tokenizer
+        self._model = model
+        self._known: dict[str, Tensor] = {}
+
+    @property
+    def takes_text(self) -> bool:
+        """Whether prompts make a difference."""
+        return self._fixed is None
+
+    @property
+    def identity(self) -> dict[str, list] | str:
+        """What decides the embeddings: the fixed ones as plain numbers, or a hash of tokenizer and text encoder."""
+        if self._fixed is not None:
+            return {name: t.tolist() for name, t in sorted(self._fixed.items())}
+        vocabulary = sorted(self._tokenizer.get_vocab().items())
+        parts = [vocabulary, self._tokenizer.model_max_length, self._tokenizer(_PROBE).input_ids]
+        digest = hashlib.sha256(json.dumps(parts).encode())
+        hash_tensors(digest, self._model)
+        return digest.hexdigest()
+
+    def pair(self, prompt: str, negative: str) -> tuple[Tensor, Tensor]:
+        """Give the embeddings that training needs, of ``prompt`` and of what guidance leads away from.
+
+        Raises:
+            UserError: If the base brings fixed embeddings, but no negative one.
+        """
+        if self._fixed is None:
+            return self.embed(prompt), self.embed(negative)
+        if "negative" not in self._fixed:
+            raise UserError(f"{FIXED_PROMPTS} holds no 'negative' embedding, which training needs", "add it")
+        return self._fixed["positive"], self._fixed["negative"]
+
+    @torch.no_grad()
+    def embed(self, prompt: str) -> Tensor:
+        """Embed ``prompt`` as float32 (1, tokens, width); a fixed embedding stands for the empty prompt.
+
+        Raises:
+            UserError: If the base has a fixed embedding and ``prompt`` is not empty.
+        """
+        if self._fixed is not None:
+            if prompt:
+                raise UserError("this base has one fixed prompt embedding and takes no text", "use -o prompts=none")
+            return self._fixed["positive"]
+        if prompt not in self._known:
+            length = self._tokenizer.model_max_length
+            tokens = self._tokenizer(
+                prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+            )
+            self._known[prompt] = self._model(tokens.input_ids.to(self._model.device))[0].float().cpu()
+        return self._known[prompt]
+
+
+def load_text(folder: Path, base: str, device: str) -> TextEncoder:
+    """Load what turns prompts into embeddings from the base in ``folder``, called ``base`` in messages.
+
+    Raises:
+        UserError: If there is neither a tokenizer with a text encoder nor a file of fixed embeddings.
+    """
+    if (folder / FIXED_PROMPTS).is_file():
+        fixed = {name: tensor.float() for name, tensor in load_file(folder / FIXED_PROMPTS).items()}
+        if "positive" not in fixed:
+            raise UserError(f"base '{base}': {FIXED_PROMPTS} holds no 'positive' embedding", "add it")
+        return TextEncoder(fixed)
+    if not ((folder / "tokenizer").is_dir() and (folder / "text_encoder").is_dir()):
+        raise UserError(
+            f"base '{base}' has neither a text encoder nor {FIXED_PROMPTS}", "add tokenizer/ and text_encoder/ to it"
+        )
+    from transformers import AutoTokenizer, CLIPTextModel
+
+    model = CLIPTextModel.from_pretrained(folder / "text_encoder", torch_dtype=torch.float32, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    return TextEncoder(None, tokenizer, model.eval().requires_grad_(False).to(device))  # pyright: ignore

@@ -1,0 +1,1 @@
+"""Restoring images with a one-step method."""

@@ -1,0 +1,98 @@
+"""What one image costs: counted on the meta device with the base's own configs, tile by tile."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from isrbench.harness.complexity import count_macs
+from isrbench.methods.onestep.base.load import build_models
+from isrbench.methods.onestep.base.targets import unet_targets, vae_targets
+from isrbench.methods.onestep.infer.geometry import Size
+from isrbench.methods.onestep.infer.tiling import tile_starts
+
+
+@dataclass(frozen=True)
+class BaseCost:
+    """Multiply-accumulates of the base for one image, adapters merged or absent."""
+
+    encoder: int
+    unet: int
+    """All tiles together."""
+    decoder: int
+    positions: dict[str, int]
+    """Output positions of every adapted layer over all tiles: what ``Adapter.macs`` takes."""
+
+    @property
+    def total(self) -> int:
+        """All three."""
+        return self.encoder + self.unet + self.decoder
+
+
+@torch.no_grad()
+def base_cost(vae_config: Any, unet_config: Any, size: Size, tile: int, overlap: int, tokens: int) -> BaseCost:
+    """Count the base's cost.
+
+    Args:
+        vae_config: Config of the ``AutoencoderKL``.
+        unet_config: Config of the ``UNet2DConditionModel``.
+        size: (height, width) of the padded image in pixels.
+        tile: Latent tile side.
+        overlap: Latents that neighbouring tiles share.
+        tokens: Length of the prompt embedding.
+    """
+    vae, unet = build_models(dict(vae_config), dict(unet_config))
+    factor = 2 ** (len(vae.config.block_out_channels) - 1)
+    height, width = (side // factor for side in size)
+    pixels = torch.empty(1, 3, *size, device="meta")
+    latents = torch.empty(1, vae.config.latent_channels, height, width, device="meta")
+    context = torch.empty(1, tokens, unet.config.cross_attention_dim, device="meta")
+    tall, wide, tiles = height, width, 1
+    if height * width > tile * tile:
+        tall, wide = min(tile, height), min(tile, width)
+        tiles = len(tile_starts(height, tall, overlap)) * len(tile_starts(width, wide, overlap))
+    t = torch.zeros(1, device="meta")
+    models = {"vae": vae, "unet": unet}
+    names = [*(f"vae.{name}" for name in vae_targets(vae)), *(f"unet.{name}" for name in unet_targets(unet))]
+    with count_positions(models, names) as positions:
+        encoder = count_macs(lambda: vae.encode(pixels))
+        step = count_macs(lambda: unet(latents[..., :tall, :wide], t, encoder_hidden_states=context))
+    decoder = count_macs(lambda: vae.decode(latents))
+    positions = {name: n * (tiles if name.startswith("unet.") else 1) for name, n in positions.items()}
+    return BaseCost(encoder, step * tiles, decoder, positions)
+
+
+@contextmanager
+def count_positions(models: Mapping[str, nn.Module], names: Sequence[str]) -> Iterator[Counter[str]]:
+    """Count the output positions (tokens or pixels) of the named modules over all forward passes in the context.
+
+    Args:
+        models: ``vae`` and ``unet``.
+        names: ``MODEL.MODULE``, as ``Adapter.layers`` names them.
+
+    Raises:
+        AttributeError: If there is no such module.
+    """
+    counts: Counter[str] = Counter()
+
+    def count_in(name: str) -> RemovableHandle:
+        part, _, inner = name.partition(".")
+        module = models[part].get_submodule(inner)
+        channels = len(cast(Tensor, module.weight))
+
+        def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            counts[name] += output.numel() // channels
+
+        return module.register_forward_hook(count)
+
+    with ExitStack() as hooks:
+        for name in names:
+            hooks.callback(count_in(name).remove)
+        yield counts

@@ -1,0 +1,186 @@
+"""Where an image's prompt comes from: nowhere, one text for all, a file, or zero-shot CLIP tags of the LR."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from isrbench.harness.errors import UserError
+from isrbench.methods.onestep.options import OneStepOptions
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # pyright: ignore[reportMissingImports]
+
+TAGS = Path(__file__).parent / "tags.toml"
+
+
+class Prompter(Protocol):
+    """Gives each image its prompt."""
+
+    def __call__(self, image: str, lr: Tensor) -> str:
+        """Give the prompt of the image with this id and this LR, float (3, H, W) in [0, 1].
+
+        Raises:
+            UserError: If there is none for this image.
+        """
+        ...
+
+
+def make_prompter(options: OneStepOptions, trained: str, device: str) -> Prompter:
+    """Build what ``options.prompts`` asks for.
+
+    Args:
+        options: How to restore.
+        trained: The prompt that the adapter was trained with.
+        device: Torch device string.
+
+    Raises:
+        UserError: If its file or its model cannot be loaded.
+    """
+    if options.prompts == "file":
+        assert options.prompt_file is not None
+        return FilePrompts(options.prompt_file)
+    if options.prompts == "tags":
+        return load_tagger(options.tag_model, options.tag_list or TAGS, options.tag_count, device)
+    prompt = trained if options.prompts == "adapter" else options.prompt
+    return lambda image, lr: prompt
+
+
+class FilePrompts:
+    """Prompts from a text file with a line ``image-id<TAB>prompt`` for every image."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"prompt file {path} cannot be read: {error}", "pass a UTF-8 text file") from error
+        self._prompts: dict[str, str] = {}
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            image, tab, prompt = line.partition("\t")
+            if not tab:
+                raise UserError(f"{path}:{number} has no tab", "write each line as image-id<TAB>prompt")
+            if image in self._prompts:
+                raise UserError(f"{path}:{number} names '{image}' a second time", "keep one line for each image")
+            self._prompts[image] = prompt.strip()
+
+    def __call__(self, image: str, lr: Tensor) -> str:
+        """See :class:`Prompter`."""
+        return self.of(image)
+
+    def of(self, image: str) -> str:
+        """The image's prompt.
+
+        Raises:
+            UserError: If the file has no line for it.
+        """
+        if image not in self._prompts:
+            raise UserError(f"prompt file {self._path} has no line for image '{image}'", f"add: {image}<TAB>prompt")
+        return self._prompts[image]
+
+
+class Tagger:
+    """Names the likeliest tags of an image by CLIP similarity, likeliest first, joined by commas.
+
+    Args:
+        model: An open_clip model.
+        tokenizer: Its tokenizer.
+        tags: The tags to choose from.
+        template: Sentence around a tag, with ``{}`` in its place.
+        count: How many tags make a prompt.
+    """
+
+    def __init__(
+        self, model: Any, tokenizer: Callable[[list[str]], Tensor], tags: list[str], template: str, count: int
+    ) -> None:
+        self._model = model.eval().requires_grad_(False)
+        self._tags, self._template, self._count = tags, template, min(count, len(tags))
+        size = model.visual.image_size
+        self._size = max(size) if isinstance(size, (tuple, list)) else size
+        self._device = next(model.parameters()).device
+        self._mean, self._std = (
+            torch.tensor(v, device=self._device)[:, None, None]
+            for v in (model.visual.image_mean, model.visual.image_std)
+        )
+        with torch.no_grad():
+            tokens = tokenizer([template.format(tag) for tag in tags]).to(self._device)
+            self._texts = F.normalize(model.encode_text(tokens).float(), dim=-1)
+
+    @torch.no_grad()
+    def __call__(self, image: str, lr: Tensor) -> str:
+        """See :class:`Prompter`."""
+        square = F.interpolate(
+            lr[None].to(self._device), (self._size, self._size), mode="bicubic", antialias=True, align_corners=False
+        )
+        embedded = F.normalize(self._model.encode_image((square.clamp(0, 1) - self._mean) / self._std).float(), dim=-1)
+        order = torch.sort((self._texts @ embedded[0]).cpu(), descending=True, stable=True).indices
+        return ", ".join(self._tags[i] for i in order[: self._count].tolist())
+
+    def fingerprint(self) -> str:
+        """sha256 of all that decides an image's tags: the weights, the tags, their sentence and their number."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        digest = hashlib.sha256(json.dumps([self._tags, self._template, self._count, self._size]).encode())
+        for tensor in (self._mean, self._std, *(t for _, t in sorted(self._model.state_dict().items()))):
+            digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+
+def load_tagger(spec: str, tag_list: Path, count: int, device: str) -> Tagger:
+    """Load an open_clip model as a tagger.
+
+    Args:
+        spec: As :func:`isrbench.harness.severity.clip.load_estimator` takes it.
+        tag_list: TOML file with ``tags`` (list of texts) and ``template``.
+        count: Tags a prompt.
+        device: Torch device string.
+
+    Raises:
+        UserError: If the list or the model cannot be loaded.
+    """
+    from isrbench.harness.severity.clip import load_estimator
+
+    tags, template = read_tags(tag_list)
+    model = load_estimator(spec, device).model
+    return Tagger(model, _tokenizer(spec), tags, template, count)
+
+
+def read_tags(path: Path) -> tuple[list[str], str]:
+    """Read a tag list.
+
+    Raises:
+        UserError: If it cannot be read, or has no tags or no template with ``{}``.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        tags, template = table["tags"], table["template"]
+        if not (tags and all(isinstance(tag, str) for tag in tags) and "{}" in template):
+            raise ValueError("it needs tags = [texts] and a template with {}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"tag list {path} does not fit: {error!r}", "see methods/onestep/infer/tags.toml") from error
+    return tags, template
+
+
+def _tokenizer(spec: str) -> Callable[[list[str]], Tensor]:
+    import open_clip
+
+    from isrbench.harness.severity.clip import TINY
+
+    folder = TINY if spec == "tiny" else Path(spec)
+    return open_clip.get_tokenizer(f"local-dir:{folder}" if folder.is_dir() else spec.split("/")[0])

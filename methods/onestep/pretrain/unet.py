@@ -1,0 +1,150 @@
+"""Pretraining of the tiny base's UNet: a plain latent diffusion model that has seen restoration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from torch import Tensor
+
+from isrbench.methods.onestep.base.tiny import ONE_STEP_TIMESTEP, load_unet, new_prompts, new_unet, save_base, scheduler
+from isrbench.methods.onestep.pretrain.data import SIDE, cached_pairs, cut_windows, middle
+from isrbench.methods.onestep.pretrain.loop import Losses, Stage, fit
+from isrbench.methods.onestep.pretrain.vae import differences
+from isrbench.methods.onestep.train.crops import stream
+from isrbench.methods.onestep.train.losses import add_noise, clean_from_noise
+
+BORDER = 4
+"""Latents at each border of a cut window that are not decoded: there the UNet sees that it was cut."""
+COLOUR_PATCH = 16
+"""Side in pixels of the patches whose mean colour is compared on its own: next to an L1 distance that is mostly missing
+detail, a shift of the colours by a grey level hardly shows in the gradient."""
+PSNR_WEIGHT = 0.3
+"""Of a decibel. At 22 dB its gradient is about twice that of ten times the L1 distance, and more for better crops."""
+SMALLEST = 2 * BORDER + (16 + COLOUR_PATCH) // 4
+"""Side in latents of the smallest window, of which one such patch is decoded."""
+
+
+def train_unet(stage: Stage, names: Sequence[str], window: int, edges: float, start: Path | None) -> None:
+    """Train the UNet on encoded pairs: a plain diffusion model, and one step of restoration.
+
+    A quarter of a batch learns diffusion, see :func:`mix`; the loss is the mean squared error of the noise. The others
+    are LR latents at the one-step timestep under the positive prompt; the loss is minus the PSNR of the decoded pixels,
+    the L1 distance to the HR of their finite differences and of their patches' mean colours, and a little of that of
+    the latents. Latents alone would not do: their channels differ by a factor of 20 in what they change in the picture.
+
+    Args:
+        stage: Data, steps, rates and places.
+        names: Degradations to draw from.
+        window: Side in latents of what the UNet sees, see :func:`decode_window`.
+        edges: Weight of the finite differences.
+        start: What :func:`isrbench.methods.onestep.base.tiny.load_unet` loads, for this stage to begin with.
+    """
+    torch.manual_seed(stage.seed)
+    vae: Any = AutoencoderKL.from_pretrained(stage.out / "vae")
+    vae.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    prompts = new_prompts()
+    unet: Any = load_unet(start) if start else new_unet()
+    unet.to(memory_format=torch.channels_last)
+    pairs = cached_pairs(stage, vae, names)
+    if stage.compiled:
+        unet.compile()
+        vae.decoder.compile()
+    alphas, diffused = scheduler().alphas_cumprod, stage.batch // 4
+
+    def losses(step: int) -> Losses:
+        rng = stream(stage.seed, 2, step)
+        pixels, target, z = cut_windows(pairs, stage.batch, window, rng)
+        batch = mix(target, z, diffused, prompts, alphas, rng)
+        eps = unet(batch.z, batch.t, batch.prompt).sample.float()
+        x0 = clean_from_noise(z[diffused:], eps[diffused:], batch.abar[diffused:])
+        y = decode_window(vae, x0)
+        x = middle(pixels[diffused:].float() / 127.5 - 1, y.shape[-1])
+        parts = {
+            "diffusion": F.mse_loss(eps[:diffused], batch.noise),
+            "psnr": mean_psnr(y, x),
+            "edges": F.l1_loss(differences(y), differences(x)),
+            "colour": F.l1_loss(F.avg_pool2d(y, COLOUR_PATCH), F.avg_pool2d(x, COLOUR_PATCH)),
+            "latents": F.l1_loss(x0, target[diffused:]),
+        }
+        pixels_loss = 10 * (edges * parts["edges"] + parts["colour"]) - PSNR_WEIGHT * parts["psnr"]
+        loss = parts["diffusion"] + pixels_loss + parts["latents"]
+        return {"loss": loss, **parts}
+
+    fit(stage, "unet", unet, losses)
+    save_base(stage.out / "base", vae, unet, prompts)
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """What the UNet sees in one step: noised latents first, LR latents after them."""
+
+    z: Tensor
+    """(B, 16, h, w)."""
+    t: Tensor
+    """(B,) timesteps."""
+    abar: Tensor
+    """(B,) cumulative alphas at ``t``."""
+    prompt: Tensor
+    """(B, 4, 64)."""
+    noise: Tensor
+    """The noise in the first latents, (diffused, 16, h, w)."""
+
+
+def mix(
+    hr: Tensor, lr: Tensor, diffused: int, prompts: dict[str, Tensor], alphas: Tensor, rng: np.random.Generator
+) -> Mixed:
+    """Noise the first ``diffused`` latents at any timestep, and leave the others' LR as they are.
+
+    The noised ones are HR latents under the positive prompt or, one in four, LR latents under the negative one, so that
+    classifier-free guidance has a direction.
+
+    Args:
+        hr: Scaled latents (B, 16, h, w).
+        lr: The degraded ones; the same shape.
+        diffused: How many are noised.
+        prompts: :func:`isrbench.methods.onestep.base.tiny.new_prompts`.
+        alphas: (1000,), cumulative alphas by timestep.
+        rng: Where every draw comes from.
+    """
+    count = len(lr)
+    t = torch.from_numpy(rng.integers(0, 1000, count))
+    t[diffused:] = ONE_STEP_TIMESTEP
+    noise = torch.from_numpy(rng.standard_normal(lr[:diffused].shape, dtype="float32"))
+    dirty = torch.from_numpy(rng.random(count) < 0.25)
+    dirty[diffused:] = False
+    abar = alphas[t]
+    clean = torch.where(dirty[:diffused, None, None, None], lr[:diffused], hr[:diffused])
+    z = torch.cat([add_noise(clean, noise, abar[:diffused]), lr[diffused:]])
+    return Mixed(z, t, abar, torch.where(dirty[:, None, None], prompts["negative"], prompts["positive"]), noise)
+
+
+def mean_psnr(y: Tensor, x: Tensor) -> Tensor:
+    """Give the mean over images (B, C, H, W) in [-1, 1] of their PSNR in decibels, all channels together.
+
+    As a loss (NAFNet; Chen et al., 2022) it weighs every crop by what is still wrong with it. The squared error alone
+    would leave all to the worst crops, and the L1 distance leads to the median of what might have been.
+    """
+    return -10 * torch.log10((y - x).square().mean(dim=(1, 2, 3)) / 4 + 1e-8).mean()
+
+
+def decode_window(vae: Any, z: Tensor) -> Tensor:
+    """Decode what of scaled latents (B, 16, h, h) a loss should see.
+
+    A window of ``SIDE`` is a whole encoded crop, whose border is a picture's border: all of it. A smaller one was cut
+    from a crop: its middle, without the outer ``BORDER`` latents and then without the outer 8 px, which feel the cut
+    too.
+
+    Returns:
+        float32 (B, 3, n, n), about [-1, 1], the middle of the window's picture; n = 4 h or 4 h - 8 ``BORDER`` - 16.
+    """
+    whole = z.shape[-1] == SIDE
+    inner = z if whole else middle(z, z.shape[-1] - 2 * BORDER)
+    image = vae.decode(inner / vae.config["scaling_factor"]).sample.float()
+    return image if whole else middle(image, image.shape[-1] - 16)

@@ -1,0 +1,1 @@
+"""Training of an adapter on its frozen base."""

@@ -1,0 +1,261 @@
+"""What a training run is: one frozen value, read from a preset and from ``key=value`` overrides."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from isrbench.harness.api.registry import unknown_name
+from isrbench.harness.errors import UserError
+from isrbench.methods.onestep.options import ColourFix
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # pyright: ignore[reportMissingImports]
+
+_OVERRIDE = re.compile(r"[a-z_][a-z0-9_.]*=")
+HELP = """key=value sets any field of the config: optim.lr=1e-4, adapter.top_k=4, data.hub=ID, accumulate=4, threads=1.
+The fields are the classes of methods/onestep/train/config.py; those of adapter.* are the method's own config."""
+PRESETS = Path(__file__).parent / "presets"
+TIMESTEPS = 1000
+"""Timesteps of the noise schedules that training knows, Stable Diffusion's."""
+
+
+def _rising(pair: tuple[int, int]) -> tuple[int, int]:
+    if not 0 <= pair[0] < pair[1] <= TIMESTEPS:
+        raise ValueError(f"a range of timesteps has 0 <= low < high <= {TIMESTEPS}")
+    return pair
+
+
+Timesteps = Annotated[tuple[int, int], AfterValidator(_rising)]
+"""A range [low, high) of timesteps."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Data(_Part):
+    """Where photographs come from and how pairs are made of them."""
+
+    folders: tuple[str, ...] = ()
+    """Folders of images, searched recursively."""
+    hub: str = ""
+    """A Hugging Face ``datasets`` id (or a folder it can load) instead of folders."""
+    split: str = "train"
+    streaming: bool = False
+    """Stream the hub data set rather than download it."""
+    column: str = "image"
+    """The hub data set's image column."""
+    crop: int = Field(512, ge=16, multiple_of=4)
+    """Side of the HR crop in pixels."""
+    context: int = Field(0, ge=0, multiple_of=4)
+    """Side of the larger HR window around the crop that is degraded, and whose LR the severity estimator sees; 0 =
+    the crop itself. A severity of a whole image should not be learnt from a crop of a few pixels."""
+    degradations: tuple[str, ...] = ("realesrgan",)
+    """Drawn from with equal chances: ``realesrgan``, ``stablesr``, ``camera``, ``levels`` (the severity scale)."""
+    workers: int = Field(4, ge=0)
+    """Loader processes; they never change the result."""
+
+
+class Losses(_Part):
+    """Weights and choices of the generator's losses; a weight of 0 switches a loss off and saves its cost."""
+
+    l2: float = Field(1.0, ge=0)
+    perceptual: float = Field(2.0, ge=0)
+    perceptual_kind: Literal["lpips", "features"] = "lpips"
+    """``lpips``: LPIPS with VGG, needs its weights. ``features``: the distance of the frozen UNet's features, which
+    the GAN computes anyway; the tiny preset's choice, because it needs nothing else."""
+    vsd: float = Field(1.0, ge=0)
+    cfg: float = 7.5
+    """Guidance scale of the teacher in VSD."""
+    vsd_t: Timesteps = (20, 980)
+    """Timesteps of VSD: drawn uniformly from [low, high)."""
+    gan: float = Field(0.1, ge=0)
+    gan_kind: Literal["hinge", "nonsaturating"] = "hinge"
+    gan_t: Timesteps = (0, 300)
+    """Timesteps at which latents are noised for the discriminator's and the perceptual features."""
+    gan_start: int = Field(0, ge=0)
+    """First step at which the generator feels the discriminator."""
+    r1: float = Field(0.0, ge=0)
+    """Weight of the gradient penalty on the discriminator's real inputs (the features)."""
+    balance: float = Field(1.0, ge=0)
+    """Factor on the adapter's own balance loss, which carries its alpha."""
+
+
+class Optim(_Part):
+    """Optimizers and schedules; AdamW throughout."""
+
+    lr: float = Field(5e-5, gt=0)
+    router_factor: float = Field(1.0, gt=0)
+    """Learning rate of the routers in terms of ``lr``; a short run needs them to move faster than the ranks."""
+    lr_regulariser: float = Field(5e-5, gt=0)
+    lr_discriminator: float = Field(5e-5, gt=0)
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
+    weight_decay: float = Field(1e-2, ge=0)
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup: int = Field(0, ge=0)
+    clip: float = Field(1.0, gt=0)
+    """Largest norm of the gradient, of each of the three networks."""
+    ema: float = Field(0.0, ge=0, lt=1)
+    """Decay of the running mean of the adapter's weights that is validated and saved; 0 = the weights themselves."""
+
+
+class Validation(_Part):
+    """What is looked at while training."""
+
+    folders: tuple[str, ...] = ()
+    """Photographs for validation; none = no validation."""
+    images: int = Field(8, ge=1)
+    """Crops, each degraded at every level."""
+    crop: int = Field(192, ge=16, multiple_of=4)
+    """Side of the HR crops in pixels."""
+    every: int = Field(500, ge=1)
+    levels: tuple[Annotated[float, Field(ge=0, le=1)], ...] = (0.2, 0.5, 0.8)
+    """Synthetic severity levels of the LRs: ``mild``, ``medium`` and ``severe``."""
+    metrics: tuple[str, ...] = ("psnr", "piqe")
+    """pyiqa metrics; PSNR is computed on Y of YCbCr."""
+
+
+class TrainConfig(_Part):
+    """One training run. The same config gives the same adapter on a CPU, bit for bit."""
+
+    base: str
+    """``tiny`` (shipped), a folder, or a hub id of a diffusers Stable Diffusion base."""
+    timestep: int = Field(999, ge=0, lt=TIMESTEPS)
+    """Where the single step starts."""
+    colour_fix: ColourFix = "adain"
+    """What validation applies, and inference unless told otherwise; the losses see the image before it."""
+    prompt: str = ""
+    """Prompt of the generator and the teacher; a base with its own prompt embeddings ignores it."""
+    negative_prompt: str = ""
+    """What guidance leads away from; likewise."""
+    estimator: str = "tiny"
+    """Severity estimator: ``tiny`` (shipped) or ``open_clip``'s ``model/weights``."""
+    logit_scale: float | None = Field(None, gt=0)
+    """Temperature of the estimator's softmax; None = the model's own, 1 = the paper's literal formula."""
+    out: Path
+    steps: int = Field(gt=0)
+    seed: int = Field(0, ge=0)
+    batch: int = Field(4, ge=1)
+    """Images per process and micro-batch."""
+    accumulate: int = Field(1, ge=1)
+    """Micro-batches per step."""
+    precision: Literal["no", "bf16"] = "no"
+    """``bf16`` autocasts the networks; weights, losses and optimizers stay float32."""
+    checkpointing: bool = False
+    """Recompute the generator's UNet in the backward pass instead of keeping its activations."""
+    device: Literal["auto", "cpu"] = "auto"
+    threads: int = Field(0, ge=0)
+    """CPU threads per process; 0 = torch's own choice."""
+    regulariser_rank: int = Field(4, ge=1)
+    save_every: int = Field(500, ge=1)
+    keep: int = Field(2, ge=1)
+    """How many training states stay on disk."""
+    log_every: int = Field(10, ge=1)
+    trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    """Trackers besides ``curves.csv``."""
+    half: bool = False
+    """Save the adapter in float16."""
+    adapter: dict[str, Any] = {}
+    """Fields of the method's own adapter config."""
+    data: Data
+    losses: Losses
+    optim: Optim
+    validation: Validation
+
+
+def parse_config(method: str, argv: Sequence[str]) -> tuple[TrainConfig, bool]:
+    """Read a command line: ``--preset NAME|FILE --data DIR ... --out DIR --steps N --seed S --resume key=value ...``.
+
+    Args:
+        method: The method that is trained; picks the preset's ``[method.ID]`` table for the adapter.
+        argv: The arguments.
+
+    Returns:
+        The config, and whether to resume.
+
+    Raises:
+        UserError: If the preset is unknown, or an option is unknown or does not fit.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"isrbench train --method {method}", usage="%(prog)s [options] [key=value ...]", epilog=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--preset", default="tiny", help="tiny, sd21, or a TOML file")
+    parser.add_argument("--data", nargs="+", help="folders of training photographs")
+    parser.add_argument("--validation", nargs="+", help="folders of validation photographs")
+    parser.add_argument("--out", help="where everything goes")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--resume", action="store_true", help="continue from the last state in --out")
+    words, overrides = split_overrides(argv)
+    args, unknown = parser.parse_known_args(words)
+    if unknown:
+        raise UserError(f"'{unknown[0]}' is no option and no key=value", f"isrbench train --method {method} --help")
+    values = _read_preset(args.preset)
+    values["adapter"] = values.pop("method", {}).get(method, {})
+    for name in ("out", "steps", "seed"):
+        if getattr(args, name) is not None:
+            values[name] = getattr(args, name)
+    for part, folders in (("data", args.data), ("validation", args.validation)):
+        if folders:
+            values.setdefault(part, {})["folders"] = folders
+    values.setdefault("out", f"runs/{method}-{Path(args.preset).stem}")
+    for override in overrides:
+        _apply(values, override)
+    return validated(values), args.resume
+
+
+def split_overrides(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Part a command line in its words and its ``key=value``; an option that takes many words would swallow them."""
+    return [w for w in argv if not _OVERRIDE.match(w)], [w for w in argv if _OVERRIDE.match(w)]
+
+
+def validated(values: dict[str, Any]) -> TrainConfig:
+    """Build the config from plain values.
+
+    Raises:
+        UserError: Naming every value that does not fit.
+    """
+    try:
+        config = TrainConfig(**values)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise UserError(f"the training config does not fit: {wrong}", "see methods/onestep/train/config.py") from error
+    if not config.data.folders and not config.data.hub:
+        raise UserError("no training data", "pass --data FOLDER ..., or data.hub=ID for a Hugging Face data set")
+    return config
+
+
+def _read_preset(name: str) -> dict[str, Any]:
+    path = Path(name) if name.endswith(".toml") else PRESETS / f"{name}.toml"
+    if not path.is_file():
+        known = sorted(p.stem for p in PRESETS.glob("*.toml"))
+        raise UserError(unknown_name("training preset", name, known), "pass --preset tiny, or the path of a TOML file")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no TOML file: {error}", "see methods/onestep/train/presets/tiny.toml") from error
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    """Set ``a.b=value``; the value is TOML, or a bare string."""
+    key, _, text = override.partition("=")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *parents, last = key.split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise UserError(f"'{key}': '{parent}' has no fields", "see methods/onestep/train/config.py")
+    values[last] = value

@@ -1,0 +1,240 @@
+"""Training data: photographs from folders or a Hugging Face data set, degraded on the fly.
+
+Item n of a run is a pure function of the seed and n, whatever the loader processes, the batch, the number of
+processes or the step at which a run was resumed. (A streamed data set is drawn in its shuffled order instead.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+from isrbench.harness.errors import UserError
+from isrbench.harness.imaging.images import check_photo, photo_pixels, read_photo
+from isrbench.methods.onestep.train.config import Data
+from isrbench.methods.onestep.train.crops import find_images, random_crop, stream, to_tensor
+from isrbench.methods.onestep.train.degrade import SCALE, check_degradations, make_lr
+
+_PAIR = 11
+_NAMED = 5
+"""How many unsuitable photographs a message names."""
+
+
+class Batch(NamedTuple):
+    """Pairs of one micro-batch."""
+
+    hr: Tensor
+    """float32 (B, 3, H, W) in [0, 1]."""
+    lr: Tensor
+    """float32 (B, 3, H / 4, W / 4) in [0, 1]."""
+    context: Tensor
+    """float32 (B, 3, h, w) in [0, 1]: the LR that the severity is estimated from; contains ``lr``."""
+    items: Tensor
+    """int64 (B,): the items' numbers, from which all further randomness of their training step is drawn."""
+
+
+class Photographs(Protocol):
+    """Anything with a length whose entries are uint8 (H, W, 3) images."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> np.ndarray: ...
+
+
+class FolderPhotographs:
+    """Images below folders, read when they are asked for."""
+
+    def __init__(self, folders: Sequence[str]) -> None:
+        self._paths = find_images([Path(folder) for folder in folders])
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return read_photo(self._paths[index])
+
+
+class HubPhotographs:
+    """The image column of a Hugging Face data set."""
+
+    def __init__(self, rows: Any, column: str) -> None:
+        self._rows, self._column = rows, column
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return _pixels(self._rows[index][self._column], f"picture {index}")
+
+
+class PairDataset(Dataset):
+    """Item n: a random crop of a random photograph, and its LR."""
+
+    def __init__(self, photographs: Photographs, data: Data, seed: int) -> None:
+        self._photographs, self._data, self._seed = photographs, data, seed
+
+    def __getitem__(self, n: int) -> Batch | UserError:
+        rng = stream(self._seed, _PAIR, n)
+        try:
+            return _pair(self._photographs[int(rng.integers(len(self._photographs)))], self._data, n, rng)
+        except UserError as error:  # raised in a loader process it would come out wrapped in a traceback
+            return error
+
+
+class StreamedPairs(IterableDataset):
+    """Pairs from a streamed data set, each process and loader taking its share; resumes by skipping."""
+
+    def __init__(self, rows: Any, data: Data, seed: int, numbers: Sequence[int]) -> None:
+        self._rows, self._data, self._seed, self._numbers = rows, data, seed, numbers
+
+    def __iter__(self) -> Iterator[Batch]:
+        wanted = iter(self._numbers)
+        n = next(wanted, None)
+        for position, row in enumerate(self._forever(n or 0), start=n or 0):
+            if n is None:
+                return
+            if position == n:
+                image = _pixels(row[self._data.column], f"picture {n} of the stream")
+                yield _pair(image, self._data, n, stream(self._seed, _PAIR, n))
+                n = next(wanted, None)
+
+    def _forever(self, skip: int) -> Iterator[dict[str, Any]]:
+        epoch, empty = 0, True
+        rows = self._rows.shuffle(seed=self._seed, buffer_size=1000)
+        while True:
+            rows.set_epoch(epoch)
+            for row in rows:
+                empty = False
+                if skip:
+                    skip -= 1
+                    continue
+                yield row
+            if empty:
+                raise UserError(f"the stream of {self._data.hub} is empty", "check data.split")
+            epoch += 1
+
+
+def check_photographs(data: Data) -> str:
+    """Look at every photograph below ``data.folders`` before a training begins.
+
+    Returns:
+        Hash of their names without endings: a file that is converted or copied anew on the way stays the same
+        photograph. A hub data set is not looked at.
+
+    Raises:
+        UserError: If a folder holds no image, or naming the files that cannot be trained on.
+    """
+    digest, refused = hashlib.sha256(), []
+    for folder in map(Path, data.folders):
+        for path in find_images([folder]):
+            digest.update(f"{path.relative_to(folder).with_suffix('').as_posix()}\n".encode())
+            try:
+                check_photo(path)
+            except UserError as error:
+                refused.append(error)
+    if len(refused) > 1:
+        some = "; ".join(error.what for error in refused[:_NAMED])
+        more = f"; and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
+        raise UserError(f"{len(refused)} photographs do not fit: {some}{more}", f"of the first, {refused[0].mend}")
+    if refused:
+        raise refused[0]
+    return digest.hexdigest()[:16]
+
+
+def item_numbers(step: int, steps: int, accumulate: int, batch: int, rank: int, world: int) -> list[int]:
+    """List the items of one process from ``step`` to the run's end, in order.
+
+    Every optimizer step uses the next ``accumulate * world * batch`` items, whichever way they are split.
+    """
+    per_step = accumulate * world * batch
+    return [
+        s * per_step + (micro * world + rank) * batch + i
+        for s in range(step, steps)
+        for micro in range(accumulate)
+        for i in range(batch)
+    ]
+
+
+def open_loader(data: Data, seed: int, batch: int, numbers: Sequence[int]) -> Iterator[Batch]:
+    """Load the batches of these items.
+
+    Args:
+        data: Where photographs come from and how they are degraded.
+        seed: The run's seed.
+        batch: Images per micro-batch.
+        numbers: :func:`item_numbers`.
+
+    Raises:
+        UserError: If there is no image, or a degradation is unknown; while batches are taken, if one cannot be read.
+    """
+    check_degradations(data.degradations)
+    if data.hub and data.streaming:
+        pairs = StreamedPairs(_load_hub(data), data, seed, numbers)
+        return iter(DataLoader(pairs, batch_size=batch, num_workers=0, collate_fn=_collate))
+    photographs = HubPhotographs(_load_hub(data), data.column) if data.hub else FolderPhotographs(data.folders)
+    loader = DataLoader(
+        PairDataset(photographs, data, seed),
+        batch_size=batch,
+        sampler=numbers,
+        num_workers=data.workers,
+        collate_fn=_collate,
+        worker_init_fn=_single_threaded,
+        multiprocessing_context="forkserver" if data.workers else None,
+    )
+    return _raising(loader)
+
+
+def _pair(image: np.ndarray, data: Data, n: int, rng: np.random.Generator) -> Batch:
+    window = max(data.crop, data.context)
+    hr = to_tensor([random_crop(image, window, rng)])
+    context = make_lr(hr[0], data.degradations, rng)[None]
+    small = data.crop // SCALE
+    top, left = rng.integers(context.shape[-1] - small + 1, size=2)
+    lr = context[..., top : top + small, left : left + small]
+    top, left = SCALE * top, SCALE * left
+    return Batch(hr[..., top : top + data.crop, left : left + data.crop], lr, context, torch.tensor([n]))
+
+
+def _collate(pairs: list[Batch | UserError]) -> Batch | UserError:
+    good = [pair for pair in pairs if isinstance(pair, Batch)]
+    if len(good) < len(pairs):
+        return next(pair for pair in pairs if isinstance(pair, UserError))
+    return Batch(*(torch.cat(part) for part in zip(*good, strict=True)))
+
+
+def _raising(batches: Iterable[Batch | UserError]) -> Iterator[Batch]:
+    for batch in batches:
+        if isinstance(batch, UserError):
+            raise batch
+        yield batch
+
+
+def _single_threaded(worker: int) -> None:
+    torch.set_num_threads(1)
+
+
+def _load_hub(data: Data) -> Any:
+    import datasets
+
+    try:
+        rows = datasets.load_dataset(data.hub, split=data.split, streaming=data.streaming)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"the data set {data.hub} cannot be loaded: {error}", "check data.hub and data.split"
+        ) from error
+    columns: list[str] = rows.column_names or [data.column]
+    if data.column not in columns:
+        raise UserError(f"{data.hub} has no column '{data.column}', but {', '.join(columns)}", "set data.column")
+    return rows
+
+
+def _pixels(image: Image.Image, name: str) -> np.ndarray:
+    mend = "save the data set's pictures as 8-bit RGB files, and pass their folder as --data"
+    return photo_pixels(image, f"{name} of the data set", mend)

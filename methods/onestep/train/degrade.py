@@ -1,0 +1,60 @@
+"""Training pairs made on the fly: an HR crop, and the LR that a drawn degradation makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
+
+from isrbench.harness.api.registry import unknown_name
+from isrbench.harness.degradation.pipeline import PRESETS, Degradation, at_level, degrade
+from isrbench.harness.errors import UserError
+
+SCALE = 4
+LEVELS = "levels"
+"""The name of the synthetic severity scale, from which a level is drawn uniformly."""
+
+
+def check_degradations(names: Sequence[str]) -> None:
+    """Check that ``names`` can be drawn from.
+
+    Raises:
+        UserError: If there is none, or one is unknown.
+    """
+    known = [*PRESETS, LEVELS]
+    if not names:
+        raise UserError("no degradation to train on", f"name one or more of {', '.join(known)}")
+    for name in names:
+        if name not in known:
+            raise UserError(unknown_name("degradation", name, known))
+
+
+def draw_degradation(names: Sequence[str], rng: np.random.Generator) -> Degradation:
+    """Draw one of ``names`` with equal chances; the HR is never sharpened, because it is also the target."""
+    name = names[int(rng.integers(len(names)))]
+    return at_level(float(rng.random())) if name == LEVELS else replace(PRESETS[name], usm=False)
+
+
+def make_lr(hr: Tensor, names: Sequence[str], rng: np.random.Generator) -> Tensor:
+    """Degrade one HR image.
+
+    Args:
+        hr: float32 (3, H, W) in [0, 1].
+        names: What :func:`draw_degradation` draws from.
+        rng: Where every draw comes from.
+
+    Returns:
+        float32 (3, H / 4, W / 4) in [0, 1].
+    """
+    return degrade(hr[None], draw_degradation(names, rng), [int(rng.integers(2**31))], SCALE)[0]
+
+
+def upsample(lr: Tensor) -> Tensor:
+    """Enlarge LR images (B, 3, H, W) in [0, 1] by bicubic interpolation to what the encoder sees, (B, 3, 4H, 4W).
+
+    With ``antialias`` torch's kernel is Pillow's (a = -0.5), which inference uses; without it is another (a = -0.75).
+    """
+    return F.interpolate(lr, scale_factor=SCALE, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)

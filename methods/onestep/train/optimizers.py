@@ -1,0 +1,43 @@
+"""The optimizers of the three networks, and their learning rates over a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from isrbench.methods.onestep.train.config import Optim
+from isrbench.methods.onestep.train.step import Networks
+
+
+def make_optimizers(nets: Networks, optim: Optim) -> dict[str, torch.optim.AdamW]:
+    """Make the optimizers of ``regulariser``, ``generator`` and ``discriminator``, stepped in this order."""
+    named = nets.adapter.parameters()
+    groups: dict[str, list[dict[str, Any]]] = {
+        "regulariser": [_group(nets.regulariser.parameters().values(), optim.lr_regulariser)],
+        "generator": [
+            _group([p for name, p in named.items() if not name.startswith("router.")], optim.lr),
+            _group([p for name, p in named.items() if name.startswith("router.")], optim.lr * optim.router_factor),
+        ],
+        "discriminator": [_group(nets.discriminator.parameters(), optim.lr_discriminator)],
+    }
+    return {
+        name: torch.optim.AdamW([g for g in parts if g["params"]], betas=optim.betas, weight_decay=optim.weight_decay)
+        for name, parts in groups.items()
+    }
+
+
+def _group(parameters: Iterable[nn.Parameter], lr: float) -> dict[str, Any]:
+    return {"params": list(parameters), "lr": lr, "peak_lr": lr}
+
+
+def learning_rate_factor(optim: Optim, step: int, steps: int) -> float:
+    """Give the factor on every learning rate at ``step``: linear warm-up, then constant or a cosine to zero."""
+    if step < optim.warmup:
+        return (step + 1) / optim.warmup
+    if optim.schedule == "constant":
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (step - optim.warmup) / max(1, steps - optim.warmup)))

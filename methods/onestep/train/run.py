@@ -1,0 +1,298 @@
+"""Train the adapter of any one-step method on its frozen base.
+
+isrbench train --method mor --preset tiny --data BSDS500/train BSDS500/val --validation BSDS500/test --out runs/mor
+accelerate launch --num_processes 4 -m isrbench train --method mor --preset sd21 --data LSDIR --out runs/mor
+
+Every optimizer step takes the next items of the run (see data.py), adds up three networks' gradients over its
+micro-batches (see step.py), and then updates regulariser, generator and discriminator. `curves.csv` holds every loss;
+`adapter.safetensors` is the result; `states/` is what --resume continues from, bit-exactly on a CPU.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from isrbench.harness.errors import UserError
+from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, save_adapter
+from isrbench.methods.onestep.train.config import TrainConfig, parse_config
+from isrbench.methods.onestep.train.curves import cut_curves, write_curve
+from isrbench.methods.onestep.train.data import Batch, check_photographs, item_numbers, open_loader
+from isrbench.methods.onestep.train.draws import draw
+from isrbench.methods.onestep.train.ema import RunningMean
+from isrbench.methods.onestep.train.frozen import Frozen
+from isrbench.methods.onestep.train.networks import AdapterKind, build_networks
+from isrbench.methods.onestep.train.optimizers import learning_rate_factor, make_optimizers
+from isrbench.methods.onestep.train.state import last_state, load_state, save_state
+from isrbench.methods.onestep.train.step import run_micro_batch
+from isrbench.methods.onestep.train.validate import Validator
+
+log = logging.getLogger(__name__)
+
+
+def train(argv: Sequence[str], kind: AdapterKind) -> int:
+    """Train ``kind`` as a command line says; what a method's plugin offers as ``train``.
+
+    Args:
+        argv: See :func:`isrbench.methods.onestep.train.config.parse_config`.
+        kind: The adapter to train.
+
+    Returns:
+        0 when all steps are done.
+
+    Raises:
+        UserError: If an option, the data, the base or the state to resume from does not fit, or if a loss is no
+            longer finite; the last good state is kept.
+    """
+    config, resume = parse_config(kind.id, argv)
+    Run(config, kind, resume).loop()
+    return 0
+
+
+class Run:
+    """One training run on one process.
+
+    Args:
+        config: What to do.
+        kind: The adapter to train.
+        resume: Continue from the last state in ``config.out``.
+    """
+
+    def __init__(self, config: TrainConfig, kind: AdapterKind, resume: bool) -> None:
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        self.config, self.kind = config, kind
+        self.accelerator = Accelerator(
+            mixed_precision=config.precision,
+            cpu=config.device == "cpu",
+            log_with=list(config.trackers) or None,
+            project_dir=config.out,
+        )
+        if len(self.accelerator.log_with) < len(config.trackers):  # accelerate drops in silence what is not installed
+            raise UserError(
+                f"not all of the trackers {', '.join(config.trackers)} are installed",
+                'pip install -c constraints.txt ".[trackers]", or leave trackers out',
+            )
+        torch.manual_seed(config.seed)
+        self.photographs = check_photographs(config.data)
+        self.adapter_config = _adapter_config(kind, config.adapter)
+        self.nets = build_networks(config, kind, self.adapter_config, self.accelerator)
+        _check_fit(config, self.nets.frozen)
+        side = config.data.crop // self.nets.frozen.factor
+        self.latent = (int(self.nets.frozen.vae.config["latent_channels"]), side, side)
+        self.optimizers = make_optimizers(self.nets, config.optim)
+        self.trained = {
+            name: [p for group in optimizer.param_groups for p in group["params"]]
+            for name, optimizer in self.optimizers.items()
+        }
+        self.mean = RunningMean(self.nets.adapter, config.optim.ema)
+        self.sums: dict[str, float] = {}
+        self.step = 0
+        self._begin(resume)
+
+    def loop(self) -> None:
+        """Run all remaining steps, validating, saving and logging on the way."""
+        config, accelerator = self.config, self.accelerator
+        numbers = item_numbers(
+            self.step, config.steps, config.accumulate, config.batch,
+            accelerator.process_index, accelerator.num_processes,
+        )  # fmt: skip
+        batches = open_loader(config.data, config.seed, config.batch, numbers)
+        validator = self._validator()
+        started, first = time.monotonic(), self.step
+        while self.step < config.steps:
+            self._train_step(batches)
+            self.step += 1
+            if self.step % config.log_every == 0:
+                seconds = (time.monotonic() - started) / (self.step - first)
+                self._log({name: total / config.log_every for name, total in self.sums.items()}, seconds)
+                self.sums = {}
+            last = self.step == config.steps
+            if validator and (last or self.step % config.validation.every == 0):
+                with self.mean.applied():
+                    self._curve(validator.run(self.nets, self.step))
+            if last or self.step % config.save_every == 0:
+                self._save()
+        accelerator.wait_for_everyone()
+        if config.trackers:
+            accelerator.end_training()
+        base = "" if config.base == "tiny" else f" -o base={config.base}"
+        log.info(
+            "%s: trained %s\ntry it: isrbench eval --method %s%s -o adapter=%s --dataset sample --name mine",
+            self.kind.id, self._adapter, self.kind.id, base, self._adapter,
+        )  # fmt: skip
+
+    def _train_step(self, batches: Iterator[Batch]) -> None:
+        config, device = self.config, self.accelerator.device
+        values: dict[str, Tensor] = {}
+        for _ in range(config.accumulate):
+            batch = next(batches)
+            draws = draw(config.seed, batch.items, self.latent, config.losses, device)
+            batch = Batch(*(part.to(device) for part in batch))
+            part = run_micro_batch(self.nets, config.losses, batch, draws, self.step, 1 / config.accumulate)
+            for name, value in part.items():
+                values[name] = values.get(name, 0) + value / config.accumulate
+        means = dict(zip(values, self._mean(torch.stack(list(values.values()))).tolist(), strict=True))
+        wrong = [name for name, value in means.items() if not math.isfinite(value)]
+        for name, parameters in self.trained.items():
+            self._average_gradients(parameters)
+            norm = nn.utils.clip_grad_norm_(parameters, config.optim.clip)
+            if not math.isfinite(float(norm)):
+                wrong.append(f"gradient of the {name}")
+        if wrong:
+            raise UserError(
+                f"step {self.step + 1}: not finite: {', '.join(wrong)}. The last good state is "
+                f"{last_state(self._states) or 'none'}",
+                "lower optim.lr, or train with precision=no, and --resume",
+            )
+        factor = learning_rate_factor(config.optim, self.step, config.steps)
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak_lr"] * factor
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self.mean.update(self.step)
+        for name, value in means.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def _average_gradients(self, parameters: list[nn.Parameter]) -> None:
+        """Average over the processes. By hand: the UNet plays several parts, which a DDP wrapper does not allow."""
+        if self.accelerator.num_processes == 1:
+            return
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        flat = self._mean(torch.cat([p.grad.flatten() for p in parameters]))  # type: ignore[union-attr]
+        for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+            parameter.grad = part.view_as(parameter).clone()
+
+    def _mean(self, tensor: Tensor) -> Tensor:
+        return self.accelerator.reduce(tensor, "mean")  # type: ignore[return-value]
+
+    def _validator(self) -> Validator | None:
+        if not self.config.validation.folders or not self.accelerator.is_main_process:
+            return None
+        validator = Validator(self.config, self.accelerator.device)
+        if self.step == 0:
+            self._curve(validator.baseline())
+        return validator
+
+    @property
+    def _states(self) -> Path:
+        return self.config.out / "states"
+
+    def _begin(self, resume: bool) -> None:
+        last = last_state(self._states)
+        if last and not resume:
+            raise UserError(f"{self.config.out} holds a run already ({last.name})", "pass --resume, or another --out")
+        if resume and not last:
+            raise UserError(f"{self.config.out} holds no state to resume from", "check --out, or leave out --resume")
+        if last:
+            self._load(load_state(last, self._plain_config()))
+        if self.accelerator.is_main_process:
+            self.config.out.mkdir(parents=True, exist_ok=True)
+            (self.config.out / "config.json").write_text(self.config.model_dump_json(indent=2) + "\n")
+            cut_curves(self._curves, self.step if last else -1)
+        if self.config.trackers:
+            self.accelerator.init_trackers("isrbench")
+        self.accelerator.wait_for_everyone()
+        log.info("%s: step %d of %d, %s", self.kind.id, self.step, self.config.steps, self.config.out)
+
+    def _plain_config(self) -> dict[str, Any]:
+        """The options, and what hides behind their names."""
+        return self.config.model_dump(mode="json") | {
+            "processes": self.accelerator.num_processes,
+            "photographs": self.photographs,
+            "base_fingerprint": self.nets.frozen.fingerprint,
+            "estimator_fingerprint": self.nets.estimator,
+        }
+
+    def _provenance(self) -> dict[str, Any]:
+        """How the adapter was trained, without the places on this machine."""
+        plain = self.config.model_dump(mode="json", exclude={"out", "validation", "adapter"})
+        plain["data"]["folders"] = [Path(folder).name for folder in self.config.data.folders]
+        own = {"step": self.step, "processes": self.accelerator.num_processes}
+        return plain | own | {"estimator_fingerprint": self.nets.estimator}
+
+    def _load(self, state: dict[str, Any]) -> None:
+        self.nets.adapter.load_state_dict(state["adapter"])
+        self.nets.regulariser.load_state_dict(state["regulariser"])
+        self.nets.discriminator.load_state_dict(state["discriminator"])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        self.mean.load_state_dict(state["mean"])
+        self.sums, self.step = state["sums"], state["step"]
+
+    def _save(self) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        nets, config = self.nets, self.config
+        state = {
+            "config": self._plain_config(),
+            "step": self.step,
+            "adapter": nets.adapter.state_dict(),
+            "regulariser": nets.regulariser.state_dict(),
+            "discriminator": nets.discriminator.state_dict(),
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            "mean": self.mean.state_dict(),
+            "sums": self.sums,
+        }
+        checkpoint = AdapterCheckpoint(
+            kind=self.kind.id,
+            config=asdict(self.adapter_config),
+            base=nets.frozen.fingerprint,
+            state=self.mean.state_dict(),
+            training=self._provenance(),
+            timestep=config.timestep,
+        )
+        # The result first: with the state there, a stopped process would not come back to write it.
+        save_adapter(self._adapter, checkpoint, torch.float16 if config.half else None)
+        save_state(self._states, self.step, state, config.keep)
+
+    @property
+    def _adapter(self) -> Path:
+        return self.config.out / "adapter.safetensors"
+
+    @property
+    def _curves(self) -> Path:
+        return self.config.out / "curves.csv"
+
+    def _log(self, means: dict[str, float], seconds: float) -> None:
+        text = " ".join(f"{name} {value:.4g}" for name, value in means.items())
+        log.info("%d/%d %s (%.2f s/step)", self.step, self.config.steps, text, seconds)
+        self._curve(means)
+
+    def _curve(self, values: dict[str, float]) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        write_curve(self._curves, self.step, values)
+        if self.config.trackers:
+            self.accelerator.log(values, step=self.step)
+
+
+def _check_fit(config: TrainConfig, frozen: Frozen) -> None:
+    """Refuse what this base cannot be trained with, before anything is computed."""
+    halvings = len(frozen.unet.config["block_out_channels"]) - 1
+    multiple = frozen.factor * 2**halvings
+    crops = {"data.crop": config.data.crop}
+    if config.validation.folders:
+        crops["validation.crop"] = config.validation.crop
+    for name, crop in crops.items():
+        if crop % multiple:
+            raise UserError(f"{name} is {crop}", f"this base needs a multiple of {multiple}")
+
+
+def _adapter_config(kind: AdapterKind, fields: dict[str, Any]) -> Any:
+    try:
+        return replace(kind.default, **fields)
+    except TypeError as error:
+        raise UserError(f"adapter config of {kind.id}: {error}", f"see {type(kind.default).__module__}") from error

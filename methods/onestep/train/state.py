@@ -1,0 +1,92 @@
+"""What a run needs to continue bit-exactly, written so that the last good state survives anything."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from isrbench.harness.errors import UserError
+from isrbench.harness.files import replacing
+
+_NAME = re.compile(r"state-(\d+)\.pt")
+
+
+def save_state(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
+    """Write ``state-STEP.pt`` in one go, then remove all but the newest ``keep``.
+
+    Args:
+        folder: Where states live, made where it is missing.
+        step: Steps done.
+        state: Tensors and plain values only.
+        keep: How many states stay.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in folder.glob(".state-*.part"):  # of a process that was killed while it wrote
+        part.unlink()
+    path = folder / f"state-{step}.pt"
+    with replacing(path) as partial:
+        torch.save(state, partial)
+    for old in _states(folder)[:-keep]:
+        old.unlink()
+    return path
+
+
+def last_state(folder: Path) -> Path | None:
+    """Give the newest state in ``folder``, or None."""
+    states = _states(folder) if folder.is_dir() else []
+    return states[-1] if states else None
+
+
+def load_state(path: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """Read a state and check that it belongs to this run.
+
+    Args:
+        path: A file that :func:`save_state` wrote; read with ``weights_only=True``.
+        config: The run's config as plain values; compared with the stored one but for what is only looked at, and for
+            places.
+
+    Raises:
+        UserError: If the file is damaged, or the configs differ; names the first difference.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise UserError(f"{path} cannot be read: {error}", "remove it; --resume then takes the one before") from error
+    ours, theirs = _flat(config), _flat(state["config"])
+    for key in sorted(set(ours) | set(theirs)):
+        if key in _FREE or key.startswith("validation.") or ours.get(key) == theirs.get(key):
+            continue
+        if key == "photographs":
+            raise UserError(
+                f"{path} was trained on other photographs: files below --data were added, removed or renamed",
+                "put them back, or pass another --out",
+            )
+        raise UserError(
+            f"{path} belongs to another run: {key} was {theirs.get(key)!r}, now {ours.get(key)!r}",
+            "resume with the options it began with, or pass another --out",
+        )
+    return state
+
+
+_FREE = {"out", "save_every", "keep", "log_every", "trackers", "half", "data.workers", "data.folders"}
+"""What may change on the way; folders may move, for their photographs are compared by name. Not among them:
+threads and device, which decide the last bits, and the colour fix, with which one file of curves would hold two kinds
+of values."""
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _states(folder: Path) -> list[Path]:
+    found = [(int(match[1]), path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
+    return [path for _, path in sorted(found)]

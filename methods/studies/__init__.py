@@ -1,0 +1,1 @@
+"""Ablations and benches: no plugins, part of no identity."""

@@ -1,0 +1,172 @@
+"""Times our PSNR and SSIM against a plain pyiqa loop over the same files, side by side in one process.
+
+``isrbench tools bench-scoring [--sr DIR --hr DIR] [--limit N] [--workers N] [--at-least RATIO]``; without folders it
+takes bicubic enlargements of the sample set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from isrbench.harness.data.catalogue import find_card
+from isrbench.harness.data.pairs import load_pairs
+from isrbench.harness.errors import UserError
+from isrbench.harness.imaging.images import image_files, read_rgb, to_tensor, write_png
+from isrbench.harness.metrics.scorer import Scorer
+
+log = logging.getLogger(__name__)
+
+METRICS: tuple[str, ...] = ("psnr", "ssim")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the bench saw."""
+
+    images: int
+    plain_seconds: float
+    """pyiqa, one image after the other, with torch's own number of threads."""
+    ours_seconds: float
+    workers: int
+    difference: dict[str, float]
+    """Largest absolute difference of any image, by metric."""
+
+    @property
+    def speedup(self) -> float:
+        """How many times faster ours is."""
+        return self.plain_seconds / self.ours_seconds
+
+
+def compare(pairs: Sequence[tuple[Path, Path]], workers: int) -> Comparison:
+    """Score ``pairs`` of (restored, HR) files both ways; building the metrics is not timed.
+
+    Raises:
+        UserError: If a file cannot be scored.
+    """
+    plain = _plain_loop()
+    scorer = Scorer(METRICS)
+    # One image each to load what is loaded late.
+    plain(pairs[:1])
+    scorer.score(*pairs[0])
+    start = time.perf_counter()
+    theirs = plain(pairs)
+    between = time.perf_counter()
+    ours = scorer.score_pairs(pairs, workers)
+    end = time.perf_counter()
+    difference = dict.fromkeys(METRICS, 0.0)
+    for (file, _), expected, scores in zip(pairs, theirs, ours, strict=True):
+        for score, value in zip(scores, expected, strict=True):
+            if score.value is None:
+                raise UserError(f"{file} cannot be scored: {score.error}")
+            difference[score.metric] = max(difference[score.metric], abs(score.value - value))
+    return Comparison(len(pairs), between - start, end - between, workers, difference)
+
+
+def pairs_of_folders(sr: Path, hr: Path) -> list[tuple[Path, Path]]:
+    """(restored, HR) files of equal names.
+
+    Raises:
+        UserError: If a folder or a partner is missing, or there are no images.
+    """
+    for folder in (sr, hr):
+        if not folder.is_dir():
+            raise UserError(f"{folder} is not a folder", "check the path")
+    pairs = [(file, hr / file.name) for file in image_files(sr)]
+    if not pairs:
+        raise UserError(f"there are no images in {sr}", "give a folder of restored images: --sr DIR")
+    alone = next((file for file, target in pairs if not target.is_file()), None)
+    if alone is not None:
+        raise UserError(f"{alone} has no HR image {hr / alone.name}", "the files of the two folders need equal names")
+    return pairs
+
+
+def pairs_of_sample(folder: Path) -> list[tuple[Path, Path]]:
+    """Enlarge the sample set by bicubic interpolation into ``folder``: (restored, HR) files."""
+    pairs = []
+    for pair in load_pairs(find_card("sample")):
+        assert pair.hr is not None  # the shipped card has `has_hr = true`
+        target = read_rgb(pair.hr)
+        size = (target.shape[1], target.shape[0])
+        enlarged = Image.fromarray(read_rgb(pair.lr)).resize(size, Image.Resampling.BICUBIC)
+        write_png(folder / f"{pair.id}.png", np.asarray(enlarged))
+        pairs.append((folder / f"{pair.id}.png", pair.hr))
+    return pairs
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print both times, their ratio and the largest difference.
+
+    Returns:
+        0; 1 where the ratio is below ``--at-least``; 2 for the user's mistake.
+    """
+    parser = argparse.ArgumentParser(
+        prog="isrbench tools bench-scoring",
+        description="PSNR + SSIM: ours against a plain pyiqa loop",
+    )
+    parser.add_argument("--sr", type=Path, help="folder of restored PNGs [default: bicubic of the sample set]")
+    parser.add_argument("--hr", type=Path, help="folder of HR images with the same names")
+    parser.add_argument("--limit", type=int, default=None, help="only the first N images")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="our threads")
+    parser.add_argument("--at-least", type=float, default=0.0, help="exit with 1 where the ratio is below this")
+    options = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if (options.sr is None) != (options.hr is None):
+        parser.error("--sr and --hr belong together: give both, or neither for the sample set")
+    if options.limit is not None and options.limit < 1:
+        parser.error("--limit: at least one image")
+    try:
+        with tempfile.TemporaryDirectory(prefix="isrbench-bench-") as made:
+            pairs = pairs_of_folders(options.sr, options.hr) if options.sr else pairs_of_sample(Path(made))
+            result = compare(pairs[: options.limit], options.workers)
+    except UserError as error:
+        log.error("error: %s", error)
+        return 2
+    _report(result)
+    if result.speedup < options.at_least:
+        log.error("error: %.2f times is below --at-least %g", result.speedup, options.at_least)
+        return 1
+    return 0
+
+
+def _report(result: Comparison) -> None:
+    log.info("%d images", result.images)
+    log.info("plain pyiqa loop        %8.2f s", result.plain_seconds)
+    log.info("isrbench, %2d threads    %8.2f s", result.workers, result.ours_seconds)
+    log.info("ratio                    %8.2f times faster", result.speedup)
+    for metric, difference in result.difference.items():
+        log.info("largest difference  %s  %.1e", metric, difference)
+
+
+def _plain_loop() -> Callable[[Sequence[tuple[Path, Path]]], list[tuple[float, ...]]]:
+    """The loop that people write: create_metric, PIL, to_tensor, one pair after the other."""
+    import pyiqa
+
+    logging.disable(logging.INFO)  # pyiqa announces each network
+    metrics = (
+        pyiqa.create_metric("psnr", device="cpu", test_y_channel=True, color_space="ycbcr"),
+        pyiqa.create_metric("ssim", device="cpu", test_y_channel=True, color_space="ycbcr"),
+    )
+    logging.disable(logging.NOTSET)
+
+    def run(pairs: Sequence[tuple[Path, Path]]) -> list[tuple[float, ...]]:
+        values = []
+        for files in pairs:
+            images = [to_tensor(np.asarray(Image.open(file).convert("RGB")))[None] for file in files]
+            values.append(tuple(float(metric(*images)) for metric in metrics))
+        return values
+
+    return run
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

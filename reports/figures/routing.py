@@ -1,0 +1,187 @@
+"""Plots of routing: how many experts an image gets, where, and how many slots stay empty."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+from scipy import stats
+
+from isrbench.harness.store.frames import DIMENSIONS
+from isrbench.reports.comparison import View
+from isrbench.reports.figures.style import (
+    BLUE,
+    GREY,
+    HEAT,
+    INK,
+    ORANGE,
+    colours,
+    entitle,
+    figure,
+    legend_below,
+    panels,
+    save,
+)
+from isrbench.reports.statistics import SEED
+from isrbench.reports.strata import Stratum
+from isrbench.reports.tables.table import p_text
+
+_DRAWS = 2000
+
+
+def correlation(x: pd.Series, y: pd.Series) -> tuple[float, float, float, float]:
+    """Spearman's rho, its p, and a bootstrap 95% interval (pairs resampled); NaN where either is constant."""
+    if x.nunique() < 2 or y.nunique() < 2:
+        return float("nan"), float("nan"), float("nan"), float("nan")
+    found: Any = stats.spearmanr(x, y)
+    rng = np.random.default_rng(SEED)
+    a, b = x.to_numpy(), y.to_numpy()
+    draws = rng.integers(0, len(a), (_DRAWS, len(a)))
+    ranks_a, ranks_b = (stats.rankdata(v[draws], axis=1) for v in (a, b))
+    ranks_a -= ranks_a.mean(axis=1, keepdims=True)
+    ranks_b -= ranks_b.mean(axis=1, keepdims=True)
+    norm = np.sqrt((ranks_a**2).sum(axis=1) * (ranks_b**2).sum(axis=1))
+    rhos = (ranks_a * ranks_b).sum(axis=1)[norm > 0] / norm[norm > 0]
+    low, high = np.quantile(rhos, (0.025, 0.975))
+    return float(found.statistic), float(found.pvalue), float(low), float(high)
+
+
+def correlations(view: View, label: str) -> pd.DataFrame:
+    """Active experts against severity and each of its dimensions: rows of by, n, rho, p, low, high."""
+    rows = []
+    for by in ("severity", *DIMENSIONS):
+        pair = _pair(view, label, by)
+        if len(pair) > 2:
+            rho, p, low, high = correlation(pair["x"], pair["y"])
+            rows.append({"by": by, "n": len(pair), "rho": rho, "p": p, "low": low, "high": high})
+    return pd.DataFrame(rows, columns=["by", "n", "rho", "p", "low", "high"])
+
+
+def severity_scatter(view: View, label: str, folder: Path, name: str) -> list[Path]:
+    """Severity against mean active experts, one point an image, with a line fitted by least squares."""
+    pair = _pair(view, label, "severity")
+    if len(pair) < 3:
+        return []
+    rho, p, low, high = correlation(pair["x"], pair["y"])
+    with figure(height=2.5) as (drawn, axes):
+        _points_and_fit(axes, pair, ORANGE)
+        axes.set_xlabel("estimated severity (higher = worse input)")
+        axes.set_ylabel("active experts, mean of layers")
+        text = "constant: no correlation" if np.isnan(rho) else _rho_text(rho, p, low, high)
+        entitle(drawn, f"{label} on {view.title}: {text}")
+        return save(drawn, folder, name)
+
+
+def dimension_scatter(view: View, label: str, folder: Path, name: str) -> list[Path]:
+    """The same for severity and each of its seven dimensions, small, with rho and p over each."""
+    table = correlations(view, label)
+    if table.empty:
+        return []
+    rows = -(-len(table) // 2)
+    with panels(rows, 2, height=0.7 + 1.25 * rows, sharey=True) as (drawn, axes):
+        for ax, found in zip(axes, table.to_dict("records"), strict=False):
+            _points_and_fit(ax, _pair(view, label, str(found["by"])), ORANGE if found["by"] == "severity" else GREY)
+            constant = np.isnan(found["rho"])
+            text = "constant" if constant else f"ρ\u00a0=\u00a0{found['rho']:.2f}, {p_text(found['p'])}"
+            ax.set_title(f"{found['by']}\n{text}", fontsize=6.5, loc="left", pad=2)
+            ax.tick_params(labelsize=6)
+        for ax in axes[len(table) :]:
+            ax.set_visible(False)
+        drawn.supylabel("active experts, mean of layers", fontsize=7.5)
+        drawn.supxlabel("estimated severity and its dimensions (higher = worse input)", fontsize=7.5)
+        entitle(drawn, f"{label} on {view.title}: active experts by each dimension")
+        return save(drawn, folder, name)
+
+
+def dimension_bars(view: View, label: str, folder: Path, name: str) -> list[Path]:
+    """Spearman's rho of active experts with severity and with each of its seven dimensions, with interval and p."""
+    table = correlations(view, label).dropna()
+    if table.empty:
+        return []
+    with figure(height=2.3) as (drawn, axes):
+        places = np.arange(len(table))[::-1]
+        errors = np.abs(np.array([table["rho"] - table["low"], table["high"] - table["rho"]]))
+        tints = [ORANGE if by == "severity" else BLUE for by in table["by"]]
+        axes.barh(places, table["rho"], color=tints, height=0.62, alpha=0.85)
+        axes.errorbar(table["rho"], places, xerr=errors, fmt="none", ecolor=INK, elinewidth=0.8, capsize=2)
+        axes.set_yticks(places, list(table["by"]))
+        axes.axvline(0, color=GREY, lw=0.7)
+        axes.grid(axis="y", visible=False)
+        axes.set_xlabel("Spearman rho with active experts (95% interval)")
+        right = axes.secondary_yaxis("right")
+        right.set_yticks(places, [p_text(p) for p in table["p"]], fontsize=6)
+        right.tick_params(length=0)
+        right.spines["right"].set_visible(False)
+        entitle(drawn, f"{label} on {view.title}: what routing follows")
+        return save(drawn, folder, name)
+
+
+def layer_heatmap(view: View, label: str, groups: list[Stratum], folder: Path, name: str) -> list[Path]:
+    """Mean active experts of each layer (in order of execution) in each stratum; grey where no image went through."""
+    rows = view.routing.query("label == @label")
+    if rows.empty or not groups:
+        return []
+    means = _by_group(rows, groups, "active")
+    with figure(height=0.9 + 0.32 * len(groups)) as (drawn, axes):
+        axes.set_facecolor("#9aa3ad")
+        heat = axes.imshow(means, aspect="auto", cmap=HEAT, interpolation="nearest")
+        counts = [rows.query("image in @g.images")["image"].nunique() for g in groups]
+        names = [f"{g.name.split()[-1]} (n={count})" for g, count in zip(groups, counts, strict=True)]
+        axes.set_yticks(range(len(groups)), names)
+        axes.set_ylabel(groups[0].name.split()[0])
+        axes.grid(visible=False)
+        axes.set_xlabel("adapted layer, in order of execution")
+        entitle(drawn, f"{label} on {view.title}: active experts by layer")
+        bar = drawn.colorbar(heat, ax=axes, pad=0.02, aspect=12)
+        bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
+        return save(drawn, folder, name)
+
+
+def zero_share(view: View, label: str, groups: list[Stratum], folder: Path, name: str) -> list[Path]:
+    """Share of picked slots that are zero slots, by layer depth, a line for each stratum."""
+    rows = view.routing.query("label == @label")
+    if rows.empty:
+        return []
+    shown = groups or [Stratum("all images", "", tuple(rows["image"].unique()))]
+    zero, active = _by_group(rows, shown, "zero"), _by_group(rows, shown, "active")
+    tints = colours([g.name for g in shown])
+    with figure(height=2.4) as (drawn, axes):
+        lines = {}
+        for place, group in enumerate(shown):
+            share = zero[place] / np.maximum(zero[place] + active[place], 1e-9)
+            if not np.isnan(share).all():
+                lines[group.name] = axes.plot(share, color=tints[group.name], lw=1.1)[0]
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("adapted layer, in order of execution")
+        axes.set_ylabel("zero slots / (zero + active)")
+        entitle(drawn, f"{label} on {view.title}: slots left empty")
+        legend_below(drawn, lines)
+        return save(drawn, folder, name)
+
+
+def _pair(view: View, label: str, by: str) -> pd.DataFrame:
+    return pd.concat([view.images[by], view.active[label]], axis=1, keys=["x", "y"]).dropna().astype(float)
+
+
+def _points_and_fit(axes: Axes, pair: pd.DataFrame, tint: str) -> None:
+    axes.scatter(pair["x"], pair["y"], s=9, color=BLUE, alpha=0.75, edgecolors="white", linewidths=0.3)
+    if pair["x"].nunique() > 1:
+        fit: Any = stats.linregress(pair["x"], pair["y"])
+        ends = np.array([pair["x"].min(), pair["x"].max()])
+        axes.plot(ends, fit.intercept + fit.slope * ends, color=tint)
+
+
+def _by_group(rows: pd.DataFrame, groups: list[Stratum], column: str) -> NDArray[np.float64]:
+    """Means, (group, layer); NaN where a group has no image with that layer: it failed, or has fewer layers."""
+    positions = sorted(rows["position"].unique())
+    parts: list[Any] = [rows.query("image in @g.images").groupby("position")[column].mean() for g in groups]
+    means = [part.reindex(positions) for part in parts]
+    return np.array([np.asarray(mean, dtype=float) for mean in means])
+
+
+def _rho_text(rho: float, p: float, low: float, high: float) -> str:
+    return f"rho\u00a0=\u00a0{rho:.2f} [{low:.2f},\u00a0{high:.2f}], {p_text(p)}"

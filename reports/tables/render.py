@@ -1,0 +1,85 @@
+"""Tables as Markdown and plain text; LaTeX is in :mod:`isrbench.reports.tables.latex`."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+
+from tabulate import tabulate
+
+from isrbench.reports.tables.table import Entry, Mark, Table, heading
+
+_MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]|#~$@!])|(?<=[a-z])(:)(?=//)|(?<=www)(\.)", re.IGNORECASE)
+"""What GitHub gives a meaning: emphasis, links, cells, mathematics, mentions, and addresses that it links by itself."""
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_KEPT = "\ue000"
+"""Stands for a space at a cell's end, which tabulate would strip: a letter of no script."""
+_WIDTH = 100
+
+
+def markdown(table: Table) -> str:
+    """GitHub Markdown: bold best, underlined second, intervals below the means, caption and notes below all."""
+    rows = [[_md(label), *map(_md_entry, entries)] for label, entries in table.rows]
+    rows += [[f"*{_md(label)}*", *map(_md_entry, entries)] for label, entries in table.reported]
+    body = tabulate(
+        rows,
+        headers=["Method", *(_md(heading(metric)) for metric in table.metrics)],
+        tablefmt="pipe",
+        colalign=("left", *("right" for _ in table.metrics)),
+        disable_numparse=True,
+    )
+    apart = ["", "Rows in italics are reported by their sources, not measured here."] if table.reported else []
+    notes = ["", *(f"- {_md(note)}" for note in table.notes)] if table.notes else []
+    return "\n".join([f"### {_md(table.title)}", "", body, "", _md(table.caption), *apart, *notes]) + "\n"
+
+
+def protocols(table: Table) -> str:
+    """What each metric's value depends on, as a Markdown list."""
+    return "\n".join(["### Protocol", "", *(f"- {_md(protocol)}" for protocol in table.protocols)]) + "\n"
+
+
+def terminal(table: Table) -> str:
+    """Plain text: ``*`` best, ``_`` second, ``+`` and ``-`` against the baseline; digits line up."""
+    marks = {Mark.BEST: "*", Mark.SECOND: "_", Mark.NONE: _KEPT}
+
+    def cell(entry: Entry) -> str:
+        return f"{entry.text}{marks[entry.mark]}{entry.sign or _KEPT}"
+
+    rows = [[label, *map(cell, entries)] for label, entries in table.rows]
+    rows += [[f"reported: {label}", *map(cell, entries)] for label, entries in table.reported]
+    body = tabulate(
+        [[_plain(text) for text in row] for row in rows],
+        headers=["method", *(f"{heading(metric)}{_KEPT * 2}" for metric in table.metrics)],
+        tablefmt="simple",
+        colalign=("left", *("right" for _ in table.metrics)),
+        disable_numparse=True,
+    ).replace(_KEPT, " ")
+    legend = [
+        "* = best, _ = second",
+        *([table.legend] if table.legend else []),
+        f"severity estimator: {table.estimator}",
+    ]
+    below = [line for text in ("; ".join(legend), *table.notes) for line in _wrapped(_plain(text))]
+    lines = [f"{_plain(table.title)} (n = {table.n})", *body.splitlines(), *below]
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent="  ", subsequent_indent="    ", break_long_words=False)
+
+
+def _plain(text: str) -> str:
+    """One line, without what would steer a terminal."""
+    return "".join(letter if letter.isprintable() or letter == _KEPT else " " for letter in text)
+
+
+def _md(text: str) -> str:
+    flat = re.sub(r"[\r\n\t]+", " ", text)
+    escaped = _MARKDOWN_SPECIAL.sub(lambda found: f"\\{found[0]}", flat)
+    return "".join(_ENTITIES.get(letter, letter) for letter in escaped)
+
+
+def _md_entry(entry: Entry) -> str:
+    text = {Mark.BEST: f"**{entry.text}**", Mark.SECOND: f"<u>{entry.text}</u>", Mark.NONE: entry.text}[entry.mark]
+    text += f"<sup>{entry.sign}</sup>" if entry.sign else ""
+    return f"{text}<br><sub>{_md(entry.interval)}</sub>" if entry.interval else text

@@ -1,0 +1,113 @@
+"""The sample set: complete, small, and exactly what the script makes."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from isrbench.harness.data import sample as make_sample
+from isrbench.harness.data.card_files import catalogue_folder
+from isrbench.harness.data.catalogue import find_card
+from isrbench.harness.data.pairs import content_hash, load_pairs
+from isrbench.harness.degradation.pipeline import LEVELS
+
+FOLDER = make_sample.FOLDER
+
+
+def test_complete_and_small():
+    names = {f"{scene.name}_{level}" for scene in make_sample.SCENES for level in LEVELS}
+    assert len(names) == 24 and len({scene.name for scene in make_sample.SCENES}) == 8
+    for kind, side in (("LR", 64), ("HR", 256)):
+        assert {p.stem for p in (FOLDER / kind).iterdir()} == names
+        for path in (FOLDER / kind).iterdir():
+            with Image.open(path) as image:
+                assert (image.format, image.mode, image.size) == ("PNG", "RGB", (side, side))
+    assert sum(p.stat().st_size for p in FOLDER.rglob("*") if p.is_file()) < 6e6
+    with (FOLDER / "levels.csv").open() as file:
+        assert {row["image"]: float(row["level"]) for row in csv.DictReader(file)} == {
+            name: LEVELS[name.split("_")[1]] for name in names
+        }
+
+
+def test_the_cards_content_hash_is_that_of_the_files():
+    card = find_card("sample")
+    assert card.content_hash is not None and content_hash(load_pairs(card)) == card.content_hash
+    assert card.citation
+
+
+def test_the_set_is_written_where_it_is_read_from(tmp_path: Path, monkeypatch):
+    """From an installed wheel too, where the folder lies inside the package."""
+    assert find_card("sample").root == FOLDER.resolve() == (catalogue_folder() / "sample").resolve()
+    script = Path(make_sample.__file__).read_bytes()
+    (tmp_path / "harness" / "_datasets").mkdir(parents=True)
+    for name in ("card_files", "cards", "registry", "errors"):
+        source = Path(make_sample.__file__).with_name(f"{name}.py")
+        (tmp_path / "harness" / source.name).write_bytes(source.read_bytes())
+    (tmp_path / "harness" / "make_sample.py").write_bytes(script)
+    (tmp_path / "torch.py").write_text("")
+    for name in ("__init__", "synthesis"):
+        (tmp_path / "harness" / f"{name}.py").write_text("LEVELS = at_level = degrade = None\n")
+    done = subprocess.run(
+        [sys.executable, "-c", "from isrbench.harness.data.sample import FOLDER; print(FOLDER)"],
+        capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert done.stdout.strip() == str(tmp_path / "harness" / "_datasets" / "sample"), done.stderr
+
+
+def test_every_photograph_has_its_licence():
+    text = (FOLDER / "LICENSES.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    for scene in make_sample.SCENES:
+        row = next(line for line in rows if f"`{scene.name}`" in line)
+        assert f"`{scene.file}`" in row and ("CC0" in row or "public domain" in row)
+
+
+def test_levels_are_ordered_in_psnr():
+    means = []
+    for level in LEVELS:
+        values = []
+        for scene in make_sample.SCENES:
+            lr, hr = (Image.open(FOLDER / kind / f"{scene.name}_{level}.png") for kind in ("LR", "HR"))
+            error = np.asarray(lr, float) - np.asarray(hr.resize((64, 64), Image.Resampling.BICUBIC), float)
+            values.append(-10 * np.log10((error**2).mean() / 255**2))
+        means.append(np.mean(values))
+    assert means[0] > means[1] + 1 > means[2] + 2, means
+
+
+def test_regenerates(tmp_path: Path):
+    pytest.importorskip("skimage", reason="scikit-image carries the photographs")
+    make_sample.write(tmp_path)
+    same_versions = (FOLDER / "made-with.txt").read_text() == make_sample.made_with()
+    ours = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*.*"))
+    assert len(ours) == 50
+    for path in ours:
+        if path.name == "made-with.txt":
+            continue
+        if path.suffix == ".png":
+            new, old = (np.asarray(Image.open(root / path)) for root in (tmp_path, FOLDER))
+            # Other versions may round a pixel or decode a JPEG otherwise; the scenes themselves may not change.
+            if same_versions or path.parts[0] == "HR":
+                assert np.array_equal(new, old), path
+            assert np.abs(new.astype(int) - old).mean() < 0.5, path
+        if same_versions or path.suffix != ".png":
+            assert (tmp_path / path).read_bytes() == (FOLDER / path).read_bytes(), path
+
+
+def test_check_finds_changes(tmp_path: Path):
+    pytest.importorskip("skimage", reason="scikit-image carries the photographs")
+    make_sample.write(tmp_path)
+    assert make_sample.main(["--check", "--out", str(tmp_path)]) == 0
+    victim = tmp_path / "LR" / "cat_mild.png"
+    pixels = np.array(Image.open(victim))
+    pixels[3, 4, 0] ^= 1
+    Image.fromarray(pixels).save(victim)
+    (tmp_path / "HR" / "cup_mild.png").unlink()
+    assert make_sample.differences(tmp_path) == ["LR/cat_mild.png: other pixels", "HR/cup_mild.png: missing"]
+    assert make_sample.main(["--check", "--out", str(tmp_path)]) == 1

@@ -1,0 +1,74 @@
+"""`isrbench doctor` where something is broken, the case that it exists for."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from isrbench.harness.engine import doctor
+from isrbench.harness.engine.doctor import Finding, exit_code
+from tests.support.paths import ROOT
+
+BROKEN = {
+    "raises": "print('noise')\nraise OSError('libcudart.so.13: cannot open shared object file')",
+    "ends Python": "import os, sys\nprint('noise', file=sys.stderr, flush=True)\nos.abort()",
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_broken_torch_is_a_finding_with_the_readmes_mend(how: str, tmp_path: Path) -> None:
+    """In a process of its own, in which nothing can import torch."""
+    (tmp_path / "torch.py").write_text(BROKEN[how])
+    code = (
+        "import json, pathlib\nfrom isrbench.harness.engine.doctor import examine, exit_code\n"
+        f"findings = list(examine(None, pathlib.Path({str(tmp_path / 'runs')!r})))\n"
+        "print(json.dumps([exit_code(findings), [vars(f) for f in findings]]))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "", "third-party noise"
+    exit_with, findings = json.loads(done.stdout)
+    found = {f["what"]: f for f in findings}
+    assert exit_with == 1 and not found["torch"]["ok"] and not found["device"]["ok"]
+    assert {"raises": "libcudart.so.13", "ends Python": "ends Python"}[how] in found["torch"]["found"]
+    mend = found["torch"]["mend"]
+    assert mend in (ROOT / "README.md").read_text(encoding="utf-8") and mend.startswith("pip install")
+    assert found["metric psnr"]["ok"] and found["dataset sample"]["ok"], "the rest must still be looked at"
+
+
+@pytest.fixture
+def quick(monkeypatch) -> None:
+    """No child process: every package answers at once."""
+    monkeypatch.setattr(doctor, "_import_apart", lambda modules: {m: {"device": "cpu"} for m in modules})
+
+
+def test_a_runs_folder_that_cannot_be_written_is_found(quick, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    bad = list(doctor.examine(None, tmp_path / "file" / "runs"))[-1]
+    assert (bad.what, bad.ok, bad.mend) == ("runs folder", False, "use --runs-dir DIR") and bad.needed
+    good = list(doctor.examine(None, tmp_path / "new" / "runs"))[-1]
+    assert good.ok and [p.name for p in tmp_path.iterdir()] == ["file"], "looking must leave nothing behind"
+
+
+def test_a_broken_plugin_is_a_finding_of_its_own(quick, tmp_path: Path, monkeypatch) -> None:
+    info = tmp_path / "bad-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bad\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[isrbench.methods]\nbad = bad_plugin:PLUGIN\n")
+    (tmp_path / "bad_plugin.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    findings = {f.what: f for f in doctor.examine(None, tmp_path)}
+    assert not findings["method bad"].ok and "ZeroDivisionError" in findings["method bad"].found
+    assert exit_code(findings.values()) == 0, "a stranger's plugin does not break isrbench"
+
+
+def test_the_exit_code_counts_only_what_is_needed() -> None:
+    good, absent = Finding("torch", True, "2", needed=True), Finding("dataset x", False, "not found", "fetch it")
+    assert exit_code([good, absent]) == 0
+    assert exit_code([good, absent, Finding("torch", False, "", needed=True)]) == 1

@@ -1,0 +1,68 @@
+"""The harness from end to end against numbers that others published, and the sample set's own golden numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from isrbench.harness.cli.main import method_registry
+from isrbench.harness.engine.execution import execute
+from isrbench.harness.engine.plan import Request, make_plan
+from isrbench.harness.store.frames import load_frames
+from isrbench.harness.store.store import Store
+
+
+def scores_of(request: Request) -> pd.DataFrame:
+    """Evaluate and return images x metrics."""
+    plan = make_plan(request, method_registry())
+    store = Store(request.runs_dir)
+    assert execute(plan, store).exit_code == 0
+    scores = load_frames(store, [plan.run]).scores
+    assert set(scores["status"]) == {"ok"}
+    return scores.pivot(index="image", columns="metric", values="value")
+
+
+@pytest.fixture
+def request_(tmp_path: Path) -> Request:
+    return Request(
+        method="bicubic", dataset="sample", metrics=("psnr", "ssim"), runs_dir=tmp_path, estimator="none",
+        complexity=False, device="cpu",
+    )  # fmt: skip
+
+
+def test_osediff_images_score_what_their_authors_published(request_: Request, realsr: Path) -> None:
+    """All 100 images; the log prints six decimals, and pyiqa's float32 is within 1e-5 of exact arithmetic."""
+    options = {"images": str(realsr / "results_osediff")}
+    ours = scores_of(replace(request_, method="folder", dataset="RealSR", data_root=realsr, options=options))
+    published = pd.read_csv(realsr / "osediff_published.csv", index_col="image")
+    assert len(ours) == 100 and list(ours.index) == sorted(published.index)
+    assert (ours["psnr"] - published["psnr"]).abs().max() <= 1e-4
+    assert (ours["ssim"] - published["ssim"]).abs().max() <= 1e-5
+    assert ours["psnr"].mean() == pytest.approx(25.1511, abs=5e-5)
+    assert ours["ssim"].mean() == pytest.approx(0.7341, abs=5e-5)
+
+
+def test_bicubic_on_realsr(request_: Request, realsr: Path) -> None:
+    """PIL's bicubic on the same crops, as in docs/protocol.md's table."""
+    ours = scores_of(replace(request_, dataset="RealSR", data_root=realsr))
+    assert len(ours) == 100
+    assert ours["psnr"].mean() == pytest.approx(27.1128, abs=5e-4)
+    assert ours["ssim"].mean() == pytest.approx(0.7555, abs=5e-4)
+
+
+def test_lanczos_on_realsr(request_: Request, realsr: Path) -> None:
+    ours = scores_of(replace(request_, method="lanczos", dataset="RealSR", data_root=realsr, metrics=("psnr",)))
+    assert len(ours) == 100 and ours["psnr"].mean() == pytest.approx(27.2415, abs=5e-5)
+
+
+def test_bicubic_on_the_sample_set(request_: Request) -> None:
+    """Golden numbers of the set that ships; tight, since resampling and these metrics are exact to the last digits."""
+    ours = scores_of(replace(request_, metrics=("psnr", "ssim", "gmsd", "piqe"))).mean()
+    assert ours["psnr"] == pytest.approx(25.535318, abs=2e-5)
+    assert ours["ssim"] == pytest.approx(0.646750, abs=2e-6)
+    assert ours["gmsd"] == pytest.approx(0.176138, abs=2e-6)
+    # PIQE counts blocks over thresholds: a rounding can tip one block of one image.
+    assert ours["piqe"] == pytest.approx(89.98677, abs=0.01)

@@ -1,0 +1,288 @@
+"""Metrics with weights: on the same (random) weight files our value is the value of pyiqa's own call.
+
+Random files stand in for the published ones under pyiqa's cache names, in a TORCH_HOME of the test's own.
+"""
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.io
+import torch
+import torchvision
+from PIL import Image
+
+from isrbench.harness.api.metric import Metric, Reference
+from isrbench.harness.api.registry import Registry
+from isrbench.harness.imaging.images import read_rgb, to_tensor
+from isrbench.harness.metrics import weights
+from isrbench.harness.metrics.builtin import METRICS
+from isrbench.harness.metrics.pyiqa_bridge import one_thread
+from isrbench.harness.metrics.scorer import Scorer
+
+pyiqa = pytest.importorskip("pyiqa")
+
+
+@pytest.fixture
+def torch_home(tmp_path, monkeypatch):
+    """A TORCH_HOME that lasts for one test; pyiqa froze the old one when it was imported."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("ISRBENCH_OFFLINE", "1")
+    monkeypatch.setattr("pyiqa.utils.download_util.DEFAULT_CACHE_DIR", str(tmp_path / "hub" / "pyiqa"))
+    return tmp_path
+
+
+@pytest.fixture
+def files(tmp_path):
+    """An HR scene and two restored ones, 256x240, as PNGs."""
+    rng = np.random.default_rng(0)
+    coarse = Image.fromarray(rng.integers(0, 256, (8, 10, 3), dtype=np.uint8))
+    scene = np.asarray(coarse.resize((240, 256), Image.Resampling.BICUBIC))
+    paths = []
+    for name, sigma in (("hr", 0), ("sr1", 10), ("sr2", 30)):
+        noisy = np.clip(scene + rng.normal(0, sigma, scene.shape), 0, 255).astype(np.uint8)
+        Image.fromarray(noisy).save(tmp_path / f"{name}.png")
+        paths.append(tmp_path / f"{name}.png")
+    return paths
+
+
+def random_state(build, device="meta"):
+    """A state dict of the network's names and shapes whose layers keep the size of what passes through them."""
+    with torch.device(device):
+        shapes = build().state_dict()
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(name, tensor):
+        if not tensor.is_floating_point():
+            return torch.zeros(tensor.shape, dtype=tensor.dtype)
+        if tensor.ndim < 2:
+            near_one = name.endswith("running_var") or (tensor.ndim == 1 and name.endswith("weight"))
+            return torch.empty(tensor.shape).normal_(0, 0.02, generator=generator).abs() + near_one
+        spread = (1.4 / tensor[0].numel()) ** 0.5
+        return torch.empty(tensor.shape).normal_(0, spread, generator=generator)
+
+    return {name: draw(name, tensor) for name, tensor in shapes.items()}
+
+
+def put(metric, *contents):
+    """Write ``contents``, in the order of the metric's weight files, where the metric looks for them."""
+    for file, content in zip(METRICS.get(metric).weights, contents, strict=True):
+        path = weights.location(file)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".mat":
+            scipy.io.savemat(path, content)
+        elif path.suffix == ".pt":
+            as_archive(content).save(path)
+        else:
+            torch.save(content, path)
+
+
+def as_archive(state):
+    """A TorchScript module with these parameters, the form that OpenAI's files have."""
+
+    class Holder(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x
+
+    root = Holder()
+    for name, tensor in state.items():
+        module = root
+        *parents, leaf = name.split(".")
+        for parent in parents:
+            if parent not in module._modules:
+                module.add_module(parent, Holder())
+            module = module._modules[parent]
+        module.register_buffer(leaf, tensor)
+    return torch.jit.script(root)
+
+
+def agree(metric, files, registry=METRICS):
+    """Check both restored images against pyiqa's own call, and that the metric tells the two apart."""
+    full = METRICS.get(metric).reference is Reference.FULL
+    hr, *restored = files
+    reference = pyiqa.create_metric(metric, device="cpu")
+    expected = []
+    for path in restored:
+        tensors = [to_tensor(read_rgb(p))[None] for p in ((path, hr) if full else (path,))]
+        # One thread, as ours: a deep random network blows the order of summation up to 1e-4.
+        with one_thread():
+            expected.append(float(reference(*tensors)))
+    rows = Scorer([metric], registry=registry).score_pairs([(path, hr) for path in restored], workers=2)
+    assert [row[0].status for row in rows] == ["ok", "ok"], rows
+    assert [row[0].value for row in rows] == pytest.approx(expected, rel=1e-6)
+    assert expected[0] != expected[1]
+
+
+def put_lpips():
+    alexnet = random_state(lambda: torchvision.models.alexnet(weights=None))
+    lins = {f"lin{i}.model.1.weight": torch.rand(1, c, 1, 1) for i, c in enumerate((64, 192, 384, 256, 256))}
+    put("lpips", lins, alexnet)
+
+
+def test_lpips(torch_home, files):
+    torch.manual_seed(0)
+    put_lpips()
+    agree("lpips", files)
+
+
+def test_niqe(torch_home, files):
+    factor = np.random.default_rng(0).normal(0, 0.1, (36, 36))
+    put("niqe", {"mu_prisparam": np.full((1, 36), 0.5), "cov_prisparam": factor @ factor.T + np.eye(36)})
+    agree("niqe", files)
+
+
+def test_musiq(torch_home, files):
+    from pyiqa.archs.musiq_arch import MUSIQ
+
+    put("musiq", random_state(lambda: MUSIQ(pretrained=False)))
+    agree("musiq", files)
+
+
+@pytest.mark.slow
+def test_dists(torch_home, files):
+    channels = 3 + 64 + 128 + 256 + 512 + 512
+    torch.manual_seed(0)
+    mixing = {name: torch.rand(1, channels, 1, 1) for name in ("alpha", "beta")}
+    put("dists", mixing, random_state(lambda: torchvision.models.vgg16(weights=None)))
+    agree("dists", files)
+
+
+@pytest.mark.slow
+def test_maniqa_needs_no_weights_but_its_own(torch_home, files, monkeypatch):
+    """The reference starts from another ViT, in place of timm's download: MANIQA's checkpoint replaces all of it.
+
+    One crop of the twenty, for both sides, to end in seconds.
+    """
+    import timm
+    from pyiqa.archs import maniqa_arch
+    from pyiqa.default_model_configs import DEFAULT_CONFIGS
+
+    monkeypatch.setitem(DEFAULT_CONFIGS["maniqa-pipal"]["metric_opts"], "test_sample", 1)
+
+    asked = []
+
+    def downloaded(name, pretrained=False):
+        asked.append(pretrained)
+        vit = create_model(name, pretrained=False)
+        with torch.no_grad():
+            for parameter in vit.parameters():
+                parameter.normal_(0, 1)
+        return vit
+
+    create_model = timm.create_model
+    monkeypatch.setattr(timm, "create_model", downloaded)
+    with monkeypatch.context() as quiet:
+        quiet.setattr(timm, "create_model", lambda name, pretrained: create_model(name, pretrained=False))
+        put("maniqa-pipal", random_state(lambda: maniqa_arch.MANIQA(pretrained=False), device="cpu"))
+    agree("maniqa-pipal", files)
+    assert asked == [True, False]
+    assert maniqa_arch.timm is timm
+
+
+@pytest.mark.slow
+def test_clipiqa(torch_home, files, monkeypatch):
+    """pyiqa refuses any RN50.pt but OpenAI's by its sha256, so the test puts its own file's in that place."""
+    from pyiqa.archs import clip_model
+
+    image_side, text_side = (1024, 224, (3, 4, 6, 3), 64, None), (77, 49408, 512, 8, 12)
+    put("clipiqa", random_state(lambda: clip_model.CLIP(*image_side, *text_side)))
+    (file,) = METRICS.get("clipiqa").weights
+    refused = Scorer(["clipiqa"]).score(files[1], None)[0]
+    assert refused.status == "unavailable" and "RN50.pt" in refused.error
+    sha256 = hashlib.sha256(weights.location(file).read_bytes()).hexdigest()
+    monkeypatch.setitem(clip_model._MODELS, "RN50", f"https://unused.invalid/{sha256}/RN50.pt")
+    registry = Registry("metric", Metric)
+    registry.register("clipiqa", "isrbench.harness.metrics.builtin:CLIPIQA")
+    registry._loaded["clipiqa"] = replace(METRICS.get("clipiqa"), weights=(replace(file, sha256=sha256),))
+    agree("clipiqa", files, registry)
+
+
+def textbook_frechet(mean_one, cov_one, mean_two, cov_two):
+    """Heusel et al. 2017, equation 6, with the root of a symmetric matrix, which singular ones have too."""
+    values, vectors = np.linalg.eigh(cov_one)
+    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    inner = np.linalg.eigvalsh(root @ cov_two @ root)
+    shift = mean_one - mean_two
+    return shift @ shift + np.trace(cov_one) + np.trace(cov_two) - 2 * np.sqrt(np.maximum(inner, 0)).sum()
+
+
+@pytest.mark.slow
+def test_fid_over_the_files_given_and_no_others(torch_home, tmp_path, monkeypatch):
+    """pyiqa's call, but for its matrix root: that takes a minute, and on so few images its result is noise."""
+    from pyiqa.archs import fid_arch, inception
+
+    with monkeypatch.context() as empty:
+        empty.setattr(inception, "load_pretrained_network", lambda net, url: None)
+        put("fid", random_state(inception.fid_inception_v3))
+    rng = np.random.default_rng(0)
+    sides = []
+    for side, top in (("sr", 256), ("hr", 128)):
+        (tmp_path / side).mkdir()
+        sides.append([tmp_path / side / f"{index}.png" for index in range(4)])
+        for path in sides[-1]:
+            Image.fromarray(rng.integers(0, top, (16, 16, 3), dtype=np.uint8)).save(path)
+    monkeypatch.setattr(fid_arch, "frechet_distance", textbook_frechet)
+    folders = [str(tmp_path / side) for side in ("sr", "hr")]
+    expected = float(pyiqa.create_metric("fid", device="cpu")(*folders, num_workers=0, verbose=False))
+    (tmp_path / "sr" / "stray.png").write_bytes(sides[1][0].read_bytes())
+    score = Scorer(["fid"]).score_set("fid", *sides)
+    assert score.status == "ok", score.error
+    assert score.value == pytest.approx(expected, rel=1e-4) and expected > 0
+    alone = Scorer(["fid"]).score_set("fid", sides[0][:1], sides[1][:1])
+    assert alone.status == "failed" and "at least two" in alone.error
+
+
+def test_building_prints_nothing(torch_home, files, capfd):
+    torch.manual_seed(0)
+    put_lpips()
+    assert Scorer(["lpips"]).score(files[1], files[0])[0].status == "ok"
+    assert capfd.readouterr().out == ""
+
+
+def test_a_damaged_file_is_named_with_the_line_that_mends_it(torch_home, files):
+    put_lpips()
+    weights.location(METRICS.get("lpips").weights[1]).write_bytes(b"half a file")
+    (score,) = Scorer(["lpips"]).score(files[1], files[0])
+    assert score.status == "unavailable"
+    assert "alexnet-owt-7be5be79.pth" in score.error and "isrbench fetch weights --metric lpips" in score.error
+
+
+def test_a_damaged_file_fails_what_requires_it(torch_home, files):
+    put_lpips()
+    weights.location(METRICS.get("lpips").weights[1]).write_bytes(b"half a file")
+    assert Scorer(["lpips"]).unavailable() == {}, "the file is there"
+    assert "isrbench fetch weights --metric lpips" in Scorer(["lpips", "psnr"]).lacking()["lpips"]
+    assert Scorer(["psnr"]).lacking() == {}
+
+
+def test_the_protocol_follows_the_weight_files(torch_home):
+    absent = Scorer(["lpips"]).protocol("lpips")
+    put_lpips()
+    first = Scorer(["lpips"]).protocol("lpips")
+    weights.location(METRICS.get("lpips").weights[1]).write_bytes(b"another file")
+    assert len({absent, first, Scorer(["lpips"]).protocol("lpips")}) == 3
+
+
+def test_fid_computes_on_one_thread(torch_home, files, monkeypatch):
+    from types import SimpleNamespace
+
+    from pyiqa.archs import fid_arch
+
+    from isrbench.harness.metrics import pyiqa_bridge as iqa
+
+    threads = []
+
+    def features(folder, *args, **options):
+        threads.append(torch.get_num_threads())
+        return np.random.default_rng(0).normal(size=(4, 8))
+
+    monkeypatch.setattr(iqa, "_create", lambda *a: SimpleNamespace(test_img_size=(299, 299), model=None))
+    monkeypatch.setattr(fid_arch, "get_folder_features", features)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert iqa.fid("cpu")(files[1:], files[1:]) == pytest.approx(0, abs=1e-9)
+        assert threads == [1, 1] and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

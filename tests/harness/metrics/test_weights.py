@@ -1,0 +1,193 @@
+"""Where weight files lie, that a missing one never hangs a run, and that a fetched one is whole."""
+
+import hashlib
+import http.server
+import threading
+import time
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from isrbench.harness.api.metric import WeightFile
+from isrbench.harness.metrics import weights
+from isrbench.harness.metrics.builtin import CLIPIQA, LPIPS, METRICS, MUSIQ, PSNR
+from isrbench.harness.metrics.scorer import Scorer
+from isrbench.harness.metrics.weights import WeightsUnavailable
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path, monkeypatch):
+    """Weights below tmp_path, the network neither forbidden nor known."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    for switch in (*weights.OFFLINE_SWITCHES, "HF_ENDPOINT"):
+        monkeypatch.delenv(switch, raising=False)
+    weights.network.cache_clear()
+    yield
+    weights.network.cache_clear()
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A web server over ``tmp_path/www`` that notes what was asked of it; yields (folder, address, requests)."""
+    folder = tmp_path / "www"
+    folder.mkdir()
+    requests = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, format, *args):
+            requests.append(f"{self.command} {self.path}")
+
+    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    yield folder, f"http://127.0.0.1:{running.server_port}", requests
+    running.shutdown()
+    running.server_close()
+
+
+@pytest.fixture
+def silent_server():
+    """An address that accepts connections and never answers."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def metric_at(address, content=b"weights" * 1000, sha256=None):
+    file = WeightFile("pyiqa/net.pth", f"{address}/net.pth", sha256 or hashlib.sha256(content).hexdigest()[:8])
+    return replace(PSNR, id="net", weights=(file,))
+
+
+@pytest.mark.parametrize("variables", [{}, {"TORCH_HOME": "/somewhere/torch"}, {"XDG_CACHE_HOME": "/else"}])
+def test_the_hub_folder_is_torchs(variables, monkeypatch):
+    import torch
+
+    for name in ("TORCH_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert str(weights.hub_dir()) == torch.hub.get_dir()
+
+
+def test_our_names_and_addresses_are_those_that_pyiqa_reads():
+    from pyiqa.archs import clip_model, dists_arch, inception, lpips_arch, maniqa_arch, musiq_arch, niqe_arch
+    from torchvision.models import AlexNet_Weights, VGG16_Weights
+
+    expected = {
+        "lpips": [lpips_arch.default_model_urls["0.1_alex"], AlexNet_Weights.IMAGENET1K_V1.url],
+        "dists": [dists_arch.default_model_urls["url"], VGG16_Weights.IMAGENET1K_V1.url],
+        "niqe": [niqe_arch.default_model_urls["url"]],
+        "musiq": [musiq_arch.default_model_urls["koniq10k"]],
+        "maniqa-pipal": [maniqa_arch.default_model_urls["pipal"]],
+        "clipiqa": [clip_model._MODELS["RN50"]],
+        "fid": [inception.FID_WEIGHTS_URL],
+    }
+    for id in METRICS:
+        metric = METRICS.get(id)
+        assert [f.url for f in metric.weights] == expected.get(id, []), id
+        assert all(f.path.rpartition("/")[2] == f.url.rpartition("/")[2] for f in metric.weights)
+
+
+def test_missing_says_which_files_are_absent():
+    first, second = LPIPS.weights
+    assert weights.missing(LPIPS) == [first, second]
+    weights.location(first).parent.mkdir(parents=True)
+    weights.location(first).write_bytes(b"anything")
+    assert weights.missing(LPIPS) == [second]
+    assert weights.damaged(LPIPS) == [first]
+    assert weights.missing(PSNR) == []
+
+
+def test_a_strict_file_with_other_content_counts_as_missing():
+    (file,) = CLIPIQA.weights
+    weights.location(file).parent.mkdir(parents=True)
+    weights.location(file).write_bytes(b"not OpenAI's")
+    assert weights.missing(CLIPIQA) == [file]
+
+
+@pytest.mark.parametrize("switch", weights.OFFLINE_SWITCHES)
+def test_offline_tries_nothing(switch, monkeypatch, server):
+    _, address, requests = server
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    monkeypatch.setenv(switch, "1")
+    with pytest.raises(WeightsUnavailable, match=f"{switch} is set") as caught:
+        weights.ensure(MUSIQ)
+    assert "isrbench fetch weights --metric musiq" in str(caught.value)
+    with pytest.raises(WeightsUnavailable, match=switch):
+        weights.fetch(MUSIQ)
+    assert requests == []
+
+
+def test_a_dead_network_is_tried_once_and_quickly(monkeypatch, silent_server):
+    monkeypatch.setenv("HF_ENDPOINT", silent_server)
+    monkeypatch.setattr(weights, "PROBE_SECONDS", 0.3)
+    asked = []
+    monkeypatch.setattr("urllib.request.urlopen", lambda *a, **k: asked.append(a) or time.sleep(60))
+    start = time.monotonic()
+    for metric in (MUSIQ, LPIPS, CLIPIQA, MUSIQ):
+        with pytest.raises(WeightsUnavailable, match=f"isrbench fetch weights --metric {metric.id}"):
+            weights.ensure(metric)
+    assert time.monotonic() - start < 5
+    assert len(asked) == 1
+
+
+def test_an_unavailable_metric_is_a_row_and_the_others_go_on(tmp_path, monkeypatch):
+    import numpy as np
+    from PIL import Image
+
+    monkeypatch.setenv("ISRBENCH_OFFLINE", "1")
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "x.png")
+    scorer = Scorer(["musiq", "psnr"])
+    musiq, psnr = scorer.score(tmp_path / "x.png", tmp_path / "x.png")
+    assert (musiq.status, musiq.value) == ("unavailable", None)
+    assert "musiq_koniq_ckpt-e95806b9.pth" in musiq.error and "isrbench fetch weights --metric musiq" in musiq.error
+    assert psnr.status == "ok"
+    assert list(scorer.unavailable()) == ["musiq"]
+
+
+def test_ensure_fetches_what_is_absent(server, monkeypatch):
+    folder, address, requests = server
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    (folder / "net.pth").write_bytes(b"weights" * 1000)
+    metric = metric_at(address)
+    weights.ensure(metric)
+    weights.ensure(metric)
+    assert weights.location(metric.weights[0]).read_bytes() == b"weights" * 1000
+    assert [r for r in requests if r.startswith("GET")] == ["GET /net.pth"]
+
+
+def test_fetch_replaces_a_damaged_file_and_leaves_a_whole_one(server):
+    folder, address, requests = server
+    (folder / "net.pth").write_bytes(b"weights" * 1000)
+    metric = metric_at(address)
+    path = weights.location(metric.weights[0])
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"half")
+    assert weights.fetch(metric) == [path]
+    assert path.read_bytes() == b"weights" * 1000
+    assert weights.fetch(metric) == []
+    assert len(requests) == 1
+
+
+def test_a_download_with_another_hash_is_thrown_away(server):
+    folder, address, _ = server
+    (folder / "net.pth").write_bytes(b"something else")
+    metric = metric_at(address, sha256="0" * 8)
+    with pytest.raises(WeightsUnavailable, match="sha256"):
+        weights.fetch(metric)
+    assert list(weights.location(metric.weights[0]).parent.iterdir()) == []
+
+
+def test_a_mirror_takes_the_hubs_place(server, monkeypatch):
+    _, address, requests = server
+    monkeypatch.setenv("HF_ENDPOINT", address + "/")
+    with pytest.raises(WeightsUnavailable, match="404"):
+        weights.fetch(MUSIQ)
+    assert requests[0].startswith("GET /chaofengc/IQA-PyTorch-Weights/resolve/main/musiq_koniq_ckpt-e95806b9.pth")
+
+
+def test_a_download_that_stalls_ends(monkeypatch, silent_server):
+    monkeypatch.setattr(weights, "STALL_SECONDS", 0.3)
+    with pytest.raises(WeightsUnavailable, match="could not be fetched"):
+        weights.fetch(metric_at(silent_server))

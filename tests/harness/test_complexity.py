@@ -1,0 +1,130 @@
+"""MACs against counts by hand and published ones; time and memory of methods with a known cost."""
+
+import json
+import time
+from importlib.resources import files
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from isrbench.harness.api.method import Complexity, Restored
+from isrbench.harness.complexity import count_macs, count_parameters, describe, measure
+from isrbench.harness.errors import UserError
+
+
+def test_convolution_by_hand():
+    conv = nn.Conv2d(6, 8, 3, stride=2, padding=1, groups=2, device="meta")
+    x = torch.empty(2, 6, 10, 14, device="meta")
+    assert count_macs(lambda: conv(x)) == 2 * (5 * 7) * 8 * (6 // 2) * 9
+
+
+def test_transposed_convolution_by_hand():
+    conv = nn.ConvTranspose2d(4, 3, 2, stride=2, device="meta")
+    assert count_macs(lambda: conv(torch.empty(1, 4, 5, 6, device="meta"))) == 5 * 6 * 4 * 3 * 4
+
+
+def test_linear_and_products_by_hand():
+    linear = nn.Linear(7, 11, device="meta")
+    a, b = torch.empty(3, 4, 5, device="meta"), torch.empty(3, 5, 6, device="meta")
+    assert count_macs(lambda: linear(torch.empty(2, 9, 7, device="meta"))) == 2 * 9 * 7 * 11
+    assert count_macs(lambda: a @ b) == 3 * 4 * 5 * 6
+
+
+@pytest.mark.parametrize("device", ["meta", "cpu"])
+def test_attention_by_hand(device):
+    batch, heads, queries, keys, width = 2, 3, 10, 12, 8
+    q = torch.zeros(batch, heads, queries, width, device=device)
+    k, v = (torch.zeros(batch, heads, keys, width, device=device) for _ in range(2))
+    macs = count_macs(lambda: functional.scaled_dot_product_attention(q, k, v))
+    assert macs == 2 * batch * heads * queries * keys * width
+
+
+def test_parameters_shared_tensors_count_once():
+    one, two = nn.Linear(3, 4), nn.Linear(3, 4)
+    two.weight = one.weight
+    two.bias.requires_grad_(False)
+    assert count_parameters(one, two) == (12 + 4 + 4, 12 + 4)
+
+
+def test_stable_diffusion_2_1_at_512():
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+
+    configs = files("isrbench.methods.onestep") / "configs"
+    with torch.device("meta"):
+        unet = UNet2DConditionModel.from_config(json.loads((configs / "unet_sd21.json").read_text()))
+        vae = AutoencoderKL.from_config(json.loads((configs / "vae_sd21.json").read_text()))
+        image, latent = torch.empty(1, 3, 512, 512), torch.empty(1, 4, 64, 64)
+        text, step = torch.empty(1, 77, 1024), torch.ones(1)
+    assert count_macs(lambda: vae.encode(image)) / 1e9 == pytest.approx(558.3, rel=1e-3)
+    assert count_macs(lambda: unet(latent, step, text)) / 1e9 == pytest.approx(402.1, rel=1e-3)
+    assert count_macs(lambda: vae.decode(latent)) / 1e9 == pytest.approx(1257.3, rel=1e-3)
+    assert (count_parameters(unet)[0], count_parameters(vae)[0]) == (865_910_724, 83_653_863)
+
+
+class Sleeper:
+    """Takes a known time, more on the first call, and holds a known amount of memory."""
+
+    def __init__(self, mib=0):
+        self.mib, self.calls = mib, []
+
+    def restore(self, lr, *, image, seed):
+        self.calls.append(lr)
+        time.sleep(0.5 if len(self.calls) == 1 else 0.02)
+        held = torch.ones(self.mib << 18)
+        time.sleep(0.02 if self.mib else 0)
+        return Restored(torch.zeros(3, 4 * lr.shape[1], 4 * lr.shape[2]) + 0 * held[:1].sum())
+
+    def complexity(self, height, width):
+        return Complexity(macs=3 * height * width, params_total=5)
+
+    def fingerprint(self, image):
+        return ""
+
+
+def test_latency_leaves_the_warm_up_out():
+    method = Sleeper()
+    measured = measure(method, 8, 6, "cpu", warm_up=1, runs=3)
+    assert 20 <= measured.latency_ms < 400
+    assert measured.runs == 3 and len(method.calls) == 4
+    assert all(lr.shape == (3, 8, 6) for lr in method.calls)
+    # An image that was there before would let a routed method off its folding.
+    assert len({tuple(lr.flatten().tolist()) for lr in method.calls}) == 4
+
+
+def test_memory_on_the_cpu_sees_what_was_held():
+    measured = measure(Sleeper(mib=200), 4, 4, "cpu", warm_up=1, runs=1)
+    if measured.peak_mib is None:
+        pytest.skip("the resident set is only known on Linux")
+    assert 190 <= measured.peak_mib < 400
+
+
+def test_describe_names_macs_and_flops_apart():
+    row = describe(Sleeper(), 8, 6, "cpu")
+    assert (row["macs"], row["flops"], row["params_total"], row["params_active"]) == (144, 288, 5, None)
+    assert row["complexity_size"] == "8x6"
+
+
+def test_a_method_that_knows_only_given_images_is_not_timed():
+    class Given(Sleeper):
+        def restore(self, lr, *, image, seed):
+            raise UserError(f"there is no {image}.png")
+
+    row = describe(Given(), 8, 6, "cpu")
+    assert (row["latency_ms"], row["peak_mib"], row["macs"]) == (None, None, 144)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_latency_and_memory_on_a_gpu():
+    class OnGpu(Sleeper):
+        def restore(self, lr, *, image, seed):
+            held = torch.ones(100 << 18, device="cuda")
+            for _ in range(50):
+                held.mul_(1.0)
+            return Restored(held[: 3 * 16 * lr.shape[1] * lr.shape[2]].view(3, 4 * lr.shape[1], -1).cpu())
+
+    measured = measure(OnGpu(), 8, 8, "cuda")
+    assert 100 <= measured.peak_mib < 200
+    assert 0 < measured.latency_ms < 1000

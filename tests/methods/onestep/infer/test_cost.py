@@ -1,0 +1,157 @@
+"""MACs: what a real restoration multiplies is what `complexity` says, and Stable Diffusion 2.1's on the meta device."""
+
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from isrbench.harness.api.method import Runtime
+from isrbench.harness.complexity import count_macs
+from isrbench.harness.errors import UserError
+from isrbench.methods.mor.adapter import attach
+from isrbench.methods.mor.config import MoRConfig
+from isrbench.methods.mor.router import RouterBank
+from isrbench.methods.onestep.base.load import build_models, load_backbone, sd21_configs
+from isrbench.methods.onestep.infer.cost import base_cost, count_positions
+from isrbench.methods.onestep.infer.method import OneStepMethod
+from isrbench.methods.onestep.options import OneStepOptions, RoutedOptions
+from isrbench.methods.osediff.adapter import DenseConfig
+from isrbench.methods.osediff.adapter import attach as attach_dense
+from tests.support.onestep_base import one_thread, write_base  # noqa: F401
+
+CONFIG = MoRConfig(shared=1, routed=6, zero_slots=2, top_k=3, router_std=3.0)
+
+
+class Half:
+    """Estimates 0.5 throughout, which is what `complexity` assumes."""
+
+    def estimate(self, lr):
+        return torch.full((len(lr), 7), 0.5)
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    base = str(write_base(tmp_path_factory.mktemp("cost") / "base"))
+
+    def build(attach, config, **options):
+        backbone = load_backbone(base)
+        adapter = attach(backbone.unet, backbone.vae, config, 0)
+        routes = isinstance(config, MoRConfig)
+        options = (RoutedOptions if routes else OneStepOptions)(base=base, **options)
+        adapter.for_inference(merge=options.merge)
+        severity = Half() if routes else None
+        return OneStepMethod(backbone, adapter, options, Runtime(4), 249, lambda image, lr: "", severity)
+
+    return build
+
+
+def counted(method, side):
+    """What one restoration multiplies; the counter knows plain attention, not every fused kernel."""
+    with sdpa_kernel([SDPBackend.MATH]):
+        return count_macs(lambda: method.restore(torch.rand(3, side, side), image="x", seed=0))
+
+
+DENSE, WITH_CONV_IN = DenseConfig(rank=3, train_conv_in=False), DenseConfig(rank=3)
+
+
+@pytest.mark.parametrize("merge", [True, False])
+@pytest.mark.parametrize(("attach", "config"), [(attach, CONFIG), (attach_dense, DENSE), (attach_dense, WITH_CONV_IN)])
+@pytest.mark.parametrize(("side", "tile"), [(12, 96), (24, 16)])
+def test_a_restoration_multiplies_what_complexity_says(build, attach, config, merge, side, tile):
+    method = build(attach, config, merge=merge, tile=tile, overlap=tile // 4)
+    said = method.complexity(side, side).macs
+    method.adapter.for_inference(merge=merge)  # forget: an image that is routed as the last one is not folded again
+    assert counted(method, side) == said
+    bare = method._base_cost(side, side).total
+    if not merge:
+        assert said > bare and said - bare == method.adapter.macs(method._base_cost(side, side).positions)
+    elif attach is attach_dense:
+        assert said == bare
+
+
+def test_active_macs_are_base_plus_active_ranks_times_their_cost(build):
+    method = build(attach, CONFIG, merge=False)
+    whole, trace = counted(method, 12), method.adapter.traces()[0]
+    cost, parameters = method._base_cost(12, 12), method.adapter.parameters()
+    by_hand = sum(
+        active * cost.positions[name] * (parameters[f"{name}.A"][0].numel() + parameters[f"{name}.B"].shape[1])
+        for name, active in zip(trace.layers, trace.active, strict=True)
+    )
+    assert len(set(trace.active)) > 1 and whole == cost.total + by_hand
+
+
+@pytest.mark.parametrize("merge", [True, False])
+def test_every_image_comes_with_the_cost_of_its_own_active_experts(build, merge):
+    """Folded too, where that many were on, but ran as one weight."""
+    method = build(attach, CONFIG, merge=merge, tile=12, overlap=4)
+    trace = method.restore(torch.rand(3, 20, 20), image="x", seed=0).trace
+    assert trace.macs == method.adapter.macs(method._base_cost(20, 20).positions) > 0
+    assert trace.params == method.adapter.active_parameters()
+    assert not hooks_of(method)
+
+
+def hooks_of(method):
+    backbone = method.backbone
+    return [m for model in (backbone.unet, backbone.vae) for m in model.modules() if m._forward_hooks]
+
+
+def test_an_image_that_fails_leaves_no_hook_behind(build):
+    method = build(attach, CONFIG)
+    with torch.no_grad():
+        method.backbone.vae.decoder.conv_out.bias.fill_(float("nan"))
+    with pytest.raises(UserError, match="no numbers"):
+        method.restore(torch.rand(3, 12, 12), image="x", seed=0)
+    assert not hooks_of(method)
+    with (
+        pytest.raises(AttributeError),
+        count_positions({"unet": method.backbone.unet}, [method.adapter.layers[-1], "unet.none"]),
+    ):
+        pass
+    assert not hooks_of(method)
+
+
+@pytest.fixture(scope="module")
+def sd21():
+    """SD 2.1 on the meta device with MoR attached, its routers on the CPU, and what the bare base costs."""
+    configs = sd21_configs()
+    vae, unet = build_models(*configs)
+    adapter = attach(unet, vae, MoRConfig(router_std=3.0), 0)
+    routers = RouterBank(len(adapter.layers), adapter.config, torch.device("cpu"), torch.Generator().manual_seed(0))
+    adapter._router = routers
+    pixels, latents = torch.empty(1, 3, 512, 512, device="meta"), torch.empty(1, 4, 64, 64, device="meta")
+    context = torch.empty(1, 77, 1024, device="meta")
+
+    def count():
+        t = torch.zeros(1, device="meta")
+        encoder = count_macs(lambda: vae.encode(pixels))
+        return encoder + count_macs(lambda: unet(latents, t, encoder_hidden_states=context))
+
+    return adapter, count, base_cost(*configs, (512, 512), 96, 32, 77)
+
+
+def to_meta(steering):
+    """The routing is decided; now it goes where the networks are."""
+    for name in ("gates", "rows", "row_gates"):
+        tensor = getattr(steering, name)
+        setattr(steering, name, None if tensor is None else tensor.to("meta"))
+
+
+def test_sd21_with_mor_on_the_meta_device(sd21):
+    adapter, count, cost = sd21
+    severity = torch.rand(1, 7, generator=torch.Generator().manual_seed(0))
+    bare = cost.encoder + cost.unet
+    adapter.set_enabled(False)
+    assert count() == bare
+    adapter.set_enabled(True)
+    parameters = adapter.parameters()
+    rank = {n: parameters[f"{n}.A"][0].numel() + parameters[f"{n}.B"].shape[1] for n in adapter.layers}
+    adapter.run_as("masked")
+    adapter.route(severity)
+    to_meta(adapter._steering)
+    assert count() - bare == 40 * sum(cost.positions[name] * rank[name] for name in adapter.layers)
+    adapter.run_as("gathered")
+    adapter.route(severity)
+    to_meta(adapter._steering)
+    trace = adapter.traces()[0]
+    assert len(trace.active) == 290 and 8 <= min(trace.active) < max(trace.active) <= 16
+    active = sum(k * cost.positions[name] * rank[name] for name, k in zip(trace.layers, trace.active, strict=True))
+    assert count() == bare + active and adapter.macs(cost.positions) == active

@@ -1,0 +1,218 @@
+"""Prompts of all kinds through a base with a text encoder of its own, and through `eval`."""
+
+import json
+import shutil
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from isrbench.harness.api.method import MethodPlugin, Runtime
+from isrbench.harness.api.registry import Registry
+from isrbench.harness.engine.execution import execute
+from isrbench.harness.engine.plan import Request, make_plan
+from isrbench.harness.errors import UserError
+from isrbench.harness.store.store import Store
+from isrbench.methods.onestep.base.load import load_backbone
+from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, load_adapter, save_adapter
+from isrbench.methods.onestep.infer.method import build_method
+from isrbench.methods.onestep.infer.prompts import Tagger, load_tagger, make_prompter
+from isrbench.methods.onestep.options import OneStepOptions
+from isrbench.methods.osediff.adapter import DenseConfig, attach
+from isrbench.methods.osediff.plugin import _kind
+from tests.conftest import write_pairs
+from tests.support.onestep_base import one_thread, write_base  # noqa: F401
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz,"
+LENGTH = 12
+
+
+def write_text_base(folder):
+    """The micro base with CLIP's tokenizer, of single letters, and a text encoder of one layer."""
+    base = write_base(folder)
+    (base / "prompts.safetensors").unlink()
+    vocabulary = [*LETTERS, *(f"{letter}</w>" for letter in LETTERS), "<|startoftext|>", "<|endoftext|>"]
+    (base / "tokenizer").mkdir()
+    (base / "tokenizer/vocab.json").write_text(json.dumps({token: n for n, token in enumerate(vocabulary)}))
+    (base / "tokenizer/merges.txt").write_text("#version: 0.2\n")
+    special = {"bos_token": vocabulary[-2], **dict.fromkeys(("eos_token", "pad_token", "unk_token"), vocabulary[-1])}
+    config = {"tokenizer_class": "CLIPTokenizer", "model_max_length": LENGTH, **special}
+    (base / "tokenizer/tokenizer_config.json").write_text(json.dumps(config))
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        text = CLIPTextModel(
+            CLIPTextConfig(
+                vocab_size=len(vocabulary), hidden_size=8, intermediate_size=16, num_hidden_layers=1,
+                num_attention_heads=2, max_position_embeddings=LENGTH, bos_token_id=len(vocabulary) - 2,
+                eos_token_id=len(vocabulary) - 1, initializer_factor=5.0,
+            )
+        )  # fmt: skip
+    text.save_pretrained(base / "text_encoder")
+    return base
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prompts")
+    backbone = load_backbone(str(write_text_base(folder / "base")))
+    adapter = attach(backbone.unet, backbone.vae, DenseConfig(rank=2), 0)
+    state = adapter.state_dict()
+    checkpoint = AdapterCheckpoint("osediff", asdict(adapter.config), backbone.fingerprint, state, timestep=249)
+    save_adapter(folder / "a.safetensors", checkpoint)
+    return folder
+
+
+@pytest.fixture
+def build(folder):
+    def build(**options):
+        options = {"base": str(folder / "base"), "adapter": folder / "a.safetensors", **options}
+        return build_method(OneStepOptions(**options), Runtime(4), _kind())
+
+    return build
+
+
+LR = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def restored(method, image="x"):
+    return method.restore(LR, image=image, seed=0).image
+
+
+def test_a_prompt_is_tokenised_padded_cut_and_encoded(folder):
+    text = load_backbone(str(folder / "base")).text
+    assert text.takes_text
+    for prompt in ("", "a cat", "a very long prompt that goes on and on"):
+        ids = [LETTERS.index(word[-1]) + len(LETTERS) if at == len(word) - 1 else LETTERS.index(letter)
+               for word in prompt.split() for at, letter in enumerate(word)]  # fmt: skip
+        start, end = 2 * len(LETTERS), 2 * len(LETTERS) + 1
+        ids = [start, *ids[: LENGTH - 2], end]
+        ids += [end] * (LENGTH - len(ids))
+        expected = CLIPTextModel.from_pretrained(folder / "base/text_encoder").eval()(torch.tensor([ids]))[0]
+        assert text.embed(prompt).shape == (1, LENGTH, 8)
+        assert torch.allclose(text.embed(prompt), expected, atol=1e-6)
+    positive, negative = text.pair("good", "bad")
+    assert torch.equal(positive, text.embed("good")) and torch.equal(negative, text.embed("bad"))
+
+
+def test_none_fixed_and_file_reach_the_unet(build, tmp_path):
+    file = tmp_path / "prompts.txt"
+    file.write_text("x\ta cat\ny\t\nz\ta dog\n")
+    none, fixed = restored(build()), restored(build(prompts="fixed", prompt="a cat"))
+    from_file = build(prompts="file", prompt_file=file)
+    assert not torch.equal(none, fixed)
+    assert torch.equal(restored(from_file), fixed) and torch.equal(restored(from_file, "y"), none)
+    assert not torch.equal(restored(from_file, "z"), fixed)
+    assert from_file.fingerprint("x") != from_file.fingerprint("z")
+    from_file.prepare([("x", file), ("y", file)])
+    with pytest.raises(UserError, match="no line for image 'w'"):
+        from_file.prepare([("x", file), ("w", file)])
+
+
+def test_the_prompt_of_the_training_is_the_default(build, folder, tmp_path):
+    checkpoint = load_adapter(folder / "a.safetensors")
+    save_adapter(tmp_path / "own.safetensors", replace(checkpoint, training={"prompt": "a cat"}))
+    own = tmp_path / "own.safetensors"
+    assert torch.equal(restored(build(adapter=own)), restored(build(prompts="fixed", prompt="a cat")))
+    assert torch.equal(restored(build(adapter=own, prompts="none")), restored(build()))
+
+
+def test_a_base_with_another_text_encoder_is_another_base(build, folder, tmp_path):
+    base = shutil.copytree(folder / "base", tmp_path / "base")
+    assert build(base=str(base)).fingerprint("x") == build().fingerprint("x")
+    weights = base / "text_encoder/model.safetensors"
+    save_file({name: 2 * tensor for name, tensor in load_file(weights).items()}, weights, {"format": "pt"})
+    with pytest.raises(UserError, match="another base"):
+        build(base=str(base))
+    shutil.copytree(folder / "base/text_encoder", base / "text_encoder", dirs_exist_ok=True)
+    build(base=str(base))
+    vocabulary = base / "tokenizer/vocab.json"
+    ids = json.loads(vocabulary.read_text())
+    vocabulary.write_text(json.dumps(ids | {"a": ids["b"], "b": ids["a"]}))
+    with pytest.raises(UserError, match="another base"):
+        build(base=str(base))
+
+
+def test_eval_stops_before_any_image_where_one_has_no_prompt(folder, tmp_path):
+    file = tmp_path / "prompts.txt"
+    file.write_text("a\ta cat\n")
+    pairs = write_pairs(tmp_path / "small", ["a", "b"], lr=8)
+    methods = Registry("method", MethodPlugin)
+    methods.register("osediff", "isrbench.methods.osediff.plugin:PLUGIN")
+    options = {"base": folder / "base", "adapter": folder / "a.safetensors", "prompts": "file", "prompt_file": file}
+    request = Request(
+        method="osediff", dataset=str(pairs), options={k: str(v) for k, v in options.items()}, metrics=("psnr",),
+        runs_dir=tmp_path / "runs", estimator="none", complexity=False, device="cpu", workers=1,
+    )  # fmt: skip
+    with pytest.raises(UserError, match="no line for image 'b'"):
+        execute(make_plan(request, methods), Store(request.runs_dir))
+    assert not list((tmp_path / "runs").rglob("*.png"))
+    file.write_text("a\ta cat\nb\ta dog\n")
+    plan = make_plan(request, methods)
+    assert execute(plan, Store(request.runs_dir)).exit_code == 0
+    assert len(list((tmp_path / "runs").rglob("*.png"))) == 2
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """A random open_clip model in its local-dir layout."""
+    import open_clip
+
+    config = {
+        "embed_dim": 16,
+        "vision_cfg": {"image_size": 16, "patch_size": 8, "width": 16, "layers": 1, "head_width": 8},
+        "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 8, "heads": 2, "layers": 1},
+    }
+    folder = tmp_path_factory.mktemp("clip")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        save_file(open_clip.CLIP(**config).state_dict(), folder / "open_clip_model.safetensors")
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    return folder
+
+
+@pytest.fixture
+def tags(tmp_path):
+    path = tmp_path / "tags.toml"
+    path.write_text('tags = ["cat", "dog", "house", "tree"]\ntemplate = "a photo of a {}"\n')
+    return path
+
+
+def test_tags_of_a_real_clip_model_become_the_prompt(build, clip, tags):
+    options = {"prompts": "tags", "tag_model": str(clip), "tag_list": tags, "tag_count": 2}
+    method = build(**options)
+    prompt = method.prompter("x", LR)
+    assert isinstance(method.prompter, Tagger)
+    chosen = prompt.split(", ")
+    assert len(set(chosen)) == 2 and set(chosen) <= {"cat", "dog", "house", "tree"}
+    assert torch.equal(restored(method), restored(build(prompts="fixed", prompt=prompt)))
+    all_four = build(**options | {"tag_count": 9}).prompter("x", LR).split(", ")
+    assert all_four[:2] == chosen and sorted(all_four) == ["cat", "dog", "house", "tree"]
+
+
+def test_a_tagger_is_known_by_its_weights_its_tags_and_their_number(clip, tags, tmp_path):
+    first = load_tagger(str(clip), tags, 2, "cpu").fingerprint()
+    assert load_tagger(str(clip), tags, 2, "cpu").fingerprint() == first
+    others = {load_tagger(str(clip), tags, 3, "cpu").fingerprint()}
+    state = load_file(clip / "open_clip_model.safetensors")
+    name = next(name for name in state if name.startswith("visual") and state[name].ndim == 4)
+    state[name][0, 0, 0, 0] += 1e-3
+    other = tmp_path / "other"
+    other.mkdir()
+    save_file(state, other / "open_clip_model.safetensors")
+    (other / "open_clip_config.json").write_text((clip / "open_clip_config.json").read_text())
+    others.add(load_tagger(str(other), tags, 2, "cpu").fingerprint())
+    tags.write_text(tags.read_text().replace("photo", "picture"))
+    others.add(load_tagger(str(clip), tags, 2, "cpu").fingerprint())
+    assert len(others | {first}) == 4
+
+
+def test_a_tag_list_or_model_that_does_not_fit_is_refused(clip, tmp_path):
+    path = tmp_path / "tags.toml"
+    for text in ("tags = []\ntemplate = '{}'", "tags = ['a']\ntemplate = 'a'", "tags = [1]\ntemplate = '{}'", "tags ="):
+        path.write_text(text)
+        with pytest.raises(UserError, match="tag list"):
+            make_prompter(OneStepOptions(prompts="tags", tag_model=str(clip), tag_list=path), "", "cpu")
+    with pytest.raises(UserError, match="neither 'tiny', nor a folder"):
+        make_prompter(OneStepOptions(prompts="tags", tag_model="no/such"), "", "cpu")

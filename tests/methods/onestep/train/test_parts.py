@@ -1,0 +1,339 @@
+"""Parts of the trainer: config, data, draws, regulariser, discriminator, states, curves, running mean."""
+
+import shutil
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from PIL import Image
+
+from isrbench.harness.errors import UserError
+from isrbench.methods.onestep.base.tiny import (
+    UNET_CONFIG,
+    deepen_unet,
+    load_unet,
+    new_prompts,
+    new_unet,
+    new_vae,
+    widen_vae,
+)
+from isrbench.methods.onestep.train.config import Data, Losses, Optim, parse_config
+from isrbench.methods.onestep.train.curves import cut_curves, write_curve
+from isrbench.methods.onestep.train.data import check_photographs, item_numbers, open_loader
+from isrbench.methods.onestep.train.discriminator import Discriminator, FeatureTaps, tap_channels
+from isrbench.methods.onestep.train.draws import draw
+from isrbench.methods.onestep.train.ema import RunningMean
+from isrbench.methods.onestep.train.regulariser import Regulariser
+from isrbench.methods.onestep.train.run import learning_rate_factor
+from isrbench.methods.onestep.train.state import last_state, load_state, save_state
+from isrbench.methods.onestep.train.validate import load_metric
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for n in range(3):
+        Image.fromarray(rng.integers(0, 256, (40 + 9 * n, 50, 3), dtype=np.uint8)).save(folder / f"{n}.png")
+    return folder
+
+
+def test_presets_and_overrides(tmp_path):
+    config, resume = parse_config(
+        "mor", ["--data", "d", "--out", str(tmp_path), "--steps", "7", "--resume", "optim.lr=1e-3", "adapter.top_k=4"]
+    )
+    assert (config.steps, config.optim.lr, config.adapter, resume) == (7, 1e-3, {"router_std": 1.0, "top_k": 4}, True)
+    assert config.losses.perceptual_kind == "features"
+    paper, _ = parse_config("osediff", ["--preset", "sd21", "--data", "d"])
+    assert (paper.steps, paper.optim.lr, paper.timestep, paper.data.crop) == (25000, 5e-5, 999, 512)
+    assert (paper.losses.l2, paper.losses.perceptual, paper.losses.cfg) == (1.0, 2.0, 7.5)
+    assert paper.batch * paper.accumulate * 4 == 16
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--preset", "tinny", "--data", "d"], "did you mean 'tiny'"),
+        ([], "no training data"),
+        (["--data", "d", "losses.l3=1"], "losses.l3"),
+        (["--data", "d", "steps=-1"], "steps"),
+        (["--data", "d", "--stepz"], "no option"),
+        (["--data", "d", "steps.x=1"], "has no fields"),
+        (["--data", "d", "losses.vsd_t=[980, 20]"], r"losses.vsd_t: .*low < high"),
+        (["--data", "d", "losses.gan_t=[-5, 20]"], "losses.gan_t"),
+        (["--data", "d", "losses.gan_t=[0, 1001]"], "losses.gan_t"),
+        (["--data", "d", "timestep=1000"], "timestep"),
+        (["--data", "d", "optim.betas=[1.5, 0.9]"], "optim.betas"),
+        (["--data", "d", "optim.weight_decay=-1"], "optim.weight_decay"),
+        (["--data", "d", "validation.levels=[1.5]"], "validation.levels"),
+    ],
+)
+def test_bad_options(argv, message):
+    with pytest.raises(UserError, match=message):
+        parse_config("mor", argv)
+
+
+@pytest.mark.parametrize(("processes", "accumulate", "batch"), [(1, 1, 4), (2, 1, 2), (1, 2, 2), (2, 2, 1)])
+def test_every_split_uses_the_same_items(processes, accumulate, batch):
+    steps = [
+        sorted(n for rank in range(processes) for n in item_numbers(step, step + 1, accumulate, batch, rank, processes))
+        for step in range(3)
+    ]
+    assert steps == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+
+
+def test_items_depend_on_seed_and_number_only(photographs):
+    data = Data(folders=(str(photographs),), crop=48, degradations=("realesrgan", "levels"), workers=0)
+    whole = list(open_loader(data, 5, 2, [0, 1, 2, 3]))
+    late = next(iter(open_loader(data, 5, 1, [3])))
+    assert whole[0].hr.shape == (2, 3, 48, 48) and whole[0].lr.shape == (2, 3, 12, 12)
+    assert torch.equal(whole[1].hr[1], late.hr[0]) and torch.equal(whole[1].lr[1], late.lr[0])
+    workers = open_loader(data.model_copy(update={"workers": 1}), 5, 2, [2, 3])
+    assert torch.equal(next(iter(workers)).lr, whole[1].lr)
+    other = next(iter(open_loader(data, 6, 1, [3])))
+    assert not torch.equal(other.lr, late.lr)
+
+
+def test_the_crop_lies_in_its_context(photographs):
+    data = Data(folders=(str(photographs),), crop=16, context=32, workers=0)
+    batch = next(iter(open_loader(data, 5, 4, [0, 1, 2, 3])))
+    assert batch.hr.shape == (4, 3, 16, 16) and batch.context.shape == (4, 3, 8, 8)
+    places = [
+        [(y, x) for y in range(5) for x in range(5) if torch.equal(c[:, y : y + 4, x : x + 4], lr)]
+        for c, lr in zip(batch.context, batch.lr, strict=True)
+    ]
+    assert all(len(found) == 1 for found in places)
+    plain = next(iter(open_loader(data.model_copy(update={"context": 0}), 5, 1, [0])))
+    assert torch.equal(plain.context, plain.lr)
+
+
+def test_hub_data_and_streams(photographs):
+    folder = Data(folders=(str(photographs),), crop=16, workers=0)
+    hub = Data(hub=str(photographs), crop=16, workers=0)
+    a, b = next(iter(open_loader(folder, 1, 4, [0, 1, 2, 3]))), next(iter(open_loader(hub, 1, 4, [0, 1, 2, 3])))
+    assert torch.equal(a.hr, b.hr) and torch.equal(a.lr, b.lr)
+    streamed = Data(hub=str(photographs), crop=16, workers=0, streaming=True)
+    whole = list(open_loader(streamed, 1, 2, list(range(8))))  # more than two epochs
+    assert [batch.items.tolist() for batch in whole] == [[0, 1], [2, 3], [4, 5], [6, 7]]
+    resumed = next(iter(open_loader(streamed, 1, 2, [4, 5])))
+    assert torch.equal(resumed.hr, whole[2].hr)
+    with pytest.raises(UserError, match="no column 'picture'"):
+        next(iter(open_loader(hub.model_copy(update={"column": "picture"}), 1, 1, [0])))
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_hub_picture_of_16_bits_is_refused(tmp_path, streaming):
+    Image.fromarray(np.full((40, 40), 40_000, dtype=np.uint16)).save(tmp_path / "deep.png")
+    data = Data(hub=str(tmp_path), crop=32, workers=0, streaming=streaming)
+    with pytest.raises(UserError, match=r"picture 0 of the .* has pixel mode I;16"):
+        next(open_loader(data, 0, 1, [0]))
+
+
+def test_unsuitable_photographs_are_all_named_before_the_first_step(photographs, tmp_path):
+    whole = check_photographs(Data(folders=(str(photographs),)))
+    folder = shutil.copytree(photographs, tmp_path / "copy")
+    data = Data(folders=(str(folder),))
+    assert check_photographs(data) == whole
+    picture = Image.open(folder / "0.png")
+    picture.convert("CMYK").save(folder / "print.jpg")
+    with pytest.raises(UserError, match=r"print.jpg has pixel mode CMYK"):
+        check_photographs(data)
+    clear = picture.convert("RGBA")
+    clear.putalpha(7)
+    clear.save(folder / "clear.png")
+    with pytest.raises(UserError, match=r"2 photographs do not fit: \S*clear.png has trans.*; \S*print.jpg has pixel"):
+        check_photographs(data)
+
+
+def test_a_metric_without_its_weights_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name, said in (("lpips", "ISRBENCH_OFFLINE is set"), ("nothing", "pyiqa has no 'nothing'")):
+        with pytest.raises(UserError, match=said):
+            load_metric(name, torch.device("cpu"))
+
+
+def test_the_help_tells_of_fields(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        parse_config("mor", ["--help"])
+    assert "optim.lr=1e-4" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_photograph_that_cannot_be_read_is_named(photographs, tmp_path, workers):
+    whole = (photographs / "0.png").read_bytes()
+    folder = tmp_path / "damaged"
+    folder.mkdir()
+    (folder / "half.png").write_bytes(whole[: len(whole) // 2])
+    data = Data(folders=(str(folder),), crop=32, workers=workers)
+    with pytest.raises(UserError, match=r"^\S*half.png is damaged") as raised:
+        next(open_loader(data, 0, 1, [0]))
+    assert "Traceback" not in str(raised.value)
+
+
+def test_a_photograph_of_16_bits_is_refused(tmp_path):
+    Image.fromarray(np.full((40, 40), 40_000, dtype=np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(UserError, match=r"deep\.png has pixel mode I;16"):
+        next(open_loader(Data(folders=(str(tmp_path),), crop=32, workers=0), 0, 1, [0]))
+
+
+def test_a_preset_that_is_no_toml(tmp_path):
+    (tmp_path / "my.toml").write_text("steps = = 3")
+    with pytest.raises(UserError, match="is no TOML file"):
+        parse_config("mor", ["--preset", str(tmp_path / "my.toml"), "--data", "d"])
+
+
+def test_no_photographs(tmp_path):
+    with pytest.raises(UserError, match="no images below"):
+        open_loader(Data(folders=(str(tmp_path),)), 0, 1, [0])
+    with pytest.raises(UserError, match="did you mean 'realesrgan'"):
+        open_loader(Data(folders=(str(tmp_path),), degradations=("realesrgen",)), 0, 1, [0])
+
+
+def test_draws_belong_to_items():
+    losses = Losses(vsd_t=(20, 980), gan_t=(5, 7))
+    both = draw(3, torch.tensor([8, 9]), (4, 6, 6), losses, torch.device("cpu"))
+    one = draw(3, torch.tensor([9]), (4, 6, 6), losses, torch.device("cpu"))
+    assert torch.equal(both.encode[1], one.encode[0]) and torch.equal(both.vsd.noise[1], one.vsd.noise[0])
+    assert both.vsd.t[1] == one.vsd.t[0] and set(both.features.t.tolist()) <= {5, 6}
+    many = draw(3, torch.arange(400), (1, 1, 1), losses, torch.device("cpu"))
+    assert many.vsd.t.min() >= 20 and many.vsd.t.max() < 980 and many.regulariser.t.max() > 980
+
+
+def test_regulariser_is_off_outside_its_context():
+    torch.manual_seed(0)
+    unet = new_unet().requires_grad_(False)
+    z, t, prompt = torch.randn(1, 16, 8, 8), torch.tensor([100]), torch.randn(1, 4, 64)
+    plain = unet(z, t, prompt).sample
+    regulariser = Regulariser(unet, 2, seed=0)
+    with torch.no_grad():
+        for name, parameter in regulariser.parameters().items():
+            if name.endswith("lora_B"):
+                parameter.normal_(std=0.1)
+    assert torch.equal(unet(z, t, prompt).sample, plain)
+    with regulariser.enabled():
+        own = unet(z, t, prompt).sample
+        own.square().mean().backward()
+    assert not torch.allclose(own, plain)
+    assert torch.equal(unet(z, t, prompt).sample, plain)
+    assert all(p.grad is not None for p in regulariser.parameters().values())
+    names = {id(p) for p in regulariser.parameters().values()}
+    assert all(p.grad is None for p in unet.parameters() if id(p) not in names)
+
+
+def test_taps_and_heads_fit():
+    unet = new_unet().requires_grad_(False)
+    taps = FeatureTaps(unet)
+    z = torch.randn(2, 16, 16, 16, requires_grad=True)
+    unet(z, torch.tensor([5]), torch.randn(2, 4, 64))
+    with taps as features:
+        unet(z, torch.tensor([5]), torch.randn(2, 4, 64))
+    assert [f.shape[1] for f in features] == tap_channels(unet)
+    head = Discriminator(tap_channels(unet), 8, seed=0)
+    logits = head(features)
+    assert [x.shape[:2] for x in logits] == [(2, 1)] * 4
+    sum(x.sum() for x in logits).backward()
+    assert z.grad.abs().sum() > 0
+    again = Discriminator(tap_channels(unet), 8, seed=0)
+    assert all(torch.equal(a, b) for a, b in zip(head.parameters(), again.parameters(), strict=True))
+
+
+def test_states(tmp_path):
+    for step in (5, 10, 15):
+        save_state(tmp_path, step, {"config": {"seed": 1, "out": "a", "data": {"crop": 8}}, "step": step}, keep=2)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["state-10.pt", "state-15.pt"]
+    last = last_state(tmp_path)
+    assert load_state(last, {"seed": 1, "out": "b", "data": {"crop": 8}})["step"] == 15
+    with pytest.raises(UserError, match=r"data\.crop was 8, now 9"):
+        load_state(last, {"seed": 1, "out": "b", "data": {"crop": 9}})
+    last.write_bytes(last.read_bytes()[:100])
+    with pytest.raises(UserError, match="cannot be read"):
+        load_state(last, {})
+
+
+def test_curves_are_cut(tmp_path):
+    path = tmp_path / "curves.csv"
+    for step in (1, 2, 3):
+        write_curve(path, step, {"a": step / 3})
+    cut_curves(path, 2)
+    assert path.read_text().splitlines() == ["step,name,value", "1,a,0.333333", "2,a,0.666667"]
+
+
+def test_learning_rate():
+    optim = Optim(schedule="cosine", warmup=10)
+    factors = [learning_rate_factor(optim, step, 110) for step in range(110)]
+    assert factors[0] == 0.1 and factors[9] == 1.0 and factors[10] == 1.0
+    assert factors[60] == pytest.approx(0.5) and factors[-1] < 1e-3
+    assert learning_rate_factor(Optim(), 99, 100) == 1.0
+
+
+class _Numbers:
+    def __init__(self):
+        self.state = {"a": torch.zeros(2)}
+
+    def state_dict(self):
+        return {name: value.clone() for name, value in self.state.items()}
+
+    def load_state_dict(self, state):
+        self.state = {name: value.clone() for name, value in state.items()}
+
+
+def test_running_mean():
+    adapter = _Numbers()
+    mean = RunningMean(adapter, 0.5)
+    adapter.state["a"] += 8
+    mean.update(100)
+    assert mean.state_dict()["a"].tolist() == [4.0, 4.0]
+    with mean.applied():
+        assert adapter.state["a"].tolist() == [4.0, 4.0]
+    assert adapter.state["a"].tolist() == [8.0, 8.0]
+    off = RunningMean(adapter, 0.0)
+    off.update(100)
+    assert off.state_dict()["a"].tolist() == [8.0, 8.0]
+
+
+def test_deepened_unet_predicts_as_before_and_its_new_layers_can_learn():
+    torch.manual_seed(0)
+    shallow: Any = UNet2DConditionModel(**(UNET_CONFIG | {"layers_per_block": 1})).eval()
+    deep: Any = deepen_unet(shallow.state_dict()).eval()
+    z, t, prompt = torch.randn(1, 16, 16, 16), torch.tensor(99), new_prompts()["positive"]
+    with torch.no_grad():
+        assert torch.equal(shallow(z, t, prompt).sample, deep(z, t, prompt).sample)
+    deep(z, t, prompt).sample.square().sum().backward()
+    added = [*deep.down_blocks[0].resnets[1:], *deep.up_blocks[-1].resnets[1:-1]]
+    assert len(added) == 4 and all(layer.conv2.weight.grad.abs().sum() > 0 for layer in added)
+
+
+@torch.no_grad()
+def test_unets_load_from_states_and_folders_deep_or_not_and_nothing_else_does(tmp_path):
+    torch.manual_seed(0)
+    shallow: Any = UNet2DConditionModel(**(UNET_CONFIG | {"layers_per_block": 1})).eval()
+    seen = torch.randn(1, 16, 16, 16), torch.tensor(99), new_prompts()["positive"]
+    for name, unet in (("shallow", shallow), ("deep", deepen_unet(shallow.state_dict()))):
+        torch.save({"model": unet.state_dict()}, tmp_path / f"{name}.state")
+        unet.save_pretrained(tmp_path / name)
+        for path in (tmp_path / name, tmp_path / f"{name}.state"):
+            found: Any = load_unet(path).eval()
+            assert torch.equal(found(*seen).sample, shallow(*seen).sample)
+    less = {name: value for name, value in shallow.state_dict().items() if not name.startswith("conv_out")}
+    torch.save({"model": less}, tmp_path / "less.state")
+    torch.save({"other": 1}, tmp_path / "other.state")
+    (tmp_path / "text.state").write_text("no weights")
+    new_vae(4).save_pretrained(tmp_path / "vae")
+    for name in ("less.state", "other.state", "text.state", "vae", "."):
+        with pytest.raises(UserError, match="no UNet of the tiny base"):
+            load_unet(tmp_path / name)
+
+
+def test_widened_autoencoder_decodes_as_before():
+    torch.manual_seed(0)
+    narrow = new_vae(4).eval()
+    wide = widen_vae(narrow).eval()
+    x = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        before, after = narrow.encode(x).latent_dist, wide.encode(x).latent_dist
+        assert torch.allclose(before.mean, after.mean[:, :4], atol=1e-6)
+        assert torch.allclose(before.logvar, after.logvar[:, :4], atol=1e-6)
+        assert torch.allclose(narrow(x).sample, wide(x).sample, atol=1e-6)

@@ -1,0 +1,274 @@
+"""Whole training runs in a micro world: resume, equal splits, one frozen UNet, divergence, two processes."""
+
+# ruff: noqa: F401, F811  (fixtures)
+import csv
+import dataclasses
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from isrbench.harness.errors import UserError
+from isrbench.harness.imaging.images import to_tensor
+from isrbench.methods.onestep.checkpoint import load_adapter
+from isrbench.methods.onestep.infer.colour import wavelet
+from isrbench.methods.onestep.train import networks
+from isrbench.methods.onestep.train.config import validated
+from isrbench.methods.onestep.train.curves import write_curve
+from isrbench.methods.onestep.train.data import Batch
+from isrbench.methods.onestep.train.draws import draw
+from isrbench.methods.onestep.train.frozen import load_frozen
+from isrbench.methods.onestep.train.run import Run, train
+from isrbench.methods.onestep.train.validate import Validator
+from tests.support.paths import ROOT
+from tests.support.training_world import CPU, DENSE, MOR, a_batch, gradients, light, run, same, values, world
+
+
+def curves(out):
+    with (out / "curves.csv").open() as file:
+        return list(csv.reader(file))
+
+
+def test_resume_is_bit_exact(world, tmp_path):
+    whole = run(world, tmp_path / "whole")
+    run(world, tmp_path / "cut")
+    (tmp_path / "cut/states/state-4.pt").unlink()
+    resumed = run(world, tmp_path / "cut", resume=True)
+    for part in ("adapter", "regulariser", "discriminator", "mean"):
+        a, b = (getattr(x, part, None) or getattr(x.nets, part) for x in (whole, resumed))
+        assert same(a.state_dict(), b.state_dict()), part
+    assert curves(tmp_path / "whole") == curves(tmp_path / "cut")
+    saved = [load_adapter(tmp_path / name / "adapter.safetensors", kind="mor") for name in ("whole", "cut")]
+    assert same(saved[0].state, saved[1].state)
+    assert saved[0].base == load_frozen(str(world / "base"), "", "").fingerprint
+    assert saved[0].config["routed"] == 3 and saved[0].training["step"] == 4
+    assert saved[0].training["colour_fix"] == "wavelet"
+
+
+def test_a_run_is_not_overwritten_or_resumed_as_another(world, tmp_path):
+    run(world, tmp_path, steps=2)
+    with pytest.raises(UserError, match="holds a run already"):
+        Run(validated(values(world, tmp_path, steps=2)), MOR, resume=False)
+    with pytest.raises(UserError, match=r"optim\.lr was 0\.001"):
+        Run(validated(values(world, tmp_path, steps=2, optim={"lr": 0.1})), MOR, resume=True)
+
+
+def test_a_tracker_that_is_not_installed_is_refused(world, tmp_path):
+    if importlib.util.find_spec("wandb"):
+        pytest.skip("wandb is installed")
+    with pytest.raises(UserError, match="trackers wandb are installed"):
+        run(world, tmp_path, trackers=("wandb",))
+
+
+def test_what_cannot_be_resumed(world, tmp_path):
+    with pytest.raises(UserError, match="no state to resume from"):
+        run(world, tmp_path / "new", resume=True)
+    photos = shutil.copytree(world / "photographs", tmp_path / "photos")
+    data = {"folders": (str(photos),)}
+    run(world, tmp_path / "run", steps=2, data=data)
+    moved = photos.rename(tmp_path / "moved")
+    with Image.open(moved / "0.png") as image:  # converted on the way, it is the same photograph
+        image.save(moved / "0.bmp")
+    (moved / "0.png").unlink()
+    run(world, tmp_path / "run", resume=True, steps=2, data={"folders": (str(moved),)})
+    (moved / "another.png").write_bytes(next(moved.glob("*.png")).read_bytes())
+    with pytest.raises(UserError, match="added, removed or renamed"):
+        run(world, tmp_path / "run", resume=True, steps=2, data={"folders": (str(moved),)})
+
+
+def test_a_run_that_stopped_before_its_first_state_begins_again(world, tmp_path):
+    write_curve(tmp_path / "curves.csv", 0, {"bicubic/psnr@0.5": 20.0})
+    write_curve(tmp_path / "curves.csv", 1, {"l2": 1.0})
+    run(world, tmp_path, steps=2)
+    names = [(step, name) for step, name, _ in curves(tmp_path)]
+    assert len(set(names)) == len(names) and ("0", "bicubic/psnr@0.5") not in names
+
+
+def test_a_run_is_not_resumed_on_other_weights_of_the_same_name(world, tmp_path):
+    base = shutil.copytree(world / "base", tmp_path / "base")
+    config = validated(values(world, tmp_path / "run", base=str(base), steps=2))
+    Run(config, MOR, resume=False).loop()
+    weights = base / "unet" / "diffusion_pytorch_model.safetensors"
+    save_file({name: 2 * tensor for name, tensor in load_file(weights).items()}, weights)
+    with pytest.raises(UserError, match="base_fingerprint was"):
+        Run(config, MOR, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"adapter": {"dims": 5}}, "adapter.dims is 5"),
+        ({"base": "tiny", "data": {"crop": 36}}, "data.crop is 36"),
+        ({"base": "tiny", "validation": {"folders": ("photographs",), "crop": 36}}, "validation.crop is 36"),
+        ({"validation": {"folders": ("photographs",), "crop": 32, "metrics": ("psnrr",)}}, "psnrr"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_the_first_step(changes, said, world, tmp_path):
+    plain = values(world, tmp_path)
+    for part, fields in changes.items():
+        if isinstance(fields, dict):
+            folders = {"folders": (str(world / "photographs"),)} if "folders" in fields else {}
+            fields = plain.get(part, {}) | fields | folders
+        plain[part] = fields
+    with pytest.raises(UserError, match=said):
+        Run(validated(plain), MOR, resume=False).loop()
+    assert not (tmp_path / "states").exists()
+
+
+def test_everything_learns_and_the_base_stays(world, tmp_path):
+    one = Run(validated(values(world, tmp_path)), MOR, resume=False)
+    before = load_frozen(str(world / "base"), "", "")
+    start = {part: getattr(one.nets, part).state_dict() for part in ("adapter", "regulariser", "discriminator")}
+    start = {part: {k: v.clone() for k, v in state.items()} for part, state in start.items()}
+    one.loop()
+    for part, state in start.items():
+        assert not same(state, getattr(one.nets, part).state_dict()), part
+    named = {row[1] for row in curves(tmp_path)[1:]}
+    assert named == {"l2", "perceptual", "vsd", "gan", "balance", "generator", "discriminator", "regulariser"}
+    learnt = {
+        name for name, value in start["adapter"].items() if not torch.equal(value, one.nets.adapter.state_dict()[name])
+    }
+    assert any(name.startswith("router") for name in learnt) and any(name.startswith("vae.") for name in learnt)
+    one.nets.adapter.detach()
+    ours = {k.replace(".base_layer", ""): v for k, v in one.nets.frozen.unet.state_dict().items() if "lora_" not in k}
+    assert same(ours, before.unet.state_dict()) and same(one.nets.frozen.vae.state_dict(), before.vae.state_dict())
+
+
+def test_gradient_checkpointing_changes_no_gradient(world, tmp_path):
+    kept = gradients(Run(validated(values(world, tmp_path / "a")), MOR, False), a_batch())
+    again = gradients(Run(validated(values(world, tmp_path / "b", checkpointing=True)), MOR, False), a_batch())
+    assert kept.keys() == {"generator", "discriminator", "regulariser"}
+    for name, gradient in kept.items():
+        assert gradient.abs().sum() > 0
+        assert torch.allclose(gradient, again[name], atol=1e-6), name
+
+
+def test_the_cut_at_the_latents_gives_the_whole_gradient(world, tmp_path):
+    """L2 alone: the two-stage backward against one backward through decoder, step and encoder."""
+    only = {"perceptual": 0.0, "vsd": 0.0, "gan": 0.0, "balance": 0.0}
+    one = Run(validated(values(world, tmp_path, losses=only)), MOR, False)
+    batch = a_batch()
+    cut = gradients(one, batch)["generator"]
+    draws = draw(0, batch.items, one.latent, one.config.losses, torch.device("cpu"))
+    image = one.nets.decode(one.nets.generate(batch.lr, batch.context, draws.encode))
+    torch.nn.functional.mse_loss(image, batch.hr * 2 - 1).backward()
+    whole = torch.cat([p.grad.flatten() for p in one.trained["generator"] if p.grad is not None])
+    assert torch.allclose(cut, whole, atol=1e-6)
+
+
+def test_micro_batches_add_up_to_one_large_batch(world, tmp_path):
+    """For losses that are means over images (the balance loss is not)."""
+    one = Run(validated(values(world, tmp_path, losses={"balance": 0.0})), MOR, False)
+    whole = a_batch()
+    halves = [Batch(*(part[i : i + 1] for part in whole)) for i in range(2)]
+    large, small = gradients(one, whole), gradients(one, *halves)
+    for name, gradient in large.items():
+        assert torch.allclose(gradient, small[name], rtol=1e-3, atol=1e-6), name
+
+
+def test_divergence_stops_and_keeps_the_last_good_state(world, tmp_path):
+    with pytest.raises(UserError, match="not finite") as caught:
+        one = Run(validated(values(world, tmp_path)), MOR, resume=False)
+        original = one._train_step
+
+        def poisoned(batches):
+            if one.step == 3:
+                with torch.no_grad():
+                    next(iter(one.nets.adapter.parameters().values())).fill_(float("nan"))
+            original(batches)
+
+        one._train_step = poisoned
+        one.loop()
+    assert "state-2.pt" in str(caught.value)
+    assert [p.name for p in (tmp_path / "states").iterdir()] == ["state-2.pt"]
+    assert all(torch.isfinite(v).all() for v in load_adapter(tmp_path / "adapter.safetensors").state.values())
+
+
+def test_validation_writes_pictures_and_metrics(world, tmp_path):
+    folder = (str(world / "photographs"),)
+    look = {"folders": folder, "images": 2, "crop": 32, "every": 2, "levels": (0.2, 0.8), "metrics": ("psnr", "gmsd")}
+    run(world, tmp_path, validation=look, steps=2, trackers=("tensorboard",))
+    named = {(row[0], row[1]) for row in curves(tmp_path)[1:]}
+    for level in ("0.2", "0.8"):
+        wanted = {"0": ("bicubic/psnr", "bicubic/gmsd"), "2": ("validation/psnr", "validation/active_experts")}
+        assert {(step, f"{name}@{level}") for step, names in wanted.items() for name in names} <= named
+        assert Image.open(tmp_path / f"validation/step-000002-level-{level}.png").size == (96, 64)
+    assert list(tmp_path.rglob("events.out.tfevents*"))
+
+
+def test_validation_applies_the_colour_fix(world, tmp_path):
+    """Restored by the untrained adapter, so by the same network; wavelet leaves the LR's low frequencies."""
+    sheets = {}
+    for kind in ("none", "wavelet"):
+        look = {"folders": (str(world / "photographs"),), "images": 1, "crop": 32, "levels": (0.2,), "metrics": ()}
+        one = Run(validated(values(world, tmp_path / kind, validation=look, colour_fix=kind)), MOR, resume=False)
+        Validator(one.config, CPU).run(one.nets, 0)
+        sheets[kind] = to_tensor(np.array(Image.open(tmp_path / kind / "validation/step-000000-level-0.2.png")))
+    enlarged, restored = sheets["none"][:, :, :32], sheets["none"][:, :, 32:64]
+    assert torch.equal(enlarged, sheets["wavelet"][:, :, :32])
+    assert (wavelet(restored, enlarged).clamp(0, 1) - sheets["wavelet"][:, :, 32:64]).abs().max() < 2 / 255
+
+
+def test_command_line(world, tmp_path):
+    argv = ["--data", str(world / "photographs"), "--out", str(tmp_path), "--steps", "1", f"base={world / 'base'}"]
+    argv += ["data.crop=32", "batch=1", "device=cpu", "precision=no", "optim.warmup=0"]
+    assert train(argv, MOR) == 0
+    assert json.loads((tmp_path / "config.json").read_text())["steps"] == 1
+    with pytest.raises(UserError, match="adapter config of mor"):
+        train([*argv[:3], str(tmp_path / "b"), *argv[4:], "adapter.ranks=3"], MOR)
+
+
+def test_a_dense_adapter_trains_without_an_estimator(world, tmp_path, monkeypatch):
+    monkeypatch.delattr(networks, "load_severity")
+    plain = values(world, tmp_path, steps=1) | {"adapter": {"alpha": 4.0}}
+    one = Run(validated(plain), DENSE, resume=False)
+    start = one.nets.adapter.state_dict()
+    one.loop()
+    end = one.nets.adapter.state_dict()
+    assert all(not torch.equal(start[name], end[name]) for name in start if name.endswith(".B") and "to_" not in name)
+    saved = load_adapter(tmp_path / "adapter.safetensors", kind="osediff")
+    assert saved.config["rank"] == 2 and saved.config["alpha"] == 4.0
+
+
+_TWO = """
+import json, sys
+sys.path[:0] = [{root!r}]
+from tests.support import training_world as w
+w.networks.load_severity = lambda name, device, logit_scale: w.Statistics()
+w.Run(w.validated(json.loads(sys.argv[1])), w.MOR, False).loop()
+"""
+
+
+def test_two_processes_equal_one(world, tmp_path):
+    """`accelerate launch` on two CPU processes takes the same items and makes the same steps as one process."""
+    changes = {"losses": {"balance": 0.0, "r1": 0.0}, "steps": 2}
+    one = run(world, tmp_path / "one", batch=2, **changes)
+    plain = values(world, str(tmp_path / "two"), batch=1, **changes)
+    script = tmp_path / "two.py"
+    script.write_text(_TWO.format(root=str(ROOT)))
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--num_machines", "1"]
+    # The launcher starts several local processes for --multi_gpu only; device=cpu then makes them a gloo group.
+    command += ["--multi_gpu", "--main_process_port", "0"]
+    command += ["--mixed_precision", "no", "--dynamo_backend", "no", str(script), json.dumps(plain)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    two = load_adapter(tmp_path / "two/adapter.safetensors")
+    assert two.training["processes"] == 2
+    assert dataclasses.asdict(one.adapter_config) == two.config
+    ours = load_adapter(tmp_path / "one/adapter.safetensors").state
+    close = [torch.allclose(ours[name], two.state[name], atol=3e-4) for name in ours]
+    assert sum(close) / len(close) > 0.95  # Adam's first steps turn rounding of tiny gradients into full steps
+    a, b = (curves(tmp_path / name) for name in ("one", "two"))
+    assert [r[:2] for r in a] == [r[:2] for r in b]
+    assert np.allclose([float(r[2]) for r in a[1:]], [float(r[2]) for r in b[1:]], rtol=1e-2)

@@ -1,0 +1,101 @@
+"""The ablation, run for real in a micro world, its table, and the curves' plot."""
+
+# ruff: noqa: F401, F811  (fixtures)
+import pandas as pd
+import pytest
+from PIL import Image
+
+from isrbench.methods.mor.config import MoRConfig
+from isrbench.methods.onestep.checkpoint import load_adapter
+from isrbench.methods.onestep.train.curves import plot_curves, read_curves, write_curve
+from isrbench.methods.studies.ablation import ablate, last_validation, main, to_table, variants
+from tests.support.training_world import light, world
+
+
+def test_table_has_mean_spread_and_seeds():
+    rows = [("LoRA r16", seed, "validation/psnr", value) for seed, value in enumerate((20.0, 21.0, 22.0))]
+    rows += [("LoRA r16", 0, "bicubic/psnr", 1.0), ("MoR-full", 0, "validation/psnr", 23.0)]
+    rows += [("MoR-full", 0, "validation/active_experts", 12.5)]
+    table = to_table(pd.DataFrame(rows, columns=["variant", "seed", "metric", "value"])).splitlines()
+    assert table[0] == "| variant | seeds | psnr | active_experts |"
+    assert table[2] == "| LoRA r16 | 3 | 21.000 ± 1.000 | - |"
+    assert table[3] == "| MoR-full | 1 | 23.000 | 12.500 |"
+
+
+def test_the_last_validation_counts(tmp_path):
+    path = tmp_path / "curves.csv"
+    write_curve(path, 0, {"bicubic/psnr": 20.0})
+    write_curve(path, 5, {"validation/psnr": 21.0, "l2": 1.0})
+    write_curve(path, 9, {"validation/psnr": 22.0})
+    assert last_validation(path) == {"bicubic/psnr": 20.0, "validation/psnr": 22.0}
+    assert read_curves(path)["validation/psnr"] == [(5, 21.0), (9, 22.0)]
+
+
+def test_plot(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for step in range(30):
+            write_curve(tmp_path / name / "curves.csv", step, {"l2": 1 / (step + 1), "seconds": step})
+    plot_curves([tmp_path / name / "curves.csv" for name in "ab"], tmp_path / "plots/curves.png")
+    assert Image.open(tmp_path / "plots/curves.png").width > 500
+
+
+def micro(world):
+    """What makes the tiny preset one step of a micro run."""
+    sizes = {"data.crop": 32, "data.context": 0, "data.workers": 0, "batch": 1, "optim.warmup": 0, "threads": 1}
+    look = {"images": 1, "crop": 32, "levels": [0.8], "metrics": '["psnr"]', "every": 1}
+    values = {"base": world / "base", "device": "cpu", "precision": "no", "optim.ema": 0.0, "half": "false"}
+    values |= sizes | {f"validation.{key}": value for key, value in look.items()}
+    folder = str(world / "photographs")
+    return ["--data", folder, "--validation", folder, "--steps", "1", *(f"{k}={v}" for k, v in values.items())]
+
+
+def active_rank(title, checkpoint):
+    """The most ranks that an image has active in a layer, by the config; checked against the tensors."""
+    config, rows = checkpoint.config, {t.shape[0] for name, t in checkpoint.state.items() if name.endswith(".A")}
+    if title.startswith("LoRA r"):
+        assert rows == {config["rank"]}
+        return config["rank"]
+    assert rows == {40}
+    return MoRConfig.from_json(config).budget
+
+
+def test_all_variants_train_at_the_paper_s_active_budget(world, tmp_path):
+    rows = ablate(tmp_path, micro(world), [0], variants())
+    found = {v.title: load_adapter(tmp_path / f"{v.title.replace(' ', '-')}-0/adapter.safetensors") for v in variants()}
+    budgets = {title: active_rank(title, checkpoint) for title, checkpoint in found.items()}
+    assert budgets == {"LoRA r16": 16, "LoRA r40": 40} | dict.fromkeys(("LoRA+MoE", "MoR-v1", "MoR-v2", "MoR-full"), 16)
+    assert {title: c.kind for title, c in found.items()} == {
+        "LoRA r16": "osediff", "LoRA r40": "osediff", "LoRA+MoE": "lora_moe",
+        "MoR-v1": "mor", "MoR-v2": "mor", "MoR-full": "mor",
+    }  # fmt: skip
+    preset = {title: c.config["router_std"] for title, c in found.items() if title.startswith("MoR")}
+    assert preset == dict.fromkeys(("MoR-v1", "MoR-v2", "MoR-full"), 1.0), "fields go over the preset's, not instead"
+    choices = {title: (c.config.get("zero_slots"), c.config.get("balance")) for title, c in found.items()}
+    assert choices["LoRA+MoE"] == (0, "uniform") and choices["MoR-v1"] == (0, "degradation")
+    assert choices["MoR-v2"] == (4, "uniform") and choices["MoR-full"] == (4, "degradation")
+    measured = rows.loc[rows["metric"] == "validation/active_experts@0.8"].set_index("variant")["value"]
+    assert measured["LoRA+MoE"] == 16 and measured["MoR-v1"] == 16
+    assert all(8 <= measured[title] <= 16 for title in ("MoR-v2", "MoR-full")) and len(measured) == 4
+    lines = (tmp_path / "ablation.md").read_text().splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[0][:2] == ["variant", "seeds"] and set(cells[0][2:]) == {"psnr@0.8", "active_experts@0.8"}
+    assert [row[0] for row in cells[2:]] == [v.title for v in variants()]
+    assert {len(row) for row in cells} == {4} and {row[1] for row in cells[2:]} == {"1"}
+    assert [row[cells[0].index("active_experts@0.8")] == "-" for row in cells[2:]] == [True, True] + [False] * 4
+
+
+@pytest.mark.parametrize("option", ["adapter.top_k=4", "adapter={top_k=4}", "seed=5", "out=x"])
+def test_the_ablation_sets_adapter_seed_and_out_itself(option, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["--out", str(tmp_path), "--data", "d", option])
+    assert f"leave {option} out" in capsys.readouterr().err
+
+
+def test_bad_input_is_one_message_and_exit_code_2(world, tmp_path, caplog):
+    none, some = str(tmp_path / "none"), str(world / "photographs")
+    assert main(["--out", str(tmp_path), "--data", none, "--validation", none, "--seeds", "0", "threads=1"]) == 2
+    assert "no images below" in caplog.text
+    assert main(["--out", str(tmp_path), "--data", some, "--seeds", "0", "threads=1"]) == 2
+    assert "pass --validation FOLDER" in caplog.text
+    assert not list(tmp_path.rglob("adapter.safetensors"))

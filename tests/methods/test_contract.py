@@ -1,0 +1,257 @@
+"""Every method that is installed, ours or anyone's, through the same checks."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from isrbench.harness.api.method import Complexity, Method, MethodPlugin, Prepares, Restored, Runtime
+from isrbench.harness.api.options import describe_options, options_key, parse_options
+from isrbench.harness.api.registry import Registry
+from isrbench.harness.imaging.images import write_png
+
+METHODS = Registry.from_entry_points("method", MethodPlugin, "isrbench.methods")
+SIZES = {"odd": (17, 23), "square": (32, 32), "thin": (9, 40)}
+SCALE = 4
+
+
+def _folder(tmp: Path) -> dict[str, str]:
+    rng = np.random.default_rng(0)
+    (tmp / "restored").mkdir()
+    for image, (height, width) in SIZES.items():
+        pixels = rng.integers(0, 256, (height * SCALE, width * SCALE, 3), dtype=np.uint8)
+        write_png(tmp / "restored" / f"{image}.png", pixels)
+    return {"images": str(tmp / "restored")}
+
+
+def _command(tmp: Path) -> dict[str, str]:
+    script = tmp / "enlarge.py"
+    script.write_text(
+        "import sys\nfrom PIL import Image\nimage = Image.open(sys.argv[1])\n"
+        "image.resize((image.width * 4, image.height * 4)).save(sys.argv[2])\n"
+    )
+    return {"command": f"'{sys.executable}' '{script}' {{input}} {{output}}"}
+
+
+def _spandrel(tmp: Path) -> dict[str, str]:
+    import torch
+    from spandrel.architectures.SPAN import SPAN
+
+    torch.manual_seed(0)
+    path = tmp / "span.pth"
+    torch.save(SPAN(num_in_ch=3, num_out_ch=3, feature_channels=8, upscale=SCALE).state_dict(), path)
+    return {"weights": str(path)}
+
+
+def _one_step(attach: Callable[..., Any], config: Any, kind: str, routes: bool) -> Callable[[Path], dict[str, str]]:
+    """A random base and a random adapter, so that the checks hold for the code and not for one set of weights."""
+
+    def make(tmp: Path) -> dict[str, str]:
+        import torch
+
+        from isrbench.methods.onestep.base.load import load_backbone
+        from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, save_adapter
+        from tests.support.onestep_base import write_base
+
+        backbone = load_backbone(str(write_base(tmp / "base")))
+        adapter = attach(backbone.unet, backbone.vae, config(), 0)
+        generator = torch.Generator().manual_seed(1)
+        for parameter in adapter.parameters().values():
+            parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
+        checkpoint = AdapterCheckpoint(kind, asdict(config()), backbone.fingerprint, adapter.state_dict(), timestep=249)
+        save_adapter(tmp / "adapter.safetensors", checkpoint)
+        options = {"base": str(tmp / "base"), "adapter": str(tmp / "adapter.safetensors")}
+        return {**options, "estimator": str(_estimator(tmp / "clip"))} if routes else options
+
+    return make
+
+
+def _estimator(folder: Path) -> Path:
+    """A random open_clip model in its local-dir layout."""
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    config = {
+        "embed_dim": 16,
+        "vision_cfg": {"image_size": 32, "patch_size": 8, "width": 32, "layers": 1, "head_width": 16},
+        "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 8, "heads": 2, "layers": 1},
+    }
+    folder.mkdir()
+    torch.manual_seed(0)
+    save_file(open_clip.CLIP(**config).state_dict(), folder / "open_clip_model.safetensors")
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    return folder
+
+
+def _osediff(tmp: Path) -> dict[str, str]:
+    from isrbench.methods.osediff.adapter import DenseConfig, attach
+
+    return _one_step(attach, DenseConfig, "osediff", routes=False)(tmp)
+
+
+def _mor(tmp: Path) -> dict[str, str]:
+    from isrbench.methods.mor.adapter import attach
+    from isrbench.methods.mor.config import MoRConfig
+
+    return _one_step(attach, MoRConfig, "mor", routes=True)(tmp)
+
+
+def _lora_moe(tmp: Path) -> dict[str, str]:
+    from isrbench.methods.lora_moe.adapter import LORA_MOE, attach
+
+    return _one_step(attach, lambda: LORA_MOE, "lora_moe", routes=True)(tmp)
+
+
+OPTIONS: dict[str, Callable[[Path], dict[str, str]]] = {
+    "bicubic": lambda tmp: {},
+    "lanczos": lambda tmp: {},
+    "folder": _folder,
+    "command": _command,
+    "spandrel": _spandrel,
+    "osediff": _osediff,
+    "lora_moe": _lora_moe,
+    "mor": _mor,
+}
+"""What each method needs to be built in a test: option texts, and files made in a temporary folder."""
+
+
+def _plugin_options(name: str, tmp: Path) -> dict[str, str]:
+    if name not in OPTIONS:
+        pytest.fail(f"method '{name}' is installed but has no entry in OPTIONS of {Path(__file__).name}: add one")
+    return OPTIONS[name](tmp)
+
+
+@pytest.fixture(scope="module", params=list(METHODS))
+def built(request, tmp_path_factory) -> tuple[MethodPlugin, Method]:
+    tmp = tmp_path_factory.mktemp(request.param)
+    plugin = METHODS.get(request.param)
+    return plugin, plugin.build(parse_options(plugin.options, _plugin_options(request.param, tmp)), Runtime(SCALE))
+
+
+def _lr(image: str):
+    import torch
+
+    pixels = np.random.default_rng(len(image)).integers(0, 256, (3, *SIZES[image]), dtype=np.uint8)
+    return torch.from_numpy(pixels).float().div(255)
+
+
+def test_there_are_methods_to_check():
+    assert {"bicubic", "lanczos", "folder", "command", "spandrel"} <= set(METHODS)
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_metadata_is_complete(name):
+    plugin = METHODS.get(name)
+    info = plugin.info
+    assert info.id == name
+    assert info.title and info.licence and info.summary.endswith(".") and "\n" not in info.summary
+    assert not info.citation or info.citation.startswith("@")
+    assert info.citation.count("{") == info.citation.count("}")
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_options_are_described_parsed_and_keyed(name, tmp_path):
+    plugin = METHODS.get(name)
+    rows = describe_options(plugin.options)
+    assert all(row.help for row in rows), "every option has a help text"
+    options = parse_options(plugin.options, _plugin_options(name, tmp_path))
+    deciding = {f.name for f in dataclasses.fields(plugin.options) if f.metadata.get("result", True)}
+    assert set(options_key(options)) == deciding <= {row.name for row in rows}
+    with pytest.raises(AttributeError):
+        options.any_field = 1  # frozen
+
+
+def test_importing_plugins_imports_no_torch():
+    code = (
+        "import sys\nfrom isrbench.harness.api.method import MethodPlugin\n"
+        "from isrbench.harness.api.registry import Registry\n"
+        "from isrbench.harness.api.options import describe_options\n"
+        "methods = Registry.from_entry_points('method', MethodPlugin, 'isrbench.methods')\n"
+        "for name in methods:\n    describe_options(methods.get(name).options)\n"
+        "    heavy = {'torch', 'diffusers', 'spandrel', 'transformers', 'open_clip'} & set(sys.modules)\n"
+        "    assert not heavy, (name, heavy)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("image", list(SIZES))
+def test_restores_every_size_exactly(built, image):
+    import torch
+
+    plugin, method = built
+    lr = _lr(image)
+    kept = lr.clone()
+    restored = method.restore(lr, image=image, seed=5)
+    assert isinstance(restored, Restored)
+    height, width = SIZES[image]
+    assert tuple(restored.image.shape) == (3, height * SCALE, width * SCALE)
+    assert restored.image.dtype == torch.float32 and not restored.image.requires_grad
+    assert torch.isfinite(restored.image).all()
+    assert restored.image.min() >= 0 and restored.image.max() <= 1
+    assert torch.equal(lr, kept), "the input was changed"
+    assert (restored.trace is not None) == plugin.info.routes
+
+
+def test_result_depends_on_the_image_and_its_seed_only(built):
+    import torch
+
+    _, method = built
+    first = method.restore(_lr("odd"), image="odd", seed=3)
+    torch.manual_seed(1234)
+    method.restore(_lr("square"), image="square", seed=4)
+    again = method.restore(_lr("odd"), image="odd", seed=3)
+    assert torch.equal(first.image, again.image)
+    assert first.trace == again.trace
+
+
+def test_global_random_state_is_left_alone(built):
+    import torch
+
+    _, method = built
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    method.restore(_lr("odd"), image="odd", seed=3)
+    assert torch.equal(before, torch.get_rng_state()), "randomness must come from a generator of the image's seed"
+
+
+def test_preparing_changes_no_result(built, tmp_path):
+    import torch
+
+    from isrbench.harness.imaging.images import to_pixels
+
+    _, method = built
+    if not isinstance(method, Prepares):
+        pytest.skip("this method needs no preparation")
+    before = method.restore(_lr("odd"), image="odd", seed=3).image
+    for image in SIZES:
+        write_png(tmp_path / f"{image}.png", to_pixels(_lr(image)))
+    method.prepare([(image, tmp_path / f"{image}.png") for image in SIZES])
+    assert torch.equal(before, method.restore(_lr("odd"), image="odd", seed=3).image)
+
+
+def test_fingerprint_is_stable(built):
+    _, method = built
+    print_ = method.fingerprint("odd")
+    assert isinstance(print_, str) and print_ == method.fingerprint("odd")
+
+
+def test_complexity_is_counted_or_openly_unknown(built):
+    _, method = built
+    small, large = method.complexity(16, 16), method.complexity(32, 32)
+    assert isinstance(small, Complexity)
+    if small.macs is not None:
+        assert large.macs is not None and large.macs > small.macs > 0
+        assert small.flops == 2 * small.macs
+    assert small.params_total == large.params_total
+    assert small.params_total is None or small.params_total >= 0

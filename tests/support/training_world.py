@@ -1,0 +1,121 @@
+"""A micro base, four photographs and a stand-in for the severity estimator: a world in which training takes seconds."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from PIL import Image
+
+from isrbench.methods.mor.adapter import attach
+from isrbench.methods.mor.config import MoRConfig
+from isrbench.methods.onestep.base.tiny import save_base
+from isrbench.methods.onestep.train import networks
+from isrbench.methods.onestep.train.config import validated
+from isrbench.methods.onestep.train.data import Batch
+from isrbench.methods.onestep.train.draws import draw
+from isrbench.methods.onestep.train.networks import AdapterKind
+from isrbench.methods.onestep.train.run import Run
+from isrbench.methods.onestep.train.step import run_micro_batch
+from isrbench.methods.osediff.adapter import DenseConfig
+from isrbench.methods.osediff.adapter import attach as attach_dense
+
+MOR = AdapterKind("mor", MoRConfig(), attach)
+DENSE = AdapterKind("osediff", DenseConfig(rank=2), attach_dense, routes=False)
+CPU = torch.device("cpu")
+
+
+class Statistics:
+    """A stand-in for the CLIP estimator: seven statistics of the LR."""
+
+    def estimate(self, lr):
+        parts = [lr.mean((1, 2, 3)), lr.std((1, 2, 3)), lr.amax((1, 2, 3)), lr.amin((1, 2, 3)), *lr.mean((2, 3)).T]
+        return torch.stack(parts, dim=1).clamp(0, 1)
+
+    def fingerprint(self):
+        return "statistics"
+
+
+@pytest.fixture(autouse=True)
+def light(monkeypatch):
+    """No CLIP, one thread, and a precision that each run may choose afresh; import it to have it."""
+    AcceleratorState._reset_state()
+    monkeypatch.setattr(networks, "load_severity", lambda name, device, logit_scale: Statistics())
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return write_world(tmp_path_factory.mktemp("world"))
+
+
+def write_world(root: Path) -> Path:
+    torch.manual_seed(0)
+    vae = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(8, 8), layers_per_block=1, latent_channels=4, norm_num_groups=4,
+    )  # fmt: skip
+    unet = UNet2DConditionModel(
+        in_channels=4, out_channels=4, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), block_out_channels=(8, 16), layers_per_block=1,
+        cross_attention_dim=8, attention_head_dim=2, norm_num_groups=4,
+    )  # fmt: skip
+    save_base(root / "base", vae, unet, {name: torch.randn(1, 2, 8) for name in ("positive", "negative")})
+    (root / "photographs").mkdir()
+    rng = np.random.default_rng(0)
+    for n in range(4):
+        pixels = np.repeat(np.repeat(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8), 6, 0), 6, 1)
+        Image.fromarray(pixels).save(root / "photographs" / f"{n}.png")
+    return root
+
+
+def values(world, out, **changes):
+    """A config's values in the micro world."""
+    plain = {
+        "base": str(world / "base"), "timestep": 249, "out": out, "steps": 4, "batch": 2, "device": "cpu",
+        "log_every": 1, "save_every": 2, "keep": 9, "colour_fix": "wavelet",
+        "adapter": {"shared": 1, "routed": 3, "zero_slots": 1, "top_k": 2},
+        "data": {"folders": (str(world / "photographs"),), "crop": 32, "workers": 0},
+        "losses": {"perceptual_kind": "features", "r1": 0.1},
+        "optim": {"lr": 1e-3, "lr_regulariser": 1e-3, "lr_discriminator": 1e-3, "ema": 0.9},
+        "validation": {},
+    }  # fmt: skip
+    for key, value in changes.items():
+        plain[key] = plain[key] | value if isinstance(value, dict) else value
+    return plain
+
+
+def begin(world, out, kind=MOR, resume=False, **changes) -> Run:
+    plain = values(world, out, **changes)
+    return Run(validated(plain if kind is MOR else plain | {"adapter": {}}), kind, resume)
+
+
+def run(world, out, kind=MOR, resume=False, **changes) -> Run:
+    one = begin(world, out, kind, resume, **changes)
+    one.loop()
+    return one
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def gradients(one, *batches):
+    """Each network's gradient of one optimizer step over these micro-batches."""
+    for batch in batches:
+        draws = draw(0, batch.items, one.latent, one.config.losses, CPU)
+        run_micro_batch(one.nets, one.config.losses, batch, draws, 0, 1 / len(batches))
+    found = {name: [p.grad for p in ps if p.grad is not None] for name, ps in one.trained.items()}
+    for parameters in one.trained.values():
+        for parameter in parameters:
+            parameter.grad = None
+    return {name: torch.cat([g.flatten() for g in grads]) for name, grads in found.items() if grads}
+
+
+def a_batch(context: int = 8) -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    hr, lr = (torch.rand(2, 3, side, side, generator=generator) for side in (32, 8))
+    seen = lr if context == 8 else torch.rand(2, 3, context, context, generator=generator)
+    return Batch(hr, lr, seen, torch.tensor([4, 5]))
