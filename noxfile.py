@@ -33,7 +33,7 @@ def passes(session: nox.Session, *command: str) -> None:
     """Run a command with what stands behind ``--``.
 
     nox itself exits with 1 whatever the command's own code was; ``isrbench`` alone tells 1 (some images failed) from
-    2 (something for the user to mend).
+    2 (something for the user to fix).
     """
     session.run(*command, *session.posargs)
 

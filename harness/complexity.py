@@ -114,8 +114,8 @@ def describe(method: Method, height: int, width: int, device: str) -> dict[str, 
         try:
             measured = measure(method, height, width, device)
         except UserError as error:
-            log.info("not timed, because the method cannot restore a made-up image: %s", error.what)
-    counted = method.complexity(height, width)
+            log.info("not timed, because the method cannot restore a made-up image: %s", error.message)
+    counted = method.cost(height, width)
     return {
         "macs": counted.macs,
         "flops": counted.flops,

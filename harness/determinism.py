@@ -1,14 +1,15 @@
-"""Which device computes, and how two threads share one without changing each other's digits."""
+"""Which device computes, with how many threads, and how threads share it without changing each other's digits."""
 
 from __future__ import annotations
 
 import threading
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from textwrap import shorten
 
 from isrbench.harness.errors import UserError
 
-_ALONE = threading.RLock()
+_EXCLUSIVE = threading.RLock()
 """Held by whatever computes on an accelerator: its algorithms and workspaces belong to the process, not to a thread."""
 
 
@@ -22,14 +23,14 @@ def resolve_device(name: str) -> str:
 
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    mend = "use --device auto, cpu or cuda"
+    fix = "use --device auto, cpu or cuda"
     try:
         float(torch.ones(1, device=name).sum())
     except Exception as error:  # each back end has its own way to say that it is not there
         if name.partition(":")[0] == "meta":
-            raise UserError("--device meta computes nothing, so there would be no image", mend) from error
+            raise UserError("--device meta computes nothing, so there would be no image", fix) from error
         said = shorten((str(error).splitlines() or [type(error).__name__])[0], 160, placeholder=" ...")
-        raise UserError(f"--device {name} cannot be used: {said}", mend) from error
+        raise UserError(f"--device {name} cannot be used: {said}", fix) from error
     return name
 
 
@@ -45,9 +46,22 @@ def make_deterministic(device: str) -> None:
         torch.backends.cudnn.deterministic = True
 
 
-def alone(device: str) -> AbstractContextManager[object]:
+def exclusive(device: str) -> AbstractContextManager[object]:
     """Keep every other computation off an accelerator meanwhile; on the CPU threads do not disturb each other."""
-    return nullcontext() if on_cpu(device) else _ALONE
+    return nullcontext() if on_cpu(device) else _EXCLUSIVE
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on the calling thread alone: sums of floats depend on how they are split up."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def on_cpu(device: str) -> bool:

@@ -1,16 +1,43 @@
-"""Files that are whole, or not there."""
+"""Files that are whole or not there, their hashes, and the images of a folder."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
+"""File endings that count as images."""
+
+
+def list_images(folder: Path, *, recursive: bool = False) -> list[Path]:
+    """Return the image files in ``folder``, sorted by path; hidden files are passed over.
+
+    Args:
+        folder: Where to look.
+        recursive: Look below its folders too.
+
+    Raises:
+        OSError: If the folder cannot be read.
+    """
+    entries = folder.rglob("*") if recursive else folder.iterdir()
+    return sorted(p for p in entries if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
+
+
+def file_hash(path: Path) -> str:
+    """Return the sha256 of a file's bytes, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a file to write to, which takes the place of ``path`` when the block ends.
+    """Yield a file to write to, which takes the place of ``path`` when the block ends.
 
     ``path`` holds the whole new file or what was there before, also after a power failure.
 

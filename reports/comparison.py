@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from isrbench.harness.api.metric import Metric, Reference
-from isrbench.harness.metrics.builtin import DEFAULT_METRICS, METRICS
+from isrbench.harness.api.registry import metrics
+from isrbench.harness.metrics.builtin import DEFAULT_METRICS
 from isrbench.harness.store.frames import Frames
 from isrbench.reports.image_sets import SEVERITIES, PictureSet, picture_paths, same_pictures, severities
 
@@ -139,10 +140,10 @@ def _places(runs: pd.DataFrame, places: dict[str, int]) -> dict[str, int]:
 def _metrics(ids: Sequence[str]) -> tuple[tuple[Metric, ...], tuple[str, ...]]:
     """Declared metrics in their order, and a note on stored ones that no installed package declares."""
     order = {metric: place for place, metric in enumerate(DEFAULT_METRICS)}
-    known = sorted((m for m in ids if m in METRICS), key=lambda m: (order.get(m, len(order)), m))
-    unknown = [m for m in ids if m not in METRICS]
+    known = sorted((m for m in ids if m in metrics()), key=lambda m: (order.get(m, len(order)), m))
+    unknown = [m for m in ids if m not in metrics()]
     notes = [f"left out: metric {m}, which no installed package declares (isrbench list metrics)" for m in unknown]
-    return tuple(METRICS.get(m) for m in known), tuple(notes)
+    return tuple(metrics().get(m) for m in known), tuple(notes)
 
 
 def _reasons(scores: pd.DataFrame) -> dict[tuple[str, str], str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from isrbench.harness.api.method import MethodPlugin
-from isrbench.harness.api.registry import Registry
+from isrbench.harness.api.registry import methods
 from isrbench.harness.store.frames import Frames, load_frames
 from isrbench.harness.store.store import Store
 from isrbench.reports.report import build_report
@@ -64,8 +63,7 @@ def publish(runs_dir: Path, runs: Sequence[str] = (), out: Path | None = None) -
     """
     from isrbench.reports.hub_card import write_publication
 
-    methods = Registry.from_entry_points("method", MethodPlugin, "isrbench.methods")
-    return write_publication(_frames(runs_dir, runs), methods, out or runs_dir / "publish")
+    return write_publication(_frames(runs_dir, runs), methods(), out or runs_dir / "publish")
 
 
 def _frames(runs_dir: Path, runs: Sequence[str]) -> Frames:

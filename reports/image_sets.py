@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from isrbench.harness.store.frames import DIMENSIONS
+from isrbench.harness.severity.dimensions import DIMENSIONS
 
 SEVERITIES = ["severity", *DIMENSIONS]
 

@@ -10,10 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from isrbench.harness.errors import UserError
-from isrbench.harness.store.frames import DIMENSIONS
+from isrbench.harness.severity.dimensions import DIMENSIONS
 
 DEFAULT = "quantile:3"
-_MEND = "write quantile:3, edges:0.3,0.6, blur, blur:quantile:4 or level"
+_FIX = "write quantile:3, edges:0.3,0.6, blur, blur:quantile:4 or level"
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def parse_rule(text: str) -> Rule:
                 return Rule(by, edges=edges)
     except ValueError:
         pass
-    raise UserError(f"--strata '{text}' is not a way to group images", _MEND)
+    raise UserError(f"--strata '{text}' is not a way to group images", _FIX)
 
 
 def strata(images: pd.DataFrame, rule: Rule) -> list[Stratum]:

@@ -32,7 +32,7 @@ def bsds_test() -> Path:
     """The test split of BSDS500, which nothing that ships was trained on, where a developer has it."""
     folder = SHARED / "data" / "BSDS500" / "test"
     if not folder.is_dir():
-        pytest.skip("needs ../shared/data/BSDS500/test (photographs, not redistributed here)")
+        pytest.skip("needs ../shared/data/BSDS500/test (photos, not redistributed here)")
     return folder
 
 

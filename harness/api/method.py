@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from isrbench.harness.api.registry import load_target
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,7 +51,7 @@ class Restored:
 
 
 @dataclass(frozen=True)
-class Complexity:
+class Cost:
     """Cost of restoring one image. One multiply-accumulate is two FLOPs; both are named, never mixed."""
 
     macs: int | None
@@ -73,6 +75,10 @@ class Method(Protocol):
     A result depends on the arguments of ``restore`` and the options only, never on earlier calls.
     """
 
+    weights_hash: str
+    """Identifies everything outside the options that decides every image: a hash of the weights for a network, ""
+    where there is nothing. Part of a run's identity."""
+
     def restore(self, lr: Tensor, *, image: str, seed: int) -> Restored:
         """Restore one image; pads, crops and tiles inside.
 
@@ -86,15 +92,15 @@ class Method(Protocol):
         """
         ...
 
-    def complexity(self, height: int, width: int) -> Complexity:
-        """Cost for one LR image of ``height`` x ``width`` pixels."""
+    def cost(self, height: int, width: int) -> Cost:
+        """Return the cost of one LR image of ``height`` x ``width`` pixels."""
         ...
 
-    def fingerprint(self, image: str) -> str:
-        """Identify everything outside the options that decides ``image``'s result.
+    def input_hash(self, image: str) -> str:
+        """Identify what ``image`` has of its own besides its LR: the hash of its file for ``folder``, its prompt.
 
-        A hash of the weights for a network, of the image's own file for ``folder``, "" where there is
-        nothing. Part of the resume key.
+        Returns:
+            "" for methods whose images have no input of their own. Part of a run's identity.
         """
         ...
 
@@ -116,6 +122,14 @@ class Untimed(Protocol):
     """Why it is not measured, in words for the log."""
 
 
+@runtime_checkable
+class Labeled(Protocol):
+    """A method that runs in a variant which its title has to name, such as the tiny weights that ship."""
+
+    variant: str
+    """A word for the title, such as ``tiny``: tables show ``MoR-SR (tiny)``. "" for the method as published."""
+
+
 @dataclass(frozen=True)
 class Runtime:
     """What the harness decides for every method."""
@@ -134,7 +148,7 @@ class MethodInfo:
     title: str
     summary: str
     """One sentence."""
-    licence: str
+    license: str
     """SPDX id of code and weights, or words where none fits."""
     citation: str = ""
     """BibTeX, or empty."""
@@ -145,7 +159,7 @@ class MethodInfo:
     routes: bool = False
     """Whether ``restore`` returns a routing trace."""
     code: tuple[str, ...] = ()
-    """Further importable packages whose source decides the result (part of the resume key)."""
+    """Further importable packages or modules whose source decides the result (part of a run's identity)."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +173,25 @@ class MethodPlugin:
     options: type[Any]
     """A frozen dataclass: each field an option with type, default and ``metadata={"help": ...}``
     (see :func:`isrbench.harness.api.options.parse_options`)."""
-    build: Callable[[Any, Runtime], Method]
-    """``build(options, runtime)``. Raises UserError where options or weights do not fit."""
-    train: Callable[[Sequence[str]], int] | None = field(default=None)
-    """``train(argv) -> exit code``: everything behind ``isrbench train --method ID`` is handed on."""
+    build: Callable[[Any, Runtime], Method] | str
+    """``build(options, runtime)``, or where it is: ``"module:function"``. Raises UserError where options or weights do
+    not fit. What decides a run's identity follows from it: of a name the module and all that it imports of its own
+    package and of isrbench, of a function the whole package that defines it."""
+    train: Callable[[Sequence[str]], int] | str | None = None
+    """``train(argv) -> exit code``, or where it is: everything behind ``isrbench train --method ID`` is handed on.
+    Part of no identity."""
+
+    def make(self, options: Any, runtime: Runtime) -> Method:
+        """Build the method.
+
+        Raises:
+            UserError: If options or weights do not fit.
+        """
+        build = load_target(self.build) if isinstance(self.build, str) else self.build
+        return build(options, runtime)
+
+    def run_training(self, argv: Sequence[str]) -> int:
+        """Train the method as a command line says, and return the exit code; only where ``train`` is not None."""
+        train = load_target(self.train) if isinstance(self.train, str) else self.train
+        assert train is not None
+        return train(argv)

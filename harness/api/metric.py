@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Union
+
+from isrbench.harness.api.registry import load_target
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,9 +52,10 @@ class WeightFile:
     """Check the hash before every use too: for a file that its library would download again on a mismatch."""
 
 
-ImageMetric = Callable[["NDArray[np.uint8]", "NDArray[np.uint8] | None"], float]
-"""``(restored, HR or None) -> value``, both uint8 (H, W, 3) RGB as read from their files. The harness decodes each
-file once and hands the same read-only arrays to every metric. Must be safe to call from several threads at once."""
+Pixels = Union["NDArray[np.uint8]", None]
+ImageMetric = Callable[["NDArray[np.uint8]", Pixels, Pixels], float]
+"""``(restored, HR or None, LR or None) -> value``: uint8 (H, W, 3) RGB as read from their files. The harness decodes
+each file once and hands the same read-only arrays to every metric. Must be safe to call from several threads."""
 SetMetric = Callable[[Sequence[Path], Sequence[Path]], float]
 """``(restored PNGs, HR files) -> value``."""
 
@@ -68,15 +71,25 @@ class Metric:
     reference: Reference
     colour: str
     """The colour space computed in, such as ``Y of YCbCr (BT.601, 16-235)``."""
-    protocol: str
+    definition: str
     """Everything else that the value depends on: border, variant, resizing, in one sentence."""
-    build: Callable[[str], ImageMetric | SetMetric]
-    """``build(device)`` loads what the metric needs and returns the function that computes it: an ImageMetric, or
-    a SetMetric where ``reference`` is SET. Called once, and only when all of ``weights`` are there."""
+    build: Callable[..., ImageMetric | SetMetric] | str
+    """``build(device, **settings)``, or where it is (``"module:function"``), loads what the metric needs and returns
+    the function that computes it: an ImageMetric, or a SetMetric where ``reference`` is SET. Called once, and only when
+    all of ``weights`` are there. What decides a score's version follows from it, as in ``MethodPlugin.build``."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Further arguments of ``build``: plain values."""
     weights: tuple[WeightFile, ...] = ()
+    uses_lr: bool = False
+    """Whether the function looks at the LR; others are given None."""
     unit: str = ""
     """``dB`` or empty."""
     decimals: int = 4
     """Digits after the point in tables, as the field prints them."""
     citation: str = ""
     """BibTeX, or empty."""
+
+    def make(self, device: str) -> ImageMetric | SetMetric:
+        """Build the function that computes the metric on ``device``, a torch device string."""
+        build = load_target(self.build) if isinstance(self.build, str) else self.build
+        return build(device, **self.settings)

@@ -1,14 +1,26 @@
-"""A lazy registry of plugins: built-in ones and third-party ones come through the same entry points."""
+"""A lazy registry of plugins: built-in ones and third-party ones come through the same entry points.
+
+:func:`methods` and :func:`metrics` are built at their first use, never at import. A plugin that is broken or that takes
+another's name harms nobody but itself: the others work, and ``isrbench doctor`` and ``list`` say what is wrong.
+"""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from isrbench.harness.errors import UserError
+
+if TYPE_CHECKING:
+    from isrbench.harness.api.method import MethodPlugin
+    from isrbench.harness.api.metric import Metric
+
+_OURS = "isrbench"
+"""The distribution whose plugins keep their names when another package registers the same."""
 
 T = TypeVar("T")
 
@@ -28,18 +40,37 @@ class Registry(Generic[T]):
         self._expected = expected
         self._targets: dict[str, str] = {}
         self._loaded: dict[str, T] = {}
+        self._refused: dict[str, UserError] = {}
 
     @classmethod
     def from_entry_points(cls, kind: str, expected: type[T], group: str) -> Registry[T]:
         """Build a registry from every installed distribution's entry points in ``group``.
 
-        Raises:
-            UserError: If two distributions register different targets under one name.
+        Of two that take one name isrbench's own keeps it; between two foreign ones neither gets it. Both cases are
+        in :attr:`refused`.
         """
         registry = cls(kind, expected)
-        for point in sorted(entry_points(group=group), key=lambda p: (p.name, p.value)):
-            registry.register(point.name, point.value)
+        points = {(p.name, p.value): p.dist is not None and p.dist.name == _OURS for p in entry_points(group=group)}
+        for name, target in sorted(points, key=lambda key: (not points[key], *key)):
+            known = registry._targets.get(name)
+            if known is None and name not in registry._refused:
+                registry.register(name, target)
+                continue
+            registry._refused[name] = registry._clash(name, known or "another package", target)
+            if known is not None and not points.get((name, known)):
+                del registry._targets[name]
         return registry
+
+    @property
+    def refused(self) -> dict[str, UserError]:
+        """Why a package's plugin was refused its name, by name; those of isrbench itself keep working."""
+        return dict(self._refused)
+
+    def _clash(self, name: str, known: str, target: str) -> UserError:
+        return UserError(
+            f"two {self.kind}s are registered as '{name}': {known} and {target}",
+            "uninstall one of the two packages, or rename its entry point",
+        )
 
     def register(self, name: str, target: str) -> None:
         """Add ``name`` for the lazy ``target``; registering the same pair again is harmless.
@@ -49,10 +80,7 @@ class Registry(Generic[T]):
         """
         known = self._targets.setdefault(name, target)
         if known != target:
-            raise UserError(
-                f"two {self.kind}s are registered as '{name}': {known} and {target}",
-                "uninstall one of the two packages, or rename its entry point",
-            )
+            raise self._clash(name, known, target)
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._targets))
@@ -67,6 +95,8 @@ class Registry(Generic[T]):
             UserError: If the name is unknown (with close matches and the list), or its target
                 cannot be imported, is missing, or is not what this registry holds.
         """
+        if name not in self._targets and name in self._refused:
+            raise self._refused[name]
         if name not in self._targets:
             raise UserError(unknown_name(self.kind, name, list(self)), f"isrbench list {self.kind}s")
         if name not in self._loaded:
@@ -74,9 +104,12 @@ class Registry(Generic[T]):
         return self._loaded[name]
 
     def load_all(self) -> tuple[dict[str, T], dict[str, UserError]]:
-        """Load every plugin: (those that work, the reasons of those that do not), by name."""
+        """Load every plugin: (those that work, the reasons of those that do not), by name.
+
+        A name may be in both: the plugin works, and another package's of the same name was refused.
+        """
         working: dict[str, T] = {}
-        broken: dict[str, UserError] = {}
+        broken = self.refused
         for name in self:
             try:
                 working[name] = self.get(name)
@@ -85,16 +118,15 @@ class Registry(Generic[T]):
         return working, broken
 
     def _load(self, name: str, target: str) -> T:
-        module, _, attribute = target.partition(":")
         try:
-            plugin = getattr(import_module(module), attribute)
+            plugin = load_target(target)
         except (Exception, SystemExit) as error:
             # Somebody else's module may raise anything; what it says is all that can be passed on.
             said = (str(error).splitlines() or [""])[0]
             why = said if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {said}"
             raise UserError(
                 f"{self.kind} '{name}' cannot be loaded from {target}: {why}",
-                "mend or reinstall the package that provides it",
+                "fix or reinstall the package that provides it",
             ) from error
         if not isinstance(plugin, self._expected):
             raise UserError(
@@ -102,6 +134,28 @@ class Registry(Generic[T]):
                 "point the entry point at the plugin object itself",
             )
         return plugin
+
+
+def load_target(target: str) -> Any:
+    """Import the object that ``"module:attribute"`` names."""
+    module, _, attribute = target.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+@cache
+def methods() -> Registry[MethodPlugin]:
+    """Return the installed methods, ours and third parties'."""
+    from isrbench.harness.api.method import MethodPlugin
+
+    return Registry.from_entry_points("method", MethodPlugin, "isrbench.methods")
+
+
+@cache
+def metrics() -> Registry[Metric]:
+    """Return the installed metrics, ours and third parties'."""
+    from isrbench.harness.api.metric import Metric
+
+    return Registry.from_entry_points("metric", Metric, "isrbench.metrics")
 
 
 def unknown_name(kind: str, name: str, known: list[str]) -> str:

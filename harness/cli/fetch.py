@@ -25,14 +25,14 @@ def weights(
 
     Example: `isrbench fetch weights --metric lpips --metric musiq`
     """
+    from isrbench.harness.api.registry import metrics
     from isrbench.harness.cli.terminal import err, out
     from isrbench.harness.errors import UserError
-    from isrbench.harness.metrics.builtin import METRICS
     from isrbench.harness.metrics.weights import fetch, location, missing
 
-    working, broken = ({name: METRICS.get(name) for name in metric}, {}) if metric else METRICS.load_all()
+    working, broken = ({name: metrics().get(name) for name in metric}, {}) if metric else metrics().load_all()
     for error in broken.values():
-        err.print(f"warning: {error.what}", markup=False, soft_wrap=True)
+        err.print(f"warning: {error.message}", markup=False, soft_wrap=True)
     with _download_bars() as progress:
         for name, chosen in working.items():
             files = fetch(chosen, progress)
@@ -48,17 +48,19 @@ def weights(
 def datasets(
     dataset: Annotated[str, typer.Option(help="A dataset's id or card.")],
     data_root: DataRoot = None,
-    accept_licence: Annotated[bool, typer.Option(help="Accept a non-commercial licence.")] = False,
+    accept_license: Annotated[
+        bool, typer.Option("--accept-license", "--accept-licence", help="Accept a non-commercial license.")
+    ] = False,
 ) -> None:
     """Download a data set.
 
-    Example: `isrbench fetch datasets --dataset RealSR --accept-licence`
+    Example: `isrbench fetch datasets --dataset RealSR --accept-license`
     """
     from isrbench.harness.cli.terminal import out
     from isrbench.harness.data.catalogue import find_card
     from isrbench.harness.data.fetch import fetch_dataset
 
-    out.print(str(fetch_dataset(find_card(dataset), data_root, accept_licence)), markup=False)
+    out.print(str(fetch_dataset(find_card(dataset), data_root, accept_license)), markup=False)
 
 
 @contextmanager

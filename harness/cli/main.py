@@ -6,19 +6,16 @@ import sys
 from enum import Enum
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from isrbench.harness.api.registry import methods
 from isrbench.harness.cli.fetch import DataRoot, fetch_app
 from isrbench.harness.cli.runs import RUNS, RunsDir, export, report
 from isrbench.harness.cli.tools import tools
 from isrbench.harness.errors import UserError
-
-if TYPE_CHECKING:
-    from isrbench.harness.api.method import MethodPlugin
-    from isrbench.harness.api.registry import Registry
 
 
 class Interrupted(BaseException):
@@ -83,14 +80,6 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document inst
 NO_OPTIONS: list[str] = []
 
 
-def method_registry() -> Registry[MethodPlugin]:
-    """Every installed method."""
-    from isrbench.harness.api.method import MethodPlugin
-    from isrbench.harness.api.registry import Registry
-
-    return Registry.from_entry_points("method", MethodPlugin, "isrbench.methods")
-
-
 @app.callback(invoke_without_command=True)
 def _root(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more while working.")] = False,
@@ -117,7 +106,7 @@ def list_(
     from isrbench.harness.cli.terminal import show_json, show_rows
     from isrbench.harness.engine import listing as catalogues
 
-    columns, rows = catalogues.listing(kind.value, method_registry, runs_dir)
+    columns, rows = catalogues.listing(kind.value, runs_dir)
     if json:
         show_json([dict(zip(columns, row, strict=True)) for row in rows])
     else:
@@ -133,7 +122,7 @@ def describe(kind: One, id: str, json: Json = False) -> None:
     from isrbench.harness.cli.terminal import show_json, show_rows
     from isrbench.harness.engine import listing as catalogues
 
-    facts, options = catalogues.description(kind.value, id, method_registry)
+    facts, options = catalogues.description(kind.value, id)
     if json:
         show_json({**facts, **({"options": options} if kind is One.METHOD else {})})
         return
@@ -160,8 +149,11 @@ def eval_(
     ] = None,
     require_metrics: Annotated[bool, typer.Option(help="Stop if a metric's weights are not there.")] = False,
     data_root: DataRoot = None,
-    accept_licence: Annotated[
-        bool, typer.Option(help="Accept the set's licence and download it if it is not there.")
+    accept_license: Annotated[
+        bool,
+        typer.Option(
+            "--accept-license", "--accept-licence", help="Accept the set's license and download it if it is not there."
+        ),
     ] = False,
     limit: Annotated[int | None, typer.Option(help="Only the first N images.")] = None,
     runs_dir: RunsDir = RUNS,
@@ -202,9 +194,9 @@ def eval_(
     )  # fmt: skip
     code = evaluate(
         request,
-        method_registry(),
+        methods(),
         require_metrics=require_metrics,
-        accept_licence=accept_licence,
+        accept_license=accept_license,
         report=report,
         json=json,
     )
@@ -231,7 +223,7 @@ def restore(
     from isrbench.harness.engine.restore_files import Pictures
 
     pictures = Pictures(source, target, scale, device, seed, overwrite)
-    raise typer.Exit(restore_pictures(method_registry(), method, split_options(option), pictures))
+    raise typer.Exit(restore_pictures(methods(), method, split_options(option), pictures))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
@@ -253,16 +245,16 @@ def train(
         raise UserError("train needs a method", "isrbench train --method mor --help")
     # Its progress is in the log: a training that says nothing for an hour looks like one that hangs.
     show_logs(True)
-    plugin = method_registry().get(method)
+    plugin = methods().get(method)
     if plugin.train is None:
-        trainable = [name for name, p in method_registry().load_all()[0].items() if p.train is not None]
+        trainable = [name for name, p in methods().load_all()[0].items() if p.train is not None]
         raise UserError(f"{method} cannot be trained", f"trainable methods: {', '.join(trainable) or 'none'}")
-    raise typer.Exit(plugin.train(context.args))
+    raise typer.Exit(plugin.run_training(context.args))
 
 
 @app.command()
 def doctor(data_root: DataRoot = None, runs_dir: RunsDir = RUNS, json: Json = False) -> None:
-    """Look at what works here, what is missing, and what mends it.
+    """Look at what works here, what is missing, and what fixes it.
 
     Exit code 0 if every package, the device and the runs folder work; data sets and weights may be absent.
     """
@@ -275,8 +267,8 @@ def doctor(data_root: DataRoot = None, runs_dir: RunsDir = RUNS, json: Json = Fa
     else:
         show_rows(
             "doctor",
-            ("", "what", "found", "mend"),
-            [("ok" if f.ok else "--", f.what, f.found, f.mend) for f in findings],
+            ("", "what", "found", "fix"),
+            [("ok" if f.ok else "--", f.what, f.found, f.fix) for f in findings],
         )
     raise typer.Exit(exit_code(findings))
 

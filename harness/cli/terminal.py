@@ -28,10 +28,10 @@ _NOISY = ("bitsandbytes",)
 
 
 def show_error(error: UserError) -> None:
-    """One clean message with the mend."""
-    err.print(f"[bold red]error[/] {escape(error.what)}", soft_wrap=True)
-    if error.mend:
-        err.print(f"[bold]mend[/]  {escape(error.mend)}", soft_wrap=True)
+    """One clean message with the fix."""
+    err.print(f"[bold red]error[/] {escape(error.message)}", soft_wrap=True)
+    if error.fix:
+        err.print(f"[bold]fix[/]   {escape(error.fix)}", soft_wrap=True)
 
 
 class _OnConsole(logging.Handler):
@@ -87,13 +87,13 @@ def show_summary(summary: RunSummary) -> None:
 
 
 def _means(summary: RunSummary) -> Table:
-    from isrbench.harness.metrics.builtin import METRICS
+    from isrbench.harness.api.registry import metrics
 
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name, justify in (("metric", "left"), ("mean", "right"), ("n", "right"), ("failed", "right"), ("", "left")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for row in summary.metrics:
-        metric = METRICS.get(row.metric)
+        metric = metrics().get(row.metric)
         mean = "–" if row.mean is None else f"{row.mean:.{metric.decimals}f}{' ' + metric.unit if metric.unit else ''}"
         failed = f"[bold red]{row.failed}[/]" if row.failed else "0"
         note = f"[yellow]{escape(row.note)}[/]"
@@ -106,7 +106,7 @@ def _means(summary: RunSummary) -> Table:
 
 
 def _show_troubles(summary: RunSummary) -> None:
-    """Failed images, then failed and unavailable metrics, each with its reason or its mend, then the notes."""
+    """Failed images, then failed and unavailable metrics, each with its reason or its fix, then the notes."""
     for image, reason in summary.errors[:5]:
         out.print(f"[red]failed[/] {escape(image)}: {escape(reason)}", soft_wrap=True)
     if len(summary.errors) > 5:
@@ -117,7 +117,7 @@ def _show_troubles(summary: RunSummary) -> None:
             continue
         where = f"{row.metric} of {row.image}" if row.image else row.metric
         # Of absent weights the table says that they are; what is left to say is the line that fetches them.
-        word, said = ("unavailable", row.mend or row.reason) if row.note == "unavailable" else ("failed", row.reason)
+        word, said = ("unavailable", row.fix or row.reason) if row.note == "unavailable" else ("failed", row.reason)
         colour = "yellow" if word == "unavailable" else "red"
         out.print(f"[{colour}]{word}[/] {escape(where)}: {escape(said)}", soft_wrap=True)
     for note in summary.notes:

@@ -12,34 +12,34 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from isrbench.harness.data.catalogue import Card
+from isrbench.harness.api.dataset import Card
 from isrbench.harness.data.pairs import data_roots
 from isrbench.harness.errors import UserError
-from isrbench.harness.metrics.weights import offline
+from isrbench.harness.network import offline
 
 log = logging.getLogger(__name__)
 
 
-def fetch_dataset(card: Card, data_root: Path | None, accept_licence: bool) -> Path:
+def fetch_dataset(card: Card, data_root: Path | None, accept_license: bool) -> Path:
     """Download a set into ``<data root>/<id>``; the folder appears only when it is whole.
 
     Args:
         card: What to fetch.
         data_root: The folder to put it in; None = ``$ISRBENCH_DATA`` or ``./data``.
-        accept_licence: Whether the user has accepted a non-commercial licence.
+        accept_license: Whether the user has accepted a non-commercial license.
 
     Raises:
-        UserError: If the licence is not accepted, nothing says where to fetch from, the place is taken, or the
+        UserError: If the license is not accepted, nothing says where to fetch from, the place is taken, or the
             hub cannot be reached.
     """
     if card.root is not None:
         return card.root
     if card.archive is None and card.table is None:
         raise UserError(f"the card of {card.id} names no download", "add [archive] or [table] to it (docs/datasets.md)")
-    if card.non_commercial and not accept_licence:
+    if card.non_commercial and not accept_license:
         raise UserError(
-            f"{card.id} comes under a licence that you must accept first: {card.licence} ({card.source})",
-            f"read it, then: isrbench fetch datasets --dataset {card.id} --accept-licence",
+            f"{card.id} comes under a license that you must accept first: {card.license} ({card.source})",
+            f"read it, then: isrbench fetch datasets --dataset {card.id} --accept-license",
         )
     target = data_roots(data_root)[0] / card.id
     if target.exists() and any(target.iterdir()):
@@ -76,7 +76,7 @@ def extract(archive: Path, folder: str, target: Path) -> None:
                 tops = sorted({"/".join(n.split("/")[:2]) for n in file.namelist()})
                 raise UserError(
                     f"{archive} has no folder {folder}; it holds {', '.join(tops[:8])}",
-                    "mend the card's `archive.folder`",
+                    "fix the card's `archive.folder`",
                 )
             for member in members:
                 path = target / member.filename[len(folder.rstrip("/")) + 1 :]
@@ -104,7 +104,7 @@ def write_table(card: Card, table: Any, target: Path) -> None:
     if absent:
         raise UserError(
             f"{card.table.path} has no column {absent[0]}; it has {', '.join(table.column_names)}",
-            "mend the card's [table]",
+            "fix the card's [table]",
         )
     digits = len(str(len(table)))
     for index, row in enumerate(table):
@@ -154,7 +154,7 @@ def _load_table(card: Card) -> Any:
     except ValueError as error:  # an unknown split, or a set of several configurations
         raise UserError(
             f"{card.table.path} cannot be loaded: {(str(error).splitlines() or [''])[0]}",
-            "mend `path`, `split` or `revision` in the card's [table]",
+            "fix `path`, `split` or `revision` in the card's [table]",
         ) from error
 
 

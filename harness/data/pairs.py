@@ -9,13 +9,14 @@ import os
 import shlex
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from isrbench.harness.data.catalogue import LAYOUTS, Card, catalogue
+from isrbench.harness.api.dataset import LAYOUTS, Card, Pair
+from isrbench.harness.data.catalogue import catalogue
 from isrbench.harness.errors import UserError
-from isrbench.harness.imaging.images import SUFFIXES, image_files, read_rgb, read_size
+from isrbench.harness.files import IMAGE_SUFFIXES, list_images
+from isrbench.harness.imaging.images import read_rgb, read_size
 
 if TYPE_CHECKING:
     import datasets
@@ -25,23 +26,6 @@ log = logging.getLogger(__name__)
 _IGNORED = frozenset({"thumbs.db", "desktop.ini"})
 _MANY = 500
 """From this many images on, decoding them all takes long enough to say so."""
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One test image: a low-resolution input and, where the set has one, its high-resolution original."""
-
-    id: str
-    """The file stem."""
-    lr: Path
-    hr: Path | None
-    lr_hash: str
-    """sha256 of the decoded LR pixels."""
-    hr_hash: str | None
-    size: tuple[int, int]
-    """(height, width) of the LR image."""
-    level: str | None = None
-    """The true severity level of a synthetic image."""
 
 
 def data_roots(data_root: Path | None) -> list[Path]:
@@ -78,7 +62,7 @@ def find_root(card: Card, data_root: Path | None = None) -> Path:
             return place.resolve()
     layouts = ", ".join("/".join(pair) for pair in card.layouts)
     looked = ", ".join(str(root) for root in data_roots(data_root))
-    fetch = f"isrbench fetch datasets --dataset {card.id}" + (" --accept-licence" if card.non_commercial else "")
+    fetch = f"isrbench fetch datasets --dataset {card.id}" + (" --accept-license" if card.non_commercial else "")
     can_fetch = card.archive is not None or card.table is not None
     raise UserError(
         f"the dataset {card.id} was not found below {looked} (looked for {', '.join(names)}, or the folder itself, "
@@ -151,11 +135,11 @@ def card_of_folder(folder: Path) -> Card:
         UserError: If the folder holds neither, or the first pair's sizes have no whole ratio.
     """
     card = Card(
-        id=_id_of(folder), title=folder.name, scale=4, licence="the user's own", source=str(folder), root=folder
+        id=_id_of(folder), title=folder.name, scale=4, license="the user's own", source=str(folder), root=folder
     )
     layout = _layout(card, folder)
     if layout is None:
-        if not image_files(folder):
+        if not list_images(folder):
             layouts = ", ".join("/".join(pair) for pair in LAYOUTS)
             raise UserError(f"{folder} holds neither images nor sub-folders {layouts}", "check the path")
         return card.model_copy(update={"has_hr": False, "layouts": ((".", "."),)})
@@ -181,7 +165,7 @@ def _layout(card: Card, root: Path) -> tuple[str, str] | None:
 
 def _join(card: Card, root: Path) -> list[tuple[str, Path, Path | None]]:
     if not root.is_dir():
-        raise UserError(f"{root}, where the card of {card.id} says that it lies, is no folder", "mend its `root`")
+        raise UserError(f"{root}, where the card of {card.id} says that it lies, is no folder", "fix its `root`")
     layout = _layout(card, root)
     if layout is None:
         wanted = ", ".join("/".join(pair) for pair in card.layouts)
@@ -211,7 +195,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
             continue
         if path.is_dir():
             continue
-        if path.suffix.lower() not in SUFFIXES:
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
             raise UserError(f"{path} is not an image file", "move it out of the folder")
         if path.stem in found:
             raise UserError(f"{found[path.stem]} and {path.name} have the same stem", "keep one of the two")
@@ -229,9 +213,9 @@ def _unpaired(root: Path, layout: tuple[str, str], no_hr: Sequence[str], no_lr: 
 
 
 def _as_a_set_of_its_own(first: str, key: str, card: Card, root: Path) -> str:
-    """The mend for a copy of a set that is not the set."""
+    """The fix for a copy of a set that is not the set."""
     if card.id not in catalogue():
-        return f"{first}, or mend `{key}` in its card"
+        return f"{first}, or fix `{key}` in its card"
     folder = f"--dataset {shlex.quote(str(root))}"
     return f"{first}, or score it as a set of its own, which is then called {_id_of(root)}: {folder}"
 

@@ -1,9 +1,9 @@
-"""Make the sample set that ships: eight scenes from scikit-image's photographs, degraded at three severities.
+"""Make the sample set that ships: eight scenes from scikit-image's photos, degraded at three severities.
 
     isrbench tools make-sample            # write the sample set in its place
     isrbench tools make-sample --check    # regenerate and compare pixels with what is there
 
-Needs scikit-image, whose wheel carries the photographs. Everything else follows from this file.
+Needs scikit-image, whose wheel carries the photos. Everything else follows from this file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from isrbench.harness.data.card_files import catalogue_folder
+from isrbench.harness.data.catalogue import catalogue_folder
 from isrbench.harness.degradation.pipeline import LEVELS, at_level, degrade
 from isrbench.harness.errors import UserError
 
@@ -37,19 +37,19 @@ MADE_WITH = ("numpy", "pillow", "scipy", "torch")
 
 @dataclass(frozen=True)
 class Scene:
-    """One HR scene: a window of one photograph."""
+    """One HR scene: a window of one photo."""
 
     name: str
     file: str
-    """File in scikit-image's data folder, a key of `PHOTOGRAPHS`."""
+    """File in scikit-image's data folder, a key of `PHOTOS`."""
     left: int
     top: int
     """Corner of the window, after the reduction."""
     reduce: int = 1
-    """Integer reduction (box average) before cropping, for photographs much larger than a scene."""
+    """Integer reduction (box average) before cropping, for photos much larger than a scene."""
 
 
-PHOTOGRAPHS = {
+PHOTOS = {
     "astronaut.png": "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
     "chelsea.png": "596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb",
     "coffee.png": "cc02f8ca188b167c775a7101b5d767d1e71792cf762c33d6fa15a4599b5a8de7",
@@ -57,7 +57,7 @@ PHOTOGRAPHS = {
     "retina.jpg": "38a07f36f27f095e818aea7b96d34202c05176d30253c66733f2e00379e9e0e6",
     "rocket.jpg": "c2dd0de7c538df8d111e479619b129464d0269d0ae5fd18ca91d33a7fdfea95c",
 }
-"""sha256 of the photographs that the scenes were cut from; sources and licences in the set's LICENSES.md."""
+"""sha256 of the photos that the scenes were cut from; sources and licenses in the set's LICENSES.md."""
 
 SCENES = (
     Scene("astronaut", "astronaut.png", 100, 0),
@@ -71,8 +71,8 @@ SCENES = (
 )
 
 
-def read_photograph(scene: Scene) -> NDArray[np.uint8]:
-    """Read the scene's photograph from the installed scikit-image and cut the scene out: uint8 (SIDE, SIDE, 3).
+def read_photo(scene: Scene) -> NDArray[np.uint8]:
+    """Read the scene's photo from the installed scikit-image and cut the scene out: uint8 (SIDE, SIDE, 3).
 
     Raises:
         UserError: If scikit-image or the file is absent, or the file is not the one that the scene was cut from.
@@ -80,9 +80,9 @@ def read_photograph(scene: Scene) -> NDArray[np.uint8]:
     try:
         import skimage
     except ImportError as error:
-        raise UserError("the sample set's photographs come with scikit-image", "pip install scikit-image") from error
+        raise UserError("the sample set's photos come with scikit-image", "pip install scikit-image") from error
     path = Path(skimage.__file__).parent / "data" / scene.file
-    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != PHOTOGRAPHS[scene.file]:
+    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != PHOTOS[scene.file]:
         raise UserError(f"{path} is missing or another version than {scene.name} was cut from")
     with Image.open(path) as image:
         image = image.convert("RGB").reduce(scene.reduce)
@@ -98,7 +98,7 @@ def make_pairs() -> dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
     """Make all pairs: image id -> (LR uint8 (64, 64, 3), HR uint8 (256, 256, 3)), in the order of scenes and levels."""
     pairs = {}
     for scene in SCENES:
-        hr = read_photograph(scene)
+        hr = read_photo(scene)
         tensor = torch.from_numpy(hr).permute(2, 0, 1)[None].float() / 255
         for level, value in LEVELS.items():
             name = f"{scene.name}_{level}"

@@ -1,9 +1,9 @@
-"""Make a test set of your own photographs: their middles, degraded at known severity levels.
+"""Make a test set of your own photos: their middles, degraded at known severity levels.
 
     isrbench tools make-set PHOTOS --out my_set --crop 256 --levels 0.2 0.5 0.8
     isrbench eval --method mor --dataset my_set/card.toml
 
-What is drawn for an LR image depends on its photograph's stem, its level and --seed alone.
+What is drawn for an LR image depends on its photo's stem, its level and --seed alone.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from isrbench.harness.data.catalogue import Card
+from isrbench.harness.api.dataset import Card
 from isrbench.harness.degradation.pipeline import LEVELS, at_level, degrade
 from isrbench.harness.engine.listing import catalogue
-from isrbench.harness.engine.plan import image_seed
 from isrbench.harness.errors import UserError
-from isrbench.harness.imaging.images import SUFFIXES, image_files, read_photo, to_pixels, to_tensor, write_png
+from isrbench.harness.files import IMAGE_SUFFIXES, list_images
+from isrbench.harness.identity import image_seed
+from isrbench.harness.imaging.images import read_photo, to_pixels, to_tensor, write_png
 
 log = logging.getLogger(__name__)
 SCALE = 4
@@ -38,15 +39,15 @@ def make_set(photos: Sequence[Path], out: Path, side: int, levels: Sequence[floa
         photos: Image files; an image's id is ``STEM_LEVEL``.
         out: A folder that does not exist yet; its name becomes the set's id.
         side: Side of the HR crops in pixels, a multiple of 4; the LRs are a quarter of it.
-        levels: Severity levels in [0, 1]; each photograph is degraded at each.
+        levels: Severity levels in [0, 1]; each photo is degraded at each.
         seed: Another seed gives another draw of the same degradations.
 
     Returns:
         The card.
 
     Raises:
-        UserError: If ``out`` exists or cannot be written or be a set's name, there is no photograph or level, two
-            photographs share a stem, one is unreadable or smaller than the crop, or an argument is out of range.
+        UserError: If ``out`` exists or cannot be written or be a set's name, there is no photo or level, two
+            photos share a stem, one is unreadable or smaller than the crop, or an argument is out of range.
             Nothing is left behind.
     """
     levels = [level + 0.0 for level in levels]  # -0 is 0
@@ -94,7 +95,7 @@ def _check(photos: Sequence[Path], out: Path, side: int, levels: Sequence[float]
     if seed < 0:
         raise UserError(f"--seed is {seed}", "choose 0 or more")
     if not photos:
-        raise UserError("no photographs", "pass JPEG or PNG files, or folders of them")
+        raise UserError("no photos", "pass JPEG or PNG files, or folders of them")
     stems: dict[str, Path] = {}
     for photo in photos:
         if photo.name.startswith("."):
@@ -112,9 +113,9 @@ def _card(photos: Sequence[Path], name: str, side: int, levels: Sequence[float],
     command = f"isrbench tools make-set --crop {side} --levels {words} --seed {seed}"
     texts = {
         "id": name,
-        "title": f"Photographs at severity {words}",
-        "licence": "that of the photographs",
-        "source": f"Middles of photographs, degraded by `{command}`.",
+        "title": f"Photos at severity {words}",
+        "license": "that of the photos",
+        "source": f"Middles of photos, degraded by `{command}`.",
         "root": ".",
         "levels": "levels.csv",
     }
@@ -135,7 +136,7 @@ def _card(photos: Sequence[Path], name: str, side: int, levels: Sequence[float],
 
 
 def _middle(photo: Path, side: int) -> NDArray[np.uint8]:
-    """A copy of the photograph's middle ``side`` x ``side`` pixels, uint8 (side, side, 3)."""
+    """A copy of the photo's middle ``side`` x ``side`` pixels, uint8 (side, side, 3)."""
     pixels = read_photo(photo)
     height, width = pixels.shape[:2]
     if min(height, width) < side:
@@ -148,12 +149,12 @@ def _files(place: Path) -> list[Path]:
     if not place.is_dir():
         return [place]
     try:
-        found = image_files(place)
+        found = list_images(place)
     except OSError as error:
         raise UserError(f"{place} cannot be read: {error}", "give yourself the right to read it") from error
     if not found:
         raise UserError(
-            f"{place} holds no pictures ({', '.join(sorted(SUFFIXES))})",
+            f"{place} holds no pictures ({', '.join(sorted(IMAGE_SUFFIXES))})",
             "name the folder they lie in: sub-folders are not searched",
         )
     return found
@@ -163,7 +164,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Make the set; 2 and one message where that cannot be done."""
     parser = argparse.ArgumentParser(prog="isrbench tools make-set", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("photos", type=Path, nargs="+", help="photographs, or folders of them")
+    parser.add_argument("photos", type=Path, nargs="+", help="photos, or folders of them")
     parser.add_argument("--out", type=Path, required=True, help="folder to make; its name is the set's id")
     parser.add_argument("--crop", type=int, default=256, help="side of the HR images in pixels")
     parser.add_argument("--levels", type=float, nargs="+", default=list(LEVELS.values()), help="severities in [0, 1]")

@@ -123,7 +123,7 @@ CAMERA = Degradation(
     clean_prob=0.15,
 )  # fmt: skip
 """What a lens and a good camera do: blur, hardly any noise, light compression. Our own: the two presets above nearly
-always add noise, and a small network that has seen nothing else takes a clean photograph's fine texture for noise."""
+always add noise, and a small network that has seen nothing else takes a clean photo's fine texture for noise."""
 
 PRESETS = {"realesrgan": REALESRGAN, "stablesr": STABLESR, "camera": CAMERA}
 """Degradations by the names that options and cards use."""

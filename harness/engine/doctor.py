@@ -1,4 +1,4 @@
-"""What works here, what is missing, and the command that mends it."""
+"""What works here, what is missing, and the command that fixes it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from isrbench.harness.api.method import MethodPlugin
 from isrbench.harness.api.metric import Metric
-from isrbench.harness.api.registry import Registry
+from isrbench.harness.api.registry import methods, metrics
 from isrbench.harness.data.catalogue import catalogue, load_card
 from isrbench.harness.data.pairs import find_root
 from isrbench.harness.engine.provenance import package_versions
 from isrbench.harness.errors import UserError
 from isrbench.harness.metrics import weights
-from isrbench.harness.metrics.builtin import METRICS
 
 _MODULES = {
     "torch": "torch", "torchvision": "torchvision", "diffusers": "diffusers", "peft": "peft",
@@ -55,8 +53,8 @@ class Finding:
     what: str
     ok: bool
     found: str
-    mend: str = ""
-    """The command that mends it; empty where nothing has to be."""
+    fix: str = ""
+    """The command that fixes it; empty where nothing has to be."""
     needed: bool = False
     """Whether isrbench is broken without it; data sets and weights that are not here are no fault."""
 
@@ -68,16 +66,15 @@ def examine(data_root: Path | None, runs_dir: Path) -> Iterator[Finding]:
         yield _package(distribution, answers[module].get("error"))
     device = answers["torch"].get("device")
     yield Finding("device", device is not None, device or "unknown: torch does not work", needed=True)
-    methods = Registry.from_entry_points("method", MethodPlugin, "isrbench.methods")
-    for name, error in methods.load_all()[1].items():
-        yield Finding(f"method {name}", False, error.what, error.mend or "")
+    for name, error in methods().load_all()[1].items():
+        yield Finding(f"method {name}", False, error.message, error.fix or "")
     for name, path in catalogue().items():
         yield _dataset(name, path, data_root)
-    metrics, broken = METRICS.load_all()
-    for name, metric in metrics.items():
+    working, broken = metrics().load_all()
+    for name, metric in working.items():
         yield _metric(name, metric)
     for name, error in broken.items():
-        yield Finding(f"metric {name}", False, error.what, error.mend or "")
+        yield Finding(f"metric {name}", False, error.message, error.fix or "")
     yield _runs(runs_dir)
 
 
@@ -112,7 +109,7 @@ def _dataset(name: str, path: Path, data_root: Path | None) -> Finding:
     try:
         return Finding(f"dataset {name}", True, str(find_root(load_card(path), data_root)))
     except UserError as error:
-        return Finding(f"dataset {name}", False, "not found", error.mend or "")
+        return Finding(f"dataset {name}", False, "not found", error.fix or "")
 
 
 def _metric(name: str, metric: Metric) -> Finding:
@@ -134,5 +131,5 @@ def _runs(runs_dir: Path) -> Finding:
         return Finding(
             "runs folder", False, f"{place} cannot be written: {error.strerror}", "use --runs-dir DIR", needed=True
         )
-    mend = "" if free > 1 else "make room or use --runs-dir DIR"
-    return Finding("runs folder", free > 1, f"{runs_dir}, {free:.0f} GiB free", mend, needed=True)
+    fix = "" if free > 1 else "make room or use --runs-dir DIR"
+    return Finding("runs folder", free > 1, f"{runs_dir}, {free:.0f} GiB free", fix, needed=True)

@@ -30,7 +30,7 @@ def evaluate(
     methods: Registry[MethodPlugin],
     *,
     require_metrics: bool,
-    accept_licence: bool,
+    accept_license: bool,
     report: bool,
     json: bool,
 ) -> int:
@@ -40,10 +40,10 @@ def evaluate(
         0 all well, 1 some images failed.
 
     Raises:
-        UserError: For anything the user can mend.
+        UserError: For anything the user can fix.
     """
     methods.get(request.method)
-    if accept_licence:
+    if accept_license:
         _fetch_if_absent(request)
     plan = make_plan(request, methods)
     if require_metrics:
@@ -82,13 +82,13 @@ def restore_pictures(
         0 all well, 1 some pictures failed.
 
     Raises:
-        UserError: For anything the user can mend.
+        UserError: For anything the user can fix.
     """
     plugin = methods.get(method)
     if pictures.scale < 1:
         raise UserError(f"--scale {pictures.scale}: at least 1", "--scale 4")
     device = resolve_device(pictures.device)
-    built = plugin.build(parse_options(plugin.options, options), Runtime(scale=pictures.scale, device=device))
+    built = plugin.make(parse_options(plugin.options, options), Runtime(scale=pictures.scale, device=device))
     make_deterministic(device)
     with progress_bars(quiet=False) as progress:
         written, failed = restore_files(built, pictures, progress)
@@ -113,7 +113,7 @@ def _fetch_if_absent(request: Request) -> None:
     try:
         find_root(card, request.data_root)
     except UserError:
-        fetch_dataset(card, request.data_root, accept_licence=True)
+        fetch_dataset(card, request.data_root, accept_license=True)
 
 
 def writer(group: str = "isrbench.reports") -> Callable[..., Any]:

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from isrbench.harness.api.dataset import Pair
 from isrbench.harness.api.method import Prepares
-from isrbench.harness.data.pairs import Pair
-from isrbench.harness.determinism import alone, make_deterministic
+from isrbench.harness.determinism import exclusive, make_deterministic
 from isrbench.harness.engine.jobs import Measured, Progress, Work, keep, measure, restore, restore_wanted
 from isrbench.harness.engine.plan import Plan, Resume
-from isrbench.harness.engine.provenance import describe_run, invocation, merged_protocols
+from isrbench.harness.engine.provenance import describe_run, invocation, merged_definitions
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import replacing
 from isrbench.harness.store.schema import cannot_write
@@ -90,7 +90,7 @@ def _compute(work: Work) -> bool:
     if set(metrics) - {m for (_, m), row in work.scores.items() if row["status"] != "unavailable"}:
         # Fetched before anything is computed and before the manifest says what computes it.
         work.absent = frozenset(plan.scorer.unavailable())
-    work.keys = {metric: plan.scorer.protocol(metric) for metric in metrics}
+    work.keys = {metric: plan.scorer.version(metric).key for metric in metrics}
     todo = _todo(work)
     if not todo:
         return False
@@ -107,7 +107,7 @@ def _compute(work: Work) -> bool:
     if todo.count:
         _count(work)
     # Weights may have been fetched since the run began.
-    manifest["metrics"] = merged_protocols(manifest["metrics"], plan.scorer.protocols())
+    manifest["metrics"] = merged_definitions(manifest["metrics"], plan.scorer.definitions())
     manifest["invocations"][-1]["end"] = now()
     with store.transaction():
         _keep_manifest(work, manifest)
@@ -125,7 +125,7 @@ def _todo(work: Work) -> _Todo:
 
 
 def _restore_and_measure(work: Work, todo: _Todo) -> None:
-    """Restore on this thread, score on the pool; this thread alone writes to the store."""
+    """Restore on this thread, score on the pool; this thread exclusive writes to the store."""
     waiting = {pair.id for pair in todo.restore}
     pending: set[Future[Measured]] = set()
     restored = scored = 0
@@ -162,10 +162,10 @@ def _score_set(work: Work, metric: str) -> None:
     scorer, pairs = work.plan.scorer, work.plan.pairs
     if failed:
         reason = f"{failed} of {len(pairs)} images failed; a set metric needs them all"
-        row = ScoreRow(work.run, "", metric, None, "failed", reason, scorer.protocol(metric))
+        row = ScoreRow(work.run, "", metric, None, "failed", reason, scorer.version(metric).key)
     else:
         score = scorer.score_set(metric, [work.png(pair.id) for pair in pairs], [pair.hr for pair in pairs])
-        row = ScoreRow(work.run, "", metric, score.value, score.status, score.error, scorer.protocol(metric))
+        row = ScoreRow(work.run, "", metric, score.value, score.status, score.error, scorer.version(metric).key)
     work.store.add_scores([row])
 
 
@@ -175,7 +175,7 @@ def _count(work: Work) -> None:
 
     height, width = work.plan.pairs[0].size
     try:
-        with alone(work.plan.device):
+        with exclusive(work.plan.device):
             cost = describe(work.plan.method, height, width, work.plan.device)
     except Exception:
         reason = reason_of(traceback.format_exc())
@@ -209,7 +209,7 @@ def _begin(work: Work) -> dict[str, Any]:
     """Keep the manifest with this invocation added, and drop in the same breath what it no longer describes."""
     plan, stored = work.plan, work.store.rows("runs", [work.run])
     manifest = json.loads(stored[0]["manifest"]) if stored else describe_run(plan, work.run)
-    manifest["metrics"] = merged_protocols(manifest["metrics"], plan.scorer.protocols())
+    manifest["metrics"] = merged_definitions(manifest["metrics"], plan.scorer.definitions())
     mark = plan.estimator.fingerprint() if plan.estimator else None
     if mark is not None:
         manifest["estimator"] = f"{plan.request.estimator} ({mark[:8]})"

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from isrbench.harness.data.pairs import Pair
-from isrbench.harness.determinism import alone
+from isrbench.harness.api.dataset import Pair
+from isrbench.harness.determinism import exclusive, one_thread
 from isrbench.harness.engine.plan import Plan
-from isrbench.harness.engine.restore_files import restore_one
-from isrbench.harness.imaging.images import file_hash, read_rgb, to_pixels, to_tensor, write_png
-from isrbench.harness.metrics.pyiqa_bridge import one_thread
-from isrbench.harness.metrics.version import ABSENT, holds
+from isrbench.harness.engine.restoring import restore_pixels
+from isrbench.harness.files import file_hash
+from isrbench.harness.imaging.images import read_rgb, to_tensor, write_png
+from isrbench.harness.metrics.version import ABSENT, MetricVersion
 from isrbench.harness.store.store import ImageRow, ScoreRow, Store
 from isrbench.harness.store.summary import reason_of
 
@@ -55,7 +55,7 @@ class Work:
     def settled(self, image: str, metric: str) -> bool:
         """Whether a stored row still answers: computed as it would be now, or known not to be computable yet."""
         row = self.scores.get((image, metric))
-        if row is None or not holds(row["protocol"], self.keys[metric]):
+        if row is None or not _holds(row["protocol"], self.keys[metric]):
             return False
         if row["status"] == "unavailable":
             return metric in self.absent or not self.keys[metric].endswith(ABSENT)
@@ -66,7 +66,7 @@ class Work:
         return [
             (image, metric)
             for (image, metric), row in self.scores.items()
-            if metric in self.keys and not holds(row["protocol"], self.keys[metric])
+            if metric in self.keys and not _holds(row["protocol"], self.keys[metric])
         ]
 
     def needs_severity(self, image: str) -> bool:
@@ -77,6 +77,10 @@ class Work:
     def png(self, image: str) -> Path:
         """Where the restored image lies."""
         return self.folder / "images" / f"{image}.png"
+
+
+def _holds(stored: str | None, current: str) -> bool:
+    return stored is not None and MetricVersion.from_key(stored).still_holds(MetricVersion.from_key(current))
 
 
 @dataclass(frozen=True)
@@ -103,12 +107,10 @@ def restore(work: Work, pair: Pair) -> bool:
     common = {"run": work.run, "image": pair.id, "lr": str(pair.lr), "hr": hr, "level": pair.level}
     start = time.perf_counter()
     try:
-        lr = to_tensor(read_rgb(pair.lr))
-        with alone(plan.device):
-            restored = restore_one(plan.method, lr, pair.id, plan.request.seed, plan.card.scale)
-            pixels = to_pixels(restored.image)
+        lr = read_rgb(pair.lr)
+        with exclusive(plan.device):
+            pixels, trace = restore_pixels(plan.method, lr, pair.id, plan.request.seed, plan.card.scale)
         seconds = time.perf_counter() - start
-        trace = restored.trace
     except Exception:
         error = traceback.format_exc()
         log.warning("%s failed on %s: %s", plan.plugin.info.id, pair.id, reason_of(error))
@@ -140,17 +142,17 @@ def measure(work: Work, pair: Pair) -> Measured:
     scorer, wanted = work.plan.scorer, work.missing(pair.id)
     try:
         scores = [
-            ScoreRow(work.run, pair.id, s.metric, s.value, s.status, s.error, scorer.protocol(s.metric))
-            for s in scorer.score(work.png(pair.id), pair.hr, wanted)
+            ScoreRow(work.run, pair.id, s.metric, s.value, s.status, s.error, scorer.version(s.metric).key)
+            for s in scorer.score(work.png(pair.id), pair.hr, wanted, pair.lr)
         ]
     except Exception:
         error = traceback.format_exc()
-        scores = [ScoreRow(work.run, pair.id, m, None, "failed", error, scorer.protocol(m)) for m in wanted]
+        scores = [ScoreRow(work.run, pair.id, m, None, "failed", error, scorer.version(m).key) for m in wanted]
     estimator = work.plan.estimator
     if estimator is None or not work.needs_severity(pair.id):
         return Measured(pair.id, scores, None)
     try:
-        with alone(work.plan.device), one_thread():
+        with exclusive(work.plan.device), one_thread():
             severity = estimator.load().estimate(to_tensor(read_rgb(pair.lr))[None])[0].tolist()
         return Measured(pair.id, scores, severity)
     except Exception:

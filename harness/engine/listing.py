@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isrbench.harness.api.method import MethodPlugin
 from isrbench.harness.api.options import describe_options
-from isrbench.harness.api.registry import Registry
-from isrbench.harness.data.card_files import catalogue
+from isrbench.harness.api.registry import methods, metrics
+from isrbench.harness.data.catalogue import catalogue
 from isrbench.harness.errors import UserError
 
 if sys.version_info >= (3, 11):
@@ -19,15 +17,15 @@ else:
     import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
 if TYPE_CHECKING:
-    from isrbench.harness.data.catalogue import Card
+    from isrbench.harness.api.dataset import Card
 
 Rows = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 
 
-def listing(kind: str, methods: Callable[[], Registry[MethodPlugin]], runs_dir: Path) -> Rows:
+def listing(kind: str, runs_dir: Path) -> Rows:
     """(columns, rows) of all methods, datasets, metrics or runs."""
     if kind == "methods":
-        return _methods(methods())
+        return _methods()
     if kind == "datasets":
         return _datasets()
     if kind == "metrics":
@@ -43,9 +41,7 @@ def listing(kind: str, methods: Callable[[], Registry[MethodPlugin]], runs_dir: 
         store.close()
 
 
-def description(
-    kind: str, id: str, methods: Callable[[], Registry[MethodPlugin]]
-) -> tuple[dict[str, Any], list[dict[str, str | None]]]:
+def description(kind: str, id: str) -> tuple[dict[str, Any], list[dict[str, str | None]]]:
     """(facts, options) of one method, dataset or metric; only methods have options.
 
     Raises:
@@ -65,24 +61,24 @@ def description(
     ]
 
 
-def _methods(registry: Registry[MethodPlugin]) -> Rows:
-    working, broken = registry.load_all()
-    rows: list[tuple[Any, ...]] = [(id, p.info.title, p.info.licence, p.info.summary) for id, p in working.items()]
-    rows += [(id, "(broken)", "", error.what) for id, error in broken.items()]
-    return ("id", "title", "licence", "what it is"), sorted(rows)
+def _methods() -> Rows:
+    working, broken = methods().load_all()
+    rows: list[tuple[Any, ...]] = [(id, p.info.title, p.info.license, p.info.summary) for id, p in working.items()]
+    rows += [(id, "(broken)", "", error.message) for id, error in broken.items()]
+    return ("id", "title", "license", "what it is"), sorted(rows)
 
 
 def _metrics() -> Rows:
-    from isrbench.harness.metrics.builtin import DEFAULT_METRICS, METRICS
+    from isrbench.harness.metrics.builtin import DEFAULT_METRICS
     from isrbench.harness.metrics.weights import missing
 
-    working, broken = METRICS.load_all()
+    working, broken = metrics().load_all()
     rows: list[tuple[Any, ...]] = []
     for id, m in working.items():
         state = "ready" if not missing(m) else f"isrbench fetch weights --metric {id}"
         default = "yes" if id in DEFAULT_METRICS else "no"
         rows.append((id, m.title, m.direction.value, m.reference.value, default, state))
-    rows += [(id, "(broken)", "", "", "no", error.what) for id, error in broken.items()]
+    rows += [(id, "(broken)", "", "", "no", error.message) for id, error in broken.items()]
     return ("id", "title", "better", "reference", "default", "weights"), sorted(rows)
 
 
@@ -103,18 +99,17 @@ def _on_this_machine(card: Card) -> dict[str, Any]:
         # Without the card's own hash, so that a variant is shown with its hash and not refused.
         pairs = load_pairs(card.model_copy(update={"content_hash": None}))
     except UserError as error:
-        return {**here, "fault": error.what}
+        return {**here, "fault": error.message}
     return {**here, "images_here": len(pairs), "content_hash_here": content_hash(pairs)}
 
 
 def _metric(id: str) -> dict[str, Any]:
-    from isrbench.harness.metrics.builtin import METRICS
     from isrbench.harness.metrics.weights import location
 
-    m = METRICS.get(id)
+    m = metrics().get(id)
     facts = {
         "title": m.title, "better": m.direction.value, "reference": m.reference.value, "colour": m.colour,
-        "protocol": m.protocol, "unit": m.unit, "citation": m.citation,
+        "definition": m.definition, "unit": m.unit, "citation": m.citation,
     }  # fmt: skip
     for file in m.weights:
         facts[f"weights {file.path}"] = (
@@ -126,5 +121,5 @@ def _metric(id: str) -> dict[str, Any]:
 def _datasets() -> Rows:
     """The cards that ship, read as they are: tests check them, and pydantic takes a tenth of a second."""
     cards = [tomllib.loads(path.read_text(encoding="utf-8")) for path in catalogue().values()]
-    rows = [(c["id"], c["count"], f"x{c['scale']}", c["licence"], c["summary"]) for c in cards]
-    return ("id", "images", "scale", "licence", "what it is"), rows
+    rows = [(c["id"], c["count"], f"x{c['scale']}", c["license"], c["summary"]) for c in cards]
+    return ("id", "images", "scale", "license", "what it is"), rows

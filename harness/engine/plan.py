@@ -11,15 +11,16 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from isrbench.harness.api.dataset import Card, Pair
 from isrbench.harness.api.method import Method, MethodPlugin, Runtime
 from isrbench.harness.api.options import options_key, parse_options
 from isrbench.harness.api.registry import Registry, unknown_name
-from isrbench.harness.data.catalogue import Card, find_card
-from isrbench.harness.data.pairs import Pair, content_hash, load_pairs
+from isrbench.harness.data.catalogue import find_card
+from isrbench.harness.data.pairs import content_hash, load_pairs
 from isrbench.harness.determinism import resolve_device
 from isrbench.harness.engine.provenance import code_version
 from isrbench.harness.errors import UserError
-from isrbench.harness.identity import package_of
+from isrbench.harness.identity import image_seed
 from isrbench.harness.severity.estimator import Estimator
 
 if TYPE_CHECKING:
@@ -77,8 +78,8 @@ class Plan:
     scorer: Scorer
     estimator: Estimator | None
     device: str
-    fingerprints: tuple[tuple[str, str], ...]
-    """(image, what outside the options decides its result), in the order of ``pairs``."""
+    inputs: tuple[tuple[str, str], ...]
+    """(image, hash of what it has of its own besides its LR), in the order of ``pairs``."""
     identity: str
     """sha256 that two plans share only if they must give the same images and scores."""
 
@@ -97,7 +98,7 @@ def make_plan(request: Request, methods: Registry[MethodPlugin]) -> Plan:
     """Check a request and build method, pairs, scorer and estimator.
 
     Raises:
-        UserError: For anything the user can mend.
+        UserError: For anything the user can fix.
     """
     from isrbench.harness.metrics.builtin import DEFAULT_METRICS
     from isrbench.harness.metrics.scorer import Scorer
@@ -112,20 +113,21 @@ def make_plan(request: Request, methods: Registry[MethodPlugin]) -> Plan:
     estimator = None if request.estimator == "none" else Estimator(request.estimator, device)
     if estimator is not None:
         estimator.check()
-    method = plugin.build(options, Runtime(scale=card.scale, device=device))
-    fingerprints = tuple((pair.id, _fingerprint(method, pair.id)) for pair in pairs)
+    method = plugin.make(options, Runtime(scale=card.scale, device=device))
+    inputs = tuple((pair.id, _input_hash(method, pair.id)) for pair in pairs)
     decisive = {
         "method": plugin.info.id,
         "options": options_key(options),
-        "code": code_version((package_of(plugin.build), *plugin.info.code)),
+        "code": code_version(plugin),
+        "weights": method.weights_hash,
         "device": device.partition(":")[0],
         "dataset": card.id,
         "scale": card.scale,
         "content": content_hash(pairs),
-        "inputs": [(image, mark, image_seed(request.seed, image)) for image, mark in fingerprints],
+        "inputs": [(image, mark, image_seed(request.seed, image)) for image, mark in inputs],
     }
     identity = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
-    return Plan(request, plugin, options, method, card, pairs, scorer, estimator, device, fingerprints, identity)
+    return Plan(request, plugin, options, method, card, pairs, scorer, estimator, device, inputs, identity)
 
 
 def _check(request: Request, methods: Registry[MethodPlugin]) -> None:
@@ -158,14 +160,9 @@ def parse_resume(word: str) -> Resume:
         raise UserError(unknown_name("resume mode", word, [r.value for r in Resume]), "--resume only-missing") from None
 
 
-def image_seed(seed: int, image: str) -> int:
-    """The image's own seed in [0, 2^63): depends on the run's seed and the image's id, not on its place in the set."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{image}".encode()).digest()[:8], "big") >> 1
-
-
-def _fingerprint(method: Method, image: str) -> str:
+def _input_hash(method: Method, image: str) -> str:
     try:
-        return method.fingerprint(image)
+        return method.input_hash(image)
     except (UserError, OSError) as error:
         # One missing file fails one image later, with this same message; it must not stop the others.
-        return f"error: {error.what if isinstance(error, UserError) else error}"
+        return f"error: {error.message if isinstance(error, UserError) else error}"

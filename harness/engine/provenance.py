@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from isrbench.harness.api.options import options_key
 from isrbench.harness.data.pairs import content_hash
-from isrbench.harness.identity import hash_sources, release
-from isrbench.harness.metrics.version import holds
+from isrbench.harness.identity import code_hash, code_modules, import_closure, package_modules, release
+from isrbench.harness.metrics.version import MetricVersion
 from isrbench.harness.store.store import now
 
 if TYPE_CHECKING:
+    from isrbench.harness.api.method import MethodPlugin
     from isrbench.harness.engine.plan import Plan
 
 MANIFEST_VERSION = 1
@@ -27,10 +28,12 @@ _PACKAGES = (
     "isrbench", "torch", "torchvision", "diffusers", "peft", "open_clip_torch", "pyiqa", "timm", "numpy", "pillow",
     "spandrel", "datasets",
 )  # fmt: skip
-_DECIDE_PIXELS = ("torch", "diffusers", "peft", "open_clip_torch", "pillow", "numpy", "spandrel")
-"""Packages whose release can change a restored image."""
-_HARNESS_SOURCES = ("imaging/images.py", "severity/clip.py", "severity/estimator.py")
-"""Files of this package that can change a restored image."""
+RELEASES = (
+    "torch", "torchvision", "diffusers", "transformers", "peft", "open_clip_torch", "pillow", "numpy", "spandrel",
+)  # fmt: skip
+"""Libraries whose release can change a restored image."""
+RESTORING = "isrbench.harness.engine.restoring"
+"""The module that hands an image to a method and writes what comes back."""
 
 
 @cache
@@ -58,13 +61,16 @@ def git_state() -> dict[str, Any] | None:
         return None
 
 
-@cache
-def code_version(packages: tuple[str, ...]) -> str:
-    """sha256 over the source of ``packages``, of the harness parts that touch pixels, and their libraries' releases.
+def code_version(plugin: MethodPlugin) -> str:
+    """Return the sha256 of all code that takes part in restoring one image, and of its libraries' releases.
 
-    Part of the resume key, so that a result of older code is never served as today's.
+    Part of a run's identity, so that a result of older code is never served as today's. Training, benches, reports, the
+    command line, and a plugin's title and citation are no part of it.
     """
-    return hash_sources(packages, _HARNESS_SOURCES, _DECIDE_PIXELS)
+    modules = {*import_closure(RESTORING), *code_modules(plugin.build)}
+    for package in plugin.info.code:
+        modules.update(package_modules(package))
+    return code_hash(modules, RELEASES)
 
 
 def invocation(argv: list[str] | None = None) -> dict[str, Any]:
@@ -92,11 +98,11 @@ def describe_run(plan: Plan, run: str) -> dict[str, Any]:
         "method": plan.plugin.info.id,
         "title": plan.plugin.info.title if plan.request.name is None else plan.request.name,
         "routes": plan.plugin.info.routes,
-        "licence": plan.plugin.info.licence,
+        "license": plan.plugin.info.license,
         "citation": plan.plugin.info.citation,
         "options": options_key(plan.options),
-        "weights": plan.fingerprints[0][1] if plan.fingerprints else "",
-        "fingerprints": hashlib.sha256(json.dumps(plan.fingerprints).encode()).hexdigest(),
+        "weights": plan.method.weights_hash,
+        "inputs": hashlib.sha256(json.dumps(plan.inputs).encode()).hexdigest(),
         "dataset": {
             "id": plan.card.id,
             "title": plan.card.title,
@@ -105,7 +111,7 @@ def describe_run(plan: Plan, run: str) -> dict[str, Any]:
             "limit": plan.request.limit,
             "content_hash": content_hash(plan.pairs),
             "verified": plan.card.content_hash is not None,
-            "licence": plan.card.licence,
+            "license": plan.card.license,
             "protocol": plan.card.protocol,
             "citation": plan.card.citation,
         },
@@ -117,12 +123,17 @@ def describe_run(plan: Plan, run: str) -> dict[str, Any]:
     }
 
 
-def merged_protocols(stored: dict[str, Any], current: dict[str, Any]) -> dict[str, Any]:
+def merged_definitions(stored: dict[str, Any], current: dict[str, Any]) -> dict[str, Any]:
     """The manifest's metrics with the current ones added; where a stored value still holds, so does what is said of it.
 
     Args:
         stored: As the manifest has them, with the key that each was computed under.
-        current: :meth:`isrbench.harness.metrics.scorer.Scorer.protocols`.
+        current: ``Scorer.definitions()``.
     """
-    kept = {id: said for id, said in stored.items() if id not in current or holds(said["key"], current[id]["key"])}
+    kept = {
+        id: said
+        for id, said in stored.items()
+        if id not in current
+        or MetricVersion.from_key(said["key"]).still_holds(MetricVersion.from_key(current[id]["key"]))
+    }
     return {**stored, **current, **kept}

@@ -9,20 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from isrbench.harness.api.method import Method, Prepares, Restored, RoutingTrace
-from isrbench.harness.engine.plan import image_seed
+from isrbench.harness.api.method import Method, Prepares
+from isrbench.harness.engine.restoring import restore_pixels
 from isrbench.harness.errors import UserError
-from isrbench.harness.imaging.images import SUFFIXES, image_files, read_photo, to_pixels, to_tensor, write_png
+from isrbench.harness.files import IMAGE_SUFFIXES, list_images
+from isrbench.harness.imaging.images import read_photo, write_png
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from torch import Tensor
 
 log = logging.getLogger(__name__)
-
-OVERSHOOT = 1e-3
-"""How far beyond [0, 1] a value may lie, as rounding in a network leaves it; it is clamped."""
 
 
 @dataclass(frozen=True)
@@ -40,40 +37,6 @@ class Pictures:
     """Each picture gets its own seed from it."""
     overwrite: bool = False
     """Whether an existing target may be replaced."""
-
-
-def restore_one(method: Method, lr: Tensor, image: str, seed: int, scale: int) -> Restored:
-    """Run a method on one image and hold it to its contract.
-
-    Args:
-        method: Ready to run.
-        lr: float32 (3, H, W) in [0, 1].
-        image: The image's id.
-        seed: The run's seed; the image's own comes from it and the id.
-        scale: Upscaling factor.
-
-    Raises:
-        TypeError: If the method returns something else than a ``Restored`` with a tensor and a trace or none.
-        ValueError: If the image is not (3, scale*H, scale*W), not finite, or beyond [0, 1] by more than OVERSHOOT.
-    """
-    import torch
-
-    restored = method.restore(lr, image=image, seed=image_seed(seed, image))
-    if not isinstance(restored, Restored) or not isinstance(restored.image, torch.Tensor):
-        raise TypeError(f"restore must return a Restored with a tensor, not {type(restored).__name__}")
-    if restored.trace is not None and not isinstance(restored.trace, RoutingTrace):
-        raise TypeError(f"a Restored's trace must be a RoutingTrace, not {type(restored.trace).__name__}")
-    expected = (3, lr.shape[1] * scale, lr.shape[2] * scale)
-    if tuple(restored.image.shape) != expected:
-        raise ValueError(f"restore returned shape {tuple(restored.image.shape)}, not {expected}")
-    finite = torch.isfinite(restored.image)
-    if not finite.all():
-        raise ValueError(f"restore returned {int((~finite).sum())} values that are not finite")
-    low, high = float(restored.image.min()), float(restored.image.max())
-    if low < -OVERSHOOT or high > 1 + OVERSHOOT:
-        hint = " (grey levels? divide by 255)" if high > 2 else ""
-        raise ValueError(f"restore returned values from {low:.4g} to {high:.4g}; they have to lie in [0, 1]{hint}")
-    return restored
 
 
 def restore_files(
@@ -104,8 +67,7 @@ def restore_files(
     written, failed = [], []
     for done, (picture, png) in enumerate(jobs, 1):
         try:
-            lr = to_tensor(read_photo(picture))
-            restored = restore_one(method, lr, picture.stem, pictures.seed, pictures.scale)
+            pixels, _ = restore_pixels(method, read_photo(picture), picture.stem, pictures.seed, pictures.scale)
         except UserError as error:
             if len(jobs) == 1:
                 raise
@@ -116,7 +78,7 @@ def restore_files(
             log.info("the reason in full", exc_info=True)
             failed.append(picture)
         else:
-            _write(png, to_pixels(restored.image))
+            _write(png, pixels)
             written.append(png)
         progress("restore", done, len(jobs))
     return written, failed
@@ -129,15 +91,15 @@ def _write(png: Path, pixels: NDArray[np.uint8]) -> None:
         write_png(png, pixels)
     except OSError as error:
         full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        mend = "make room, then go on with the pictures that are left" if full else "choose a place that can be written"
-        raise UserError(f"{png} cannot be written: {error.strerror or error}", mend) from error
+        fix = "make room, then go on with the pictures that are left" if full else "choose a place that can be written"
+        raise UserError(f"{png} cannot be written: {error.strerror or error}", fix) from error
 
 
 def _jobs(source: Path, target: Path) -> list[tuple[Path, Path]]:
     if source.is_dir():
-        pictures = image_files(source)
+        pictures = list_images(source)
         if not pictures:
-            raise UserError(f"{source} holds no pictures", f"endings that count: {', '.join(sorted(SUFFIXES))}")
+            raise UserError(f"{source} holds no pictures", f"endings that count: {', '.join(sorted(IMAGE_SUFFIXES))}")
         if target.is_file():
             raise UserError(f"{source} is a folder, but {target} is a file", "name a folder to write in")
         stems = [picture.stem for picture in pictures]

@@ -1,4 +1,4 @@
-"""Rewrites pictures in place as 8-bit RGB PNGs: the mend that messages of :mod:`isrbench.harness.imaging.images` name.
+"""Rewrites pictures in place as 8-bit RGB PNGs: the fix that messages of :mod:`isrbench.harness.imaging.images` name.
 
 ``isrbench tools convert FILE_OR_FOLDER...``; the originals stay beside them as hidden files.
 """
@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from isrbench.harness.errors import UserError
-from isrbench.harness.imaging.images import image_files, read_rgb, write_png
+from isrbench.harness.files import list_images
+from isrbench.harness.imaging.images import read_rgb, write_png
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -87,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     code = 0
-    for path in [file for place in options.paths for file in (image_files(place) if place.is_dir() else [place])]:
+    for path in [file for place in options.paths for file in (list_images(place) if place.is_dir() else [place])]:
         try:
             log.info("%s is 8-bit RGB", convert(path))
         except UserError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 import struct
 from pathlib import Path
@@ -18,15 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
-"""File endings that count as images."""
-
 _EXIF_ORIENTATION = 0x0112
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The image files directly in ``folder``, sorted by name; hidden files are passed over."""
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -59,7 +50,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
 
 
 def read_photo(path: Path) -> NDArray[np.uint8]:
-    """Read any common photograph as 8-bit RGB: for restoring a user's own picture, never for scoring.
+    """Read any common photo as 8-bit RGB: for restoring a user's own picture, never for scoring.
 
     EXIF rotation is applied; grey and palette images become RGB; an opaque alpha channel is dropped.
 
@@ -86,25 +77,25 @@ def check_photo(path: Path) -> None:
             photo_pixels(image, str(path), _convert_command(path))
 
 
-def photo_pixels(image: Image.Image, name: str, mend: str) -> NDArray[np.uint8]:
+def photo_pixels(image: Image.Image, name: str, fix: str) -> NDArray[np.uint8]:
     """Turn a PIL image into what :func:`read_photo` gives.
 
     Args:
         image: Opened, not necessarily decoded.
         name: What to call it in messages.
-        mend: What to do where it does not fit.
+        fix: What to do where it does not fit.
 
     Raises:
         UserError: As :func:`read_photo`.
     """
     if image.mode not in {"RGB", "L", "P", "RGBA", "LA", "1"}:
-        raise UserError(f"{name} has pixel mode {image.mode}, not 8-bit colour or grey", mend)
+        raise UserError(f"{name} has pixel mode {image.mode}, not 8-bit colour or grey", fix)
     _decoded(image, name)
     upright = ImageOps.exif_transpose(image)
     if upright.mode in {"RGBA", "LA", "P"}:
         alpha = upright.convert("RGBA").getchannel("A").getextrema()
         if alpha != (255, 255):
-            raise UserError(f"{name} has transparent parts, which a restoration cannot keep", mend)
+            raise UserError(f"{name} has transparent parts, which a restoration cannot keep", fix)
     return np.array(upright.convert("RGB"))
 
 
@@ -135,11 +126,6 @@ def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
     with replacing(path) as partial:
         # Level 1: restored images are written far more often than they are stored for long.
         Image.fromarray(pixels).save(partial, format="PNG", compress_level=1)
-
-
-def file_hash(path: Path) -> str:
-    """The sha256 of a file's bytes, in hex."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _opened(path: Path) -> Image.Image:

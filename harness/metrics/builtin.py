@@ -2,49 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-
-from isrbench.harness.api.metric import Direction, ImageMetric, Metric, Reference, SetMetric, WeightFile
-from isrbench.harness.api.registry import Registry
+from isrbench.harness.api.metric import Direction, Metric, Reference, WeightFile
 from isrbench.harness.metrics.weights import pyiqa_file, torchvision_file
-
-METRICS: Registry[Metric] = Registry.from_entry_points("metric", Metric, "isrbench.metrics")
-"""Every installed metric, ours and third parties'."""
 
 DEFAULT_METRICS = ("psnr", "ssim", "lpips", "musiq", "clipiqa")
 """What ``isrbench eval`` scores unless told otherwise."""
 
+_PYIQA = "isrbench.harness.metrics.pyiqa_bridge"
 _YCBCR = "Y of YCbCr (BT.601, 16-235)"
 _YIQ = "Y of YIQ (0-255)"
-
-
-def _pyiqa(name: str, *, exclusive: bool = False) -> Callable[[str], ImageMetric | SetMetric]:
-    return partial(_by_pyiqa, name=name, exclusive=exclusive)
-
-
-def _by_pyiqa(device: str, *, name: str, exclusive: bool) -> ImageMetric:
-    from isrbench.harness.metrics import pyiqa_bridge as iqa
-
-    return iqa.image_metric(device, name=name, exclusive=exclusive)
-
-
-def _fid(device: str) -> SetMetric:
-    from isrbench.harness.metrics import pyiqa_bridge as iqa
-
-    return iqa.fid(device)
-
-
-def _psnr(device: str) -> ImageMetric:
-    from isrbench.harness.metrics import fidelity
-
-    return fidelity.psnr
-
-
-def _ssim(device: str) -> ImageMetric:
-    from isrbench.harness.metrics import fidelity
-
-    return fidelity.ssim
 
 
 def _bibtex(kind: str, key: str, author: str, title: str, venue: str, year: int) -> str:
@@ -59,9 +25,9 @@ PSNR = Metric(
     direction=Direction.HIGHER,
     reference=Reference.FULL,
     colour=_YCBCR,
-    protocol="10 log10(1 / (MSE + 1e-8)) on unrounded Y / 255, border 0; identical images give 80 dB; "
+    definition="10 log10(1 / (MSE + 1e-8)) on unrounded Y / 255, border 0; identical images give 80 dB; "
     "equals pyiqa psnr with test_y_channel=True, color_space='ycbcr'",
-    build=_psnr,
+    build="isrbench.harness.metrics.fidelity:build_psnr",
     unit="dB",
     decimals=2,
     citation=_bibtex("article", "huynhthu2008psnr", "Huynh-Thu, Q. and Ghanbari, M.",
@@ -74,9 +40,9 @@ SSIM = Metric(
     direction=Direction.HIGHER,
     reference=Reference.FULL,
     colour=_YCBCR,
-    protocol="11x11 Gaussian window, sigma 1.5, valid area, Y rounded to integers, no downsampling, border 0, "
+    definition="11x11 Gaussian window, sigma 1.5, valid area, Y rounded to integers, no downsampling, border 0, "
     "contrast-structure clipped at 0; equals pyiqa ssim with color_space='ycbcr'",
-    build=_ssim,
+    build="isrbench.harness.metrics.fidelity:build_ssim",
     citation=_bibtex("article", "wang2004ssim",
                      "Wang, Zhou and Bovik, Alan C. and Sheikh, Hamid R. and Simoncelli, Eero P.",
                      "Image quality assessment: from error visibility to structural similarity",
@@ -89,8 +55,9 @@ LPIPS = Metric(
     direction=Direction.LOWER,
     reference=Reference.FULL,
     colour="RGB",
-    protocol="AlexNet, version 0.1 with its linear layers, full image (pyiqa lpips)",
-    build=_pyiqa("lpips"),
+    definition="AlexNet, version 0.1 with its linear layers, full image (pyiqa lpips)",
+    build=f"{_PYIQA}:image_metric",
+    settings={"name": "lpips"},
     weights=(pyiqa_file("LPIPS_v0.1_alex-df73285e.pth"), torchvision_file("alexnet-owt-7be5be79.pth")),
     citation=_bibtex("inproceedings", "zhang2018lpips",
                      "Zhang, Richard and Isola, Phillip and Efros, Alexei A. and Shechtman, Eli and Wang, Oliver",
@@ -103,8 +70,9 @@ DISTS = Metric(
     direction=Direction.LOWER,
     reference=Reference.FULL,
     colour="RGB",
-    protocol="VGG-16 features, full image without resizing (pyiqa dists)",
-    build=_pyiqa("dists"),
+    definition="VGG-16 features, full image without resizing (pyiqa dists)",
+    build=f"{_PYIQA}:image_metric",
+    settings={"name": "dists"},
     weights=(pyiqa_file("DISTS_weights-f5e65c96.pth"), torchvision_file("vgg16-397923af.pth")),
     citation=_bibtex("article", "ding2020dists", "Ding, Keyan and Ma, Kede and Wang, Shiqi and Simoncelli, Eero P.",
                      "Image quality assessment: unifying structure and texture similarity",
@@ -117,8 +85,9 @@ NIQE = Metric(
     direction=Direction.LOWER,
     reference=Reference.NONE,
     colour=_YIQ,
-    protocol="Y rounded, 96x96 blocks, remainder cropped, two scales, border 0 (pyiqa niqe)",
-    build=_pyiqa("niqe"),
+    definition="Y rounded, 96x96 blocks, remainder cropped, two scales, border 0 (pyiqa niqe)",
+    build=f"{_PYIQA}:image_metric",
+    settings={"name": "niqe"},
     weights=(pyiqa_file("niqe_modelparameters.mat"),),
     citation=_bibtex("article", "mittal2013niqe", "Mittal, Anish and Soundararajan, Rajiv and Bovik, Alan C.",
                      "Making a completely blind image quality analyzer", "IEEE Signal Processing Letters", 2013),
@@ -130,8 +99,9 @@ MUSIQ = Metric(
     direction=Direction.HIGHER,
     reference=Reference.NONE,
     colour="RGB",
-    protocol="KonIQ-10k weights, scales 224 and 384 and the original, patch 32 (pyiqa musiq)",
-    build=_pyiqa("musiq"),
+    definition="KonIQ-10k weights, scales 224 and 384 and the original, patch 32 (pyiqa musiq)",
+    build=f"{_PYIQA}:image_metric",
+    settings={"name": "musiq"},
     weights=(pyiqa_file("musiq_koniq_ckpt-e95806b9.pth"),),
     decimals=2,
     citation=_bibtex("inproceedings", "ke2021musiq",
@@ -145,8 +115,9 @@ MANIQA_PIPAL = Metric(
     direction=Direction.HIGHER,
     reference=Reference.NONE,
     colour="RGB",
-    protocol="PIPAL weights (not KonIQ), 20 uniform crops of 224 (pyiqa maniqa-pipal, 0.1.12 or later)",
-    build=_pyiqa("maniqa-pipal", exclusive=True),
+    definition="PIPAL weights (not KonIQ), 20 uniform crops of 224 (pyiqa maniqa-pipal, 0.1.12 or later)",
+    build=f"{_PYIQA}:image_metric",
+    settings={"name": "maniqa-pipal", "one_at_a_time": True},
     weights=(pyiqa_file("MANIQA_PIPAL-ae6d356b.pth"),),
     citation=_bibtex("inproceedings", "yang2022maniqa",
                      "Yang, Sidi and Wu, Tianhe and Shi, Shuwei and Lao, Shanshan and "
@@ -164,9 +135,10 @@ CLIPIQA = Metric(
     direction=Direction.HIGHER,
     reference=Reference.NONE,
     colour="RGB",
-    protocol="CLIP RN50, mean over five prompt pairs, no positional embedding, full image "
+    definition="CLIP RN50, mean over five prompt pairs, no positional embedding, full image "
     "(pyiqa clipiqa, not clipiqa+)",
-    build=_pyiqa("clipiqa"),
+    build=f"{_PYIQA}:image_metric",
+    settings={"name": "clipiqa"},
     weights=(WeightFile("clip/RN50.pt", f"{_OPENAI}/{_RN50}/RN50.pt", _RN50, strict=True),),
     citation=_bibtex("inproceedings", "wang2023clipiqa", "Wang, Jianyi and Chan, Kelvin C.K. and Loy, Chen Change",
                      "Exploring CLIP for assessing the look and feel of images", "AAAI", 2023),
@@ -178,9 +150,9 @@ FID = Metric(
     direction=Direction.LOWER,
     reference=Reference.SET,
     colour="RGB",
-    protocol="clean-fid: PIL bicubic to 299x299 in float, Inception 2015-12-05, 2048 features of whole images "
+    definition="clean-fid: PIL bicubic to 299x299 in float, Inception 2015-12-05, 2048 features of whole images "
     "(pyiqa fid), exact trace of the matrix root; comparable only between runs over the same images",
-    build=_fid,
+    build=f"{_PYIQA}:fid",
     weights=(pyiqa_file("pt_inception-2015-12-05-6726825d.pth"),),
     decimals=2,
     citation=_bibtex("inproceedings", "parmar2022cleanfid", "Parmar, Gaurav and Zhang, Richard and Zhu, Jun-Yan",
@@ -193,8 +165,9 @@ GMSD = Metric(
     direction=Direction.LOWER,
     reference=Reference.FULL,
     colour=_YIQ,
-    protocol="Y rounded, halved by 2x2 means, Prewitt gradients, T = 170, border 0 (pyiqa gmsd)",
-    build=_pyiqa("gmsd"),
+    definition="Y rounded, halved by 2x2 means, Prewitt gradients, T = 170, border 0 (pyiqa gmsd)",
+    build=f"{_PYIQA}:image_metric",
+    settings={"name": "gmsd"},
     citation=_bibtex("article", "xue2013gmsd", "Xue, Wufeng and Zhang, Lei and Mou, Xuanqin and Bovik, Alan C.",
                      "Gradient magnitude similarity deviation: a highly efficient perceptual image quality index",
                      "IEEE Transactions on Image Processing", 2013),
@@ -206,8 +179,9 @@ PIQE = Metric(
     direction=Direction.LOWER,
     reference=Reference.NONE,
     colour="Y of YIQ, stretched so that its maximum is 255",
-    protocol="16x16 blocks, activity threshold 0.1 (pyiqa piqe)",
-    build=_pyiqa("piqe", exclusive=True),
+    definition="16x16 blocks, activity threshold 0.1 (pyiqa piqe)",
+    build=f"{_PYIQA}:image_metric",
+    settings={"name": "piqe", "one_at_a_time": True},
     decimals=2,
     citation=_bibtex("inproceedings", "venkatanath2015piqe",
                      "Venkatanath, N. and Praneeth, D. and Bh, Maruthi Chandrasekhar and "
@@ -222,8 +196,9 @@ MS_SSIM = Metric(
     direction=Direction.HIGHER,
     reference=Reference.FULL,
     colour=_YIQ,
-    protocol="five scales of SSIM, product form, Y rounded, border 0 (pyiqa ms_ssim)",
-    build=_pyiqa("ms_ssim"),
+    definition="five scales of SSIM, product form, Y rounded, border 0 (pyiqa ms_ssim)",
+    build=f"{_PYIQA}:image_metric",
+    settings={"name": "ms_ssim"},
     citation=_bibtex("inproceedings", "wang2003msssim", "Wang, Zhou and Simoncelli, Eero P. and Bovik, Alan C.",
                      "Multiscale structural similarity for image quality assessment",
                      "Asilomar Conference on Signals", 2003),
@@ -235,8 +210,9 @@ VSI = Metric(
     direction=Direction.HIGHER,
     reference=Reference.FULL,
     colour="LMN of RGB",
-    protocol="SDSP saliency at 256x256, averaged to a short side near 256 (pyiqa vsi)",
-    build=_pyiqa("vsi"),
+    definition="SDSP saliency at 256x256, averaged to a short side near 256 (pyiqa vsi)",
+    build=f"{_PYIQA}:image_metric",
+    settings={"name": "vsi"},
     citation=_bibtex("article", "zhang2014vsi", "Zhang, Lin and Shen, Ying and Li, Hongyu",
                      "VSI: a visual saliency-induced index for perceptual image quality assessment",
                      "IEEE Transactions on Image Processing", 2014),

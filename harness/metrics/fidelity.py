@@ -11,6 +11,8 @@ from isrbench.harness.errors import UserError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from isrbench.harness.api.metric import ImageMetric
+
 _LUMA = (65481, 128553, 24966)
 """BT.601 luma weights in thousandths of 1/255: 255000 * (Y - 16) = 65481 R + 128553 G + 24966 B."""
 _EPS = 1e-8
@@ -19,7 +21,9 @@ _WINDOW, _SIGMA = 11, 1.5
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
-def psnr(restored: NDArray[np.uint8], reference: NDArray[np.uint8] | None) -> float:
+def psnr(
+    restored: NDArray[np.uint8], reference: NDArray[np.uint8] | None, lr: NDArray[np.uint8] | None = None
+) -> float:
     """PSNR in dB on the unrounded Y of YCbCr (BT.601, 16-235), peak 255, border 0 (pyiqa ``psnr``, ``ycbcr``).
 
     The squared error is a sum of exact integers, so the value is the same on every machine.
@@ -27,6 +31,7 @@ def psnr(restored: NDArray[np.uint8], reference: NDArray[np.uint8] | None) -> fl
     Args:
         restored: uint8 (H, W, 3) RGB.
         reference: The HR image, same shape.
+        lr: Not looked at.
 
     Returns:
         Decibels, at most 80.
@@ -40,7 +45,9 @@ def psnr(restored: NDArray[np.uint8], reference: NDArray[np.uint8] | None) -> fl
     return float(-10 * np.log10(mse + _EPS))
 
 
-def ssim(restored: NDArray[np.uint8], reference: NDArray[np.uint8] | None) -> float:
+def ssim(
+    restored: NDArray[np.uint8], reference: NDArray[np.uint8] | None, lr: NDArray[np.uint8] | None = None
+) -> float:
     """SSIM on Y of YCbCr rounded to integers, border 0 (Wang et al. 2004; pyiqa ``ssim``, ``ycbcr``).
 
     The window is an 11x11 Gaussian, sigma 1.5. Contrast-structure is clipped at 0 as pyiqa does.
@@ -49,6 +56,7 @@ def ssim(restored: NDArray[np.uint8], reference: NDArray[np.uint8] | None) -> fl
     Args:
         restored: uint8 (H, W, 3) RGB.
         reference: The HR image, same shape.
+        lr: Not looked at.
 
     Returns:
         Mean similarity in [0, 1].
@@ -59,6 +67,16 @@ def ssim(restored: NDArray[np.uint8], reference: NDArray[np.uint8] | None) -> fl
     """
     x, y = _same_shape(restored, reference)
     return ssim_of_luma(_rounded(_luma(x)), _rounded(_luma(y)))
+
+
+def build_psnr(device: str) -> ImageMetric:
+    """Return :func:`psnr`, which runs on the CPU whatever the device."""
+    return psnr
+
+
+def build_ssim(device: str) -> ImageMetric:
+    """Return :func:`ssim`, which runs on the CPU whatever the device."""
+    return ssim
 
 
 def ssim_of_luma(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from isrbench.harness.api.metric import ImageMetric, SetMetric
-from isrbench.harness.determinism import alone, on_cpu
+from isrbench.harness.determinism import exclusive, on_cpu, one_thread
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.images import to_tensor
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 _BUILDING = threading.Lock()
 
 
-def image_metric(device: str, *, name: str, exclusive: bool = False, **options: Any) -> ImageMetric:
+def image_metric(device: str, *, name: str, one_at_a_time: bool = False, **options: Any) -> ImageMetric:
     """Build pyiqa's metric ``name`` as a function of two 8-bit images.
 
     On the CPU every value is computed with one intra-op thread, so it does not depend on how many threads score.
@@ -33,17 +33,19 @@ def image_metric(device: str, *, name: str, exclusive: bool = False, **options: 
     Args:
         device: Torch device string.
         name: pyiqa's name.
-        exclusive: The network keeps state between its layers and must not run twice at once.
+        one_at_a_time: The network keeps state between its layers and must not run twice at once.
         **options: Handed to ``pyiqa.create_metric``.
     """
     net = _create(name, device, options)
-    lock = threading.Lock() if exclusive else nullcontext()
+    lock = threading.Lock() if one_at_a_time else nullcontext()
 
-    def value(restored: NDArray[np.uint8], reference: NDArray[np.uint8] | None) -> float:
+    def value(
+        restored: NDArray[np.uint8], reference: NDArray[np.uint8] | None, lr: NDArray[np.uint8] | None = None
+    ) -> float:
         import torch
 
         images = [image for image in (restored, reference) if image is not None]
-        with alone(device), lock, torch.no_grad(), _split_the_same(device):
+        with exclusive(device), lock, torch.no_grad(), _split_the_same(device):
             return float(net(*(to_tensor(image)[None].to(device) for image in images)))
 
     return value
@@ -62,7 +64,7 @@ def fid(device: str) -> SetMetric:
             raise UserError("FID needs at least two images on each side", "raise --limit or leave fid out")
         # pyiqa walks folders; links keep whatever else lies beside the images out of the sets.
         folder = tempfile.TemporaryDirectory(prefix="isrbench-fid-")
-        with folder as root, alone(device), torch.no_grad(), _split_the_same(device):
+        with folder as root, exclusive(device), torch.no_grad(), _split_the_same(device):
             sides = [_linked(Path(root) / side, files) for side, files in (("sr", restored), ("hr", reference))]
             one, two = (
                 get_folder_features(str(side), net.model, device=torch.device(device), **options) for side in sides
@@ -92,19 +94,6 @@ def frechet_distance(one: NDArray[np.floating], two: NDArray[np.floating]) -> fl
         shift = x.mean(0) - y.mean(0)
         root = torch.linalg.svdvals(a @ b.T).sum()
         return float(shift @ shift + (a * a).sum() + (b * b).sum() - 2 * root)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on the calling thread alone: sums of floats depend on how they are split up."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _split_the_same(device: str) -> AbstractContextManager[None]:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from isrbench.harness.api.metric import ImageMetric, Metric, Reference, SetMetric, WeightFile
 from isrbench.harness.api.registry import Registry
-from isrbench.harness.determinism import alone, make_deterministic, on_cpu
+from isrbench.harness.api.registry import metrics as installed
+from isrbench.harness.determinism import exclusive, make_deterministic, on_cpu
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.images import read_rgb
 from isrbench.harness.metrics import weights
-from isrbench.harness.metrics.builtin import METRICS
-from isrbench.harness.metrics.version import protocol_key
+from isrbench.harness.metrics.version import MetricVersion, version_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,20 +51,21 @@ class Scorer:
     Args:
         metrics: Ids; the order is kept.
         device: Torch device string.
-        registry: Where the ids are looked up.
+        registry: Where the ids are looked up; None = the installed metrics.
 
     Raises:
         UserError: If an id is unknown or given twice.
     """
 
-    def __init__(self, metrics: Sequence[str], device: str = "cpu", registry: Registry[Metric] = METRICS) -> None:
+    def __init__(self, metrics: Sequence[str], device: str = "cpu", registry: Registry[Metric] | None = None) -> None:
         twice = sorted({m for m in metrics if list(metrics).count(m) > 1})
         if twice:
             raise UserError(f"metric '{twice[0]}' is given twice", "name each metric once")
         self.device = device
-        self._metrics = {id: registry.get(id) for id in metrics}
+        known = installed() if registry is None else registry
+        self._metrics = {id: known.get(id) for id in metrics}
         self._built: dict[str, ImageMetric | SetMetric | UserError] = {}
-        self._keys: dict[str, str] = {}
+        self._versions: dict[str, MetricVersion] = {}
         self._building = threading.Lock()
 
     @property
@@ -99,31 +100,34 @@ class Scorer:
                 reasons[id] = str(_damaged(metric, broken))
         return reasons
 
-    def protocol(self, metric: str) -> str:
-        """The key of what computes the metric's values: as it was built, or as it would be now."""
-        return self._keys.get(metric) or protocol_key(self._metrics[metric])
+    def version(self, metric: str) -> MetricVersion:
+        """Return what computes the metric's values: as it was built, or as it would be now."""
+        return self._versions.get(metric) or version_of(self._metrics[metric])
 
-    def protocols(self) -> dict[str, dict[str, Any]]:
-        """What each value depends on, for the manifest: protocol, colour space, the weights' sha256, and the key."""
+    def definitions(self) -> dict[str, dict[str, Any]]:
+        """What each value depends on, for the manifest: definition, colour space, the weights' sha256, the version."""
         return {
             id: {
                 "direction": m.direction.value,
                 "reference": m.reference.value,
                 "colour": m.colour,
-                "protocol": m.protocol,
+                "definition": m.definition,
                 "weights": {file.path: weights.digest(file) for file in m.weights},
-                "key": self.protocol(id),
+                "key": self.version(id).key,
             }
             for id, m in self._metrics.items()
         }
 
-    def score(self, restored: Path, reference: Path | None, metrics: Sequence[str] | None = None) -> list[Score]:
+    def score(
+        self, restored: Path, reference: Path | None, metrics: Sequence[str] | None = None, lr: Path | None = None
+    ) -> list[Score]:
         """Score one image file; safe to call from several threads.
 
         Args:
             restored: The PNG that was written.
             reference: The HR file, or None where the set has none.
             metrics: Some of :attr:`image_metrics`, by default all.
+            lr: The LR file, for metrics that look at it.
 
         Returns:
             One score a metric, in the order asked for. Nothing is raised for a bad image or metric.
@@ -132,7 +136,8 @@ class Scorer:
         compared = any(m.reference is Reference.FULL for m in wanted)
         pixels = _read(restored) if wanted else None
         target = _read(reference) if reference is not None and compared else None
-        return [self._score_one(metric, pixels, target) for metric in wanted]
+        small = _read(lr) if lr is not None and any(m.uses_lr for m in wanted) else None
+        return [self._score_one(metric, pixels, target, small) for metric in wanted]
 
     def score_set(self, metric: str, restored: Sequence[Path], references: Sequence[Path | None]) -> Score:
         """Compare the run's PNGs with their HR files as two sets, by one of :attr:`set_metrics`."""
@@ -151,31 +156,32 @@ class Scorer:
         with ThreadPoolExecutor(workers) as pool:
             return list(pool.map(lambda pair: self.score(*pair), pairs))
 
-    def _score_one(self, metric: Metric, restored: Pixels | None, reference: Pixels | None) -> Score:
+    def _score_one(self, metric: Metric, restored: Pixels | None, reference: Pixels | None, lr: Pixels | None) -> Score:
         full = metric.reference is Reference.FULL
         if full and reference is None:
             return Score(metric.id, None, "no-reference")
-        for pixels in (restored, reference if full else None):
+        given = (restored, reference if full else None, lr if metric.uses_lr else None)
+        for pixels in given:
             if isinstance(pixels, UserError):
                 return Score(metric.id, None, "failed", str(pixels))
         compute = self._function(metric.id)
         if isinstance(compute, UserError):
             return _refused(metric.id, compute)
-        return self._guarded(metric.id, lambda: cast(Any, compute)(restored, reference if full else None))
+        return self._guarded(metric.id, lambda: cast(Any, compute)(*given))
 
     def _function(self, id: str) -> ImageMetric | SetMetric | UserError:
         """The metric, built on first use; what stands in its way is remembered and not tried again."""
         with self._building:
             if id not in self._built:
-                with alone(self.device):
+                with exclusive(self.device):
                     self._built[id] = self._build(self._metrics[id])
-                self._keys[id] = protocol_key(self._metrics[id])
+                self._versions[id] = version_of(self._metrics[id])
             return self._built[id]
 
     def _build(self, metric: Metric) -> ImageMetric | SetMetric | UserError:
         try:
             weights.ensure(metric)
-            return metric.build(self.device)
+            return metric.make(self.device)
         except UserError as error:
             log.info("%s is unavailable: %s", metric.id, error)
             return error
@@ -187,7 +193,7 @@ class Scorer:
 
     def _guarded(self, metric: str, compute: Callable[[], Any]) -> Score:
         try:
-            with alone(self.device):
+            with exclusive(self.device):
                 value = float(compute())
         except UserError as error:
             return Score(metric, None, "failed", str(error))

@@ -1,57 +1,64 @@
-"""What a stored score was computed by, as a key: a value holds only for as long as its key does. Torch-free."""
+"""What a stored score was computed by: a value holds only for as long as its version does. Torch-free."""
 
 from __future__ import annotations
 
 import hashlib
-from functools import cache
+import json
+from dataclasses import dataclass
 
 from isrbench.harness.api.metric import Metric
-from isrbench.harness.identity import hash_sources, package_of
+from isrbench.harness.identity import code_hash, code_modules
 from isrbench.harness.metrics import weights
 
 ABSENT = "absent"
-"""The second half of a key while weight files are missing."""
+"""The weights of a version while weight files are missing."""
 
-_RELEASES = ("pyiqa", "torch", "torchvision", "timm", "scipy", "numpy", "pillow")
-_OUR_METRICS = ("metrics/fidelity.py", "metrics/pyiqa_bridge.py", "metrics/builtin.py", "imaging/images.py")
-"""The files of this package that decide a built-in metric's value."""
-
-
-def protocol_key(metric: Metric) -> str:
-    """``CODE-WEIGHTS``: hashes of what decides the metric's values.
-
-    CODE covers the declared protocol, the source that computes it (ours, or the whole package of a plugin) and the
-    libraries' releases; WEIGHTS the bytes of the weight files, ``none`` where there are none to have.
-    """
-    return f"{_code(metric)}-{_weights(metric)}"
+RELEASES = ("pyiqa", "torch", "torchvision", "timm", "scipy", "numpy", "pillow")
+"""Libraries whose release can change a score."""
+SCORING = "isrbench.harness.metrics.scorer"
+"""The module that reads images and hands them to every metric."""
 
 
-def holds(stored: str | None, current: str) -> bool:
-    """Whether a value computed under the key ``stored`` is what ``current`` would give.
+@dataclass(frozen=True)
+class MetricVersion:
+    """Hashes of what decides a metric's values, in hex."""
 
-    Weight files that have been removed since do not speak against a value that they gave.
-    """
-    if stored is None:
-        return False
-    (code, _, files), (code_now, _, files_now) = stored.partition("-"), current.partition("-")
-    return code == code_now and files_now in {files, ABSENT}
+    code: str
+    """The declared definition, the code that computes it and that reads the images, and the libraries' releases."""
+    weights: str
+    """The weight files' bytes; ``none`` where there are none to have, ``absent`` while some are missing."""
+
+    @property
+    def key(self) -> str:
+        """The version as one text."""
+        return f"{self.code}-{self.weights}"
+
+    @classmethod
+    def from_key(cls, key: str) -> MetricVersion:
+        """Read :attr:`key`."""
+        code, _, weights = key.partition("-")
+        return cls(code, weights)
+
+    def still_holds(self, current: MetricVersion) -> bool:
+        """Whether a value of this version is what ``current`` would compute.
+
+        Weight files that have been removed since do not speak against a value that they gave.
+        """
+        return self.code == current.code and current.weights in {self.weights, ABSENT}
 
 
-def _code(metric: Metric) -> str:
-    declared = [metric.id, metric.reference.value, metric.colour, metric.protocol, _source(package_of(metric.build))]
-    return hashlib.sha256("\0".join(declared).encode()).hexdigest()[:16]
-
-
-@cache
-def _source(package: str) -> str:
-    ours = package == "isrbench"
-    return hash_sources(() if ours else (package,), _OUR_METRICS if ours else (), _RELEASES)
+def version_of(metric: Metric) -> MetricVersion:
+    """Return what would compute the metric now."""
+    declared = [metric.id, metric.reference.value, metric.colour, metric.definition, dict(metric.settings)]
+    modules = {*code_modules(metric.build), *code_modules(f"{SCORING}:")}
+    code = hashlib.sha256(json.dumps([declared, code_hash(modules, RELEASES)]).encode())
+    return MetricVersion(code.hexdigest()[:16], _weights(metric))
 
 
 def _weights(metric: Metric) -> str:
     if not metric.weights:
         return "none"
-    digests = [weights.digest(file) for file in metric.weights]
-    if None in digests:
+    hashes = [weights.digest(file) for file in metric.weights]
+    if None in hashes:
         return ABSENT
-    return hashlib.sha256("".join(map(str, digests)).encode()).hexdigest()[:16]
+    return hashlib.sha256("".join(map(str, hashes)).encode()).hexdigest()[:16]

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 
 from isrbench.harness.api.metric import Metric, WeightFile
 from isrbench.harness.errors import UserError
+from isrbench.harness.network import HUB, endpoint, network, offline
 
 log = logging.getLogger(__name__)
 
-HUB = "https://huggingface.co"
-OFFLINE_SWITCHES = ("ISRBENCH_OFFLINE", "HF_HUB_OFFLINE")
-PROBE_SECONDS = 4.0
-"""How long the one attempt to reach the network may take."""
 STALL_SECONDS = 20.0
 """How long a download may stand still."""
 
@@ -73,12 +69,6 @@ def damaged(metric: Metric) -> list[WeightFile]:
     return [f for f in metric.weights if location(f).is_file() and not _intact(f)]
 
 
-def offline() -> str | None:
-    """The environment variable that forbids the network, or None."""
-    on = {"1", "true", "yes", "on"}
-    return next((s for s in OFFLINE_SWITCHES if os.environ.get(s, "").strip().lower() in on), None)
-
-
 def ensure(metric: Metric) -> None:
     """Make sure that every weight file is there, fetching what is absent if that takes no patience.
 
@@ -91,12 +81,12 @@ def ensure(metric: Metric) -> None:
     if not absent:
         return
     names = ", ".join(str(location(f)) for f in absent)
-    mend = f"isrbench fetch weights --metric {metric.id}"
+    fix = f"isrbench fetch weights --metric {metric.id}"
     switch = offline()
     if switch:
-        raise WeightsUnavailable(f"{metric.id} needs {names}, and {switch} is set", f"unset {switch}; {mend}")
+        raise WeightsUnavailable(f"{metric.id} needs {names}, and {switch} is set", f"unset {switch}; {fix}")
     if not network():
-        raise WeightsUnavailable(f"{metric.id} needs {names}, and {_endpoint()} cannot be reached", mend)
+        raise WeightsUnavailable(f"{metric.id} needs {names}, and {endpoint()} cannot be reached", fix)
     # A warning, so that nobody wonders what a run is waiting for.
     log.warning("%s: downloading its weights, this once", metric.id)
     fetch(metric)
@@ -140,43 +130,12 @@ def _sha256(path: Path, size: int, modified: int) -> str:
     return digest.hexdigest()
 
 
-def _endpoint() -> str:
-    return os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
-
-
-@cache
-def network() -> bool:
-    """Whether the hub answers; asked once a process. A thread, because no timeout covers looking up a name."""
-    import http.client
-    import urllib.error
-    import urllib.request
-
-    answered = threading.Event()
-
-    def ask() -> None:
-        request = urllib.request.Request(_endpoint(), method="HEAD")
-        try:
-            with urllib.request.urlopen(request, timeout=PROBE_SECONDS):
-                answered.set()
-        except urllib.error.HTTPError:
-            answered.set()
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            log.debug("%s: %s", _endpoint(), error)
-
-    asking = threading.Thread(target=ask, name="isrbench-network", daemon=True)
-    asking.start()
-    asking.join(PROBE_SECONDS)
-    if not answered.is_set():
-        log.warning("%s cannot be reached; metrics whose weights are absent stay unavailable", _endpoint())
-    return answered.is_set()
-
-
 def _download(metric: Metric, file: WeightFile, progress: Progress) -> None:
     import http.client
 
     target = location(file)
     partial = target.with_name(f".{target.name}.{os.getpid()}.part")
-    url = file.url.replace(HUB, _endpoint(), 1)
+    url = file.url.replace(HUB, endpoint(), 1)
     by_hand = f"try again: isrbench fetch weights --metric {metric.id}; or put {url} at {target}"
     log.info("fetching %s", url)
     try:

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from isrbench.harness.errors import UserError
 from isrbench.harness.metrics import weights
+from isrbench.harness.severity.dimensions import DIMENSIONS
 from isrbench.harness.severity.estimator import TINY, folder_of, read_prompts
-from isrbench.harness.store.frames import DIMENSIONS
 
 __all__ = ["TINY", "SeverityEstimator", "crops_of", "load_estimator", "pair_probability", "read_prompts"]
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isrbench.harness.errors import UserError
-from isrbench.harness.identity import hash_sources
-from isrbench.harness.imaging.images import file_hash
-from isrbench.harness.store.frames import DIMENSIONS
+from isrbench.harness.files import file_hash
+from isrbench.harness.identity import code_hash, import_closure
+from isrbench.harness.severity.dimensions import DIMENSIONS
 
 if TYPE_CHECKING:
     from isrbench.harness.severity.clip import SeverityEstimator
@@ -29,7 +29,6 @@ else:
 TINY = Path(__file__).parent / "tiny"
 """Folder of the estimator that ships (open_clip's local-dir layout)."""
 PROMPTS = Path(__file__).parent / "prompts.toml"
-_SOURCES = ("severity/clip.py", "severity/estimator.py")
 _RELEASES = ("torch", "open_clip_torch")
 
 Prompts = dict[str, tuple[str, str]]
@@ -74,7 +73,7 @@ class Estimator:
         name, _, weights = self.spec.partition("/")
         if not files and Path(weights).is_file():
             named, files = name, [Path(weights)]
-        code = hash_sources((), _SOURCES, _RELEASES)
+        code = code_hash(import_closure("isrbench.harness.severity.clip"), _RELEASES)
         digest = hashlib.sha256(json.dumps([named, read_prompts(), code]).encode())
         for path in files:
             digest.update(f"{path.name}\n{file_hash(path)}\n".encode())

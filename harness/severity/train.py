@@ -72,7 +72,7 @@ def draw_crops(images: list[Tensor], recipe: Recipe) -> tuple[Tensor, Tensor]:
 def patch_spectrum() -> Tensor:
     """Start of the patch embedding: a cosine transform of each patch in opponent colours, high frequencies amplified.
 
-    Degradation shows in the fine scales, whose share in a photograph's energy is small; starting from random filters
+    Degradation shows in the fine scales, whose share in a photo's energy is small; starting from random filters
     the same model needs several times the steps to find them.
 
     Returns:
@@ -144,7 +144,7 @@ def save(model: open_clip.CLIP, folder: Path, record: dict[str, object]) -> None
 
 
 def level_correlation(estimator: SeverityEstimator, images: list[Tensor], seed: int, size: int = 256) -> float:
-    """Spearman correlation of scalar severity and synthetic level over one centre crop of each photograph."""
+    """Spearman correlation of scalar severity and synthetic level over one centre crop of each photo."""
     levels = np.random.default_rng(seed).random(len(images))
     severities = []
     for i, (image, level) in enumerate(zip(images, levels, strict=True)):
@@ -158,8 +158,8 @@ def main(argv: list[str] | None = None) -> int:
     """Train, save, and validate what was saved."""
     parser = argparse.ArgumentParser(prog="isrbench tools train-severity", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of photographs to train on")
-    parser.add_argument("--validate", type=Path, help="folder of photographs to validate on")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of photos to train on")
+    parser.add_argument("--validate", type=Path, help="folder of photos to validate on")
     parser.add_argument("--out", type=Path, required=True, help="folder to write: the estimator's name then")
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     parser.add_argument("--seed", type=int, default=Recipe.seed)

@@ -21,7 +21,7 @@ from torch import Tensor
 from isrbench.harness.degradation import kernels
 from isrbench.harness.degradation.pipeline import at_level, degrade
 from isrbench.harness.errors import UserError
-from isrbench.harness.store.frames import DIMENSIONS
+from isrbench.harness.severity.dimensions import DIMENSIONS
 
 SIZE = 24
 """Input side: the LR of a 96 px training crop."""
@@ -30,15 +30,15 @@ MARGIN = 4
 GRID = 2
 """One degraded image gives GRID x GRID crops: most of the cost of a sample is drawing the degradation."""
 REDUCTIONS = (3, 4, 4, 5)
-"""HR-to-LR factors drawn from: the same photograph at another scale, so that content does not decide severity."""
+"""HR-to-LR factors drawn from: the same photo at another scale, so that content does not decide severity."""
 SMALLEST = (GRID * SIZE + 2 * MARGIN) * max(REDUCTIONS)
-"""Smallest side of a training photograph in pixels."""
+"""Smallest side of a training photo in pixels."""
 WORST = {"blur": 1.6, "noise": 40.0, "resolution": 3.0, "compression": 20.0}
 """What severity 1 means: Gaussian sigma in LR pixels, sigma in grey levels, reduction factor, JPEG quality."""
 
 
 def read_images(folders: list[Path]) -> list[Tensor]:
-    """Read all photographs of the folders as float32 (3, H, W) in [0, 1], in the order of their names.
+    """Read all photos of the folders as float32 (3, H, W) in [0, 1], in the order of their names.
 
     Raises:
         UserError: If a folder holds no JPEG or PNG large enough for a crop.
@@ -47,7 +47,7 @@ def read_images(folders: list[Path]) -> list[Tensor]:
     for folder in folders:
         paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
         if not paths:
-            raise UserError(f"no JPEG or PNG in {folder}", "pass folders of photographs with --data")
+            raise UserError(f"no JPEG or PNG in {folder}", "pass folders of photos with --data")
         for path in paths:
             with Image.open(path) as image:
                 if min(image.size) < SMALLEST:
@@ -60,7 +60,7 @@ def draw_sample(image: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor
     """Degrade one random window and cut it into crops.
 
     Args:
-        image: float32 (3, H, W) photograph.
+        image: float32 (3, H, W) photo.
         rng: Source of every draw.
 
     Returns:

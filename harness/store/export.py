@@ -29,7 +29,7 @@ def table_of(frames: Frames, table: str) -> pd.DataFrame:
     Raises:
         UserError: If there is no such table.
     """
-    from isrbench.harness.store.frames import DIMENSIONS
+    from isrbench.harness.severity.dimensions import DIMENSIONS
 
     if table not in TABLES:
         raise UserError(f"--table {table}: there is no such table", f"one of {', '.join(TABLES)}")

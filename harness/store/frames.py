@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from isrbench.harness.severity.dimensions import DIMENSIONS
+
 if TYPE_CHECKING:
     import pandas as pd
 
     from isrbench.harness.store.store import Store
-
-DIMENSIONS = ("quality", "blur", "noise", "resolution", "edges", "detail", "compression")
-"""The seven degradation dimensions, in the order of the severity vector s in [0, 1]^7; higher = worse."""
 
 COMPLEXITY_COLUMNS = (
     "macs", "flops", "params_total", "params_trainable", "params_active", "latency_ms", "peak_mib", "complexity_size",

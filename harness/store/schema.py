@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from isrbench.harness.errors import UserError
-from isrbench.harness.store.frames import DIMENSIONS
+from isrbench.harness.severity.dimensions import DIMENSIONS
 
 FILE = "isrbench.sqlite"
 SCHEMA_VERSION = 3
@@ -71,8 +71,8 @@ def cannot_write(folder: Path, error: OSError | sqlite3.Error) -> UserError:
             "wait until it has ended, or use another --runs-dir DIR",
         )
     if "full" in said or getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT}:
-        mend = "make room, then run the same command again: it goes on where it stopped"
-        return UserError(f"cannot write to {folder}: {said}", mend)
+        fix = "make room, then run the same command again: it goes on where it stopped"
+        return UserError(f"cannot write to {folder}: {said}", fix)
     return UserError(f"the runs folder {folder} cannot be used: {said}", "choose another with --runs-dir DIR")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from isrbench.harness.api.method import RoutingTrace
 from isrbench.harness.errors import UserError
-from isrbench.harness.store.frames import DIMENSIONS
+from isrbench.harness.severity.dimensions import DIMENSIONS
 from isrbench.harness.store.schema import FILE, cannot_write, home_of, open_for_reading, open_for_writing, transaction
 from isrbench.harness.store.state import RunState, newest, state_of
 

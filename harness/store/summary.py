@@ -9,7 +9,7 @@ from math import fsum
 from typing import Any
 
 from isrbench.harness.api.metric import Reference
-from isrbench.harness.metrics.builtin import METRICS
+from isrbench.harness.api.registry import metrics
 from isrbench.harness.store.store import Store
 
 
@@ -30,8 +30,8 @@ class MetricMean:
     """The first image that ``reason`` is about; "" for the whole set and for absent weights."""
     reason: str = ""
     """What went wrong first, in one line."""
-    mend: str = ""
-    """The line that mends it, where one is known."""
+    fix: str = ""
+    """The line that fixes it, where one is known."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def reason_of(error: str) -> str:
 
 
 def _mean(metric: str, rows: list[dict[str, Any]], images: int, failed_images: int) -> MetricMean:
-    is_set = METRICS.get(metric).reference is Reference.SET
+    is_set = metrics().get(metric).reference is Reference.SET
     values = [row["value"] for row in rows if row["status"] == "ok"]
     failed = [row for row in rows if row["status"] == "failed"]
     worst = next((row for row in (*failed, *rows) if row["status"] in {"failed", "unavailable"}), None)
@@ -128,7 +128,7 @@ def _mean(metric: str, rows: list[dict[str, Any]], images: int, failed_images: i
         note=_note(rows, values, 1 if is_set else images - failed_images),
         image=worst["image"] if worst and worst["status"] == "failed" else "",
         reason=reason_of(said),
-        mend=said.partition("\n  mend: ")[2].splitlines()[0] if "\n  mend: " in said else "",
+        fix=said.partition("\n  fix: ")[2].splitlines()[0] if "\n  fix: " in said else "",
     )
 
 

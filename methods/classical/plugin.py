@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from isrbench.harness.api.method import Method, MethodInfo, MethodPlugin, Runtime
+from isrbench.harness.api.method import MethodInfo, MethodPlugin
 
 
 @dataclass(frozen=True)
@@ -12,24 +12,12 @@ class NoOptions:
     """Interpolation has nothing to choose."""
 
 
-def _build_bicubic(options: NoOptions, runtime: Runtime) -> Method:
-    from isrbench.methods.classical.resize import Resize
-
-    return Resize("bicubic", runtime.scale)
-
-
-def _build_lanczos(options: NoOptions, runtime: Runtime) -> Method:
-    from isrbench.methods.classical.resize import Resize
-
-    return Resize("lanczos", runtime.scale)
-
-
 BICUBIC = MethodPlugin(
     info=MethodInfo(
         id="bicubic",
         title="Bicubic",
         summary="PIL's bicubic interpolation (a = -0.5) of the 8-bit image.",
-        licence="Apache-2.0",
+        license="Apache-2.0",
         citation=(
             "@article{keys1981cubic, title={Cubic convolution interpolation for digital image processing}, "
             "author={Keys, Robert}, journal={IEEE Transactions on Acoustics, Speech, and Signal Processing}, "
@@ -37,7 +25,7 @@ BICUBIC = MethodPlugin(
         ),
     ),
     options=NoOptions,
-    build=_build_bicubic,
+    build="isrbench.methods.classical.resize:bicubic",
 )
 
 LANCZOS = MethodPlugin(
@@ -45,7 +33,7 @@ LANCZOS = MethodPlugin(
         id="lanczos",
         title="Lanczos",
         summary="PIL's Lanczos interpolation (three lobes) of the 8-bit image.",
-        licence="Apache-2.0",
+        license="Apache-2.0",
         citation=(
             "@article{duchon1979lanczos, title={Lanczos filtering in one and two dimensions}, "
             "author={Duchon, Claude E.}, journal={Journal of Applied Meteorology}, "
@@ -53,5 +41,5 @@ LANCZOS = MethodPlugin(
         ),
     ),
     options=NoOptions,
-    build=_build_lanczos,
+    build="isrbench.methods.classical.resize:lanczos",
 )

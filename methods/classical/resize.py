@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from PIL import Image
 
-from isrbench.harness.api.method import Complexity, Restored
+from isrbench.harness.api.method import Cost, Restored, Runtime
 from isrbench.harness.imaging.images import to_pixels, to_tensor
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ class Resize:
         scale: Upscaling factor.
     """
 
+    weights_hash = ""
+
     def __init__(self, kernel: Literal["bicubic", "lanczos"], scale: int) -> None:
         self._filter, self._taps = _FILTERS[kernel]
         self._scale = scale
@@ -35,15 +37,25 @@ class Resize:
         enlarged = Image.fromarray(to_pixels(lr)).resize((width * self._scale, height * self._scale), self._filter)
         return Restored(to_tensor(np.asarray(enlarged)))
 
-    def complexity(self, height: int, width: int) -> Complexity:
-        """Filter taps applied, counted analytically; no parameters.
+    def cost(self, height: int, width: int) -> Cost:
+        """Return the filter taps applied, counted analytically; no parameters.
 
         PIL filters rows first and columns second, so a pixel costs one set of taps in each of the two passes. Taps
         that the image border cuts off are counted as if they were there.
         """
         wide, high = width * self._scale, height * self._scale
-        return Complexity(macs=3 * self._taps * (height * wide + high * wide), params_total=0)
+        return Cost(macs=3 * self._taps * (height * wide + high * wide), params_total=0)
 
-    def fingerprint(self, image: str) -> str:
-        """Nothing outside the code decides the result but PIL, whose version the manifest records."""
+    def input_hash(self, image: str) -> str:
+        """Return "": images have no input of their own."""
         return ""
+
+
+def bicubic(options: object, runtime: Runtime) -> Resize:
+    """Build bicubic enlargement."""
+    return Resize("bicubic", runtime.scale)
+
+
+def lanczos(options: object, runtime: Runtime) -> Resize:
+    """Build Lanczos enlargement."""
+    return Resize("lanczos", runtime.scale)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isrbench.harness.api.method import Complexity, Restored
+from isrbench.harness.api.method import Cost, Restored, Runtime
 from isrbench.harness.errors import UserError
-from isrbench.harness.imaging.images import file_hash, read_rgb, to_pixels, to_tensor, write_png
-from isrbench.methods.command.plugin import CommandOptions
+from isrbench.harness.files import file_hash
+from isrbench.harness.imaging.images import read_rgb, to_pixels, to_tensor, write_png
+from isrbench.methods.command.options import CommandOptions
 from isrbench.methods.command.process import arguments, call, split_words
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Program:
         words = split_words(options.command)
         if not options.shell and shutil.which(words[0]) is None:
             raise UserError(f"option 'command': there is no program '{words[0]}'", "give its full path, or install it")
-        self._fingerprint = _hash_of_files(words)
+        self.weights_hash = _hash_of_files(words)
         self._batch: tempfile.TemporaryDirectory[str] | None = None
         self._inputs: dict[str, NDArray[np.uint8]] = {}
         self._failure: UserError | None = None
@@ -82,13 +83,13 @@ class Program:
                 self._run_single(folder, image, pixels, seed)
             return self._read(folder, image, pixels)
 
-    def complexity(self, height: int, width: int) -> Complexity:
+    def cost(self, height: int, width: int) -> Cost:
         """Unknown: a program cannot be looked into."""
-        return Complexity(macs=None, params_total=None)
+        return Cost(macs=None, params_total=None)
 
-    def fingerprint(self, image: str) -> str:
-        """A hash of every file that the command names: the program itself, scripts, weights. Not of folders."""
-        return self._fingerprint
+    def input_hash(self, image: str) -> str:
+        """Return "": images have no input of their own."""
+        return ""
 
     def _run_single(self, folder: Path, image: str, pixels: NDArray[np.uint8], seed: int) -> None:
         inputs, outputs = _make_folders(folder)
@@ -124,6 +125,15 @@ class Program:
                 "hand it {scale}, or choose a model of this scale",
             )
         return Restored(to_tensor(restored))
+
+
+def build(options: CommandOptions, runtime: Runtime) -> Program:
+    """Build the method.
+
+    Raises:
+        UserError: If the program is not found.
+    """
+    return Program(options, runtime.scale)
 
 
 def _make_folders(folder: Path) -> tuple[Path, Path]:

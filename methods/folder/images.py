@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from isrbench.harness.api.method import Complexity, Restored
+from isrbench.harness.api.method import Cost, Restored, Runtime
 from isrbench.harness.errors import UserError
-from isrbench.harness.imaging.images import file_hash, image_files, read_rgb, to_tensor
+from isrbench.harness.files import file_hash, list_images
+from isrbench.harness.imaging.images import read_rgb, to_tensor
+from isrbench.methods.folder.options import FolderOptions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,20 +33,21 @@ class Folder:
     """
 
     untimed = "the images were made elsewhere"
+    weights_hash = ""
 
     def __init__(self, images: Path, suffix: str, scale: int) -> None:
         if not images.is_dir():
             raise UserError(f"option 'images': {images} is not a folder", "give the folder: -o images=DIR")
         self._folder, self._suffix, self._scale = images, suffix, scale
         self._files: dict[str, Path] = {}
-        for path in image_files(images):
+        for path in list_images(images):
             if path.suffix.lower() != ".png":
                 continue
             if path.stem in self._files:
                 raise UserError(f"{self._files[path.stem]} and {path} have the same name", "remove one of the two")
             self._files[path.stem] = path
         if not self._files:
-            others = ", ".join(sorted({p.suffix for p in image_files(images)}))
+            others = ", ".join(sorted({p.suffix for p in list_images(images)}))
             found = f" (but images ending in {others})" if others else ""
             raise UserError(f"{images} holds no PNG{found}", "results are scored as PNG, the form that loses nothing")
 
@@ -56,7 +59,7 @@ class Folder:
         """
         names = {image for image, _ in images}
         for folder in {lr.parent for _, lr in images}:
-            names.update(path.stem for path in image_files(folder))
+            names.update(path.stem for path in list_images(folder))
         taken = {stem for name in names for stem in self._candidates(name)}
         extra = sorted(self._files.keys() - taken)
         if extra:
@@ -80,12 +83,12 @@ class Folder:
             )
         return Restored(to_tensor(pixels))
 
-    def complexity(self, height: int, width: int) -> Complexity:
+    def cost(self, height: int, width: int) -> Cost:
         """Unknown: whatever made the images ran elsewhere."""
-        return Complexity(macs=None, params_total=None)
+        return Cost(macs=None, params_total=None)
 
-    def fingerprint(self, image: str) -> str:
-        """The hash of the image's own file.
+    def input_hash(self, image: str) -> str:
+        """Return the hash of the image's own file.
 
         Raises:
             UserError: If there is none, or more than one.
@@ -97,8 +100,8 @@ class Folder:
         if not found:
             others = [stem for stem in self._files if stem.startswith(image)]
             example = others[0].removeprefix(image) if others else ""
-            mend = f"-o 'suffix={example}' would take {others[0]}.png" if others else f"make {image}{self._suffix}.png"
-            raise UserError(f"{self._folder} holds no {image}{self._suffix}.png", mend)
+            fix = f"-o 'suffix={example}' would take {others[0]}.png" if others else f"make {image}{self._suffix}.png"
+            raise UserError(f"{self._folder} holds no {image}{self._suffix}.png", fix)
         if len(found) > 1:
             raise UserError(
                 f"{image}{self._suffix}.png fits {len(found)} files in {self._folder}: {', '.join(found[:4])}",
@@ -112,3 +115,12 @@ class Folder:
             return [s for s in (image + self._suffix,) if s in self._files]
         pattern = re.compile(re.escape(image) + ".*".join(map(re.escape, self._suffix.split("*"))))
         return [stem for stem in self._files if pattern.fullmatch(stem)]
+
+
+def build(options: FolderOptions, runtime: Runtime) -> Folder:
+    """Build the method.
+
+    Raises:
+        UserError: If the folder does not fit.
+    """
+    return Folder(options.images, options.suffix, runtime.scale)

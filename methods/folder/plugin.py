@@ -2,44 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
-
-from isrbench.harness.api.method import Method, MethodInfo, MethodPlugin, Runtime
-from isrbench.harness.errors import UserError
-
-
-@dataclass(frozen=True)
-class FolderOptions:
-    """Where the images are and how they are named."""
-
-    images: Path = field(metadata={"help": "folder of restored 8-bit RGB PNGs, one for each image of the set"})
-    suffix: str = field(
-        default="", metadata={"help": "what their names add to the LR image's, such as _out; * stands for anything: _*"}
-    )
-
-    def __post_init__(self) -> None:
-        if "/" in self.suffix or self.suffix.lower().endswith(".png"):
-            raise UserError(
-                f"option 'suffix' is '{self.suffix}', but it goes between the image's name and .png",
-                "for 001_out.png beside 001.png write -o suffix=_out",
-            )
-
-
-def _build(options: FolderOptions, runtime: Runtime) -> Method:
-    from isrbench.methods.folder.images import Folder
-
-    return Folder(options.images, options.suffix, runtime.scale)
-
+from isrbench.harness.api.method import MethodInfo, MethodPlugin
+from isrbench.methods.folder.options import FolderOptions
 
 PLUGIN = MethodPlugin(
     info=MethodInfo(
         id="folder",
         title="Folder",
         summary="Scores restored PNGs that were made elsewhere, pixel for pixel.",
-        licence="that of the images",
+        license="that of the images",
         needs=("a folder of restored PNGs",),
     ),
     options=FolderOptions,
-    build=_build,
+    build="isrbench.methods.folder.images:build",
 )

@@ -33,7 +33,7 @@ PLUGIN = MethodPlugin(
         id="lora_moe",
         title="LoRA + MoE",
         summary="One-step diffusion with whole LoRAs as experts, one shared and one picked by degradation.",
-        licence="Apache-2.0",
+        license="Apache-2.0",
         citation=CITATION,
         training_data=("BSDS500 train and val (tiny preset)",),
         needs=("nothing for base=tiny", "for base=sd21: Stable Diffusion 2.1-base, an adapter file and a CLIP model"),

@@ -21,7 +21,7 @@ class MoRConfig:
     (LoRA + MoE) is ``expert_rank > 1``.
 
     Raises:
-        UserError: If the numbers do not fit each other; says which and how to mend it.
+        UserError: If the numbers do not fit each other; says which and how to fix it.
     """
 
     shared: int = 8

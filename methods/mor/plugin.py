@@ -38,7 +38,7 @@ PLUGIN = MethodPlugin(
         id="mor",
         title="MoR-SR",
         summary="One-step diffusion with a mixture of ranks: the more degraded an image, the more ranks it gets.",
-        licence="Apache-2.0",
+        license="Apache-2.0",
         citation=CITATION,
         training_data=("BSDS500 train and val (tiny preset)",),
         needs=("nothing for base=tiny", "for base=sd21: Stable Diffusion 2.1-base, an adapter file and a CLIP model"),

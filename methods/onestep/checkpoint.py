@@ -170,17 +170,17 @@ def _config(model: Any) -> dict[str, Any]:
 
 def _checkpoint(path: Path, header: Mapping[str, str], state: dict[str, Tensor]) -> AdapterCheckpoint:
     """Read the header's fields."""
-    mend = "pass a file that `isrbench train` wrote, or train it again"
+    fix = "pass a file that `isrbench train` wrote, or train it again"
     missing = [name for name in _FIELDS if name not in header]
     if missing:
-        raise UserError(f"the header of {path} has no '{missing[0]}'", mend)
+        raise UserError(f"the header of {path} has no '{missing[0]}'", fix)
     try:
         config, training = json.loads(header["config"]), json.loads(header["training"])
         timestep = int(header["timestep"])
     except ValueError as error:
-        raise UserError(f"the header of {path} is damaged: {error}", mend) from error
+        raise UserError(f"the header of {path} is damaged: {error}", fix) from error
     if not (isinstance(config, dict) and isinstance(training, dict)):
-        raise UserError(f"the header of {path} is damaged: config and training are not both JSON objects", mend)
+        raise UserError(f"the header of {path} is damaged: config and training are not both JSON objects", fix)
     return AdapterCheckpoint(header["kind"], config, header["base"], state, training, timestep)
 
 

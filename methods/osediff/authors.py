@@ -20,7 +20,7 @@ _LISTS = ("unet_lora_encoder_modules", "unet_lora_decoder_modules", "unet_lora_o
 _KEYS = (*_LISTS, "vae_lora_encoder_modules", "rank_unet", "rank_vae", "state_dict_unet", "state_dict_vae")
 _LORA = re.compile(r"(?P<module>.+)\.lora_(?P<matrix>[AB])\.[^.]+\.weight")
 _ALPHA = 8.0
-_MEND = "pass the osediff.pkl that the authors publish"
+_FIX = "pass the osediff.pkl that the authors publish"
 
 
 def read(path: Path, backbone: Backbone) -> AdapterCheckpoint:
@@ -46,7 +46,7 @@ def read_pickle(path: Path, backbone: Backbone) -> AdapterCheckpoint:
     """
     content = _unpickled(path)
     for wrong in _misfits(content):
-        raise UserError(f"{path} {wrong}", _MEND)
+        raise UserError(f"{path} {wrong}", _FIX)
     _same_modules(path, "UNet", [name for key in _LISTS for name in content[key]], unet_targets(backbone.unet))
     _same_modules(path, "VAE", content["vae_lora_encoder_modules"], vae_targets(backbone.vae))
     state: dict[str, Tensor] = {}
@@ -54,7 +54,7 @@ def read_pickle(path: Path, backbone: Backbone) -> AdapterCheckpoint:
         for name, tensor in content[f"state_dict_{part}"].items():
             renamed = _renamed(path, part, name, tensor, backbone)
             if state.keys() & renamed.keys():
-                raise UserError(f"{path} has '{name}' a second time, under another adapter's name", _MEND)
+                raise UserError(f"{path} has '{name}' a second time, under another adapter's name", _FIX)
             state |= renamed
     config = {
         "rank": content["rank_unet"],
@@ -95,9 +95,9 @@ def _renamed(path: Path, part: str, name: str, tensor: Tensor, backbone: Backbon
         which = name.rpartition(".")[2]
         own = getattr(first, which).detach().cpu().float()
         if own.shape != tensor.shape:
-            raise UserError(f"{path}: '{name}' is {tuple(tensor.shape)}, the base's is {tuple(own.shape)}", _MEND)
+            raise UserError(f"{path}: '{name}' is {tuple(tensor.shape)}, the base's is {tuple(own.shape)}", _FIX)
         return {f"unet.conv_in.{which}": tensor.float() - own}
-    raise UserError(f"{path} has an unexpected tensor '{name}'", _MEND)
+    raise UserError(f"{path} has an unexpected tensor '{name}'", _FIX)
 
 
 def _same_modules(path: Path, part: str, listed: list[str], wanted: list[str]) -> None:
@@ -111,16 +111,16 @@ def _same_modules(path: Path, part: str, listed: list[str], wanted: list[str]) -
 
 def _unpickled(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise UserError(f"there is no adapter file {path}", _MEND)
+        raise UserError(f"there is no adapter file {path}", _FIX)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(
             f"{path} is refused: it holds more than tensors and plain values, or is damaged; loading it could run code",
-            _MEND,
+            _FIX,
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError) as error:
         raise UserError(f"{path} is no whole torch file: {str(error).splitlines()[0]}", "fetch it again") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path} holds a {type(content).__name__}, not a dict", _MEND)
+        raise UserError(f"{path} holds a {type(content).__name__}, not a dict", _FIX)
     return content

@@ -12,10 +12,10 @@ from spandrel import ImageModelDescriptor, ModelLoader, ModelTiling, Unsupported
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from isrbench.harness.api.method import Complexity, Restored, Runtime
+from isrbench.harness.api.method import Cost, Restored, Runtime
 from isrbench.harness.errors import UserError
-from isrbench.harness.imaging.images import file_hash
-from isrbench.methods.spandrel.plugin import SpandrelOptions
+from isrbench.harness.files import file_hash
+from isrbench.methods.spandrel.options import SpandrelOptions
 from isrbench.methods.spandrel.tiling import restore_tiled, tile_starts
 
 log = logging.getLogger(__name__)
@@ -29,11 +29,11 @@ class Network:
     Args:
         model: spandrel's descriptor, on its device and in its precision.
         options: Tiling.
-        fingerprint: Hash of the weight file.
+        weights_hash: Hash of the weight file.
     """
 
-    def __init__(self, model: ImageModelDescriptor[Any], options: SpandrelOptions, fingerprint: str) -> None:
-        self._model, self._options, self._hash = model, options, fingerprint
+    def __init__(self, model: ImageModelDescriptor[Any], options: SpandrelOptions, weights_hash: str) -> None:
+        self._model, self._options, self.weights_hash = model, options, weights_hash
 
     @torch.inference_mode()
     def restore(self, lr: Tensor, *, image: str, seed: int) -> Restored:
@@ -45,7 +45,7 @@ class Network:
             restored = self._model(batch)
         return Restored(restored[0].float())
 
-    def complexity(self, height: int, width: int) -> Complexity:
+    def cost(self, height: int, width: int) -> Cost:
         """MACs counted by torch over all tiles in one real pass, with the padding that the network asks for.
 
         A real pass, since several of spandrel's architectures cannot run on the meta device (they fuse weights or
@@ -57,11 +57,11 @@ class Network:
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             self._model(torch.zeros(1, 3, *side, device=self._model.device, dtype=self._model.dtype))
         parameters = sum(p.numel() for p in self._model.model.parameters())
-        return Complexity(macs=tiles * counter.get_total_flops() // 2, params_total=parameters)
+        return Cost(macs=tiles * counter.get_total_flops() // 2, params_total=parameters)
 
-    def fingerprint(self, image: str) -> str:
-        """The sha256 of the weight file."""
-        return self._hash
+    def input_hash(self, image: str) -> str:
+        """Return "": images have no input of their own."""
+        return ""
 
 
 def load(options: SpandrelOptions, runtime: Runtime) -> Network:

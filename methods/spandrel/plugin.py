@@ -2,47 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal
-
-from isrbench.harness.api.method import Method, MethodInfo, MethodPlugin, Runtime
-from isrbench.harness.errors import UserError
-
-
-@dataclass(frozen=True)
-class SpandrelOptions:
-    """Which weights and how to run them."""
-
-    weights: Path = field(metadata={"help": "a .pth, .pt, .ckpt or .safetensors file; pickled code is refused"})
-    tile: int = field(default=0, metadata={"help": "side of a tile in LR pixels; 0 = the whole image at once"})
-    overlap: int = field(default=16, metadata={"help": "LR pixels that neighbouring tiles share and are blended over"})
-    precision: Literal["fp32", "fp16", "bf16"] = field(
-        default="fp32", metadata={"help": "fp16 and bf16 only where the architecture supports it"}
-    )
-
-    def __post_init__(self) -> None:
-        if self.tile < 0 or self.overlap < 0:
-            raise UserError("options 'tile' and 'overlap' cannot be below 0", "write -o tile=256 -o overlap=16")
-        if self.tile and 2 * self.overlap > self.tile:
-            raise UserError(
-                f"option 'overlap' is {self.overlap}, more than half of tile={self.tile}",
-                f"write -o overlap={self.tile // 4}",
-            )
-
-
-def _build(options: SpandrelOptions, runtime: Runtime) -> Method:
-    from isrbench.methods.spandrel.network import load
-
-    return load(options, runtime)
-
+from isrbench.harness.api.method import MethodInfo, MethodPlugin
+from isrbench.methods.spandrel.options import SpandrelOptions
 
 PLUGIN = MethodPlugin(
     info=MethodInfo(
         id="spandrel",
         title="Spandrel",
         summary="Any feed-forward network that spandrel recognises: ESRGAN, SwinIR, HAT, DAT, SPAN and others.",
-        licence="that of the weights (spandrel itself: MIT)",
+        license="that of the weights (spandrel itself: MIT)",
         citation=(
             "@misc{spandrel, title={spandrel}, author={{chaiNNer team}}, "
             "howpublished={https://github.com/chaiNNer-org/spandrel}}"
@@ -50,5 +18,5 @@ PLUGIN = MethodPlugin(
         needs=("a weight file",),
     ),
     options=SpandrelOptions,
-    build=_build,
+    build="isrbench.methods.spandrel.network:load",
 )

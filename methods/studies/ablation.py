@@ -81,7 +81,7 @@ def ablate(out: Path, options: Sequence[str], seeds: Sequence[int], chosen: Sequ
             config, _ = parse_config(variant.kind.id, [*options, "--out", str(folder), "--seed", str(seed)])
             if not config.validation.folders:
                 raise UserError(
-                    "the table is made of validations, and there are no photographs for them",
+                    "the table is made of validations, and there are no photos for them",
                     "pass --validation FOLDER",
                 )
             config = config.model_copy(update={"adapter": config.adapter | variant.fields})

@@ -21,7 +21,8 @@ from PIL import Image
 from isrbench.harness.data.catalogue import find_card
 from isrbench.harness.data.pairs import load_pairs
 from isrbench.harness.errors import UserError
-from isrbench.harness.imaging.images import image_files, read_rgb, to_tensor, write_png
+from isrbench.harness.files import list_images
+from isrbench.harness.imaging.images import read_rgb, to_tensor, write_png
 from isrbench.harness.metrics.scorer import Scorer
 
 log = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ def pairs_of_folders(sr: Path, hr: Path) -> list[tuple[Path, Path]]:
     for folder in (sr, hr):
         if not folder.is_dir():
             raise UserError(f"{folder} is not a folder", "check the path")
-    pairs = [(file, hr / file.name) for file in image_files(sr)]
+    pairs = [(file, hr / file.name) for file in list_images(sr)]
     if not pairs:
         raise UserError(f"there are no images in {sr}", "give a folder of restored images: --sr DIR")
     alone = next((file for file, target in pairs if not target.is_file()), None)

@@ -14,7 +14,7 @@ from isrbench.reports.names import unique_slugs
 
 _WINDOW = 25
 _COLUMNS = ["step", "name", "value"]
-_MEND = "give the curves.csv of a training run: step, name, value"
+_FIX = "give the curves.csv of a training run: step, name, value"
 
 
 def training_curves(files: Sequence[Path], folder: Path) -> list[tuple[list[Path], str]]:
@@ -41,11 +41,11 @@ def _read(file: Path) -> pd.DataFrame:
     try:
         rows = pd.read_csv(file)
     except OSError as error:
-        raise UserError(f"--training {file} cannot be read: {error.strerror}", _MEND) from error
+        raise UserError(f"--training {file} cannot be read: {error.strerror}", _FIX) from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise UserError(f"--training {file} is not a CSV: {error}", _MEND) from error
+        raise UserError(f"--training {file} is not a CSV: {error}", _FIX) from error
     if not set(_COLUMNS) <= set(rows.columns):
-        raise UserError(f"--training {file} has no columns step, name, value", _MEND)
+        raise UserError(f"--training {file} has no columns step, name, value", _FIX)
     for column in ("step", "value"):
         rows[column] = pd.to_numeric(rows[column], errors="coerce")
     return rows.dropna(subset=_COLUMNS)

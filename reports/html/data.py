@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from isrbench.harness.api.metric import Direction
-from isrbench.harness.store.frames import DIMENSIONS
+from isrbench.harness.severity.dimensions import DIMENSIONS
 from isrbench.reports.comparison import View
 from isrbench.reports.html.images import Placed
 from isrbench.reports.strata import Stratum

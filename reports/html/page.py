@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from isrbench.harness.metrics.builtin import METRICS
+from isrbench.harness.api.registry import metrics
 from isrbench.reports.comparison import View
 from isrbench.reports.figures.draw import Plot
 from isrbench.reports.html.data import gallery_data, script_json
@@ -116,8 +116,8 @@ def _absent(view: View) -> list[str]:
 
 
 def _problems(view: View) -> list[dict[str, Any]]:
-    """Metrics without a value on restored images, with what says how to mend it."""
-    titles = {id: METRICS.get(id).title for id in view.problems["metric"].unique() if id in METRICS}
+    """Metrics without a value on restored images, with what says how to fix it."""
+    titles = {id: metrics().get(id).title for id in view.problems["metric"].unique() if id in metrics()}
     return [
         {
             "label": row["label"],

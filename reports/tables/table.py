@@ -88,7 +88,7 @@ def score_table(
         sources = {source: place + 1 for place, source in enumerate(reported["source"].unique())}
         others = tuple(_reported(row, sources[row["source"]], view.metrics) for _, row in reported.iterrows())
         notes += tuple(f"[{place}] {source}" for source, place in sources.items())
-    protocols = tuple(f"{m.title}: {m.colour}; {m.protocol}" for m in view.metrics)
+    protocols = tuple(f"{m.title}: {m.colour}; {m.definition}" for m in view.metrics)
     legend = _legend(baseline) if baseline in view.labels else ""
     return Table(
         title, _caption(view, title, n, legend), view.metrics, n, rows, others, notes, protocols, view.estimator, legend
@@ -116,7 +116,7 @@ def as_csv(
     view: View, cells_by_group: Mapping[str, Mapping[tuple[str, str], Cell]], baseline: str | None
 ) -> pd.DataFrame:
     """All numbers at full precision, with what they depend on: one row a group, method and metric."""
-    protocols = {m.id: f"{m.colour}; {m.protocol}" for m in view.metrics}
+    protocols = {m.id: f"{m.colour}; {m.definition}" for m in view.metrics}
     rows = [
         {
             "dataset": view.title,

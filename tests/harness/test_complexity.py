@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from isrbench.harness.api.method import Complexity, Restored
+from isrbench.harness.api.method import Cost, Restored
 from isrbench.harness.complexity import count_macs, count_parameters, describe, measure
 from isrbench.harness.errors import UserError
 
@@ -77,7 +77,7 @@ class Sleeper:
         return Restored(torch.zeros(3, 4 * lr.shape[1], 4 * lr.shape[2]) + 0 * held[:1].sum())
 
     def complexity(self, height, width):
-        return Complexity(macs=3 * height * width, params_total=5)
+        return Cost(macs=3 * height * width, params_total=5)
 
     def fingerprint(self, image):
         return ""

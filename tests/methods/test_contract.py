@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from isrbench.harness.api.method import Complexity, Method, MethodPlugin, Prepares, Restored, Runtime
+from isrbench.harness.api.method import Cost, Method, MethodPlugin, Prepares, Restored, Runtime
 from isrbench.harness.api.options import describe_options, options_key, parse_options
 from isrbench.harness.api.registry import Registry
 from isrbench.harness.imaging.images import write_png
@@ -154,7 +154,7 @@ def test_metadata_is_complete(name):
     plugin = METHODS.get(name)
     info = plugin.info
     assert info.id == name
-    assert info.title and info.licence and info.summary.endswith(".") and "\n" not in info.summary
+    assert info.title and info.license and info.summary.endswith(".") and "\n" not in info.summary
     assert not info.citation or info.citation.startswith("@")
     assert info.citation.count("{") == info.citation.count("}")
 
@@ -249,7 +249,7 @@ def test_fingerprint_is_stable(built):
 def test_complexity_is_counted_or_openly_unknown(built):
     _, method = built
     small, large = method.complexity(16, 16), method.complexity(32, 32)
-    assert isinstance(small, Complexity)
+    assert isinstance(small, Cost)
     if small.macs is not None:
         assert large.macs is not None and large.macs > small.macs > 0
         assert small.flops == 2 * small.macs

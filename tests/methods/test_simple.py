@@ -11,7 +11,8 @@ from PIL import Image
 
 from isrbench.harness.api.method import Runtime
 from isrbench.harness.errors import UserError
-from isrbench.harness.imaging.images import file_hash, to_pixels, to_tensor, write_png
+from isrbench.harness.files import file_hash
+from isrbench.harness.imaging.images import to_pixels, to_tensor, write_png
 from isrbench.methods.classical import plugin as classical
 from isrbench.methods.folder import plugin as folder
 
@@ -84,7 +85,7 @@ def test_folder_suffixes(restored_folder):
         _build_folder(restored_folder, "_*").restore(lr, image="c", seed=0)
     with pytest.raises(UserError, match=r"holds no b\.png") as caught:
         _build_folder(restored_folder).restore(lr, image="b", seed=0)
-    assert caught.value.mend == "-o 'suffix=_swin' would take b_swin.png"
+    assert caught.value.fix == "-o 'suffix=_swin' would take b_swin.png"
     with pytest.raises(UserError, match="goes between"):
         folder.FolderOptions(restored_folder, "_x.png")
 

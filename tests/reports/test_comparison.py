@@ -23,7 +23,7 @@ from tests.support.report_frames import frames
 
 
 def _sets(made: Frames, sets: dict[str, tuple[str, int | None]], created: str = "2999-01-01T00:00:00+00:00") -> Frames:
-    """Give each method's manifest a set's (content hash, limit)."""
+    """Return each method's manifest a set's (content hash, limit)."""
     runs = made.runs.assign(created=created)
     runs["manifest"] = [
         {**m, "dataset": {"content_hash": sets[method][0], "limit": sets[method][1]}}
@@ -188,11 +188,11 @@ def test_problems_are_those_of_metrics_not_of_lost_images(tmp_path):
     scores.loc[gone, ["value", "status", "error"]] = [
         np.nan,
         "unavailable",
-        "no weights\n  mend: isrbench fetch weights",
+        "no weights\n  fix: isrbench fetch weights",
     ]
     (problem,) = views(replace(made, scores=scores))[0].problems.to_dict("records")
     assert problem == {"label": "Bicubic", "metric": "musiq", "status": "unavailable", "images": 6,
-                       "error": "no weights\n  mend: isrbench fetch weights"}  # fmt: skip
+                       "error": "no weights\n  fix: isrbench fetch weights"}  # fmt: skip
 
 
 def test_csv_holds_differences_protocol_and_estimator(tmp_path):

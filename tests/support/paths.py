@@ -7,4 +7,4 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout."""
 SHARED = ROOT.parent / "shared"
-"""Real test pairs and photographs, where a developer has them; they are not redistributed."""
+"""Real test pairs and photos, where a developer has them; they are not redistributed."""

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from isrbench.harness.store.frames import COMPLEXITY_COLUMNS, DIMENSIONS, Frames
+from isrbench.harness.severity.dimensions import DIMENSIONS
+from isrbench.harness.store.frames import COMPLEXITY_COLUMNS, Frames
 
 METHODS = (("bicubic", "Bicubic", False), ("folder", "OSEDiff PNGs", False), ("mor-tiny", "MoR-SR tiny", True))
 METRICS = ("psnr", "ssim", "lpips", "musiq")

@@ -1,4 +1,4 @@
-"""A micro base, four photographs and a stand-in for the severity estimator: a world in which training takes seconds."""
+"""A micro base, four photos and a stand-in for the severity estimator: a world in which training takes seconds."""
 
 from pathlib import Path
 
@@ -63,11 +63,11 @@ def write_world(root: Path) -> Path:
         cross_attention_dim=8, attention_head_dim=2, norm_num_groups=4,
     )  # fmt: skip
     save_base(root / "base", vae, unet, {name: torch.randn(1, 2, 8) for name in ("positive", "negative")})
-    (root / "photographs").mkdir()
+    (root / "photos").mkdir()
     rng = np.random.default_rng(0)
     for n in range(4):
         pixels = np.repeat(np.repeat(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8), 6, 0), 6, 1)
-        Image.fromarray(pixels).save(root / "photographs" / f"{n}.png")
+        Image.fromarray(pixels).save(root / "photos" / f"{n}.png")
     return root
 
 
@@ -77,7 +77,7 @@ def values(world, out, **changes):
         "base": str(world / "base"), "timestep": 249, "out": out, "steps": 4, "batch": 2, "device": "cpu",
         "log_every": 1, "save_every": 2, "keep": 9, "colour_fix": "wavelet",
         "adapter": {"shared": 1, "routed": 3, "zero_slots": 1, "top_k": 2},
-        "data": {"folders": (str(world / "photographs"),), "crop": 32, "workers": 0},
+        "data": {"folders": (str(world / "photos"),), "crop": 32, "workers": 0},
         "losses": {"perceptual_kind": "features", "r1": 0.1},
         "optim": {"lr": 1e-3, "lr_regulariser": 1e-3, "lr_discriminator": 1e-3, "ema": 0.9},
         "validation": {},

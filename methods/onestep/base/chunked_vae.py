@@ -42,11 +42,11 @@ def check_memory(vae_config: Any, height: int, width: int, bytes_per_value: int,
     """
     needed = peak_bytes(vae_config, height, width, bytes_per_value)
     if needed > available:
-        mend = "restore a smaller image, or cut it into parts"
+        fix = "restore a smaller image, or cut it into parts"
         raise UserError(
             f"an image of {width} x {height} pixels takes about {needed / 2**30:.1f} GiB in the VAE, "
             f"but only {available / 2**30:.1f} GiB are available",
-            f"use -o precision=fp16, or {mend}" if bytes_per_value > 2 else mend,
+            f"use -o precision=fp16, or {fix}" if bytes_per_value > 2 else fix,
         )
 
 

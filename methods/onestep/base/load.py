@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from isrbench.harness.errors import UserError
-from isrbench.harness.metrics.weights import offline
+from isrbench.harness.network import offline
 from isrbench.methods.onestep.base.chunked_vae import decode_in_strips, encode_in_strips
 from isrbench.methods.onestep.base.text import FIXED_PROMPTS, TextEncoder, load_text
 from isrbench.methods.onestep.checkpoint import base_fingerprint
@@ -229,14 +229,14 @@ def _fetched(identifier: str) -> Path:
         ) from error
     except LocalEntryNotFoundError:
         pass
-    mend = (
+    fix = (
         f"fetch it where there is a network (hf download {identifier}), or pass a folder; mirrors of SD 2.1-base: "
         f"{', '.join(SD21_MIRRORS)}; base=tiny needs no download"
     )
     if switch := offline():
-        raise UserError(f"base '{identifier}' is not in the hub cache, and {switch} is set", mend)
+        raise UserError(f"base '{identifier}' is not in the hub cache, and {switch} is set", fix)
     try:
         HfApi().model_info(identifier, timeout=_HUB_SECONDS)
         return Path(snapshot_download(identifier, allow_patterns=patterns, ignore_patterns=list(_NOT_FETCHED)))
     except Exception as error:  # the hub client raises its own, requests' and httpx's errors alike
-        raise UserError(f"base '{identifier}' cannot be fetched: {type(error).__name__}", mend) from error
+        raise UserError(f"base '{identifier}' cannot be fetched: {type(error).__name__}", fix) from error

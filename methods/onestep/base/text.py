@@ -16,7 +16,7 @@ from isrbench.methods.onestep.checkpoint import hash_tensors
 
 FIXED_PROMPTS = "prompts.safetensors"
 """File of fixed embeddings in the folder of a base without a text encoder."""
-_PROBE = "A photograph of an unbelievably sharp, well-lit façade; 8K."
+_PROBE = "A photo of an unbelievably sharp, well-lit façade; 8K."
 """Shows how a tokenizer cuts words up, which its vocabulary does not tell."""
 
 
@@ -53,7 +53,7 @@ class TextEncoder:
         return digest.hexdigest()
 
     def pair(self, prompt: str, negative: str) -> tuple[Tensor, Tensor]:
-        """Give the embeddings that training needs, of ``prompt`` and of what guidance leads away from.
+        """Return the embeddings that training needs, of ``prompt`` and of what guidance leads away from.
 
         Raises:
             UserError: If the base brings fixed embeddings, but no negative one.

@@ -78,7 +78,7 @@ def new_vae(latent_channels: int = VAE_CONFIG["latent_channels"]) -> Autoencoder
 
 @torch.no_grad()
 def widen_vae(narrow: AutoencoderKL) -> AutoencoderKL:
-    """Give a trained autoencoder the full number of latent channels; it decodes exactly as before.
+    """Return a trained autoencoder the full number of latent channels; it decodes exactly as before.
 
     A code of few channels is learnt faster. The decoder's weights for the added ones start at zero.
 
@@ -123,7 +123,7 @@ def new_unet() -> UNet2DConditionModel:
 
 @torch.no_grad()
 def deepen_unet(shallow: dict[str, Tensor]) -> UNet2DConditionModel:
-    """Give a trained UNet the full number of layers on the finest grid; it predicts exactly as before.
+    """Return a trained UNet the full number of layers on the finest grid; it predicts exactly as before.
 
     Args:
         shallow: The weights of a UNet of this architecture with one layer a block.
@@ -185,7 +185,7 @@ def new_prompts() -> dict[str, Tensor]:
     """Draw the two prompt embeddings of the tiny world; every stage draws the same, and none trains them.
 
     Returns:
-        ``positive`` (photographs as they are) and ``negative`` (degraded ones), each float32 (1, 4, 64).
+        ``positive`` (photos as they are) and ``negative`` (degraded ones), each float32 (1, 4, 64).
     """
     generator = torch.Generator().manual_seed(0)
     shape = (1, PROMPT_TOKENS, UNET_CONFIG["cross_attention_dim"])

@@ -11,10 +11,10 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from isrbench.harness.api.method import Complexity, Restored, Runtime
+from isrbench.harness.api.method import Cost, Restored, Runtime
 from isrbench.harness.complexity import count_parameters
 from isrbench.harness.errors import UserError
-from isrbench.harness.store.frames import DIMENSIONS
+from isrbench.harness.severity.dimensions import DIMENSIONS
 from isrbench.methods.onestep.adapter import Adapter
 from isrbench.methods.onestep.base.chunked_vae import available_bytes, check_memory
 from isrbench.methods.onestep.base.load import TINY, Backbone, load_backbone
@@ -70,7 +70,7 @@ class OneStepMethod:
         macs, params = self.adapter.macs(positions), self.adapter.active_parameters()
         return Restored(result, replace(traces[0], macs=macs, params=params))
 
-    def complexity(self, height: int, width: int) -> Complexity:
+    def cost(self, height: int, width: int) -> Cost:
         """Cost of one LR image.
 
         A merged adapter costs nothing on top of the base; a folded one costs the folding, once an image. With
@@ -82,7 +82,7 @@ class OneStepMethod:
         total, _ = count_parameters(self.backbone.vae, self.backbone.unet)
         own = sum(parameter.numel() for parameter in self.adapter.parameters().values())
         active = self.adapter.active_parameters()
-        return Complexity(
+        return Cost(
             macs=cost.total
             + (self.adapter.folding_macs() if self.options.merge else self.adapter.macs(cost.positions)),
             params_total=total,
@@ -100,16 +100,24 @@ class OneStepMethod:
             for image, _ in images:
                 self.prompter.of(image)
 
-    def fingerprint(self, image: str) -> str:
-        """Hash of the base, the adapter file, the severity estimator, and the image's prompt or the tag list."""
+    @property
+    def weights_hash(self) -> str:
+        """Hash of the base, the adapter file, the severity estimator and the tag list."""
         parts = [self.backbone.fingerprint, self.weights]
         if self.severity:
             parts.append(self.severity.fingerprint())
-        if isinstance(self.prompter, FilePrompts):
-            parts.append(self.prompter.of(image))
-        elif isinstance(self.prompter, Tagger):
+        if isinstance(self.prompter, Tagger):
             parts.append(self.prompter.fingerprint())
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def input_hash(self, image: str) -> str:
+        """Return the hash of the image's own prompt, "" where all share one.
+
+        Raises:
+            UserError: If the prompt file has none for it.
+        """
+        own = isinstance(self.prompter, FilePrompts)
+        return hashlib.sha256(self.prompter.of(image).encode()).hexdigest() if own else ""
 
     def _plan(self, height: int, width: int) -> Geometry:
         size = self.options.process_size

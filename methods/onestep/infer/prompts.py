@@ -29,7 +29,7 @@ class Prompter(Protocol):
     """Gives each image its prompt."""
 
     def __call__(self, image: str, lr: Tensor) -> str:
-        """Give the prompt of the image with this id and this LR, float (3, H, W) in [0, 1].
+        """Return the prompt of the image with this id and this LR, float (3, H, W) in [0, 1].
 
         Raises:
             UserError: If there is none for this image.

@@ -111,9 +111,9 @@ def _check(args: argparse.Namespace) -> None:
             if not 0 <= args.texture <= 1:
                 raise UserError(f"--texture {args.texture}", "choose a share between 0 and 1")
             needed[args.out / "unet.state"] = "run the stage `unet` first"
-    for path, mend in needed.items():
+    for path, fix in needed.items():
         if not path.exists():
-            raise UserError(f"{path} is missing", mend)
+            raise UserError(f"{path} is missing", fix)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 SIDE = 40
 """Side in latents of an encoded crop, the largest window."""
 DRAWS = 30
-"""Crops of a photograph."""
+"""Crops of a photo."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Pairs:
 
 
 def cached_pairs(stage: Stage, vae: Any, names: Sequence[str]) -> Pairs:
-    """Give the stage's pairs; encoding takes minutes, so they are kept in ``out`` for an interrupted or a later stage.
+    """Return the stage's pairs; encoding takes minutes, so they are kept in ``out`` for an interrupted or later stage.
 
-    A file of 0.3 MB a pair, 8 MB a photograph; twice that in memory while it is made.
+    A file of 0.3 MB a pair, 8 MB a photo; twice that in memory while it is made.
 
-    Photographs, degradations, seed and autoencoder are in the file's name: others never get these pairs.
+    Photos, degradations, seed and autoencoder are in the file's name: others never get these pairs.
 
     Args:
         stage: Data, seed and place.
@@ -63,7 +63,7 @@ def cached_pairs(stage: Stage, vae: Any, names: Sequence[str]) -> Pairs:
 
 @torch.no_grad()
 def encode_pairs(stage: Stage, vae: Any, names: Sequence[str], size: int = 4 * SIDE) -> Pairs:
-    """Cut ``DRAWS`` random crops of every photograph, turn and degrade each once, and encode both.
+    """Cut ``DRAWS`` random crops of every photo, turn and degrade each once, and encode both.
 
     Args:
         stage: Data and seed.

@@ -1,7 +1,7 @@
 """The last stage of the tiny base: its decoder learns texture from a critic, as Stable Diffusion's did.
 
-An autoencoder trained by pixel distances alone paints flat areas perfectly smooth, which no photograph is; nothing that
-happens in the latents can mend that afterwards.
+An autoencoder trained by pixel distances alone paints flat areas perfectly smooth, which no photo is; nothing that
+happens in the latents can fix that afterwards.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Critic(nn.Module):
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        """Give logits (B, 1, H / 2, W / 2) of images (B, 3, H, W) in [-1, 1]; higher means more like a photograph."""
+        """Return logits (B, 1, H / 2, W / 2) of images (B, 3, H, W) in [-1, 1]; higher means more like a photo."""
         smooth = F.avg_pool2d(F.pad(image, (1, 1, 1, 1), mode="reflect"), 3, stride=1)
         return self.layers(torch.cat([image, DETAIL_GAIN * (image - smooth)], dim=1))
 
@@ -54,7 +54,7 @@ def train_decoder(
 ) -> None:
     """Train the decoder alone, by L1 of pixels and differences and by a critic; encoder and UNet stay as they are.
 
-    Half a batch decodes the latents of photographs, half those that the UNet restores in one step. What is saved, as
+    Half a batch decodes the latents of photos, half those that the UNet restores in one step. What is saved, as
     ``out/vae-textured`` and in the base ``out/base``, lies between the decoder before and the trained one: their
     weights are interpolated, which trades texture for fidelity without another training (ESRGAN; Wang et al., 2018).
 
@@ -101,7 +101,7 @@ def train_decoder(
 
 @torch.no_grad()
 def restore(unet: Any, z: Tensor, prompt: Tensor) -> Tensor:
-    """Give the UNet's x0, (B, 16, h, w), of scaled LR latents of that shape in one step under ``prompt`` (1, 4, 64)."""
+    """Return the UNet's x0, (B, 16, h, w), of scaled LR latents in one step under ``prompt`` (1, 4, 64)."""
     t = torch.tensor(ONE_STEP_TIMESTEP)
     eps = unet(z, t, prompt.expand(len(z), -1, -1)).sample.float()
     return clean_from_noise(z, eps, scheduler().alphas_cumprod[t[None]])

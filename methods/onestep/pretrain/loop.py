@@ -24,7 +24,7 @@ class Stage:
     """How one stage runs."""
 
     data: list[Path]
-    """Folders of training photographs."""
+    """Folders of training photos."""
     out: Path
     """Where weights, curves and the state to resume from go."""
     steps: int
@@ -86,7 +86,7 @@ def fit(stage: Stage, name: str, model: nn.Module, step_losses: Callable[[int], 
 
 
 def schedule(step: int, steps: int, warmup: int = 100) -> float:
-    """Give the factor of the learning rate at ``step``: linear warm-up, then a cosine down to zero."""
+    """Return the factor of the learning rate at ``step``: linear warm-up, then a cosine down to zero."""
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))

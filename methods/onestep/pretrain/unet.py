@@ -126,7 +126,7 @@ def mix(
 
 
 def mean_psnr(y: Tensor, x: Tensor) -> Tensor:
-    """Give the mean over images (B, C, H, W) in [-1, 1] of their PSNR in decibels, all channels together.
+    """Return the mean over images (B, C, H, W) in [-1, 1] of their PSNR in decibels, all channels together.
 
     As a loss (NAFNet; Chen et al., 2022) it weighs every crop by what is still wrong with it. The squared error alone
     would leave all to the worst crops, and the L1 distance leads to the median of what might have been.

@@ -50,7 +50,7 @@ def train_vae(stage: Stage, channels: int | None, kl: float, edges: float, size:
 
 
 def differences(x: Tensor) -> Tensor:
-    """Give the finite differences, down and right, of images (B, C, H, W): (B, 2 C, H - 1, W - 1)."""
+    """Return the finite differences, down and right, of images (B, C, H, W): (B, 2 C, H - 1, W - 1)."""
     return torch.cat([(x[..., 1:, :-1] - x[..., :-1, :-1]), (x[..., :-1, 1:] - x[..., :-1, :-1])], dim=1)
 
 

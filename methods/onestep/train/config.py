@@ -43,7 +43,7 @@ class _Part(BaseModel):
 
 
 class Data(_Part):
-    """Where photographs come from and how pairs are made of them."""
+    """Where photos come from and how pairs are made of them."""
 
     folders: tuple[str, ...] = ()
     """Folders of images, searched recursively."""
@@ -112,7 +112,7 @@ class Validation(_Part):
     """What is looked at while training."""
 
     folders: tuple[str, ...] = ()
-    """Photographs for validation; none = no validation."""
+    """Photos for validation; none = no validation."""
     images: int = Field(8, ge=1)
     """Crops, each degraded at every level."""
     crop: int = Field(192, ge=16, multiple_of=4)
@@ -190,8 +190,8 @@ def parse_config(method: str, argv: Sequence[str]) -> tuple[TrainConfig, bool]:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("--preset", default="tiny", help="tiny, sd21, or a TOML file")
-    parser.add_argument("--data", nargs="+", help="folders of training photographs")
-    parser.add_argument("--validation", nargs="+", help="folders of validation photographs")
+    parser.add_argument("--data", nargs="+", help="folders of training photos")
+    parser.add_argument("--validation", nargs="+", help="folders of validation photos")
     parser.add_argument("--out", help="where everything goes")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seed", type=int)

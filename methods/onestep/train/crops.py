@@ -1,4 +1,4 @@
-"""Random crops of a folder of photographs, each a pure function of the seed and the step."""
+"""Random crops of a folder of photos, each a pure function of the seed and the step."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def find_images(folders: list[Path]) -> list[Path]:
     for folder in folders:
         here = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
         if not here:
-            raise UserError(f"no images below {folder}", "pass a folder of JPEG or PNG photographs with --data")
+            raise UserError(f"no images below {folder}", "pass a folder of JPEG or PNG photos with --data")
         found += here
     return found
 
 
 def stream(*key: int) -> np.random.Generator:
-    """Give the random stream of one event, such as (seed, step): the same whatever was drawn before."""
+    """Return the random stream of one event, such as (seed, step): the same whatever was drawn before."""
     return np.random.default_rng(key)
 
 

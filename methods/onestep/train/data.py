@@ -1,4 +1,4 @@
-"""Training data: photographs from folders or a Hugging Face data set, degraded on the fly.
+"""Training data: photos from folders or a Hugging Face data set, degraded on the fly.
 
 Item n of a run is a pure function of the seed and n, whatever the loader processes, the batch, the number of
 processes or the step at which a run was resumed. (A streamed data set is drawn in its shuffled order instead.)
@@ -25,7 +25,7 @@ from isrbench.methods.onestep.train.degrade import SCALE, check_degradations, ma
 
 _PAIR = 11
 _NAMED = 5
-"""How many unsuitable photographs a message names."""
+"""How many unsuitable photos a message names."""
 
 
 class Batch(NamedTuple):
@@ -41,14 +41,14 @@ class Batch(NamedTuple):
     """int64 (B,): the items' numbers, from which all further randomness of their training step is drawn."""
 
 
-class Photographs(Protocol):
+class Photos(Protocol):
     """Anything with a length whose entries are uint8 (H, W, 3) images."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> np.ndarray: ...
 
 
-class FolderPhotographs:
+class FolderPhotos:
     """Images below folders, read when they are asked for."""
 
     def __init__(self, folders: Sequence[str]) -> None:
@@ -61,7 +61,7 @@ class FolderPhotographs:
         return read_photo(self._paths[index])
 
 
-class HubPhotographs:
+class HubPhotos:
     """The image column of a Hugging Face data set."""
 
     def __init__(self, rows: Any, column: str) -> None:
@@ -75,15 +75,15 @@ class HubPhotographs:
 
 
 class PairDataset(Dataset):
-    """Item n: a random crop of a random photograph, and its LR."""
+    """Item n: a random crop of a random photo, and its LR."""
 
-    def __init__(self, photographs: Photographs, data: Data, seed: int) -> None:
-        self._photographs, self._data, self._seed = photographs, data, seed
+    def __init__(self, photos: Photos, data: Data, seed: int) -> None:
+        self._photos, self._data, self._seed = photos, data, seed
 
     def __getitem__(self, n: int) -> Batch | UserError:
         rng = stream(self._seed, _PAIR, n)
         try:
-            return _pair(self._photographs[int(rng.integers(len(self._photographs)))], self._data, n, rng)
+            return _pair(self._photos[int(rng.integers(len(self._photos)))], self._data, n, rng)
         except UserError as error:  # raised in a loader process it would come out wrapped in a traceback
             return error
 
@@ -121,12 +121,12 @@ class StreamedPairs(IterableDataset):
             epoch += 1
 
 
-def check_photographs(data: Data) -> str:
-    """Look at every photograph below ``data.folders`` before a training begins.
+def check_photos(data: Data) -> str:
+    """Look at every photo below ``data.folders`` before a training begins.
 
     Returns:
         Hash of their names without endings: a file that is converted or copied anew on the way stays the same
-        photograph. A hub data set is not looked at.
+        photo. A hub data set is not looked at.
 
     Raises:
         UserError: If a folder holds no image, or naming the files that cannot be trained on.
@@ -140,9 +140,9 @@ def check_photographs(data: Data) -> str:
             except UserError as error:
                 refused.append(error)
     if len(refused) > 1:
-        some = "; ".join(error.what for error in refused[:_NAMED])
+        some = "; ".join(error.message for error in refused[:_NAMED])
         more = f"; and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
-        raise UserError(f"{len(refused)} photographs do not fit: {some}{more}", f"of the first, {refused[0].mend}")
+        raise UserError(f"{len(refused)} photos do not fit: {some}{more}", f"of the first, {refused[0].fix}")
     if refused:
         raise refused[0]
     return digest.hexdigest()[:16]
@@ -166,7 +166,7 @@ def open_loader(data: Data, seed: int, batch: int, numbers: Sequence[int]) -> It
     """Load the batches of these items.
 
     Args:
-        data: Where photographs come from and how they are degraded.
+        data: Where photos come from and how they are degraded.
         seed: The run's seed.
         batch: Images per micro-batch.
         numbers: :func:`item_numbers`.
@@ -178,9 +178,9 @@ def open_loader(data: Data, seed: int, batch: int, numbers: Sequence[int]) -> It
     if data.hub and data.streaming:
         pairs = StreamedPairs(_load_hub(data), data, seed, numbers)
         return iter(DataLoader(pairs, batch_size=batch, num_workers=0, collate_fn=_collate))
-    photographs = HubPhotographs(_load_hub(data), data.column) if data.hub else FolderPhotographs(data.folders)
+    photos = HubPhotos(_load_hub(data), data.column) if data.hub else FolderPhotos(data.folders)
     loader = DataLoader(
-        PairDataset(photographs, data, seed),
+        PairDataset(photos, data, seed),
         batch_size=batch,
         sampler=numbers,
         num_workers=data.workers,
@@ -236,5 +236,5 @@ def _load_hub(data: Data) -> Any:
 
 
 def _pixels(image: Image.Image, name: str) -> np.ndarray:
-    mend = "save the data set's pictures as 8-bit RGB files, and pass their folder as --data"
-    return photo_pixels(image, f"{name} of the data set", mend)
+    fix = "save the data set's pictures as 8-bit RGB files, and pass their folder as --data"
+    return photo_pixels(image, f"{name} of the data set", fix)

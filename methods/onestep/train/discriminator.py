@@ -43,7 +43,7 @@ def _before_halving(block: nn.Module, output: tuple) -> Tensor:
 
 
 def tap_channels(unet: nn.Module) -> list[int]:
-    """Give the channels of each tapped feature, coarser and coarser."""
+    """Return the channels of each tapped feature, coarser and coarser."""
     widths = list(cast("Sequence[int]", unet.config["block_out_channels"]))  # type: ignore[index]
     return [*widths, widths[-1]]
 
@@ -72,5 +72,5 @@ class Discriminator(nn.Module):
             )
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Give the logit maps (B, 1, H, W) of features (B, C, H, W), one a head, in float32."""
+        """Return the logit maps (B, 1, H, W) of features (B, C, H, W), one a head, in float32."""
         return [head(f.float()) for head, f in zip(self.heads, features, strict=True)]

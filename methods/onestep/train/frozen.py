@@ -33,7 +33,7 @@ class Frozen:
     """See :func:`isrbench.methods.onestep.checkpoint.base_fingerprint`."""
 
     def to(self, device: torch.device) -> Frozen:
-        """Give the same base on ``device``, channels last: a third faster to train on CPUs and on tensor cores."""
+        """Return the same base on ``device``, channels last: a third faster to train on CPUs and on tensor cores."""
         vae, unet = (model.to(device, memory_format=torch.channels_last) for model in (self.vae, self.unet))
         tensors = {name: getattr(self, name).to(device) for name in ("abar", "positive", "negative")}
         return replace(self, vae=vae, unet=unet, **tensors)

@@ -32,13 +32,13 @@ def add_noise(z: Tensor, noise: Tensor, abar: Tensor) -> Tensor:
 
 
 def clean_from_noise(z_t: Tensor, eps: Tensor, abar: Tensor) -> Tensor:
-    """Give x0 = (z_t - sqrt(1 - abar) eps) / sqrt(abar); arguments as in :func:`add_noise`."""
+    """Return x0 = (z_t - sqrt(1 - abar) eps) / sqrt(abar); arguments as in :func:`add_noise`."""
     abar = abar.view(-1, 1, 1, 1)
     return (z_t - (1 - abar).sqrt() * eps) / abar.sqrt()
 
 
 def vsd_gradient(z: Tensor, x0_regulariser: Tensor, x0_teacher: Tensor) -> Tensor:
-    """Give the direction of variational score distillation: (x0_reg - x0_teacher) / mean |z - x0_teacher|.
+    """Return the direction of variational score distillation: (x0_reg - x0_teacher) / mean |z - x0_teacher|.
 
     Args:
         z: The generator's latents, (B, C, H, W).
@@ -53,7 +53,7 @@ def vsd_gradient(z: Tensor, x0_regulariser: Tensor, x0_teacher: Tensor) -> Tenso
 
 
 def vsd_loss(z: Tensor, gradient: Tensor) -> Tensor:
-    """Give the loss whose derivative points along ``gradient``: mse(z, stopgrad(z - gradient))."""
+    """Return the loss whose derivative points along ``gradient``: mse(z, stopgrad(z - gradient))."""
     return F.mse_loss(z, (z - gradient).detach())
 
 
@@ -61,7 +61,7 @@ GanKind = Literal["hinge", "nonsaturating"]
 
 
 def generator_gan_loss(fake: Sequence[Tensor], kind: GanKind) -> Tensor:
-    """Give the generator's loss, averaged over the heads: lower when the logits of its images are higher.
+    """Return the generator's loss, averaged over the heads: lower when the logits of its images are higher.
 
     Args:
         fake: Logits of generated images, one tensor a head, each of any shape.
@@ -72,7 +72,7 @@ def generator_gan_loss(fake: Sequence[Tensor], kind: GanKind) -> Tensor:
 
 
 def discriminator_loss(real: Sequence[Tensor], fake: Sequence[Tensor], kind: GanKind) -> Tensor:
-    """Give the discriminator's loss, averaged over the heads.
+    """Return the discriminator's loss, averaged over the heads.
 
     Args:
         real: Logits of real images, one tensor a head, each of any shape.
@@ -87,7 +87,7 @@ def discriminator_loss(real: Sequence[Tensor], fake: Sequence[Tensor], kind: Gan
 
 
 def r1_penalty(logits: Sequence[Tensor], inputs: Sequence[Tensor]) -> Tensor:
-    """Give half the squared norm of d logits / d inputs, averaged over images and heads (Mescheder et al., 2018).
+    """Return half the squared norm of d logits / d inputs, averaged over images and heads (Mescheder et al., 2018).
 
     Args:
         logits: Logits of real images, one tensor a head.
@@ -98,7 +98,7 @@ def r1_penalty(logits: Sequence[Tensor], inputs: Sequence[Tensor]) -> Tensor:
 
 
 def feature_distance(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
-    """Give the LPIPS-like distance of two feature pyramids: squared distance of unit vectors, averaged.
+    """Return the LPIPS-like distance of two feature pyramids: squared distance of unit vectors, averaged.
 
     Args:
         first: Features (B, C, H, W) of one image at several depths.

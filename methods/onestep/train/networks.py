@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 
 from isrbench.harness.errors import UserError
-from isrbench.harness.store.frames import DIMENSIONS
+from isrbench.harness.severity.dimensions import DIMENSIONS
 from isrbench.methods.onestep.adapter import Adapter
 from isrbench.methods.onestep.train.config import TrainConfig
 from isrbench.methods.onestep.train.discriminator import Discriminator, FeatureTaps, tap_channels
@@ -94,7 +94,7 @@ def recompute(unet: Any) -> None:
 
 
 def autocast(config: TrainConfig, device: torch.device) -> Callable[[], AbstractContextManager]:
-    """Give the context in which the networks compute: autocast to bfloat16 where the run asks for it."""
+    """Return the context in which the networks compute: autocast to bfloat16 where the run asks for it."""
     return lambda: torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
 
 

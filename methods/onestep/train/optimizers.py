@@ -35,7 +35,7 @@ def _group(parameters: Iterable[nn.Parameter], lr: float) -> dict[str, Any]:
 
 
 def learning_rate_factor(optim: Optim, step: int, steps: int) -> float:
-    """Give the factor on every learning rate at ``step``: linear warm-up, then constant or a cosine to zero."""
+    """Return the factor on every learning rate at ``step``: linear warm-up, then constant or a cosine to zero."""
     if step < optim.warmup:
         return (step + 1) / optim.warmup
     if optim.schedule == "constant":

@@ -26,7 +26,7 @@ from isrbench.harness.errors import UserError
 from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, save_adapter
 from isrbench.methods.onestep.train.config import TrainConfig, parse_config
 from isrbench.methods.onestep.train.curves import cut_curves, write_curve
-from isrbench.methods.onestep.train.data import Batch, check_photographs, item_numbers, open_loader
+from isrbench.methods.onestep.train.data import Batch, check_photos, item_numbers, open_loader
 from isrbench.methods.onestep.train.draws import draw
 from isrbench.methods.onestep.train.ema import RunningMean
 from isrbench.methods.onestep.train.frozen import Frozen
@@ -83,7 +83,7 @@ class Run:
                 'pip install -c constraints.txt ".[trackers]", or leave trackers out',
             )
         torch.manual_seed(config.seed)
-        self.photographs = check_photographs(config.data)
+        self.photos = check_photos(config.data)
         self.adapter_config = _adapter_config(kind, config.adapter)
         self.nets = build_networks(config, kind, self.adapter_config, self.accelerator)
         _check_fit(config, self.nets.frozen)
@@ -211,7 +211,7 @@ class Run:
         """The options, and what hides behind their names."""
         return self.config.model_dump(mode="json") | {
             "processes": self.accelerator.num_processes,
-            "photographs": self.photographs,
+            "photos": self.photos,
             "base_fingerprint": self.nets.frozen.fingerprint,
             "estimator_fingerprint": self.nets.estimator,
         }

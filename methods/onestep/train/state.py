@@ -35,7 +35,7 @@ def save_state(folder: Path, step: int, state: dict[str, Any], keep: int) -> Pat
 
 
 def last_state(folder: Path) -> Path | None:
-    """Give the newest state in ``folder``, or None."""
+    """Return the newest state in ``folder``, or None."""
     states = _states(folder) if folder.is_dir() else []
     return states[-1] if states else None
 
@@ -59,9 +59,9 @@ def load_state(path: Path, config: dict[str, Any]) -> dict[str, Any]:
     for key in sorted(set(ours) | set(theirs)):
         if key in _FREE or key.startswith("validation.") or ours.get(key) == theirs.get(key):
             continue
-        if key == "photographs":
+        if key == "photos":
             raise UserError(
-                f"{path} was trained on other photographs: files below --data were added, removed or renamed",
+                f"{path} was trained on other photos: files below --data were added, removed or renamed",
                 "put them back, or pass another --out",
             )
         raise UserError(
@@ -72,7 +72,7 @@ def load_state(path: Path, config: dict[str, Any]) -> dict[str, Any]:
 
 
 _FREE = {"out", "save_every", "keep", "log_every", "trackers", "half", "data.workers", "data.folders"}
-"""What may change on the way; folders may move, for their photographs are compared by name. Not among them:
+"""What may change on the way; folders may move, for their photos are compared by name. Not among them:
 threads and device, which decide the last bits, and the colour fix, with which one file of curves would hold two kinds
 of values."""
 

@@ -156,7 +156,7 @@ def generator_losses(
 
 @torch.no_grad()
 def vsd_direction(nets: Networks, z: Tensor, diffused: Diffused, cfg: float) -> Tensor:
-    """Give VSD's gradient at ``z`` for a plain UNet; the teacher is guided: negative + cfg (positive - negative)."""
+    """Return VSD's gradient at ``z`` for a plain UNet; the teacher is guided: negative + cfg (positive - negative)."""
     abar = nets.frozen.abar[diffused.t]
     z_t = L.add_noise(z, diffused.noise, abar)
     positive = nets.predict(z_t, diffused.t, nets.frozen.positive)
@@ -168,7 +168,7 @@ def vsd_direction(nets: Networks, z: Tensor, diffused: Diffused, cfg: float) -> 
 
 
 def regulariser_loss(nets: Networks, z: Tensor, diffused: Diffused) -> Tensor:
-    """Give the plain diffusion loss of the regulariser on generated latents."""
+    """Return the plain diffusion loss of the regulariser on generated latents."""
     z_t = L.add_noise(z, diffused.noise, nets.frozen.abar[diffused.t])
     with nets.plain(), nets.regulariser.enabled():
         return F.mse_loss(nets.predict(z_t, diffused.t, nets.frozen.positive), diffused.noise)

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from isrbench.harness.api.registry import metrics
 from isrbench.harness.degradation.pipeline import at_level, degrade
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.images import read_photo
-from isrbench.harness.metrics.builtin import METRICS
 from isrbench.harness.metrics.weights import ensure
 from isrbench.methods.onestep.infer.colour import fix_colour
 from isrbench.methods.onestep.options import ColourFix
@@ -36,8 +36,8 @@ def load_metric(name: str, device: torch.device) -> Callable[..., Tensor]:
 
     if name not in pyiqa.list_models():
         raise UserError(f"validation.metrics: pyiqa has no '{name}'", "name metrics such as psnr, ssim, piqe")
-    if name in METRICS:
-        ensure(METRICS.get(name))
+    if name in metrics():
+        ensure(metrics().get(name))
     try:
         return pyiqa.create_metric(name, device=device, **(_LUMA if name in ("psnr", "ssim") else {}))
     except Exception as error:  # whatever its download, or the reading of what came, raises
@@ -48,7 +48,7 @@ def load_metric(name: str, device: torch.device) -> Callable[..., Tensor]:
 
 
 class Validator:
-    """Fixed crops of the validation photographs, each degraded once at every level.
+    """Fixed crops of the validation photos, each degraded once at every level.
 
     Metrics are named ``validation/METRIC@LEVEL``, bicubic enlargement's ``bicubic/METRIC@LEVEL``.
 
@@ -72,7 +72,7 @@ class Validator:
         self._metrics = {name: load_metric(name, device) for name in look.metrics}
 
     def baseline(self) -> dict[str, float]:
-        """Give the metrics of bicubic enlargement."""
+        """Return the metrics of bicubic enlargement."""
         return self._measure({level: upsample(lr) for level, lr in self._lr.items()}, "bicubic")
 
     @torch.no_grad()

@@ -58,7 +58,7 @@ def test_every_type_is_read():
 def test_wrong_type_names_option_value_and_expected_type(name, text, expected):
     with pytest.raises(UserError) as caught:
         parse_options(Everything, {"weights": "w", name: text})
-    assert caught.value.what == f"option '{name}' is '{text}', but has to be {expected}"
+    assert caught.value.message == f"option '{name}' is '{text}', but has to be {expected}"
 
 
 def test_unknown_option_is_refused_with_a_suggestion_and_the_list():
@@ -69,7 +69,7 @@ def test_unknown_option_is_refused_with_a_suggestion_and_the_list():
 def test_missing_required_option_is_named_with_its_type():
     with pytest.raises(UserError, match=r"required option missing: 'weights' \(path\)") as caught:
         parse_options(Everything, {})
-    assert caught.value.mend == "add -o weights=..."
+    assert caught.value.fix == "add -o weights=..."
 
 
 def test_describe_gives_what_one_would_type():

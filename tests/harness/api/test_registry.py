@@ -75,7 +75,7 @@ def test_target_that_is_wrong_missing_or_broken(registry, target, message):
     registry.register("bad", target)
     with pytest.raises(UserError) as caught:
         registry.get("bad")
-    assert re.search(message, caught.value.what) and caught.value.mend
+    assert re.search(message, caught.value.message) and caught.value.fix
     working, broken = registry.load_all()
     assert working == {"hello": "hello"} and list(broken) == ["bad"]
 

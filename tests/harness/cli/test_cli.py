@@ -110,14 +110,14 @@ def test_mistakes_are_one_clean_message_and_exit_code_2(args: list[str], words: 
 
 def test_a_bad_data_root_names_the_places_and_the_download(tmp_path: Path, capsys) -> None:
     code, _, err = isrbench(capsys, "eval", "--method", "bicubic", "--dataset", "DRealSR", "--data-root", tmp_path)
-    assert code == 2 and str(tmp_path) in err and "isrbench fetch datasets --dataset DRealSR --accept-licence" in err
+    assert code == 2 and str(tmp_path) in err and "isrbench fetch datasets --dataset DRealSR --accept-license" in err
 
 
-def test_a_licence_has_to_be_accepted(tmp_path: Path, capsys) -> None:
+def test_a_license_has_to_be_accepted(tmp_path: Path, capsys) -> None:
     code, _, err = isrbench(capsys, "fetch", "datasets", "--dataset", "DIV2K-val", "--data-root", tmp_path)
     assert code == 2 and "accept" in err
     code, _, err = isrbench(
-        capsys, "fetch", "datasets", "--dataset", "DIV2K-val", "--data-root", tmp_path, "--accept-licence"
+        capsys, "fetch", "datasets", "--dataset", "DIV2K-val", "--data-root", tmp_path, "--accept-license"
     )
     assert code == 2 and "could not be fetched" in err and list(tmp_path.iterdir()) == []
 
@@ -194,7 +194,7 @@ def test_export_by_run_folder_and_its_mistakes(evaluated: Path, tmp_path: Path, 
     assert isrbench(capsys, "export", folder, "--to", tmp_path / "a.csv", "--runs-dir", evaluated)[0] == 0
     for bad in (["nope", "--to", "a.csv"], ["latest", "--to", "a.xlsx"], ["latest", "--to", "a.csv", "--table", "t"]):
         code, _, err = isrbench(capsys, "export", *bad, "--runs-dir", evaluated)
-        assert code == 2 and "mend" in err
+        assert code == 2 and "fix" in err
     assert isrbench(capsys, "export", "latest", "--to", "a.csv", "--runs-dir", tmp_path / "none")[0] == 2
 
 
@@ -213,13 +213,13 @@ def test_restore_a_picture_and_a_folder(tmp_path: Path, capsys) -> None:
     assert code == 1 and Image.open(tmp_path / "out" / "a.png").size == (16, 16) and "b.png" not in out
 
 
-def test_doctor_and_describe_say_what_mends(capsys, tmp_path: Path, monkeypatch) -> None:
+def test_doctor_and_describe_say_what_fix(capsys, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     code, out, _ = isrbench(capsys, "doctor", "--json", "--data-root", tmp_path)
     findings = {f["what"]: f for f in json.loads(out)}
     assert code == 0 and findings["torch"]["ok"] and findings["metric psnr"]["ok"]
-    assert findings["metric musiq"]["mend"] == "isrbench fetch weights --metric musiq"
-    assert "--data-root" in findings["dataset RealSR"]["mend"]
+    assert findings["metric musiq"]["fix"] == "isrbench fetch weights --metric musiq"
+    assert "--data-root" in findings["dataset RealSR"]["fix"]
     code, out, _ = isrbench(capsys, "describe", "dataset", "RealSR", "--json")
     assert code == 0 and json.loads(out)["count"] == 100
 

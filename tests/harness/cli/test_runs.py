@@ -172,7 +172,7 @@ def test_json_holds_reasons_and_places_and_nothing_is_left_on_stderr(pairs_folde
             code, out, err = finished("eval", "--method", "bicubic", *args, "--json")
             summary = json.loads(out)
             assert code == 0 and err == "", err
-            assert "isrbench fetch weights --metric lpips" in summary["metrics"][1]["mend"]
+            assert "isrbench fetch weights --metric lpips" in summary["metrics"][1]["fix"]
             assert all(Path(place).exists() for place in summary["places"].values()) and len(summary["places"]) == 3
         code, out, err = finished("eval", "--method", "bicubic", *args)
         assert code == 0 and err == "" and "isrbench fetch weights --metric lpips" in out

@@ -15,7 +15,7 @@ from isrbench.harness.errors import UserError
 from tests.conftest import picture, write_pairs
 from tests.support.paths import ROOT
 
-CARD = 'id = "{id}"\ntitle = "m"\nscale = 4\nlicence = "x"\nsource = "y"\n'
+CARD = 'id = "{id}"\ntitle = "m"\nscale = 4\nlicense = "x"\nsource = "y"\n'
 
 
 def write_card(path: Path, *lines: str, id: str = "mine") -> Path:
@@ -46,7 +46,7 @@ def test_a_path_and_a_data_root_together_are_refused(kind: str, pairs_folder: Pa
     other = write_pairs(tmp_path / "other", ["a", "b"])
     dataset = pairs_folder if kind == "folder" else write_card(tmp_path / "mine.toml", 'root = "small"')
     error = refusal(dataset, other)
-    assert str(pairs_folder) in error.what and str(other) in error.what and "--data-root" in (error.mend or "")
+    assert str(pairs_folder) in error.message and str(other) in error.message and "--data-root" in (error.fix or "")
     assert len(load_pairs(find_card(str(dataset)))) == 4
 
 
@@ -98,11 +98,11 @@ def test_a_card_of_ones_own_cannot_take_the_id_of_a_set_that_ships(tmp_path: Pat
 def test_the_advice_to_score_a_wrong_count_as_a_set_of_its_own_is_true(tmp_path: Path) -> None:
     folder = write_pairs(tmp_path / "it's RealSR" / "RealSR", ["a", "b"], lr=128)
     error = refusal("RealSR", tmp_path / "it's RealSR")
-    assert "RealSR has 100 images" in error.what and "holds 2" in error.what
-    assert error.mend is not None and "then called RealSR-folder" in error.mend
+    assert "RealSR has 100 images" in error.message and "holds 2" in error.message
+    assert error.fix is not None and "then called RealSR-folder" in error.fix
     import shlex
 
-    advised = shlex.split(error.mend.partition("--dataset ")[2])
+    advised = shlex.split(error.fix.partition("--dataset ")[2])
     card = find_card(*advised)
     assert card.id == "RealSR-folder" and card.root == folder and len(load_pairs(card)) == 2
 
@@ -114,7 +114,7 @@ def test_other_pixels_under_the_names_of_a_shipped_set(tmp_path: Path) -> None:
     card = find_card("sample").model_copy(update={"root": folder})
     with pytest.raises(UserError, match="not its pixels") as caught:
         load_pairs(card)
-    assert f"sample-folder: --dataset {folder}" in (caught.value.mend or "")
+    assert f"sample-folder: --dataset {folder}" in (caught.value.fix or "")
 
 
 # ---------------------------------------------------------------- cards
@@ -140,7 +140,7 @@ def test_a_card_that_cannot_be_right_is_refused_with_its_path(line: str, words: 
     path = write_card(tmp_path / "x.toml", line)
     with pytest.raises(UserError) as caught:
         load_card(path)
-    assert words in caught.value.what and str(path) in caught.value.what
+    assert words in caught.value.message and str(path) in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -163,12 +163,12 @@ def test_data_that_is_not_what_its_card_says(line: str, words: str, pairs_folder
     (pairs_folder / "empty.csv").write_text("")
     (pairs_folder / "latin.csv").write_bytes("image,level\né,0.1\n".encode("latin-1"))
     error = refusal(write_card(tmp_path / "mine.toml", 'root = "small"', line))
-    assert words in error.what and error.mend and "--dataset" not in error.mend
+    assert words in error.message and error.fix and "--dataset" not in error.fix
 
 
 def test_a_card_whose_root_is_not_there(tmp_path: Path) -> None:
     error = refusal(write_card(tmp_path / "mine.toml", 'root = "gone"'))
-    assert str(tmp_path / "gone") in error.what and "root" in (error.mend or "")
+    assert str(tmp_path / "gone") in error.message and "root" in (error.fix or "")
 
 
 def test_levels_are_read_with_or_without_a_byte_order_mark(pairs_folder: Path, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_a_card_of_lr_images_alone_works(line: str, pairs_folder: Path, tmp_path
 def test_a_card_that_says_that_it_has_hr_is_held_to_it(pairs_folder: Path, tmp_path: Path) -> None:
     shutil.rmtree(pairs_folder / "HR")
     error = refusal(write_card(tmp_path / "mine.toml", 'root = "small"', "has_hr = true"))
-    assert "has no sub-folders test_LR/test_HR" in error.what
+    assert "has no sub-folders test_LR/test_HR" in error.message
 
 
 def test_a_folder_without_hr(pairs_folder: Path) -> None:
@@ -211,7 +211,7 @@ def test_right_names_but_other_pixels_are_not_the_set(pairs_folder: Path, tmp_pa
     assert len(load_pairs(load_card(card))) == 4
     Image.fromarray(picture(9, 64, 64)).save(pairs_folder / "HR" / "a.png")
     error = refusal(card)
-    assert "not its pixels" in error.what and "mend `content_hash` in its card" in (error.mend or "")
+    assert "not its pixels" in error.message and "fix `content_hash` in its card" in (error.fix or "")
 
 
 def test_lossless_reencoding_keeps_the_content_hash(pairs_folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from isrbench.harness.data.catalogue import Archive, Card, HubTable
+from isrbench.harness.api.dataset import Archive, Card, HubTable
 from isrbench.harness.data.fetch import extract, fetch_dataset, write_table
 from isrbench.harness.data.pairs import content_hash, load_pairs
 from isrbench.harness.errors import UserError
@@ -32,7 +32,7 @@ def test_one_set_is_taken_out_of_the_archive(pairs_folder: Path, tmp_path: Path)
             file.write(path, f"sets/small/{sub}/{path.name}")
             file.write(path, f"sets/other/{sub}/{path.name}")
     extract(archive, "sets/small", tmp_path / "data" / "small")
-    card = Card(id="small", title="s", scale=4, licence="x", source="y", count=4)
+    card = Card(id="small", title="s", scale=4, license="x", source="y", count=4)
     assert len(load_pairs(card, tmp_path / "data")) == 4
     with pytest.raises(UserError, match="it holds sets/other, sets/small"):
         extract(archive, "sets/absent", tmp_path / "z")
@@ -63,19 +63,19 @@ def test_a_hugging_face_table_becomes_a_folder_of_pairs(pairs_folder: Path, tmp_
         id="small",
         title="s",
         scale=4,
-        licence="x",
+        license="x",
         source="y",
         table=HubTable(path=str(tmp_path / "parquet"), id="name"),
     )
-    folder = fetch_dataset(card, tmp_path / "data", accept_licence=False)
+    folder = fetch_dataset(card, tmp_path / "data", accept_license=False)
     assert folder == tmp_path / "data" / "small"
-    before = content_hash(load_pairs(Card(id="small", title="s", scale=4, licence="x", source="y"), pairs_folder))
+    before = content_hash(load_pairs(Card(id="small", title="s", scale=4, license="x", source="y"), pairs_folder))
     assert content_hash(load_pairs(card, tmp_path / "data")) == before
     with pytest.raises(UserError, match="exists already"):
-        fetch_dataset(card, tmp_path / "data", accept_licence=False)
+        fetch_dataset(card, tmp_path / "data", accept_license=False)
     wrong = card.model_copy(update={"id": "wrong", "table": HubTable(path=str(tmp_path / "parquet"), hr="target")})
     with pytest.raises(UserError, match="no column target"):
-        fetch_dataset(wrong, tmp_path / "data", accept_licence=False)
+        fetch_dataset(wrong, tmp_path / "data", accept_license=False)
     assert not (tmp_path / "data" / "wrong").exists()
 
 
@@ -88,7 +88,7 @@ def _table(pairs_folder: Path, ids: list[str]) -> datasets.Dataset:
 
 
 def _card(**table: str) -> Card:
-    return Card(id="small", title="s", scale=4, licence="x", source="y", table=HubTable(**{"path": "o/n", **table}))
+    return Card(id="small", title="s", scale=4, license="x", source="y", table=HubTable(**{"path": "o/n", **table}))
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_ids_of_a_table_that_are_no_plain_file_names_are_refused(name: str, pair
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(UserError, match="no plain file name") as caught:
         write_table(_card(id="name"), _table(pairs_folder, [name]), target)
-    assert caught.value.mend and sorted(tmp_path.rglob("*")) == before
+    assert caught.value.fix and sorted(tmp_path.rglob("*")) == before
 
 
 def test_rows_without_ids_are_numbered_and_odd_tables_are_refused(pairs_folder: Path, tmp_path: Path) -> None:
@@ -116,8 +116,8 @@ def test_an_unknown_split_is_a_clean_message(pairs_folder: Path, tmp_path: Path)
     (tmp_path / "parquet").mkdir()
     _table(pairs_folder, ["a"]).to_parquet(tmp_path / "parquet" / "test.parquet")
     with pytest.raises(UserError, match=r'Unknown split "tset"') as caught:
-        fetch_dataset(_card(path=str(tmp_path / "parquet"), split="tset"), tmp_path / "data", accept_licence=False)
-    assert "[table]" in (caught.value.mend or "") and not list((tmp_path / "data").iterdir())
+        fetch_dataset(_card(path=str(tmp_path / "parquet"), split="tset"), tmp_path / "data", accept_license=False)
+    assert "[table]" in (caught.value.fix or "") and not list((tmp_path / "data").iterdir())
 
 
 def test_whatever_a_download_raises_is_a_clean_message(tmp_path: Path, monkeypatch) -> None:
@@ -130,10 +130,10 @@ def test_whatever_a_download_raises_is_a_clean_message(tmp_path: Path, monkeypat
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setattr("huggingface_hub.hf_hub_download", broken)
     archive = Archive(repo="o/n", file="f.zip", folder="f", gigabytes=1)
-    card = Card(id="x", title="s", scale=4, licence="x", source="https://example.org", archive=archive)
+    card = Card(id="x", title="s", scale=4, license="x", source="https://example.org", archive=archive)
     with pytest.raises(UserError, match="x could not be fetched: TransportError: connection reset") as caught:
-        fetch_dataset(card, tmp_path, accept_licence=False)
-    assert "https://example.org by hand" in (caught.value.mend or "") and not list(tmp_path.iterdir())
+        fetch_dataset(card, tmp_path, accept_license=False)
+    assert "https://example.org by hand" in (caught.value.fix or "") and not list(tmp_path.iterdir())
 
 
 def test_a_fetched_weight_that_is_gone_again_is_said(capsys, monkeypatch) -> None:
@@ -149,17 +149,17 @@ def test_a_fetched_weight_that_is_gone_again_is_said(capsys, monkeypatch) -> Non
 
 
 def test_a_card_without_a_download_says_so(tmp_path: Path) -> None:
-    card = Card(id="x", title="s", scale=4, licence="x", source="y")
+    card = Card(id="x", title="s", scale=4, license="x", source="y")
     with pytest.raises(UserError, match="names no download"):
-        fetch_dataset(card, tmp_path, accept_licence=False)
+        fetch_dataset(card, tmp_path, accept_license=False)
     far = card.model_copy(update={"archive": Archive(repo="o/n", file="f.zip", folder="f", gigabytes=1)})
     with pytest.raises(UserError, match="could not be fetched"):
-        fetch_dataset(far, tmp_path, accept_licence=False)
+        fetch_dataset(far, tmp_path, accept_license=False)
 
 
 def test_pairs_written_twice_are_the_same(tmp_path: Path) -> None:
     one, two = (
-        load_pairs(Card(id="x", title="s", scale=4, licence="x", source="y"), write_pairs(tmp_path / n, ["a"]))
+        load_pairs(Card(id="x", title="s", scale=4, license="x", source="y"), write_pairs(tmp_path / n, ["a"]))
         for n in "pq"
     )
     assert content_hash(one) == content_hash(two)
@@ -169,6 +169,6 @@ def test_nothing_is_asked_where_the_network_is_forbidden(tmp_path: Path, monkeyp
     monkeypatch.setenv("ISRBENCH_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *args, **options: pytest.fail("asked the network"))
     archive = Archive(repo="o/n", file="f.zip", folder="f", gigabytes=1)
-    card = Card(id="x", title="s", scale=4, licence="x", source="https://example.org", archive=archive)
+    card = Card(id="x", title="s", scale=4, license="x", source="https://example.org", archive=archive)
     with pytest.raises(UserError, match="ISRBENCH_OFFLINE is set"):
-        fetch_dataset(card, tmp_path, accept_licence=True)
+        fetch_dataset(card, tmp_path, accept_license=True)

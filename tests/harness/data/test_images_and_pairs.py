@@ -74,8 +74,8 @@ def test_a_bad_image_is_refused_with_its_path_before_any_compute(name: str, side
     make(victim)
     with pytest.raises(UserError) as caught:
         load_pairs(find_card(str(pairs_folder)))
-    assert str(victim) in caught.value.what and words in caught.value.what
-    assert caught.value.mend
+    assert str(victim) in caught.value.message and words in caught.value.message
+    assert caught.value.fix
 
 
 def test_good_images_are_read_as_they_stand(tmp_path: Path) -> None:
@@ -133,4 +133,4 @@ def test_a_folder_that_does_not_pair_up(break_it, words: str, pairs_folder: Path
     break_it(pairs_folder)
     with pytest.raises(UserError) as caught:
         load_pairs(find_card(str(pairs_folder)))
-    assert words in caught.value.what
+    assert words in caught.value.message

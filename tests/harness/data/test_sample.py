@@ -13,8 +13,7 @@ import pytest
 from PIL import Image
 
 from isrbench.harness.data import sample as make_sample
-from isrbench.harness.data.card_files import catalogue_folder
-from isrbench.harness.data.catalogue import find_card
+from isrbench.harness.data.catalogue import catalogue_folder, find_card
 from isrbench.harness.data.pairs import content_hash, load_pairs
 from isrbench.harness.degradation.pipeline import LEVELS
 
@@ -61,7 +60,7 @@ def test_the_set_is_written_where_it_is_read_from(tmp_path: Path, monkeypatch):
     assert done.stdout.strip() == str(tmp_path / "harness" / "_datasets" / "sample"), done.stderr
 
 
-def test_every_photograph_has_its_licence():
+def test_every_photo_has_its_license():
     text = (FOLDER / "LICENSES.md").read_text(encoding="utf-8")
     rows = [line for line in text.splitlines() if line.startswith("| `")]
     for scene in make_sample.SCENES:
@@ -82,7 +81,7 @@ def test_levels_are_ordered_in_psnr():
 
 
 def test_regenerates(tmp_path: Path):
-    pytest.importorskip("skimage", reason="scikit-image carries the photographs")
+    pytest.importorskip("skimage", reason="scikit-image carries the photos")
     make_sample.write(tmp_path)
     same_versions = (FOLDER / "made-with.txt").read_text() == make_sample.made_with()
     ours = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*.*"))
@@ -101,7 +100,7 @@ def test_regenerates(tmp_path: Path):
 
 
 def test_check_finds_changes(tmp_path: Path):
-    pytest.importorskip("skimage", reason="scikit-image carries the photographs")
+    pytest.importorskip("skimage", reason="scikit-image carries the photos")
     make_sample.write(tmp_path)
     assert make_sample.main(["--check", "--out", str(tmp_path)]) == 0
     victim = tmp_path / "LR" / "cat_mild.png"

@@ -1,4 +1,4 @@
-"""A set made of photographs is a data set like any other, and a function of its photographs, levels and seed alone."""
+"""A set made of photos is a data set like any other, and a function of its photos, levels and seed alone."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from isrbench.harness.data.catalogue import find_card
 from isrbench.harness.data.pairs import load_pairs
 from isrbench.harness.data.synthetic import main, make_set
 from isrbench.harness.degradation.pipeline import at_level, degrade
-from isrbench.harness.engine.plan import image_seed
 from isrbench.harness.errors import UserError
+from isrbench.harness.identity import image_seed
 from isrbench.harness.imaging.images import read_rgb, to_pixels, to_tensor
 
 
@@ -47,7 +47,7 @@ def test_the_set_loads_with_its_levels_and_holds_the_middles(photos: list[Path],
     assert np.array_equal(read_rgb(by_id["b_0.8"].lr), to_pixels(lr))
 
 
-def test_other_photographs_and_levels_change_nothing_and_the_seed_all(photos: list[Path], tmp_path: Path) -> None:
+def test_other_photos_and_levels_change_nothing_and_the_seed_all(photos: list[Path], tmp_path: Path) -> None:
     make_set(photos, tmp_path / "x" / "set", 32, [0.2, 0.8])
     make_set(photos[:1], tmp_path / "y" / "set", 32, [0.8])
     make_set(photos[:1], tmp_path / "z" / "set", 32, [0.8], seed=1)
@@ -73,7 +73,7 @@ def test_other_photographs_and_levels_change_nothing_and_the_seed_all(photos: li
         ({"levels": [0.30000001]}, "six digits"),
         ({"levels": [0.0, -0.0]}, "twice"),
         ({"seed": -1}, "--seed is -1"),
-        ({"photos": []}, "no photographs"),
+        ({"photos": []}, "no photos"),
         ({"photos": ["photos/a.png", "A.jpg"]}, "would get one name"),
         ({"photos": ["photos/.a.png"]}, "hidden"),
         ({"photos": ["missing.png"]}, "missing.png"),
@@ -104,4 +104,4 @@ def test_the_command_says_what_is_wrong(photos: list[Path], tmp_path: Path, capl
     (tmp_path / "empty").mkdir()
     argv = [str(tmp_path / "photos"), str(tmp_path / "empty"), "--out", str(tmp_path / "set")]
     assert main(argv) == 2
-    assert "error: " in caplog.text and "empty holds no pictures" in caplog.text and "mend:" in caplog.text
+    assert "error: " in caplog.text and "empty holds no pictures" in caplog.text and "fix:" in caplog.text

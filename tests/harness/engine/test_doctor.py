@@ -21,7 +21,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("how", BROKEN)
-def test_a_broken_torch_is_a_finding_with_the_readmes_mend(how: str, tmp_path: Path) -> None:
+def test_a_broken_torch_is_a_finding_with_the_readmes_fix(how: str, tmp_path: Path) -> None:
     """In a process of its own, in which nothing can import torch."""
     (tmp_path / "torch.py").write_text(BROKEN[how])
     code = (
@@ -37,8 +37,8 @@ def test_a_broken_torch_is_a_finding_with_the_readmes_mend(how: str, tmp_path: P
     found = {f["what"]: f for f in findings}
     assert exit_with == 1 and not found["torch"]["ok"] and not found["device"]["ok"]
     assert {"raises": "libcudart.so.13", "ends Python": "ends Python"}[how] in found["torch"]["found"]
-    mend = found["torch"]["mend"]
-    assert mend in (ROOT / "README.md").read_text(encoding="utf-8") and mend.startswith("pip install")
+    fix = found["torch"]["fix"]
+    assert fix in (ROOT / "README.md").read_text(encoding="utf-8") and fix.startswith("pip install")
     assert found["metric psnr"]["ok"] and found["dataset sample"]["ok"], "the rest must still be looked at"
 
 
@@ -51,7 +51,7 @@ def quick(monkeypatch) -> None:
 def test_a_runs_folder_that_cannot_be_written_is_found(quick, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     bad = list(doctor.examine(None, tmp_path / "file" / "runs"))[-1]
-    assert (bad.what, bad.ok, bad.mend) == ("runs folder", False, "use --runs-dir DIR") and bad.needed
+    assert (bad.what, bad.ok, bad.fix) == ("runs folder", False, "use --runs-dir DIR") and bad.needed
     good = list(doctor.examine(None, tmp_path / "new" / "runs"))[-1]
     assert good.ok and [p.name for p in tmp_path.iterdir()] == ["file"], "looking must leave nothing behind"
 

@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from isrbench.harness.api.method import Complexity, MethodInfo, MethodPlugin, Restored, RoutingTrace, Runtime
+from isrbench.harness.api.method import Cost, MethodInfo, MethodPlugin, Restored, RoutingTrace, Runtime
 from isrbench.harness.api.registry import Registry
 from isrbench.harness.engine.execution import execute
-from isrbench.harness.engine.plan import Plan, Request, Resume, image_seed, make_plan
+from isrbench.harness.engine.plan import Plan, Request, Resume, make_plan
 from isrbench.harness.errors import UserError
-from isrbench.harness.imaging.images import file_hash
+from isrbench.harness.files import file_hash
+from isrbench.harness.identity import image_seed
 from isrbench.harness.store.frames import load_frames
 from isrbench.harness.store.store import Store
 from isrbench.harness.store.summary import summarise
@@ -67,15 +68,15 @@ class Nearest:
             return Restored(large)
         return Restored(large.clamp(0, 1), RoutingTrace(("l0", "l1"), (8, 10), (4, 2), macs=12, params=7))
 
-    def complexity(self, height: int, width: int) -> Complexity:
-        return Complexity(macs=0, params_total=0)
+    def complexity(self, height: int, width: int) -> Cost:
+        return Cost(macs=0, params_total=0)
 
     def fingerprint(self, image: str) -> str:
         return ""
 
 
 PLUGIN = MethodPlugin(
-    info=MethodInfo(id="nearest", title="Nearest", summary="For tests.", licence="Apache-2.0", routes=True),
+    info=MethodInfo(id="nearest", title="Nearest", summary="For tests.", license="Apache-2.0", routes=True),
     options=Options,
     build=Nearest,
 )
@@ -224,7 +225,7 @@ def test_a_full_disk_stops_with_one_message_and_keeps_what_is_done(request_: Req
     monkeypatch.setattr(jobs, "write_png", full)
     with pytest.raises(UserError, match="No space left") as caught:
         run(request_, methods)
-    assert "same command" in (caught.value.mend or "")
+    assert "same command" in (caught.value.fix or "")
     monkeypatch.undo()
     plan, store, code = run(request_, methods)
     assert code == 0 and CALLS == ["c", "d"] and len(store.rows("scores", [plan.run])) == 8

@@ -150,7 +150,7 @@ def test_what_a_traceback_says() -> None:
 
     assert reason_of(raised(UserError("a.png is missing", "copy it"))) == "a.png is missing"
     assert reason_of(raised(RuntimeError("out of memory\nTried to allocate"))) == "RuntimeError: out of memory"
-    assert reason_of("x is small\n  mend: enlarge it") == "x is small" and reason_of("") == ""
+    assert reason_of("x is small\n  fix: enlarge it") == "x is small" and reason_of("") == ""
 
 
 @pytest.mark.parametrize("name", ["function", "partial", "main", "nested", "object"])
@@ -224,7 +224,7 @@ def test_a_locked_store_is_not_a_full_disk(request_, methods, monkeypatch) -> No
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(UserError, match="another process") as caught:
         run(replace(request_, seed=1), methods)
-    assert "wait" in (caught.value.mend or "") and "room" not in (caught.value.mend or "")
+    assert "wait" in (caught.value.fix or "") and "room" not in (caught.value.fix or "")
     other.execute("ROLLBACK")
 
 
@@ -265,7 +265,7 @@ def test_reading_writes_nothing_and_a_store_of_an_older_version_is_refused(reque
         db.execute("PRAGMA user_version=1")
     with pytest.raises(UserError, match="schema version 1") as caught:
         Store(request_.runs_dir, create=False)
-    assert "another --runs-dir" in (caught.value.mend or "")
+    assert "another --runs-dir" in (caught.value.fix or "")
 
 
 def test_only_cache_says_what_was_never_computed(request_, methods) -> None:  # noqa: F811
@@ -282,7 +282,7 @@ def test_absent_weights_come_with_the_line_that_fetches_them(request_, methods, 
     for _ in range(2):
         plan, store, _ = run(request, methods)
         (lpips,) = summarise(store, plan.run, ("lpips",)).metrics
-        assert lpips.note == "unavailable" and "isrbench fetch weights --metric lpips" in lpips.mend
+        assert lpips.note == "unavailable" and "isrbench fetch weights --metric lpips" in lpips.fix
 
 
 def test_on_an_accelerator_one_computes_at_a_time(monkeypatch) -> None:
@@ -312,4 +312,4 @@ def test_device_errors_are_short(monkeypatch) -> None:
     monkeypatch.setattr(torch, "ones", lambda *a, **k: (_ for _ in ()).throw(RuntimeError("word " * 300)))
     with pytest.raises(UserError) as caught:
         devices.resolve_device("cpu")
-    assert len(caught.value.what) < 220
+    assert len(caught.value.message) < 220

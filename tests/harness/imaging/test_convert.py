@@ -1,4 +1,4 @@
-"""The mend that messages about odd pictures name: it is run as it stands, and really mends."""
+"""The fix that messages about odd pictures name: it is run as it stands, and really fixes."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def test_pasting_the_mend_into_a_shell_mends_the_set(name: str, tmp_path: Path) 
     original = victim.read_bytes()
     with pytest.raises(UserError) as caught:
         load_pairs(find_card(str(folder)))
-    assert caught.value.mend is not None
-    command = caught.value.mend.removeprefix("convert it in place: ")
+    assert caught.value.fix is not None
+    command = caught.value.fix.removeprefix("convert it in place: ")
     done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert [p.id for p in load_pairs(find_card(str(folder)))] == ["a", "b"]

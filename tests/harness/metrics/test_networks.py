@@ -15,10 +15,10 @@ from PIL import Image
 
 from isrbench.harness.api.metric import Metric, Reference
 from isrbench.harness.api.registry import Registry
+from isrbench.harness.determinism import one_thread
 from isrbench.harness.imaging.images import read_rgb, to_tensor
 from isrbench.harness.metrics import weights
 from isrbench.harness.metrics.builtin import METRICS
-from isrbench.harness.metrics.pyiqa_bridge import one_thread
 from isrbench.harness.metrics.scorer import Scorer
 
 pyiqa = pytest.importorskip("pyiqa")

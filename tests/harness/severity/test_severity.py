@@ -20,7 +20,7 @@ from isrbench.harness.severity import estimator as severity
 from isrbench.harness.severity import train as train_severity
 from isrbench.harness.severity import training_data as severity_data
 from isrbench.harness.severity.clip import SeverityEstimator, crops_of, load_estimator, pair_probability, read_prompts
-from isrbench.harness.store.frames import DIMENSIONS
+from isrbench.harness.severity.dimensions import DIMENSIONS
 from tests.support.paths import ROOT, SHARED
 
 CONFIG = {
@@ -268,14 +268,14 @@ def test_noise_is_measured_by_a_twin_without_it():
 
 @pytest.mark.skipif(not (SHARED / "data/BSDS500/test").is_dir(), reason="../shared/data/BSDS500 is absent")
 def test_severity_follows_the_synthetic_level(tiny: SeverityEstimator):
-    """On photographs of the test split, which was not trained on."""
+    """On photos of the test split, which was not trained on."""
     images = severity_data.read_images([SHARED / "data/BSDS500/test"])
     assert train_severity.level_correlation(tiny, images, seed=1) >= 0.8
 
 
 @pytest.mark.skipif(not (SHARED / "data/RealSR/test_LR").is_dir(), reason="../shared/data/RealSR is absent")
 def test_real_lr_is_worse_than_downsampled_hr(tiny: SeverityEstimator):
-    """Real photographs, no part of any training."""
+    """Real photos, no part of any training."""
 
     def severity(image: Image.Image) -> float:
         pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)[None].float() / 255

@@ -118,7 +118,7 @@ def test_realsr_gains_texture_and_loses_little_fidelity(mor, realsr, every):
 
 @pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.slow)])
 def test_severely_degraded_crops_gain_fidelity(mor, bsds_test, every):
-    """Of every fifth photograph, and (slow) of all."""
+    """Of every fifth photo, and (slow) of all."""
     paths = find_images([bsds_test])[::every]
     crops = [random_crop(read_photo(path), 192, stream(31, n)) for n, path in enumerate(paths)]
     lr = degrade(stack(crops), at_level(LEVELS["severe"]), range(len(crops)))

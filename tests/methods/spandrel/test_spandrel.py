@@ -11,7 +11,8 @@ import torch
 
 from isrbench.harness.api.method import Runtime
 from isrbench.harness.errors import UserError
-from isrbench.harness.imaging.images import file_hash, to_tensor
+from isrbench.harness.files import file_hash
+from isrbench.harness.imaging.images import to_tensor
 from isrbench.methods.spandrel import plugin as spandrel
 
 

@@ -46,7 +46,7 @@ def micro(world):
     look = {"images": 1, "crop": 32, "levels": [0.8], "metrics": '["psnr"]', "every": 1}
     values = {"base": world / "base", "device": "cpu", "precision": "no", "optim.ema": 0.0, "half": "false"}
     values |= sizes | {f"validation.{key}": value for key, value in look.items()}
-    folder = str(world / "photographs")
+    folder = str(world / "photos")
     return ["--data", folder, "--validation", folder, "--steps", "1", *(f"{k}={v}" for k, v in values.items())]
 
 
@@ -93,7 +93,7 @@ def test_the_ablation_sets_adapter_seed_and_out_itself(option, tmp_path, capsys)
 
 
 def test_bad_input_is_one_message_and_exit_code_2(world, tmp_path, caplog):
-    none, some = str(tmp_path / "none"), str(world / "photographs")
+    none, some = str(tmp_path / "none"), str(world / "photos")
     assert main(["--out", str(tmp_path), "--data", none, "--validation", none, "--seeds", "0", "threads=1"]) == 2
     assert "no images below" in caplog.text
     assert main(["--out", str(tmp_path), "--data", some, "--seeds", "0", "threads=1"]) == 2

@@ -124,7 +124,7 @@ def test_cells_show_intervals_and_differences(browser):
     assert "baseline" in shown and any(re.search(r"^\+[\d.]+\n\[.*\]\np[\s\u00a0][<=]", text) for text in shown)
 
 
-def test_absent_images_are_no_failures_and_metrics_say_how_to_mend(tmp_path):
+def test_absent_images_are_no_failures_and_metrics_say_how_to_fix(tmp_path):
     made = frames(tmp_path / "pictures", count=6)
     gone = (made.images["method"] == "bicubic") & (made.images["image"] == "scene_001")
     scores = made.scores.copy()

@@ -1,4 +1,4 @@
-"""The stages that made the tiny base, run for a few steps on photographs of noise: they chain, resume, and load."""
+"""The stages that made the tiny base, run for a few steps on photos of noise: they chain, resume, and load."""
 
 import csv
 import shutil
@@ -249,7 +249,7 @@ def test_bad_input_is_one_message_and_exit_code_2(options, said, photos, tmp_pat
     assert said in caplog.text
 
 
-def test_no_photographs_and_foreign_options_are_refused(photos, tmp_path, caplog):
+def test_no_photos_and_foreign_options_are_refused(photos, tmp_path, caplog):
     common = ["--out", str(tmp_path / "out"), "--steps", "1"]
     (tmp_path / "empty").mkdir()
     assert main(["vae", "--channels", "8", "--data", str(tmp_path / "empty"), *common]) == 2

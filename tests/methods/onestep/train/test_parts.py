@@ -21,7 +21,7 @@ from isrbench.methods.onestep.base.tiny import (
 )
 from isrbench.methods.onestep.train.config import Data, Losses, Optim, parse_config
 from isrbench.methods.onestep.train.curves import cut_curves, write_curve
-from isrbench.methods.onestep.train.data import check_photographs, item_numbers, open_loader
+from isrbench.methods.onestep.train.data import check_photos, item_numbers, open_loader
 from isrbench.methods.onestep.train.discriminator import Discriminator, FeatureTaps, tap_channels
 from isrbench.methods.onestep.train.draws import draw
 from isrbench.methods.onestep.train.ema import RunningMean
@@ -32,8 +32,8 @@ from isrbench.methods.onestep.train.validate import load_metric
 
 
 @pytest.fixture
-def photographs(tmp_path):
-    folder = tmp_path / "photographs"
+def photos(tmp_path):
+    folder = tmp_path / "photos"
     folder.mkdir()
     rng = np.random.default_rng(0)
     for n in range(3):
@@ -85,8 +85,8 @@ def test_every_split_uses_the_same_items(processes, accumulate, batch):
     assert steps == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
 
 
-def test_items_depend_on_seed_and_number_only(photographs):
-    data = Data(folders=(str(photographs),), crop=48, degradations=("realesrgan", "levels"), workers=0)
+def test_items_depend_on_seed_and_number_only(photos):
+    data = Data(folders=(str(photos),), crop=48, degradations=("realesrgan", "levels"), workers=0)
     whole = list(open_loader(data, 5, 2, [0, 1, 2, 3]))
     late = next(iter(open_loader(data, 5, 1, [3])))
     assert whole[0].hr.shape == (2, 3, 48, 48) and whole[0].lr.shape == (2, 3, 12, 12)
@@ -97,8 +97,8 @@ def test_items_depend_on_seed_and_number_only(photographs):
     assert not torch.equal(other.lr, late.lr)
 
 
-def test_the_crop_lies_in_its_context(photographs):
-    data = Data(folders=(str(photographs),), crop=16, context=32, workers=0)
+def test_the_crop_lies_in_its_context(photos):
+    data = Data(folders=(str(photos),), crop=16, context=32, workers=0)
     batch = next(iter(open_loader(data, 5, 4, [0, 1, 2, 3])))
     assert batch.hr.shape == (4, 3, 16, 16) and batch.context.shape == (4, 3, 8, 8)
     places = [
@@ -110,12 +110,12 @@ def test_the_crop_lies_in_its_context(photographs):
     assert torch.equal(plain.context, plain.lr)
 
 
-def test_hub_data_and_streams(photographs):
-    folder = Data(folders=(str(photographs),), crop=16, workers=0)
-    hub = Data(hub=str(photographs), crop=16, workers=0)
+def test_hub_data_and_streams(photos):
+    folder = Data(folders=(str(photos),), crop=16, workers=0)
+    hub = Data(hub=str(photos), crop=16, workers=0)
     a, b = next(iter(open_loader(folder, 1, 4, [0, 1, 2, 3]))), next(iter(open_loader(hub, 1, 4, [0, 1, 2, 3])))
     assert torch.equal(a.hr, b.hr) and torch.equal(a.lr, b.lr)
-    streamed = Data(hub=str(photographs), crop=16, workers=0, streaming=True)
+    streamed = Data(hub=str(photos), crop=16, workers=0, streaming=True)
     whole = list(open_loader(streamed, 1, 2, list(range(8))))  # more than two epochs
     assert [batch.items.tolist() for batch in whole] == [[0, 1], [2, 3], [4, 5], [6, 7]]
     resumed = next(iter(open_loader(streamed, 1, 2, [4, 5])))
@@ -132,20 +132,20 @@ def test_a_hub_picture_of_16_bits_is_refused(tmp_path, streaming):
         next(open_loader(data, 0, 1, [0]))
 
 
-def test_unsuitable_photographs_are_all_named_before_the_first_step(photographs, tmp_path):
-    whole = check_photographs(Data(folders=(str(photographs),)))
-    folder = shutil.copytree(photographs, tmp_path / "copy")
+def test_unsuitable_photos_are_all_named_before_the_first_step(photos, tmp_path):
+    whole = check_photos(Data(folders=(str(photos),)))
+    folder = shutil.copytree(photos, tmp_path / "copy")
     data = Data(folders=(str(folder),))
-    assert check_photographs(data) == whole
+    assert check_photos(data) == whole
     picture = Image.open(folder / "0.png")
     picture.convert("CMYK").save(folder / "print.jpg")
     with pytest.raises(UserError, match=r"print.jpg has pixel mode CMYK"):
-        check_photographs(data)
+        check_photos(data)
     clear = picture.convert("RGBA")
     clear.putalpha(7)
     clear.save(folder / "clear.png")
-    with pytest.raises(UserError, match=r"2 photographs do not fit: \S*clear.png has trans.*; \S*print.jpg has pixel"):
-        check_photographs(data)
+    with pytest.raises(UserError, match=r"2 photos do not fit: \S*clear.png has trans.*; \S*print.jpg has pixel"):
+        check_photos(data)
 
 
 def test_a_metric_without_its_weights_is_refused(tmp_path, monkeypatch):
@@ -162,8 +162,8 @@ def test_the_help_tells_of_fields(capsys):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_photograph_that_cannot_be_read_is_named(photographs, tmp_path, workers):
-    whole = (photographs / "0.png").read_bytes()
+def test_a_photo_that_cannot_be_read_is_named(photos, tmp_path, workers):
+    whole = (photos / "0.png").read_bytes()
     folder = tmp_path / "damaged"
     folder.mkdir()
     (folder / "half.png").write_bytes(whole[: len(whole) // 2])
@@ -173,7 +173,7 @@ def test_a_photograph_that_cannot_be_read_is_named(photographs, tmp_path, worker
     assert "Traceback" not in str(raised.value)
 
 
-def test_a_photograph_of_16_bits_is_refused(tmp_path):
+def test_a_photo_of_16_bits_is_refused(tmp_path):
     Image.fromarray(np.full((40, 40), 40_000, dtype=np.uint16)).save(tmp_path / "deep.png")
     with pytest.raises(UserError, match=r"deep\.png has pixel mode I;16"):
         next(open_loader(Data(folders=(str(tmp_path),), crop=32, workers=0), 0, 1, [0]))
@@ -185,7 +185,7 @@ def test_a_preset_that_is_no_toml(tmp_path):
         parse_config("mor", ["--preset", str(tmp_path / "my.toml"), "--data", "d"])
 
 
-def test_no_photographs(tmp_path):
+def test_no_photos(tmp_path):
     with pytest.raises(UserError, match="no images below"):
         open_loader(Data(folders=(str(tmp_path),)), 0, 1, [0])
     with pytest.raises(UserError, match="did you mean 'realesrgan'"):

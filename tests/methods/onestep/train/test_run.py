@@ -72,11 +72,11 @@ def test_a_tracker_that_is_not_installed_is_refused(world, tmp_path):
 def test_what_cannot_be_resumed(world, tmp_path):
     with pytest.raises(UserError, match="no state to resume from"):
         run(world, tmp_path / "new", resume=True)
-    photos = shutil.copytree(world / "photographs", tmp_path / "photos")
+    photos = shutil.copytree(world / "photos", tmp_path / "photos")
     data = {"folders": (str(photos),)}
     run(world, tmp_path / "run", steps=2, data=data)
     moved = photos.rename(tmp_path / "moved")
-    with Image.open(moved / "0.png") as image:  # converted on the way, it is the same photograph
+    with Image.open(moved / "0.png") as image:  # converted on the way, it is the same photo
         image.save(moved / "0.bmp")
     (moved / "0.png").unlink()
     run(world, tmp_path / "run", resume=True, steps=2, data={"folders": (str(moved),)})
@@ -108,15 +108,15 @@ def test_a_run_is_not_resumed_on_other_weights_of_the_same_name(world, tmp_path)
     [
         ({"adapter": {"dims": 5}}, "adapter.dims is 5"),
         ({"base": "tiny", "data": {"crop": 36}}, "data.crop is 36"),
-        ({"base": "tiny", "validation": {"folders": ("photographs",), "crop": 36}}, "validation.crop is 36"),
-        ({"validation": {"folders": ("photographs",), "crop": 32, "metrics": ("psnrr",)}}, "psnrr"),
+        ({"base": "tiny", "validation": {"folders": ("photos",), "crop": 36}}, "validation.crop is 36"),
+        ({"validation": {"folders": ("photos",), "crop": 32, "metrics": ("psnrr",)}}, "psnrr"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_the_first_step(changes, said, world, tmp_path):
     plain = values(world, tmp_path)
     for part, fields in changes.items():
         if isinstance(fields, dict):
-            folders = {"folders": (str(world / "photographs"),)} if "folders" in fields else {}
+            folders = {"folders": (str(world / "photos"),)} if "folders" in fields else {}
             fields = plain.get(part, {}) | fields | folders
         plain[part] = fields
     with pytest.raises(UserError, match=said):
@@ -194,7 +194,7 @@ def test_divergence_stops_and_keeps_the_last_good_state(world, tmp_path):
 
 
 def test_validation_writes_pictures_and_metrics(world, tmp_path):
-    folder = (str(world / "photographs"),)
+    folder = (str(world / "photos"),)
     look = {"folders": folder, "images": 2, "crop": 32, "every": 2, "levels": (0.2, 0.8), "metrics": ("psnr", "gmsd")}
     run(world, tmp_path, validation=look, steps=2, trackers=("tensorboard",))
     named = {(row[0], row[1]) for row in curves(tmp_path)[1:]}
@@ -209,7 +209,7 @@ def test_validation_applies_the_colour_fix(world, tmp_path):
     """Restored by the untrained adapter, so by the same network; wavelet leaves the LR's low frequencies."""
     sheets = {}
     for kind in ("none", "wavelet"):
-        look = {"folders": (str(world / "photographs"),), "images": 1, "crop": 32, "levels": (0.2,), "metrics": ()}
+        look = {"folders": (str(world / "photos"),), "images": 1, "crop": 32, "levels": (0.2,), "metrics": ()}
         one = Run(validated(values(world, tmp_path / kind, validation=look, colour_fix=kind)), MOR, resume=False)
         Validator(one.config, CPU).run(one.nets, 0)
         sheets[kind] = to_tensor(np.array(Image.open(tmp_path / kind / "validation/step-000000-level-0.2.png")))
@@ -219,7 +219,7 @@ def test_validation_applies_the_colour_fix(world, tmp_path):
 
 
 def test_command_line(world, tmp_path):
-    argv = ["--data", str(world / "photographs"), "--out", str(tmp_path), "--steps", "1", f"base={world / 'base'}"]
+    argv = ["--data", str(world / "photos"), "--out", str(tmp_path), "--steps", "1", f"base={world / 'base'}"]
     argv += ["data.crop=32", "batch=1", "device=cpu", "precision=no", "optim.warmup=0"]
     assert train(argv, MOR) == 0
     assert json.loads((tmp_path / "config.json").read_text())["steps"] == 1

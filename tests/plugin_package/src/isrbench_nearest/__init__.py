@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from isrbench.harness.api.method import Complexity, Method, MethodInfo, MethodPlugin, Restored, Runtime
+from isrbench.harness.api.method import Cost, Method, MethodInfo, MethodPlugin, Restored, Runtime
 from isrbench.harness.api.metric import Direction, ImageMetric, Metric, Reference
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ class _Nearest:
         rows = lr.repeat_interleave(self._scale, dim=1)
         return Restored(rows.repeat_interleave(self._scale, dim=2))
 
-    def complexity(self, height: int, width: int) -> Complexity:
-        return Complexity(macs=0, params_total=0)
+    def complexity(self, height: int, width: int) -> Cost:
+        return Cost(macs=0, params_total=0)
 
     def fingerprint(self, image: str) -> str:
         return ""
@@ -46,7 +46,7 @@ def _build_mae(device: str) -> ImageMetric:
 
 
 NEAREST = MethodPlugin(
-    info=MethodInfo(id="nearest", title="Nearest", summary="Repeats each pixel.", licence="Apache-2.0"),
+    info=MethodInfo(id="nearest", title="Nearest", summary="Repeats each pixel.", license="Apache-2.0"),
     options=NearestOptions,
     build=_build,
 )
