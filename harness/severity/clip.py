@@ -7,10 +7,7 @@ open_clip model will do; ``tiny`` is the one that ships. See docs/severity.md.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from pathlib import Path
 
 import huggingface_hub
@@ -19,15 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from isrbench.harness import network
 from isrbench.harness.errors import UserError
-from isrbench.harness.metrics import weights
 from isrbench.harness.severity.dimensions import DIMENSIONS
-from isrbench.harness.severity.estimator import TINY, folder_of, read_prompts
-
-__all__ = ["TINY", "SeverityEstimator", "crops_of", "load_estimator", "pair_probability", "read_prompts"]
-
-MAX_CROPS = 6
-"""Crops per side at most; larger images are sampled evenly, so that the cost is bounded."""
+from isrbench.harness.severity.spec import MAX_CROPS, folder_of, read_prompts
 
 Tokenizer = Callable[[list[str]], Tensor]
 
@@ -76,14 +68,17 @@ def _starts(length: int, size: int) -> list[int]:
     return [0] if count == 1 else [round(i * (length - size) / (count - 1)) for i in range(count)]
 
 
-class SeverityEstimator:
-    """Estimates severity with an open_clip model; safe to call from threads.
+class ClipSeverity:
+    """An open_clip model that tells how degraded an image is; an ``Estimator`` owns it.
 
     Args:
         model: An open_clip model (``encode_image``, ``encode_text``, ``visual.image_size`` and mean and std).
         tokenizer: Its tokenizer: texts -> tokens.
         prompts: (good, bad) per dimension, in the order of ``DIMENSIONS``.
         logit_scale: Temperature of the softmax; None = the model's own.
+
+    Raises:
+        ValueError: If the prompts come in another order.
     """
 
     def __init__(
@@ -92,7 +87,6 @@ class SeverityEstimator:
         if tuple(prompts) != DIMENSIONS:
             raise ValueError(f"prompts must come in the order {DIMENSIONS}, not {tuple(prompts)}")
         self.model = model.eval().requires_grad_(False)
-        self.prompts = dict(prompts)
         self._device = next(model.parameters()).device
         visual: nn.Module = model.visual  # type: ignore[assignment]
         size = visual.image_size
@@ -102,7 +96,6 @@ class SeverityEstimator:
         self._mean, self._std = (torch.tensor(v, device=self._device)[:, None, None] for v in statistics)
         own = float(model.logit_scale.exp())  # type: ignore[operator]
         self.logit_scale = own if logit_scale is None else float(logit_scale)
-        self._given_scale = logit_scale
         with torch.no_grad():
             self._good, self._bad = (
                 F.normalize(model.encode_text(tokenizer(list(texts)).to(self._device)).float(), dim=-1)  # type: ignore
@@ -110,49 +103,37 @@ class SeverityEstimator:
             )
 
     @torch.no_grad()
-    def estimate(self, lr: Tensor) -> Tensor:
-        """Estimate the severity vector of each image; the mean over the seven is its scalar severity.
+    def estimate(self, image: Tensor) -> Tensor:
+        """Return the severity vector of one image, the mean over its crops.
 
         Args:
-            lr: float (B, 3, H, W) in [0, 1], RGB, at the LR's own size.
+            image: float (3, H, W) in [0, 1], RGB, at the LR's own size.
 
         Returns:
-            float32 (B, 7) in [0, 1] on ``lr``'s device, in the order of ``DIMENSIONS``: the mean over the image's
-            crops. Bit-identical whatever else is in the batch, since the model sees one image at a time.
+            float32 (7,) in [0, 1] on the model's device, in the order of ``DIMENSIONS``.
         """
-        if lr.ndim != 4 or lr.shape[1] != 3 or 0 in lr.shape:
-            raise ValueError(f"expected images (B, 3, H, W), not {tuple(lr.shape)}")
-        images = lr.detach().to(self._device, torch.float32)
-        return torch.stack([self._of_crops(crops_of(image, self.size)) for image in images]).to(lr.device)
-
-    def _of_crops(self, crops: Tensor) -> Tensor:
+        crops = crops_of(image.detach().to(self._device, torch.float32), self.size)
         embedded = self.model.encode_image((crops - self._mean) / self._std).float()  # type: ignore[operator]
         embedded = F.normalize(embedded, dim=-1)
         return pair_probability(embedded @ self._good.T, embedded @ self._bad.T, self.logit_scale).mean(0)
 
-    def fingerprint(self) -> str:
-        """sha256 of all that decides a severity: weights, prompts, temperature and the crops."""
-        return self._fingerprint
 
-    @cached_property
-    def _fingerprint(self) -> str:
-        # The model's own scale is among its tensors; its exponential has last bits that depend on the device.
-        settings = [self.prompts, self._given_scale, self.size, MAX_CROPS, self._mean.tolist(), self._std.tolist()]
-        digest = hashlib.sha256(json.dumps(settings).encode())
-        for name, tensor in sorted(self.model.state_dict().items()):
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-        return digest.hexdigest()
+def load_severity(spec: str, device: str, logit_scale: float | None) -> ClipSeverity:
+    """Load an estimator's network; arguments as in :class:`isrbench.harness.severity.estimator.Estimator`.
+
+    Raises:
+        UserError: If the model, the tag or the file is unknown or does not load, or cannot be fetched.
+    """
+    model, tokenizer = load_clip(spec, device)
+    return ClipSeverity(model, tokenizer, read_prompts(), logit_scale)
 
 
-def load_estimator(spec: str = "tiny", device: str = "cpu", logit_scale: float | None = None) -> SeverityEstimator:
-    """Load an estimator.
+def load_clip(spec: str, device: str) -> tuple[nn.Module, Tokenizer]:
+    """Load an open_clip model in float32, and its tokenizer.
 
     Args:
-        spec: ``tiny`` (ships), a folder in open_clip's local-dir layout, ``MODEL/PRETRAINED`` with a tag that
-            open_clip knows (``ViT-L-14/openai``), or ``MODEL/FILE`` with a weight file.
+        spec: See :class:`isrbench.harness.severity.estimator.Estimator`.
         device: Torch device string.
-        logit_scale: Temperature; None = the model's own, 1 = the paper's literal formula.
 
     Raises:
         UserError: If the model, the tag or the file is unknown or does not load, or cannot be fetched.
@@ -168,13 +149,12 @@ def load_estimator(spec: str = "tiny", device: str = "cpu", logit_scale: float |
         model = open_clip.create_model(
             name, pretrained, precision="fp32", device=device, require_pretrained=True, pretrained_text=False
         )
-        tokenizer = open_clip.get_tokenizer(name)
+        return model, open_clip.get_tokenizer(name)  # type: ignore[return-value]
     except Exception as error:  # open_clip raises nearly anything for a file that is not what it should be
         raise UserError(
             f"severity estimator '{spec}' does not load: {type(error).__name__}: {str(error).splitlines()[0]}",
             "check that folder or file is complete and belongs to this model, or use the one that ships: tiny",
         ) from error
-    return SeverityEstimator(model, tokenizer, read_prompts(), logit_scale)  # type: ignore[arg-type]
 
 
 def check_spec(spec: str) -> None:
@@ -192,7 +172,7 @@ def check_spec(spec: str) -> None:
     tags = open_clip.list_pretrained_tags_by_model(name)
     if not Path(pretrained).is_file() and pretrained not in tags:
         raise UserError(
-            f"severity estimator '{spec}': '{pretrained}' is no file and no weights of {name}",
+            f"severity estimator '{spec}': '{pretrained}' is neither a file nor weights of {name}",
             f"known weights: {', '.join(tags) or 'none'}",
         )
 
@@ -219,6 +199,6 @@ def _unfetchable(config: Mapping[str, str]) -> str | None:
             return None
     elif (Path("~/.cache/clip").expanduser() / Path(url).name).is_file():
         return None
-    if switch := weights.offline():
+    if switch := network.offline():
         return f"{switch} is set"
-    return None if weights.network() else "the network cannot be reached"
+    return None if network.network() else "the network cannot be reached"

@@ -1,49 +1,51 @@
-"""Which severity estimator is meant and what decides its numbers, known without loading it. Torch-free.
+"""The severity estimator: named by a spec, identified without loading it, loaded once a process. Torch-free to import.
 
-:mod:`isrbench.harness.severity.clip` holds the estimator itself, which takes torch and open_clip.
+:mod:`isrbench.harness.severity.clip` holds the network, which takes torch and open_clip.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import sys
-from dataclasses import dataclass
-from functools import cached_property
+import threading
+from collections import OrderedDict
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from isrbench.harness.errors import UserError
+from isrbench.harness.determinism import exclusive, one_thread
 from isrbench.harness.files import file_hash
 from isrbench.harness.identity import code_hash, import_closure
-from isrbench.harness.severity.dimensions import DIMENSIONS
+from isrbench.harness.severity.spec import MAX_CROPS, folder_of, read_prompts
 
 if TYPE_CHECKING:
-    from isrbench.harness.severity.clip import SeverityEstimator
+    from torch import Tensor
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # pyright: ignore[reportMissingImports]
+    from isrbench.harness.severity.clip import ClipSeverity
 
-TINY = Path(__file__).parent / "tiny"
-"""Folder of the estimator that ships (open_clip's local-dir layout)."""
-PROMPTS = Path(__file__).parent / "prompts.toml"
+_CODE = "isrbench.harness.severity.clip"
 _RELEASES = ("torch", "open_clip_torch")
+_REMEMBERED = 64
+"""Images whose severity is kept: a router asks for it first, the image's row shortly after."""
 
-Prompts = dict[str, tuple[str, str]]
 
-
-@dataclass(frozen=True)
 class Estimator:
-    """An estimator by name: its fingerprint at once, the network when it is first needed."""
+    """A severity estimator; safe to call from threads. Get it by :func:`get_estimator`.
 
-    spec: str
-    """As :func:`isrbench.harness.severity.clip.load_estimator` takes it."""
-    device: str = "cpu"
+    Args:
+        spec: ``tiny`` (ships), a folder in open_clip's local-dir layout, ``MODEL/PRETRAINED`` with a tag that open_clip
+            knows (``ViT-L-14/openai``), or ``MODEL/FILE`` with a weight file.
+        device: Torch device string.
+        logit_scale: Temperature of the softmax; None = the model's own, 1 = the paper's literal formula.
+    """
+
+    def __init__(self, spec: str, device: str = "cpu", logit_scale: float | None = None) -> None:
+        self.spec, self.device, self.logit_scale = spec, device, logit_scale
+        self._lock = threading.Lock()
+        self._known: OrderedDict[bytes, Tensor] = OrderedDict()
 
     def check(self) -> None:
-        """Refuse a name that means nothing; loads nothing for ``tiny`` and folders.
+        """Check that the spec means something; loads nothing for ``tiny`` and folders.
 
         Raises:
             UserError: If there is no such model or tag.
@@ -53,55 +55,95 @@ class Estimator:
 
             check_spec(self.spec)
 
-    def fingerprint(self) -> str:
-        """sha256 of all that decides a severity: weight files (for open_clip's own, the tag), prompts, code."""
-        return self._fingerprint
-
-    def load(self) -> SeverityEstimator:
-        """The network, loaded once.
-
-        Raises:
-            UserError: If it does not load or cannot be fetched.
-        """
-        return self._loaded
-
     @cached_property
-    def _fingerprint(self) -> str:
+    def id(self) -> str:
+        """What is estimated with: sha256 of the weight files (for open_clip's own, the tag), prompts and settings."""
         folder = folder_of(self.spec)
         named = "" if folder.is_dir() else self.spec
         files = sorted(p for p in folder.iterdir() if p.is_file()) if folder.is_dir() else []
         name, _, weights = self.spec.partition("/")
         if not files and Path(weights).is_file():
             named, files = name, [Path(weights)]
-        code = code_hash(import_closure("isrbench.harness.severity.clip"), _RELEASES)
-        digest = hashlib.sha256(json.dumps([named, read_prompts(), code]).encode())
+        digest = hashlib.sha256(json.dumps([named, read_prompts(), self.logit_scale, MAX_CROPS]).encode())
         for path in files:
-            digest.update(f"{path.name}\n{file_hash(path)}\n".encode())
+            # What tells how the weights were trained decides nothing.
+            if path.name != "training.json":
+                digest.update(f"{path.name}\n{file_hash(path)}\n".encode())
         return digest.hexdigest()
 
     @cached_property
-    def _loaded(self) -> SeverityEstimator:
-        from isrbench.harness.severity.clip import load_estimator
+    def version(self) -> str:
+        """The id together with the code and the libraries that compute a severity: what a stored one depends on."""
+        code = code_hash(import_closure(_CODE), _RELEASES)
+        return hashlib.sha256(f"{self.id} {code}".encode()).hexdigest()
 
-        return load_estimator(self.spec, self.device)
+    def load(self) -> ClipSeverity:
+        """Return the network, loaded once.
+
+        Raises:
+            UserError: If it does not load or cannot be fetched.
+        """
+        with self._lock:
+            return self._network
+
+    @cached_property
+    def _network(self) -> ClipSeverity:
+        from isrbench.harness.severity.clip import load_severity
+
+        return load_severity(self.spec, self.device, self.logit_scale)
+
+    def estimate(self, lr: Tensor) -> Tensor:
+        """Estimate the severity vector of each image; the mean over the seven is its scalar severity.
+
+        Recent images are remembered: who asks second gets the same numbers without another computation.
+
+        Args:
+            lr: float (B, 3, H, W) in [0, 1], RGB, at the LR's own size.
+
+        Returns:
+            float32 (B, 7) in [0, 1] on ``lr``'s device, in the order of ``DIMENSIONS``. Bit-identical whatever else is
+            in the batch and however many threads there are.
+
+        Raises:
+            ValueError: If ``lr`` is of another shape.
+            UserError: If the network does not load.
+        """
+        import torch
+
+        if lr.ndim != 4 or lr.shape[1] != 3 or 0 in lr.shape:
+            raise ValueError(f"expected images (B, 3, H, W), not {tuple(lr.shape)}")
+        return torch.stack([self._of_one(image) for image in lr.detach().float()]).to(lr.device)
+
+    def _of_one(self, image: Tensor) -> Tensor:
+        pixels = image.cpu().contiguous()
+        key = hashlib.sha256(f"{tuple(pixels.shape)}".encode() + pixels.numpy().tobytes()).digest()
+        with self._lock:
+            found = self._known.get(key)
+            if found is None:
+                network = self._network
+        if found is None:
+            with exclusive(self.device), one_thread():
+                found = network.estimate(pixels).cpu()
+            with self._lock:
+                self._known[key] = found
+                while len(self._known) > _REMEMBERED:
+                    self._known.popitem(last=False)
+        return found
 
 
-def folder_of(spec: str) -> Path:
-    """Where an estimator called ``spec`` lies if it is a folder."""
-    return TINY if spec == "tiny" else Path(spec)
+@cache
+def _instance(spec: str, device: str, logit_scale: float | None) -> Estimator:
+    return Estimator(spec, device, logit_scale)
 
 
-def read_prompts(path: Path = PROMPTS) -> Prompts:
-    """Read the (good, bad) prompt pair of every dimension, in the order of ``DIMENSIONS``.
+def get_estimator(spec: str = "tiny", device: str = "cpu", logit_scale: float | None = None) -> Estimator:
+    """Return the process's estimator for ``spec``: the router and the harness share one.
 
-    Raises:
-        UserError: If a dimension is missing, unknown or has no pair of texts.
+    Args:
+        spec: See :class:`Estimator`.
+        device: Torch device string.
+        logit_scale: See :class:`Estimator`.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-        prompts = {name: (str(table[name]["good"]), str(table[name]["bad"])) for name in DIMENSIONS}
-    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        raise UserError(f"{path} does not give a good and a bad prompt for each dimension: {error!r}") from error
-    if unknown := sorted(set(table) - set(DIMENSIONS)):
-        raise UserError(f"{path} has unknown dimensions: {', '.join(unknown)}", f"known: {', '.join(DIMENSIONS)}")
-    return prompts
+    folder = folder_of(spec)
+    place = str(folder.resolve()) if folder.is_dir() and spec != "tiny" else spec
+    return _instance(place, device, None if logit_scale is None else float(logit_scale))

@@ -29,7 +29,9 @@ from torch import Tensor
 
 from isrbench.harness.degradation.pipeline import at_level, degrade
 from isrbench.harness.errors import UserError
-from isrbench.harness.severity.clip import SeverityEstimator, load_estimator, pair_probability, read_prompts
+from isrbench.harness.severity.clip import pair_probability
+from isrbench.harness.severity.estimator import Estimator, get_estimator
+from isrbench.harness.severity.spec import read_prompts
 from isrbench.harness.severity.training_data import SIZE, draw_sample, read_images
 
 log = logging.getLogger(__name__)
@@ -143,7 +145,7 @@ def save(model: open_clip.CLIP, folder: Path, record: dict[str, object]) -> None
     (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n")
 
 
-def level_correlation(estimator: SeverityEstimator, images: list[Tensor], seed: int, size: int = 256) -> float:
+def level_correlation(estimator: Estimator, images: list[Tensor], seed: int, size: int = 256) -> float:
     """Spearman correlation of scalar severity and synthetic level over one centre crop of each photo."""
     levels = np.random.default_rng(seed).random(len(images))
     severities = []
@@ -186,7 +188,7 @@ def main(argv: list[str] | None = None) -> int:
     }
     save(model, args.out, record)
     if held_out:
-        record["spearman"] = level_correlation(load_estimator(str(args.out)), held_out, args.seed)
+        record["spearman"] = level_correlation(get_estimator(str(args.out)), held_out, args.seed)
         log.info("Spearman(severity, level) on %s: %.3f", args.validate.name, record["spearman"])
         save(model, args.out, record)
     return 0

@@ -13,14 +13,16 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from isrbench.harness import network
 from isrbench.harness.errors import UserError
-from isrbench.harness.metrics import weights
-from isrbench.harness.severity import clip as degradation
-from isrbench.harness.severity import estimator as severity
+from isrbench.harness.identity import import_closure
+from isrbench.harness.severity import spec as severity
 from isrbench.harness.severity import train as train_severity
 from isrbench.harness.severity import training_data as severity_data
-from isrbench.harness.severity.clip import SeverityEstimator, crops_of, load_estimator, pair_probability, read_prompts
+from isrbench.harness.severity.clip import ClipSeverity, crops_of, pair_probability
 from isrbench.harness.severity.dimensions import DIMENSIONS
+from isrbench.harness.severity.estimator import Estimator, get_estimator
+from isrbench.harness.severity.spec import read_prompts
 from tests.support.paths import ROOT, SHARED
 
 CONFIG = {
@@ -31,8 +33,8 @@ CONFIG = {
 
 
 @pytest.fixture(scope="module")
-def tiny() -> SeverityEstimator:
-    return load_estimator("tiny")
+def tiny() -> Estimator:
+    return get_estimator("tiny")
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,7 @@ def test_formula_by_hand():
 
 def test_estimate_is_the_formula_on_the_models_own_embeddings(local: Path):
     """By hand, through open_clip's calls alone, for an image of exactly the model's size."""
-    estimator = load_estimator(str(local))
+    estimator = get_estimator(str(local))
     model = open_clip.create_model(f"local-dir:{local}").eval()
     tokenizer = open_clip.get_tokenizer(f"local-dir:{local}")
     image = noise(1, 3, 32, 32)
@@ -76,14 +78,14 @@ def test_estimate_is_the_formula_on_the_models_own_embeddings(local: Path):
     s = estimator.estimate(image)
     assert s.shape == (1, 7)
     assert s[0].tolist() == pytest.approx(expected, abs=1e-5)
-    literal = load_estimator(str(local), logit_scale=1.0)
-    assert literal.logit_scale == 1.0
+    literal = get_estimator(str(local), logit_scale=1.0)
+    assert literal.load().logit_scale == 1.0
     assert (literal.estimate(image) - 0.5).abs().max() < (s - 0.5).abs().max()
 
 
 def test_text_is_embedded_once(local: Path, monkeypatch: pytest.MonkeyPatch):
-    estimator = load_estimator(str(local))
-    monkeypatch.setattr(estimator.model, "encode_text", lambda *_: pytest.fail("the texts were embedded again"))
+    estimator = get_estimator(str(local))
+    monkeypatch.setattr(estimator.load().model, "encode_text", lambda *_: pytest.fail("the texts were embedded again"))
     estimator.estimate(noise(2, 3, 40, 40))
 
 
@@ -92,14 +94,14 @@ def test_prompts_come_in_the_contracts_order(local: Path):
     assert tuple(prompts) == DIMENSIONS
     assert len({text for pair in prompts.values() for text in pair}) == 14
     swapped = {name: (bad, good) for name, (good, bad) in prompts.items()}
-    model = load_estimator(str(local)).model
+    model = get_estimator(str(local)).load().model
     tokenizer = open_clip.SimpleTokenizer(context_length=16)
-    image = noise(1, 3, 50, 40)
-    s = SeverityEstimator(model, tokenizer, prompts, None).estimate(image)
-    flipped = SeverityEstimator(model, tokenizer, swapped, None).estimate(image)
+    image = noise(3, 50, 40)
+    s = ClipSeverity(model, tokenizer, prompts, None).estimate(image)
+    flipped = ClipSeverity(model, tokenizer, swapped, None).estimate(image)
     assert torch.allclose(flipped, 1 - s, atol=1e-5)
     with pytest.raises(ValueError, match="order"):
-        SeverityEstimator(model, tokenizer, dict(reversed(prompts.items())), None)
+        ClipSeverity(model, tokenizer, dict(reversed(prompts.items())), None)
 
 
 def test_wrong_prompt_files(tmp_path: Path):
@@ -123,12 +125,12 @@ def test_crops_show_native_pixels_and_cover():
     assert torch.equal(crops[-1], image[:, -24:, -24:])
     assert torch.equal(crops[2], image[:, 13:37, :24])
     assert crops_of(noise(3, 24, 24), 24).shape[0] == 1
-    assert crops_of(noise(3, 5000, 24), 24).shape[0] == degradation.MAX_CROPS
+    assert crops_of(noise(3, 5000, 24), 24).shape[0] == severity.MAX_CROPS
     for height, width in ((1, 1), (1, 100), (7, 24)):
         assert crops_of(noise(3, height, width), 24).shape[1:] == (3, 24, 24)
 
 
-def test_images_do_not_depend_on_their_batch(tiny: SeverityEstimator):
+def test_images_do_not_depend_on_their_batch(tiny: Estimator):
     images = noise(5, 3, 37, 61)
     together = tiny.estimate(images)
     assert together.dtype == torch.float32 and together.min() >= 0 and together.max() <= 1
@@ -138,30 +140,40 @@ def test_images_do_not_depend_on_their_batch(tiny: SeverityEstimator):
         tiny.estimate(images[0])
 
 
-def test_fingerprint_follows_weights_and_temperature(local: Path, tmp_path: Path, tiny: SeverityEstimator):
-    first = load_estimator(str(local)).fingerprint()
-    assert first == load_estimator(str(local)).fingerprint() != tiny.fingerprint()
-    assert first != load_estimator(str(local), logit_scale=1.0).fingerprint()
-    state = load_file(local / "open_clip_model.safetensors")
-    state["visual.proj"][0, 0] += 1e-3
-    save_file(state, tmp_path / "open_clip_model.safetensors")
-    (tmp_path / "open_clip_config.json").write_text((local / "open_clip_config.json").read_text())
-    assert first != load_estimator(str(tmp_path)).fingerprint()
-
-
-def test_the_fingerprint_by_name_needs_no_network_and_follows_the_files(
+def test_the_id_needs_no_network_and_follows_files_prompts_and_temperature(
     local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(open_clip, "create_model", lambda *a, **k: pytest.fail("the model was loaded"))
-    first = severity.Estimator(str(local)).fingerprint()
-    assert first == severity.Estimator(str(local)).fingerprint() != severity.Estimator("tiny").fingerprint()
+    first = Estimator(str(local)).id
+    assert first == Estimator(str(local)).id != Estimator("tiny").id
+    assert first != Estimator(str(local), logit_scale=1.0).id
     for name in ("open_clip_config.json", "open_clip_model.safetensors"):
         (tmp_path / name).write_bytes((local / name).read_bytes())
-    assert severity.Estimator(str(tmp_path)).fingerprint() == first, "the place does not matter"
-    (tmp_path / "open_clip_config.json").write_text("{}")
-    assert severity.Estimator(str(tmp_path)).fingerprint() != first
-    tags = {severity.Estimator(f"ViT-B-32/{tag}").fingerprint() for tag in ("openai", "laion2b_e16")}
+    assert Estimator(str(tmp_path)).id == first, "the place does not matter"
+    (tmp_path / "training.json").write_text("{}")
+    assert Estimator(str(tmp_path)).id == first, "nor does the record of the training"
+    state = load_file(local / "open_clip_model.safetensors")
+    state["visual.proj"][0, 0] += 1e-3
+    save_file(state, tmp_path / "open_clip_model.safetensors")
+    assert Estimator(str(tmp_path)).id != first
+    tags = {Estimator(f"ViT-B-32/{tag}").id for tag in ("openai", "laion2b_e16")}
     assert len(tags) == 2
+
+
+def test_a_version_covers_the_code_and_an_id_does_not():
+    tiny = Estimator("tiny")
+    assert tiny.version != tiny.id and len(tiny.version) == 64
+    assert "isrbench.harness.severity.clip" in import_closure("isrbench.harness.severity.clip")
+
+
+def test_a_process_has_one_estimator_and_computes_each_image_once(local: Path, tmp_path, monkeypatch):
+    monkeypatch.chdir(local.parent)
+    one = get_estimator(str(local))
+    assert one is get_estimator(local.name) is not get_estimator(str(local), logit_scale=1.0)
+    images = noise(3, 3, 40, 40, seed=5)
+    first = one.estimate(images)
+    monkeypatch.setattr(one.load(), "estimate", lambda image: pytest.fail("computed again"))
+    assert torch.equal(one.estimate(images[1:]), first[1:])
 
 
 @pytest.mark.parametrize(
@@ -169,40 +181,40 @@ def test_the_fingerprint_by_name_needs_no_network_and_follows_the_files(
     [
         ("nonsense", "neither 'tiny', nor a folder"),
         ("/no/such/folder", "neither 'tiny', nor a folder"),
-        ("ViT-B-32", "is no file and no weights of ViT-B-32"),
-        ("ViT-B-32/nope", "is no file and no weights of ViT-B-32"),
+        ("ViT-B-32", "is neither a file nor weights of ViT-B-32"),
+        ("ViT-B-32/nope", "is neither a file nor weights of ViT-B-32"),
     ],
 )
 def test_unknown_specs(spec: str, message: str):
     with pytest.raises(UserError, match=message):
-        load_estimator(spec)
+        Estimator(spec).load()
 
 
 def test_weights_that_cannot_be_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(open_clip, "create_model", lambda *a, **k: pytest.fail("tried to load"))
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *a, **k: None)
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(weights, "network", lambda: False)
-    for variable in weights.OFFLINE_SWITCHES:
+    monkeypatch.setattr(network, "network", lambda: False)
+    for variable in network.OFFLINE_SWITCHES:
         monkeypatch.delenv(variable, raising=False)
     with pytest.raises(UserError, match="the network cannot be reached"):
-        load_estimator("ViT-L-14/openai")
+        Estimator("ViT-L-14/openai").load()
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr(weights, "network", lambda: pytest.fail("asked the network although offline is set"))
+    monkeypatch.setattr(network, "network", lambda: pytest.fail("asked the network although offline is set"))
     with pytest.raises(UserError, match="HF_HUB_OFFLINE is set"):
-        load_estimator("ViT-L-14/openai")
+        Estimator("ViT-L-14/openai").load()
 
 
 def test_broken_folders(local: Path, tmp_path: Path):
     with pytest.raises(UserError, match="does not load"):
-        load_estimator(str(tmp_path))
+        Estimator(str(tmp_path)).load()
     (tmp_path / "open_clip_config.json").write_text((local / "open_clip_config.json").read_text())
     with pytest.raises(UserError, match="does not load"):
-        load_estimator(str(tmp_path))
+        Estimator(str(tmp_path)).load()
     whole = (local / "open_clip_model.safetensors").read_bytes()
     (tmp_path / "open_clip_model.safetensors").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match="does not load"):
-        load_estimator(str(tmp_path))
+        Estimator(str(tmp_path)).load()
 
 
 def test_a_weight_file_of_a_known_model(tmp_path: Path):
@@ -210,14 +222,14 @@ def test_a_weight_file_of_a_known_model(tmp_path: Path):
     path = tmp_path / "wrong.safetensors"
     save_file({"nothing": torch.zeros(1)}, path)
     with pytest.raises(UserError, match="does not load"):
-        load_estimator(f"{small}/{path}")
+        Estimator(f"{small}/{path}").load()
 
 
-def test_tiny_is_small(tiny: SeverityEstimator):
-    assert sum(p.numel() for p in tiny.model.parameters()) <= 3_000_000
-    assert sum(p.stat().st_size for p in degradation.TINY.iterdir()) < 6e6
-    assert not any(p.requires_grad for p in tiny.model.parameters())
-    assert not tiny.model.training
+def test_tiny_is_small(tiny: Estimator):
+    assert sum(p.numel() for p in tiny.load().model.parameters()) <= 3_000_000
+    assert sum(p.stat().st_size for p in severity.TINY.iterdir()) < 6e6
+    assert not any(p.requires_grad for p in tiny.load().model.parameters())
+    assert not tiny.load().model.training
 
 
 def test_training_is_seeded_and_learns():
@@ -267,14 +279,14 @@ def test_noise_is_measured_by_a_twin_without_it():
 
 
 @pytest.mark.skipif(not (SHARED / "data/BSDS500/test").is_dir(), reason="../shared/data/BSDS500 is absent")
-def test_severity_follows_the_synthetic_level(tiny: SeverityEstimator):
+def test_severity_follows_the_synthetic_level(tiny: Estimator):
     """On photos of the test split, which was not trained on."""
     images = severity_data.read_images([SHARED / "data/BSDS500/test"])
     assert train_severity.level_correlation(tiny, images, seed=1) >= 0.8
 
 
 @pytest.mark.skipif(not (SHARED / "data/RealSR/test_LR").is_dir(), reason="../shared/data/RealSR is absent")
-def test_real_lr_is_worse_than_downsampled_hr(tiny: SeverityEstimator):
+def test_real_lr_is_worse_than_downsampled_hr(tiny: Estimator):
     """Real photos, no part of any training."""
 
     def severity(image: Image.Image) -> float:
@@ -289,7 +301,7 @@ def test_real_lr_is_worse_than_downsampled_hr(tiny: SeverityEstimator):
     assert sum(wins) >= 90
 
 
-def test_sample_set_rises_with_its_levels(tiny: SeverityEstimator):
+def test_sample_set_rises_with_its_levels(tiny: Estimator):
     folder = ROOT / "datasets/sample/LR"
     means = []
     for level in ("mild", "medium", "severe"):

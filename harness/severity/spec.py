@@ -1,0 +1,45 @@
+"""What an estimator is, known without loading it: where it lies, its prompts, how it looks at an image. Torch-free."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from isrbench.harness.errors import UserError
+from isrbench.harness.severity.dimensions import DIMENSIONS
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # pyright: ignore[reportMissingImports]
+
+TINY = Path(__file__).parent / "tiny"
+"""Folder of the estimator that ships (open_clip's local-dir layout)."""
+PROMPTS = Path(__file__).parent / "prompts.toml"
+MAX_CROPS = 6
+"""Crops per side at most; larger images are sampled evenly, so that the cost is bounded."""
+
+Prompts = dict[str, tuple[str, str]]
+
+
+def folder_of(spec: str) -> Path:
+    """Return where an estimator called ``spec`` lies if it is a folder."""
+    return TINY if spec == "tiny" else Path(spec)
+
+
+def read_prompts(path: Path = PROMPTS) -> Prompts:
+    """Read the (good, bad) prompt pair of every dimension, in the order of ``DIMENSIONS``.
+
+    Raises:
+        UserError: If a dimension is missing, unknown or has no pair of texts.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        prompts = {name: (str(table[name]["good"]), str(table[name]["bad"])) for name in DIMENSIONS}
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} does not give a good and a bad prompt for each dimension: {error!r}", "reinstall isrbench"
+        ) from error
+    if unknown := sorted(set(table) - set(DIMENSIONS)):
+        raise UserError(f"{path} has unknown dimensions: {', '.join(unknown)}", f"known: {', '.join(DIMENSIONS)}")
+    return prompts
