@@ -120,8 +120,9 @@ class DatasetRecord(_Record):
     title: str
     images: int
     """How many images the run has."""
-    whole: int
-    """How many images the set has; more than ``images`` under ``--limit`` and ``--sample``."""
+    whole: int | None
+    """How many images the set has; more than ``images`` under ``--limit`` and ``--sample``. None where an isrbench of
+    long ago took the first ones and did not say of how many."""
     scale: int
     limit: int | None = None
     """``--limit``: that many images, drawn evenly over the set."""
@@ -139,12 +140,15 @@ class DatasetRecord(_Record):
     @property
     def partial(self) -> bool:
         """Whether the run is about a part of the set."""
-        return self.images < self.whole
+        return self.whole is None or self.images < self.whole
 
     @property
     def label(self) -> str:
         """What tables call it: ``RealSR``, or ``RealSR, 20 of 100 images``."""
-        return f"{self.id}, {self.images} of {self.whole} images" if self.partial else self.id
+        if not self.partial:
+            return self.id
+        count = f"the first {self.images}" if self.whole is None else f"{self.images} of {self.whole}"
+        return f"{self.id}, {count} images"
 
 
 class MetricRecord(_Record):
@@ -189,6 +193,22 @@ class Invocation(_Record):
     python: str = ""
     platform: str = ""
     cpus: int | None = None
+
+
+class RunCost(_Record):
+    """What restoring one image of a run costs; None for what is not known."""
+
+    macs: int | None = None
+    flops: int | None = None
+    params_total: int | None = None
+    params_trainable: int | None = None
+    params_active: int | None = None
+    latency_ms: float | None = None
+    """Median milliseconds of one ``restore``."""
+    peak_mib: float | None = None
+    """MiB of memory; see :class:`isrbench.harness.complexity.Measured`."""
+    complexity_size: str | None = None
+    """LR size counted and timed, such as ``128x128``."""
 
 
 class Manifest(_Record):

@@ -1,39 +1,48 @@
-"""The SQLite file behind a store: its tables, how it is opened, and what is said when it cannot be."""
+"""The SQLite file behind a store: its tables, how it is opened, and how an older one is brought up to date."""
 
 from __future__ import annotations
 
 import errno
+import json
+import logging
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
+from isrbench.harness.api.records import Failure, Manifest
 from isrbench.harness.errors import UserError
 from isrbench.harness.severity.dimensions import DIMENSIONS
 
+log = logging.getLogger(__name__)
+
 FILE = "isrbench.sqlite"
-SCHEMA_VERSION = 3
-"""Bumped when a table changes; an older file is refused with the way out, never altered quietly."""
+SCHEMA_VERSION = 4
+OLDEST = 3
+"""The oldest version that is brought up to date; older ones and newer ones are refused."""
 
 _PATIENCE = 30.0
 """Seconds to wait for another process's transaction."""
+_FAILURE = "message TEXT, fix TEXT, traceback TEXT"
 
 _SCHEMA = f"""
 CREATE TABLE runs (
-    run TEXT PRIMARY KEY, method TEXT NOT NULL, dataset TEXT NOT NULL, created TEXT NOT NULL,
-    invoked TEXT NOT NULL, computed TEXT NOT NULL, manifest TEXT NOT NULL, complexity TEXT
+    run TEXT PRIMARY KEY, identity TEXT NOT NULL, method TEXT NOT NULL, dataset TEXT NOT NULL, created TEXT NOT NULL,
+    invoked TEXT NOT NULL, computed TEXT NOT NULL, manifest TEXT NOT NULL, cost TEXT
 ) WITHOUT ROWID;
 CREATE TABLE images (
     run TEXT NOT NULL REFERENCES runs, image TEXT NOT NULL, status TEXT NOT NULL CHECK (status IN ('ok', 'failed')),
-    error TEXT, seconds REAL, output TEXT, output_hash TEXT, lr TEXT NOT NULL, hr TEXT, level TEXT,
+    {_FAILURE}, seconds REAL, output TEXT, output_hash TEXT, lr TEXT NOT NULL, hr TEXT, level TEXT,
     estimator TEXT, severity REAL, {", ".join(f"{d} REAL" for d in DIMENSIONS)}, active_experts REAL,
     adapter_macs INTEGER, adapter_params INTEGER,
-    PRIMARY KEY (run, image)
+    CHECK ((status = 'failed') = (message IS NOT NULL)), PRIMARY KEY (run, image)
 ) WITHOUT ROWID;
 CREATE TABLE scores (
     run TEXT NOT NULL REFERENCES runs, image TEXT NOT NULL, metric TEXT NOT NULL, value REAL,
-    status TEXT NOT NULL CHECK (status IN ('ok', 'failed', 'unavailable', 'no-reference')), error TEXT,
-    protocol TEXT, CHECK ((status = 'ok') = (value IS NOT NULL)), PRIMARY KEY (run, image, metric)
+    status TEXT NOT NULL CHECK (status IN ('ok', 'failed', 'unavailable', 'no-reference')), {_FAILURE},
+    code TEXT NOT NULL, weights TEXT NOT NULL,
+    CHECK ((status = 'ok') = (value IS NOT NULL)), PRIMARY KEY (run, image, metric)
 ) WITHOUT ROWID;
 CREATE TABLE routing (
     run TEXT NOT NULL REFERENCES runs, image TEXT NOT NULL, position INTEGER NOT NULL, layer TEXT NOT NULL,
@@ -56,14 +65,14 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def home_of(name: str) -> Path | None:
-    """The runs folder that an existing run folder called ``name`` lies in; None where ``name`` is no such folder."""
+    """Return the runs folder that an existing run folder ``name`` lies in; None where ``name`` is not one."""
     folder = Path(name)
     home = folder.resolve().parent
     return home if folder.is_dir() and (home / FILE).is_file() else None
 
 
 def cannot_write(folder: Path, error: OSError | sqlite3.Error) -> UserError:
-    """Why the runs folder failed: another process is writing, the disk is full, or it is no place to write in."""
+    """Return why the runs folder failed: another process is writing, the disk is full, or it cannot be written."""
     said = (error.strerror if isinstance(error, OSError) else None) or str(error)
     if "locked" in said:
         return UserError(
@@ -71,37 +80,41 @@ def cannot_write(folder: Path, error: OSError | sqlite3.Error) -> UserError:
             "wait until it has ended, or use another --runs-dir DIR",
         )
     if "full" in said or getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT}:
-        fix = "make room, then run the same command again: it goes on where it stopped"
+        fix = "make room, then run the same command again: it continues where it stopped"
         return UserError(f"cannot write to {folder}: {said}", fix)
     return UserError(f"the runs folder {folder} cannot be used: {said}", "choose another with --runs-dir DIR")
 
 
 def open_for_writing(file: Path) -> sqlite3.Connection:
-    """Open a store, starting one where there is none.
+    """Open a store, starting one where there is none and bringing an older one up to date.
 
     Raises:
-        UserError: If it is another version's.
+        UserError: If its version cannot be used.
         OSError: If the folder cannot be made.
-        sqlite3.Error: If the file is no database or cannot be written.
+        sqlite3.Error: If the file is not a database or cannot be written.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     db = sqlite3.connect(file, isolation_level=None, timeout=_PATIENCE)
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        db.execute(f"PRAGMA {pragma}")
-    with transaction(db):
-        if db.execute("PRAGMA user_version").fetchone()[0] == 0:
-            for statement in filter(str.strip, _SCHEMA.split(";\n")):
-                db.execute(statement)
-            db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-    return _checked(db, file)
+    try:
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            db.execute(f"PRAGMA {pragma}")
+        if OLDEST <= _version(db) < SCHEMA_VERSION:
+            _migrate(db, file)
+        with transaction(db):
+            if _version(db) == 0:
+                _create_tables(db)
+        return _checked(db, file)
+    except BaseException:
+        db.close()
+        raise
 
 
 def open_for_reading(file: Path) -> sqlite3.Connection:
     """Open without writing; where SQLite may not even make its own files beside the store, as an unchanging file.
 
     Raises:
-        UserError: If it is another version's.
-        sqlite3.Error: If the file is no database or cannot be read.
+        UserError: If its version cannot be used, or it is an older one in a folder that cannot be written.
+        sqlite3.Error: If the file is not a database or cannot be read.
     """
 
     def opened(options: str) -> sqlite3.Connection:
@@ -116,22 +129,151 @@ def open_for_reading(file: Path) -> sqlite3.Connection:
 
     try:
         # Not mode=ro, which leaves SQLite's own files behind where it may make them.
-        return _checked(opened("mode=rw"), file)
+        return _current(opened("mode=rw"), file, lambda: opened("mode=rw"))
     except sqlite3.OperationalError as error:
-        log = file.with_name(f"{file.name}-wal")
+        log_file = file.with_name(f"{file.name}-wal")
         if "locked" in str(error):
             raise
-        unchanging = not (log.is_file() and log.stat().st_size)
+        unchanging = not (log_file.is_file() and log_file.stat().st_size)
         return _checked(opened("mode=ro&immutable=1" if unchanging else "mode=ro"), file)
 
 
+def _current(db: sqlite3.Connection, file: Path, again: Any) -> sqlite3.Connection:
+    """A reader of an up-to-date store: an older one is brought up to date first."""
+    if OLDEST <= _version(db) < SCHEMA_VERSION:
+        db.close()
+        open_for_writing(file).close()
+        db = again()
+    return _checked(db, file)
+
+
+def _version(db: sqlite3.Connection) -> int:
+    return db.execute("PRAGMA user_version").fetchone()[0]
+
+
 def _checked(db: sqlite3.Connection, file: Path) -> sqlite3.Connection:
-    version = db.execute("PRAGMA user_version").fetchone()[0]
+    version = _version(db)
     if version != SCHEMA_VERSION:
         db.close()
+        older = OLDEST <= version < SCHEMA_VERSION
         raise UserError(
             f"{file} has schema version {version}, this isrbench reads and writes version {SCHEMA_VERSION}",
+            "copy the runs folder to a place that can be written: it is brought up to date there" if older else
             "use another --runs-dir, or the isrbench release that wrote it",
-        )
+        )  # fmt: skip
     db.row_factory = sqlite3.Row
     return db
+
+
+def _create_tables(db: sqlite3.Connection) -> None:
+    for statement in filter(str.strip, _SCHEMA.split(";\n")):
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+
+def _migrate(db: sqlite3.Connection, file: Path) -> None:
+    """Bring version 3 up to date, in one transaction, after a copy of the file has been made beside it.
+
+    Scores keep the version of what computed them: today's code computes them again, as it would after any change.
+    """
+    backup = file.with_name(f"{file.stem}-v{_version(db)}-backup.sqlite")
+    if not backup.exists():
+        with closing(sqlite3.connect(backup)) as copy:
+            db.backup(copy)
+    with transaction(db):
+        if _version(db) >= SCHEMA_VERSION:  # another process was faster
+            return
+        old = {}
+        for table in ("routing", "scores", "images", "runs"):
+            cursor = db.execute(f"SELECT * FROM {table}")
+            names = [column[0] for column in cursor.description]
+            old[table] = [dict(zip(names, row, strict=True)) for row in cursor]
+            db.execute(f"DROP TABLE {table}")
+        _create_tables(db)
+        for table, convert in (("runs", _run_of_3), ("images", _image_of_3), ("scores", _score_of_3)):
+            for row in old[table]:
+                insert(db, table, convert(row))
+        for row in old["routing"]:
+            insert(db, "routing", row)
+    log.warning("%s was brought up to date; the old file is kept as %s", file, backup.name)
+
+
+def insert(db: sqlite3.Connection, table: str, values: dict[str, Any], conflict: str = "") -> None:
+    """Insert one row.
+
+    Args:
+        db: The store.
+        table: Its table.
+        values: By column.
+        conflict: What to do about a row of the same key: "" = fail, ``OR REPLACE``.
+    """
+    names, marks = ", ".join(values), ", ".join("?" * len(values))
+    db.execute(f"INSERT {conflict} INTO {table} ({names}) VALUES ({marks})", tuple(values.values()))
+
+
+def _run_of_3(row: dict[str, Any]) -> dict[str, Any]:
+    old = json.loads(row["manifest"])
+    set_ = old["dataset"]
+    limited = set_.get("limit") is not None
+    estimator, _, head = (old.get("estimator") or "").partition(" (")
+    manifest = Manifest.model_validate(
+        {
+            **{key: old[key] for key in ("run", "created", "identity", "name", "method", "title", "routes", "options",
+                                         "seed", "device", "invocations")},
+            "license": old.get("licence", ""),
+            "citation": old.get("citation", ""),
+            "weights_hash": old.get("weights", ""),
+            "inputs_hash": old.get("fingerprints", ""),
+            "dataset": {
+                **{key: set_[key] for key in ("id", "title", "images", "scale", "limit", "content_hash", "verified")},
+                "whole": None if limited else set_["images"],
+                "license": set_.get("licence", ""),
+                "notes": set_.get("protocol", ""),
+                "citation": set_.get("citation", ""),
+            },
+            "metrics": {id: _metric_of_3(metric) for id, metric in old["metrics"].items()},
+            "estimator": {"spec": estimator, "version": head.rstrip(")")} if estimator else None,
+        }
+    )  # fmt: skip
+    kept = {key: row[key] for key in ("run", "method", "dataset", "created", "invoked", "computed")}
+    return {**kept, "identity": manifest.identity, "manifest": manifest.model_dump_json(), "cost": row["complexity"]}
+
+
+def _metric_of_3(old: dict[str, Any]) -> dict[str, Any]:
+    code, _, weights = old["key"].partition("-")
+    same = {key: old[key] for key in ("direction", "reference", "colour", "weights")}
+    return {**same, "definition": old["protocol"], "code": code, "weights_version": weights}
+
+
+def _image_of_3(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key != "error"} | failure_columns(_failure_of_3(row["error"]))
+
+
+def _score_of_3(row: dict[str, Any]) -> dict[str, Any]:
+    code, _, weights = (row["protocol"] or "").partition("-")
+    same = {key: row[key] for key in ("run", "image", "metric", "value", "status")}
+    return {**same, "code": code, "weights": weights, **failure_columns(_failure_of_3(row["error"]))}
+
+
+def _failure_of_3(error: str | None) -> Failure | None:
+    """Version 3 kept a message with its fix, or a traceback, as one text."""
+    if error is None:
+        return None
+    body, _, fix = error.partition("\n  mend: ")
+    if not body.startswith("Traceback"):
+        return Failure(message=body, fix=fix)
+    lines = body.strip().splitlines()
+    last = max((n for n, line in enumerate(lines) if line.startswith("  File ")), default=0)
+    # Behind the last frame come its source line and marks, indented, and then the exception.
+    said = next((n for n in range(last + 1, len(lines)) if not lines[n].startswith("    ")), len(lines) - 1)
+    message = "\n".join(lines[said:])
+    kind, colon, rest = message.partition(": ")
+    users = colon and kind.rpartition(".")[2] in {"UserError", "WeightsUnavailable"}
+    return Failure(message=rest if users else message, fix=fix.strip(), traceback="" if users else body)
+
+
+def failure_columns(failure: Failure | None) -> dict[str, str | None]:
+    """Return a failure as the columns that hold it."""
+    if failure is None:
+        return {"message": None, "fix": None, "traceback": None}
+    return {"message": failure.message, "fix": failure.fix, "traceback": failure.traceback}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from isrbench.harness.api.records import Manifest
 
 
 @dataclass(frozen=True)
@@ -20,51 +20,57 @@ class RunState:
     invoked: str
     """When it was last asked for, whether or not anything was left to compute."""
     images: int
-    """Images of the set (or its first ones, under ``--limit``)."""
+    """Images of the run."""
+    whole: int | None
+    """Images of the set; None where that is not known."""
     done: int
     """Images that were restored and scored, or failed."""
     failed: int
     """Images that failed, or have a failed score."""
-    limited: bool
-    """Whether ``--limit`` cut the set."""
     complete: bool
     """Whether every image and every set metric has its rows."""
 
     @property
+    def partial(self) -> bool:
+        """Whether the run is about a part of the set."""
+        return self.whole is None or self.images < self.whole
+
+    @property
     def state(self) -> str:
-        """In words: ``complete``, ``partial 3 of 24``, with the failures and the limit."""
+        """In words: ``complete``, ``partial 3 of 24``, with the failures and the part of the set."""
         words = ["complete" if self.complete else f"partial {self.done} of {self.images}"]
         words += [f"{self.failed} failed"] if self.failed else []
-        words += [f"--limit {self.images}"] if self.limited else []
+        if self.partial:
+            words.append(f"the first {self.images} images" if self.whole is None else f"{self.images} of {self.whole}")
         return ", ".join(words)
 
 
-def state_of(run: Mapping[str, Any], images: tuple[int, int], scores: Mapping[str, int], failed: int) -> RunState:
+def state_of(
+    manifest: Manifest, invoked: str, images: tuple[int, int], scores: Mapping[str, int], failed: int
+) -> RunState:
     """Judge one run.
 
     Args:
-        run: Its row.
+        manifest: Its manifest.
+        invoked: When it was last asked for.
         images: (rows, failed rows) among its images.
         scores: Rows of each metric.
         failed: Images with a failed row or a failed score.
     """
-    manifest = json.loads(run["manifest"])
-    wanted, (restored, lost) = manifest["dataset"]["images"], images
-    kinds = {id: metric["reference"] for id, metric in manifest["metrics"].items()}
-    scored = [scores.get(id, 0) for id, kind in kinds.items() if kind != "set"]
-    sets = all(scores.get(id) for id, kind in kinds.items() if kind == "set")
+    wanted, (restored, lost) = manifest.dataset.images, images
+    scored = [scores.get(id, 0) for id, metric in manifest.metrics.items() if metric.reference != "set"]
+    sets = all(scores.get(id) for id, metric in manifest.metrics.items() if metric.reference == "set")
     done = min([restored - lost, *scored]) + lost
     return RunState(
-        run=run["run"], method=run["method"], dataset=run["dataset"], created=run["created"], invoked=run["invoked"],
-        images=wanted, done=done, failed=failed, limited=manifest["dataset"]["limit"] is not None,
-        complete=done == wanted and sets,
+        run=manifest.run, method=manifest.name, dataset=manifest.dataset.id, created=manifest.created, invoked=invoked,
+        images=wanted, whole=manifest.dataset.whole, done=done, failed=failed, complete=done == wanted and sets,
     )  # fmt: skip
 
 
 def newest(states: Iterable[RunState]) -> list[str]:
-    """One run of every (method, dataset), in their order.
+    """Return one run of every (method, dataset), in their order.
 
-    Whole sets come before limited ones, complete runs before partial ones, then the one that was asked for last.
+    Whole sets come before parts of them, complete runs before partial ones, then the one that was asked for last.
     """
     best: dict[tuple[str, str], RunState] = {}
     for state in states:
@@ -75,4 +81,4 @@ def newest(states: Iterable[RunState]) -> list[str]:
 
 
 def _rank(state: RunState) -> tuple[bool, bool, str]:
-    return (not state.limited, state.complete, state.invoked)
+    return (not state.partial, state.complete, state.invoked)

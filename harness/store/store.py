@@ -1,71 +1,38 @@
-"""One SQLite file holds every run's rows; one writer, one transaction an image."""
+"""One SQLite file holds every run's rows; one writer, one transaction an image. Typed rows go in and come out."""
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from isrbench.harness.api.method import RoutingTrace
+from isrbench.harness.api.records import Failure, ImageRow, Manifest, RunCost, ScoreRow
 from isrbench.harness.errors import UserError
 from isrbench.harness.severity.dimensions import DIMENSIONS
-from isrbench.harness.store.schema import FILE, cannot_write, home_of, open_for_reading, open_for_writing, transaction
+from isrbench.harness.store.schema import (
+    FILE,
+    cannot_write,
+    failure_columns,
+    home_of,
+    insert,
+    open_for_reading,
+    open_for_writing,
+    transaction,
+)
 from isrbench.harness.store.state import RunState, newest, state_of
 
-
-@dataclass(frozen=True)
-class ScoreRow:
-    """One value of one metric for one image; long form."""
-
-    run: str
-    image: str
-    """Image id; "" for a metric of the whole set."""
-    metric: str
-    value: float | None
-    """None unless status is "ok"; never 0 for something missing."""
-    status: str
-    """"ok", "failed", "unavailable" (weights absent) or "no-reference" (the set has no HR)."""
-    error: str | None = None
-    protocol: str | None = None
-    """:func:`isrbench.harness.metrics.version.protocol_key` of what computed it."""
+_ORDER = {
+    "runs": "run", "images": "run, image", "scores": "run, image, metric", "routing": "run, image, position",
+}  # fmt: skip
 
 
 def now() -> str:
-    """The time in UTC, ISO 8601, to the microsecond."""
+    """Return the time in UTC, ISO 8601, to the microsecond."""
     return datetime.now(timezone.utc).isoformat(timespec="microseconds")
-
-
-@dataclass(frozen=True)
-class ImageRow:
-    """What happened to one image of a run."""
-
-    run: str
-    image: str
-    status: str
-    """"ok" or "failed"."""
-    lr: str
-    """Absolute path of the LR file."""
-    hr: str | None = None
-    level: str | None = None
-    error: str | None = None
-    """Traceback of a failure."""
-    seconds: float | None = None
-    """Wall-clock seconds of ``restore``."""
-    output: str | None = None
-    """PNG's path relative to the runs folder."""
-    output_hash: str | None = None
-    """sha256 of the PNG's bytes."""
-    active_experts: float | None = None
-    """Mean over the adapted layers; None for methods that do not route."""
-    adapter_macs: int | None = None
-    """MACs of the active experts, as if run beside the base; None where not counted."""
-    adapter_params: int | None = None
-    """Parameters of the active experts and of the routers; None where not counted."""
 
 
 class Store:
@@ -77,7 +44,7 @@ class Store:
             folder without write permission allows too.
 
     Raises:
-        UserError: If the folder cannot be written, the file is no store, or its schema is another version's.
+        UserError: If the folder cannot be written, the file is not a store, or its version cannot be used.
     """
 
     def __init__(self, folder: Path, *, create: bool = True) -> None:
@@ -93,6 +60,12 @@ class Store:
         except (OSError, sqlite3.Error) as error:
             raise cannot_write(folder, error) from error
 
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing: what is written inside is kept together or not at all."""
@@ -103,13 +76,18 @@ class Store:
         """Close the file; committed rows are safe without it."""
         self._db.close()
 
-    def add_run(self, run: str, method: str, dataset: str, manifest: dict[str, Any]) -> None:
+    # Writing
+
+    def add_run(self, manifest: Manifest) -> None:
         """Add a run, or give the known run its newer manifest."""
         self._db.execute(
-            "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, NULL) "
+            "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL) "
             "ON CONFLICT (run) DO UPDATE SET manifest = excluded.manifest, computed = excluded.computed",
-            (run, method, dataset, manifest["created"], now(), now(), json.dumps(manifest)),
-        )
+            (
+                manifest.run, manifest.identity, manifest.name, manifest.dataset.id, manifest.created, now(), now(),
+                manifest.model_dump_json(),
+            ),
+        )  # fmt: skip
 
     def forget(self, run: str, scores: Sequence[tuple[str, str]], estimator: str | None) -> None:
         """Drop what no longer holds: these (image, metric) scores, and severities by any other estimator than this."""
@@ -128,9 +106,9 @@ class Store:
         with suppress(sqlite3.Error), closing(sqlite3.connect(self.file, isolation_level=None, timeout=1)) as db:
             db.execute("UPDATE runs SET invoked = ? WHERE run = ?", (now(), run))
 
-    def set_complexity(self, run: str, complexity: dict[str, Any]) -> None:
+    def set_cost(self, run: str, cost: RunCost) -> None:
         """Keep a run's MACs, parameters, latency and memory."""
-        self._db.execute("UPDATE runs SET complexity = ? WHERE run = ?", (json.dumps(complexity), run))
+        self._db.execute("UPDATE runs SET cost = ? WHERE run = ?", (cost.model_dump_json(), run))
 
     def add_image(self, row: ImageRow, trace: RoutingTrace | None) -> None:
         """Write one image's row and routing in one transaction, replacing an earlier attempt and all its scores.
@@ -141,7 +119,8 @@ class Store:
             self._db.execute("DELETE FROM scores WHERE run = ? AND image = ''", (row.run,))
             for table in ("images", "scores", "routing"):
                 self._db.execute(f"DELETE FROM {table} WHERE run = ? AND image = ?", (row.run, row.image))
-            self._insert("images", asdict(row))
+            plain = row.model_dump(mode="json", exclude={"failure", "severity"})
+            insert(self._db, "images", plain | failure_columns(row.failure) | _severity_columns(row.severity))
             if trace is not None:
                 self._db.executemany(
                     "INSERT INTO routing VALUES (?, ?, ?, ?, ?, ?)",
@@ -155,34 +134,77 @@ class Store:
         """Write scores in one transaction; a newer value replaces a failed or unavailable one."""
         with self.transaction():
             for row in rows:
-                self._insert("scores", asdict(row), "OR REPLACE")
+                plain = row.model_dump(exclude={"failure", "status"}) | {"status": row.status.value}
+                insert(self._db, "scores", plain | failure_columns(row.failure), "OR REPLACE")
 
-    def set_severity(self, run: str, image: str, estimator: str, s: Sequence[float]) -> None:
-        """Keep an image's seven severities in [0, 1] and their mean, with the estimator that gave them."""
-        columns = ", ".join(f"{d} = ?" for d in DIMENSIONS)
+    def set_severity(self, run: str, image: str, estimator: str, severity: Sequence[float]) -> None:
+        """Keep an image's seven severities in [0, 1] and their mean, with the version of what estimated them."""
+        columns = _severity_columns(severity)
         self._db.execute(
-            f"UPDATE images SET estimator = ?, severity = ?, {columns} WHERE run = ? AND image = ?",
-            (estimator, sum(s) / len(s), *s, run, image),
+            f"UPDATE images SET estimator = ?, {', '.join(f'{c} = ?' for c in columns)} WHERE run = ? AND image = ?",
+            (estimator, *columns.values(), run, image),
         )
 
+    def set_places(self, run: str, places: Mapping[str, tuple[str, str | None, str | None]]) -> None:
+        """Keep where images lie now and their true levels, by image: (LR path, HR path, level)."""
+        with self.transaction():
+            self._db.executemany(
+                "UPDATE images SET lr = ?, hr = ?, level = ? WHERE run = ? AND image = ?",
+                [(*place, run, image) for image, place in places.items()],
+            )
+
+    # Reading
+
+    def manifest(self, run: str) -> Manifest:
+        """Return a run's manifest.
+
+        Raises:
+            KeyError: If there is no such run.
+        """
+        found = self._db.execute("SELECT manifest FROM runs WHERE run = ?", (run,)).fetchone()
+        if found is None:
+            raise KeyError(run)
+        return Manifest.model_validate_json(found["manifest"])
+
+    def cost(self, run: str) -> RunCost | None:
+        """Return what is known of a run's cost; None while nothing was counted."""
+        found = self._db.execute("SELECT cost FROM runs WHERE run = ?", (run,)).fetchone()
+        return RunCost.model_validate_json(found["cost"]) if found and found["cost"] else None
+
+    def images(self, run: str) -> list[ImageRow]:
+        """Return a run's images, sorted by id."""
+        rows = []
+        for row in self.rows("images", [run]):
+            known = row["severity"] is not None
+            severity = tuple(row[d] for d in DIMENSIONS) if known else None
+            fields = {key: row[key] for key in ImageRow.model_fields if key in row and key != "severity"}
+            rows.append(ImageRow(**fields, severity=severity, failure=_failure(row)))
+        return rows
+
+    def scores(self, run: str) -> list[ScoreRow]:
+        """Return a run's scores, sorted by image and metric."""
+        fields = [key for key in ScoreRow.model_fields if key != "failure"]
+        return [
+            ScoreRow(**{key: row[key] for key in fields}, failure=_failure(row)) for row in self.rows("scores", [run])
+        ]
+
     def rows(self, table: str, runs: Sequence[str]) -> list[dict[str, Any]]:
-        """All rows of ``table`` (runs, images, scores or routing) for these runs, in the order of the key."""
+        """Return all rows of ``table`` (runs, images, scores or routing) as stored, in the order of the key."""
         marks = ", ".join("?" * len(runs))
-        order = {
-            "runs": "run",
-            "images": "run, image",
-            "scores": "run, image, metric",
-            "routing": "run, image, position",
-        }
-        query = f"SELECT * FROM {table} WHERE run IN ({marks}) ORDER BY {order[table]}"
+        query = f"SELECT * FROM {table} WHERE run IN ({marks}) ORDER BY {_ORDER[table]}"
         return [dict(row) for row in self._db.execute(query, tuple(runs))]
 
     def run_ids(self) -> list[str]:
-        """Every run; the one that was asked for last comes last."""
+        """Return every run; the one that was asked for last comes last."""
         return [row["run"] for row in self._db.execute("SELECT run FROM runs ORDER BY invoked, created, run")]
 
+    def runs_of(self, identity: str) -> list[str]:
+        """Return the runs of one identity, the oldest first."""
+        query = "SELECT run FROM runs WHERE identity = ? ORDER BY created, run"
+        return [row["run"] for row in self._db.execute(query, (identity,))]
+
     def states(self) -> list[RunState]:
-        """How far every run got, in the order of :meth:`run_ids`."""
+        """Return how far every run got, in the order of :meth:`run_ids`."""
         images = {
             row["run"]: (row["all"], row["lost"])
             for row in self._db.execute(
@@ -198,22 +220,25 @@ class Store:
                 "UNION SELECT run, image FROM scores WHERE status = 'failed') GROUP BY run"
             ).fetchall()
         )
-        runs = self._db.execute("SELECT * FROM runs ORDER BY invoked, created, run").fetchall()
+        runs = self._db.execute("SELECT run, invoked, manifest FROM runs ORDER BY invoked, created, run").fetchall()
         return [
-            state_of(row, images.get(row["run"], (0, 0)), scores.get(row["run"], {}), failed.get(row["run"], 0))
+            state_of(
+                Manifest.model_validate_json(row["manifest"]), row["invoked"], images.get(row["run"], (0, 0)),
+                scores.get(row["run"], {}), failed.get(row["run"], 0),
+            )
             for row in runs
-        ]
+        ]  # fmt: skip
 
     def newest_runs(self) -> list[str]:
-        """The run that stands for each (method, dataset): :func:`isrbench.harness.store.state.newest`."""
+        """Return the run that stands for each (method, dataset): :func:`isrbench.harness.store.state.newest`."""
         return newest(self.states())
 
     def last_computed(self) -> str:
-        """When any run last changed its rows (ISO 8601, UTC); "" without runs."""
+        """Return when any run last changed its rows (ISO 8601, UTC); "" without runs."""
         return self._db.execute("SELECT MAX(computed) FROM runs").fetchone()[0] or ""
 
     def find_run(self, name: str) -> str:
-        """The run that ``name`` means: an id, a run folder, or ``latest``, the run that was asked for last.
+        """Return the run that ``name`` means: an id, a run folder, or ``latest``, the run that was asked for last.
 
         Raises:
             UserError: If there is none, or the folder lies in another runs folder.
@@ -231,6 +256,14 @@ class Store:
             f"there is no run '{name}' in {self.folder}. Runs: {', '.join(known[-5:]) or 'none'}", "isrbench list runs"
         )
 
-    def _insert(self, table: str, values: dict[str, Any], conflict: str = "") -> None:
-        names, marks = ", ".join(values), ", ".join("?" * len(values))
-        self._db.execute(f"INSERT {conflict} INTO {table} ({names}) VALUES ({marks})", tuple(values.values()))
+
+def _failure(row: Mapping[str, Any]) -> Failure | None:
+    if row["message"] is None:
+        return None
+    return Failure(message=row["message"], fix=row["fix"] or "", traceback=row["traceback"] or "")
+
+
+def _severity_columns(severity: Sequence[float] | None) -> dict[str, float | None]:
+    if severity is None:
+        return dict.fromkeys(("severity", *DIMENSIONS))
+    return {"severity": sum(severity) / len(severity), **dict(zip(DIMENSIONS, severity, strict=True))}

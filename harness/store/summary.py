@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import fsum
-from typing import Any
 
-from isrbench.harness.api.metric import Reference
-from isrbench.harness.api.registry import metrics
+from isrbench.harness.api.records import Failure, ImageStatus, RunCost, ScoreRow, ScoreStatus
 from isrbench.harness.store.store import Store
 
 
@@ -19,28 +16,31 @@ class MetricMean:
 
     metric: str
     mean: float | None
-    """Mean over the images that have a value; None where none has."""
+    """Mean over all images; None where any has no value: a mean over a part would not be comparable."""
     n: int
-    """Images behind the mean (for a set metric: images in the set)."""
+    """Images that have a value (for a set metric: images in the set)."""
     failed: int
     """Images that have no value because something went wrong."""
     note: str
-    """Why there is no value, in a few words; empty where there is one for every image."""
+    """Why there is no mean, in a few words; empty where there is one."""
     image: str = ""
-    """The first image that ``reason`` is about; "" for the whole set and for absent weights."""
-    reason: str = ""
+    """The first image that ``message`` is about; "" for the whole set and for absent weights."""
+    message: str = ""
     """What went wrong first, in one line."""
     fix: str = ""
-    """The line that fixes it, where one is known."""
+    """How to fix it, where that is known."""
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What ``eval`` prints."""
+    """A run's outcome in one value."""
 
     run: str
     method: str
+    """What rows call the method."""
+    title: str
     dataset: str
+    """The dataset, with the number of images where the run is about a part: ``RealSR, 20 of 100 images``."""
     images: int
     restored: int
     metrics: tuple[MetricMean, ...]
@@ -50,9 +50,9 @@ class RunSummary:
     """Images behind that mean."""
     active_experts: float | None
     """Mean over images, for methods that route."""
-    complexity: dict[str, Any]
-    errors: tuple[tuple[str, str], ...]
-    """(image, reason in one line) of every failed image."""
+    cost: RunCost
+    errors: tuple[tuple[str, Failure], ...]
+    """(image, why) of every failed image."""
     notes: tuple[str, ...]
     """What else went wrong, a line each."""
     places: dict[str, str]
@@ -67,27 +67,33 @@ def summarise(store: Store, run: str, metrics: Sequence[str], notes: Sequence[st
         run: Its id.
         metrics: Ids, in the order to show.
         notes: What the run has to say beside its rows.
+
+    Raises:
+        KeyError: If there is no such run.
     """
-    stored = store.rows("runs", [run])[0]
-    images = store.rows("images", [run])
-    scores = store.rows("scores", [run])
-    failed = [row for row in images if row["status"] == "failed"]
-    severities = [row["severity"] for row in images if row["severity"] is not None]
-    estimators = {row["estimator"] for row in images if row["estimator"]}
-    mixed = ["severity: by more than one estimator; run again to have one"] if len(estimators) > 1 else []
+    manifest = store.manifest(run)
+    images, scores = store.images(run), store.scores(run)
+    failed = [row for row in images if row.status is ImageStatus.FAILED]
+    severities = [row.mean_severity for row in images if row.mean_severity is not None]
+    mixed = len({row.estimator for row in images if row.estimator}) > 1
+    sets = {id for id, metric in manifest.metrics.items() if metric.reference == "set"}
+    means = (
+        _mean(m, [s for s in scores if s.metric == m], manifest.dataset.images, len(failed), m in sets) for m in metrics
+    )
     return RunSummary(
         run=run,
-        method=stored["method"],
-        dataset=stored["dataset"],
-        images=json.loads(stored["manifest"])["dataset"]["images"],
+        method=manifest.name,
+        title=manifest.title,
+        dataset=manifest.dataset.label,
+        images=manifest.dataset.images,
         restored=len(images) - len(failed),
-        metrics=tuple(_mean(m, [s for s in scores if s["metric"] == m], len(images), len(failed)) for m in metrics),
+        metrics=tuple(means),
         severity=_average(severities),
         severity_n=len(severities),
-        active_experts=_average([row["active_experts"] for row in images]),
-        complexity=json.loads(stored["complexity"]) if stored["complexity"] else {},
-        errors=tuple((row["image"], reason_of(row["error"] or "")) for row in failed),
-        notes=(*notes, *mixed),
+        active_experts=_average([row.active_experts for row in images if row.active_experts is not None]),
+        cost=store.cost(run) or RunCost(),
+        errors=tuple((row.image, row.failure or Failure(message="failed")) for row in failed),
+        notes=(*notes, *(["severity: by more than one estimator; run again to have one"] if mixed else [])),
         places={
             "rows": str(store.file),
             "images": str(store.folder / run / "images"),
@@ -96,50 +102,37 @@ def summarise(store: Store, run: str, metrics: Sequence[str], notes: Sequence[st
     )
 
 
-def reason_of(error: str) -> str:
-    """The first line of what an error says: of a traceback, the exception's own message.
-
-    Args:
-        error: A traceback, or a message of one or more lines.
-
-    Returns:
-        Such as ``RuntimeError: out of memory``; of a ``UserError`` the message alone.
-    """
-    lines = error.strip().splitlines() or [""]
-    frames = [index for index, line in enumerate(lines) if line.startswith("  File ")]
-    after = lines[frames[-1] + 1 :] if frames else lines
-    # Behind the last frame come its source line and marks, indented, and then the exception.
-    said = next((line for line in after if not line.startswith("    ")), lines[-1])
-    kind, colon, message = said.partition(": ")
-    return message if colon and kind.rpartition(".")[2] in {"UserError", "WeightsUnavailable"} else said
-
-
-def _mean(metric: str, rows: list[dict[str, Any]], images: int, failed_images: int) -> MetricMean:
-    is_set = metrics().get(metric).reference is Reference.SET
-    values = [row["value"] for row in rows if row["status"] == "ok"]
-    failed = [row for row in rows if row["status"] == "failed"]
-    worst = next((row for row in (*failed, *rows) if row["status"] in {"failed", "unavailable"}), None)
-    said = worst["error"] or "" if worst else ""
+def _mean(metric: str, rows: list[ScoreRow], images: int, failed_images: int, of_set: bool) -> MetricMean:
+    values = [row.value for row in rows if row.value is not None]
+    failed = [row for row in rows if row.status is ScoreStatus.FAILED]
+    unavailable = [row for row in rows if row.status is ScoreStatus.UNAVAILABLE]
+    first = next(iter([*failed, *unavailable]), None)
+    failure = first.failure if first else None
+    whole = len(values) == (1 if of_set else images)
+    lost = len(failed) + (0 if of_set else failed_images)
     return MetricMean(
         metric=metric,
-        mean=_average(values),
-        n=images if is_set and values else len(values),
-        failed=len(failed) + (0 if is_set else failed_images),
-        note=_note(rows, values, 1 if is_set else images - failed_images),
-        image=worst["image"] if worst and worst["status"] == "failed" else "",
-        reason=reason_of(said),
-        fix=said.partition("\n  fix: ")[2].splitlines()[0] if "\n  fix: " in said else "",
+        mean=_average(values) if whole else None,
+        n=images if of_set and values else len(values),
+        failed=lost,
+        note="" if whole else _note(rows, values, images, lost),
+        image=first.image if first and first.status is ScoreStatus.FAILED else "",
+        message=failure.brief if failure else "",
+        fix=failure.fix if failure else "",
     )
 
 
-def _note(rows: list[dict[str, Any]], values: Sequence[float], wanted: int) -> str:
-    if not rows:
-        return "not computed"
-    if not values:
-        return {"unavailable": "unavailable", "no-reference": "needs HR"}.get(rows[0]["status"], "failed")
-    return f"{wanted - len(rows)} not computed" if len(rows) < wanted else ""
+def _note(rows: list[ScoreRow], values: Sequence[float], images: int, failed: int) -> str:
+    """Why there is no mean."""
+    statuses = {row.status for row in rows}
+    if ScoreStatus.UNAVAILABLE in statuses and not values:
+        return "unavailable"
+    if statuses == {ScoreStatus.NO_REFERENCE}:
+        return "needs HR"
+    if failed:
+        return f"{failed} of {images} failed" if values else "failed"
+    return f"{images - len(values)} of {images} not computed" if values else "not computed"
 
 
-def _average(values: Sequence[float | None]) -> float | None:
-    known = [v for v in values if v is not None]
-    return fsum(known) / len(known) if known else None
+def _average(values: Sequence[float]) -> float | None:
+    return fsum(values) / len(values) if values else None
