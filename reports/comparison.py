@@ -11,7 +11,7 @@ import pandas as pd
 
 from isrbench.harness.api.metric import Metric, Reference
 from isrbench.harness.api.registry import metrics
-from isrbench.harness.metrics.builtin import DEFAULT_METRICS
+from isrbench.harness.metrics.sets import DEFAULT_METRICS
 from isrbench.harness.store.frames import Frames
 from isrbench.reports.image_sets import SEVERITIES, PictureSet, picture_paths, same_pictures, severities
 

@@ -69,7 +69,7 @@ def _methods() -> Rows:
 
 
 def _metrics() -> Rows:
-    from isrbench.harness.metrics.builtin import DEFAULT_METRICS
+    from isrbench.harness.metrics.sets import DEFAULT_METRICS
     from isrbench.harness.metrics.weights import missing
 
     working, broken = metrics().load_all()

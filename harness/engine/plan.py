@@ -100,7 +100,7 @@ def make_plan(request: Request, methods: Registry[MethodPlugin]) -> Plan:
     Raises:
         UserError: For anything the user can fix.
     """
-    from isrbench.harness.metrics.builtin import DEFAULT_METRICS
+    from isrbench.harness.metrics.sets import DEFAULT_METRICS
     from isrbench.harness.metrics.scorer import Scorer
 
     _check(request, methods)

@@ -1,9 +1,14 @@
-"""Images in and out: strict about what a test image is, lossless about what was restored."""
+"""Images in and out: strict about what a test image is, lossless about what was restored.
+
+Here is the only conversion between 8-bit pixels and floats.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +26,7 @@ _EXIF_ORIENTATION = 0x0112
 
 
 def read_size(path: Path) -> tuple[int, int]:
-    """(height, width) in pixels from the header, after the strict checks of :func:`read_rgb` that a header allows.
+    """Return (height, width) in pixels from the header, after those checks of :func:`read_rgb` that a header allows.
 
     Raises:
         UserError: As :func:`read_rgb`, but a damaged body goes unnoticed.
@@ -38,19 +43,55 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
         uint8 (H, W, 3).
 
     Raises:
-        UserError: If the file is missing, empty, truncated, no image, or not 8-bit RGB without an EXIF rotation.
+        UserError: If the file is missing, empty, truncated, not an image, or not 8-bit RGB without an EXIF rotation.
     """
     with _opened(path) as image:
         _refuse_all_but_rgb8(image, path)
         pixels = _decoded(image, str(path))
         # Only now: PIL decodes a PNG to find its EXIF.
-        if image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
+        if _orientation(image, str(path)) != 1:
             raise UserError(f"{path} carries an EXIF rotation, which metrics would ignore", _convert_command(path))
         return pixels
 
 
+def read_lr(path: Path, expected: str | None = None) -> NDArray[np.uint8]:
+    """Read an LR image as :func:`read_rgb`, and refuse another than the one that was checked.
+
+    Args:
+        path: Its file.
+        expected: ``Pair.lr_hash``; None = any pixels will do.
+
+    Raises:
+        UserError: As :func:`read_rgb`, or if the pixels have another hash.
+    """
+    return _unchanged(path, read_rgb(path), lr_hash, expected)
+
+
+def read_hr(path: Path, expected: str | None = None) -> NDArray[np.uint8]:
+    """Read an HR image as :func:`read_rgb`, and refuse another than the one that was checked.
+
+    Args:
+        path: Its file.
+        expected: ``Pair.hr_hash``; None = any pixels will do.
+
+    Raises:
+        UserError: As :func:`read_rgb`, or if the pixels have another hash.
+    """
+    return _unchanged(path, read_rgb(path), hr_hash, expected)
+
+
+def lr_hash(pixels: NDArray[np.uint8]) -> str:
+    """Return the sha256 of an LR image's size and pixels, in hex."""
+    return hashlib.sha256(f"{pixels.shape[0]}x{pixels.shape[1]}".encode() + pixels.tobytes()).hexdigest()
+
+
+def hr_hash(pixels: NDArray[np.uint8]) -> str:
+    """Return the sha256 of an HR image's pixels, in hex; its size follows from that of its LR."""
+    return hashlib.sha256(pixels.tobytes()).hexdigest()
+
+
 def read_photo(path: Path) -> NDArray[np.uint8]:
-    """Read any common photo as 8-bit RGB: for restoring a user's own picture, never for scoring.
+    """Read any common photo as 8-bit RGB: for restoring a user's own image, never for scoring.
 
     EXIF rotation is applied; grey and palette images become RGB; an opaque alpha channel is dropped.
 
@@ -65,9 +106,9 @@ def read_photo(path: Path) -> NDArray[np.uint8]:
 
 
 def check_photo(path: Path) -> None:
-    """Refuse what :func:`read_photo` would refuse, as far as the header tells.
+    """Raise what :func:`read_photo` would raise, as far as the header tells.
 
-    Only pictures that may be transparent (palette, RGBA, LA) are decoded, so of the others damaged pixels go unseen.
+    Only images that may be transparent (palette, RGBA, LA) are decoded, so damage in the others goes unseen.
 
     Raises:
         UserError: As :func:`read_photo`.
@@ -78,12 +119,15 @@ def check_photo(path: Path) -> None:
 
 
 def photo_pixels(image: Image.Image, name: str, fix: str) -> NDArray[np.uint8]:
-    """Turn a PIL image into what :func:`read_photo` gives.
+    """Turn a PIL image into what :func:`read_photo` returns.
 
     Args:
         image: Opened, not necessarily decoded.
         name: What to call it in messages.
-        fix: What to do where it does not fit.
+        fix: How to fix it where it does not fit.
+
+    Returns:
+        uint8 (H, W, 3).
 
     Raises:
         UserError: As :func:`read_photo`.
@@ -153,6 +197,24 @@ def _png_size(path: Path) -> tuple[int, int] | None:
     with path.open("rb") as file:
         head = file.read(24)
     return struct.unpack(">II", head[16:]) if len(head) == 24 and head.startswith(b"\x89PNG\r\n\x1a\n") else None
+
+
+def _unchanged(
+    path: Path, pixels: NDArray[np.uint8], hash_of: Callable[[NDArray[np.uint8]], str], expected: str | None
+) -> NDArray[np.uint8]:
+    if expected is not None and hash_of(pixels) != expected:
+        raise UserError(
+            f"{path} has changed since it was checked",
+            "leave the data set as it is while a run reads it, then run the command again",
+        )
+    return pixels
+
+
+def _orientation(image: Image.Image, name: str) -> int:
+    try:
+        return image.getexif().get(_EXIF_ORIENTATION, 1)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{name} is damaged: {error}", "copy the file again from its source") from error
 
 
 def _decoded(image: Image.Image, name: str) -> NDArray[np.uint8]:

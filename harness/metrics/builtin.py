@@ -1,12 +1,9 @@
-"""The built-in metrics: what each is, which way is better, and the protocol that its value depends on. Torch-free."""
+"""The built-in metrics: what each computes, which way is better, and what its value depends on. Torch-free."""
 
 from __future__ import annotations
 
 from isrbench.harness.api.metric import Direction, Metric, Reference, WeightFile
 from isrbench.harness.metrics.weights import pyiqa_file, torchvision_file
-
-DEFAULT_METRICS = ("psnr", "ssim", "lpips", "musiq", "clipiqa")
-"""What ``isrbench eval`` scores unless told otherwise."""
 
 _PYIQA = "isrbench.harness.metrics.pyiqa_bridge"
 _YCBCR = "Y of YCbCr (BT.601, 16-235)"

@@ -1,4 +1,4 @@
-"""PSNR and SSIM on 8-bit RGB arrays: the field's protocol, without torch and without needless copies."""
+"""PSNR and SSIM on 8-bit RGB arrays: as the field computes them, without torch and without needless copies."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def psnr(
     Args:
         restored: uint8 (H, W, 3) RGB.
         reference: The HR image, same shape.
-        lr: Not looked at.
+        lr: Ignored.
 
     Returns:
         Decibels, at most 80.
@@ -56,7 +56,7 @@ def ssim(
     Args:
         restored: uint8 (H, W, 3) RGB.
         reference: The HR image, same shape.
-        lr: Not looked at.
+        lr: Ignored.
 
     Returns:
         Mean similarity in [0, 1].

@@ -1,11 +1,9 @@
-"""Scores images: builds each metric once, reads each file once, turns whatever goes wrong into a row."""
+"""Scores images: builds each metric once, reads each file once, turns whatever goes wrong into a failed score."""
 
 from __future__ import annotations
 
 import logging
-import math
 import threading
-import traceback
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,19 +11,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from isrbench.harness.api.metric import ImageMetric, Metric, Reference, SetMetric, WeightFile
+from isrbench.harness.api.records import Failure, MetricRecord, ScoreStatus
 from isrbench.harness.api.registry import Registry
 from isrbench.harness.api.registry import metrics as installed
 from isrbench.harness.determinism import exclusive, make_deterministic, on_cpu
 from isrbench.harness.errors import UserError
-from isrbench.harness.imaging.images import read_rgb
+from isrbench.harness.imaging.images import read_hr, read_lr, read_rgb
 from isrbench.harness.metrics import weights
+from isrbench.harness.metrics.scoring import image_value, set_value
+from isrbench.harness.metrics.sets import expand
 from isrbench.harness.metrics.version import MetricVersion, version_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Pixels = NDArray[np.uint8] | UserError
+    Read = NDArray[np.uint8] | Failure | None
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +37,10 @@ class Score:
 
     metric: str
     value: float | None
-    """None unless status is "ok"; may be infinite, never NaN."""
-    status: str
-    """"ok", "failed", "unavailable" (weights absent) or "no-reference" (there is no HR)."""
-    error: str | None = None
-    """The reason, or the traceback of an unexpected failure."""
+    """None unless status is OK; may be infinite, never NaN."""
+    status: ScoreStatus
+    failure: Failure | None = None
+    """Why there is no value; None where there is one, or nothing more to say."""
 
 
 class Scorer:
@@ -49,7 +49,7 @@ class Scorer:
     A value depends on the files and the device only: not on the thread, on order, or on other metrics.
 
     Args:
-        metrics: Ids; the order is kept.
+        metrics: Ids, or names of sets (:mod:`isrbench.harness.metrics.sets`); the order is kept.
         device: Torch device string.
         registry: Where the ids are looked up; None = the installed metrics.
 
@@ -58,13 +58,10 @@ class Scorer:
     """
 
     def __init__(self, metrics: Sequence[str], device: str = "cpu", registry: Registry[Metric] | None = None) -> None:
-        twice = sorted({m for m in metrics if list(metrics).count(m) > 1})
-        if twice:
-            raise UserError(f"metric '{twice[0]}' is given twice", "name each metric once")
-        self.device = device
         known = installed() if registry is None else registry
-        self._metrics = {id: known.get(id) for id in metrics}
-        self._built: dict[str, ImageMetric | SetMetric | UserError] = {}
+        self.device = device
+        self._metrics = {id: known.get(id) for id in expand(metrics)}
+        self._built: dict[str, ImageMetric | SetMetric | Score] = {}
         self._versions: dict[str, MetricVersion] = {}
         self._building = threading.Lock()
 
@@ -78,48 +75,46 @@ class Scorer:
         """Metrics with one value for the whole set."""
         return tuple(id for id, m in self._metrics.items() if m.reference is Reference.SET)
 
-    def unavailable(self) -> dict[str, str]:
-        """Make sure of every metric's weights, fetching what is absent; the reasons of those that stay away."""
+    def unavailable(self) -> dict[str, Failure]:
+        """Fetch the weights that are absent, and return why metrics still lack theirs, by metric."""
         reasons = {}
         for id, metric in self._metrics.items():
             try:
                 weights.ensure(metric)
             except UserError as error:
-                reasons[id] = str(error)
+                reasons[id] = Failure.of(error)
         return reasons
 
-    def lacking(self) -> dict[str, str]:
-        """Build every metric, strictly: the reasons of those that cannot compute, or not with the published weights."""
+    def lacking(self) -> dict[str, Failure]:
+        """Build every metric, and return why some cannot compute, or not with the published weights, by metric."""
         reasons = {}
         for id, metric in self._metrics.items():
             built = self._function(id)
             broken = weights.damaged(metric)
-            if isinstance(built, UserError):
-                reasons[id] = str(built)
+            if isinstance(built, Score):
+                assert built.failure is not None
+                reasons[id] = built.failure
             elif broken:
-                reasons[id] = str(_damaged(metric, broken))
+                reasons[id] = Failure.of(_damaged(metric, broken))
         return reasons
 
     def version(self, metric: str) -> MetricVersion:
         """Return what computes the metric's values: as it was built, or as it would be now."""
         return self._versions.get(metric) or version_of(self._metrics[metric])
 
-    def definitions(self) -> dict[str, dict[str, Any]]:
-        """What each value depends on, for the manifest: definition, colour space, the weights' sha256, the version."""
-        return {
-            id: {
-                "direction": m.direction.value,
-                "reference": m.reference.value,
-                "colour": m.colour,
-                "definition": m.definition,
-                "weights": {file.path: weights.digest(file) for file in m.weights},
-                "key": self.version(id).key,
-            }
-            for id, m in self._metrics.items()
-        }
+    def definitions(self) -> dict[str, MetricRecord]:
+        """Return what the values of each metric depend on, for the manifest, by metric."""
+        return {id: self._record(metric, self.version(id)) for id, metric in self._metrics.items()}
 
     def score(
-        self, restored: Path, reference: Path | None, metrics: Sequence[str] | None = None, lr: Path | None = None
+        self,
+        restored: Path,
+        reference: Path | None,
+        metrics: Sequence[str] | None = None,
+        lr: Path | None = None,
+        *,
+        hr_hash: str | None = None,
+        lr_hash: str | None = None,
     ) -> list[Score]:
         """Score one image file; safe to call from several threads.
 
@@ -128,26 +123,30 @@ class Scorer:
             reference: The HR file, or None where the set has none.
             metrics: Some of :attr:`image_metrics`, by default all.
             lr: The LR file, for metrics that look at it.
+            hr_hash: ``Pair.hr_hash``: another HR image fails what compares with it. None = any will do.
+            lr_hash: ``Pair.lr_hash``, likewise.
 
         Returns:
             One score a metric, in the order asked for. Nothing is raised for a bad image or metric.
         """
         wanted = [self._metrics[id] for id in (self.image_metrics if metrics is None else metrics)]
         compared = any(m.reference is Reference.FULL for m in wanted)
-        pixels = _read(restored) if wanted else None
-        target = _read(reference) if reference is not None and compared else None
-        small = _read(lr) if lr is not None and any(m.uses_lr for m in wanted) else None
-        return [self._score_one(metric, pixels, target, small) for metric in wanted]
+        pixels = _read(restored, read_rgb) if wanted else None
+        hr = _read(reference, lambda path: read_hr(path, hr_hash)) if reference is not None and compared else None
+        seen = any(m.uses_lr for m in wanted)
+        small = _read(lr, lambda path: read_lr(path, lr_hash)) if lr is not None and seen else None
+        return [self._score_one(metric, pixels, hr, small) for metric in wanted]
 
     def score_set(self, metric: str, restored: Sequence[Path], references: Sequence[Path | None]) -> Score:
         """Compare the run's PNGs with their HR files as two sets, by one of :attr:`set_metrics`."""
         known = [path for path in references if path is not None]
         if len(known) < len(references):
-            return Score(metric, None, "no-reference")
+            return Score(metric, None, ScoreStatus.NO_REFERENCE)
         compute = self._function(metric)
-        if isinstance(compute, UserError):
-            return _refused(metric, compute)
-        return self._guarded(metric, lambda: cast(SetMetric, compute)(restored, known))
+        if isinstance(compute, Score):
+            return compute
+        declared = self._metrics[metric]
+        return _guarded(metric, lambda: set_value(declared, cast(SetMetric, compute), restored, known, self.device))
 
     def score_pairs(self, pairs: Iterable[tuple[Path, Path | None]], workers: int = 1) -> list[list[Score]]:
         """:meth:`score` over many (restored, HR) files on ``workers`` threads, in the order given."""
@@ -156,20 +155,20 @@ class Scorer:
         with ThreadPoolExecutor(workers) as pool:
             return list(pool.map(lambda pair: self.score(*pair), pairs))
 
-    def _score_one(self, metric: Metric, restored: Pixels | None, reference: Pixels | None, lr: Pixels | None) -> Score:
+    def _score_one(self, metric: Metric, restored: Read, hr: Read, lr: Read) -> Score:
         full = metric.reference is Reference.FULL
-        if full and reference is None:
-            return Score(metric.id, None, "no-reference")
-        given = (restored, reference if full else None, lr if metric.uses_lr else None)
-        for pixels in given:
-            if isinstance(pixels, UserError):
-                return Score(metric.id, None, "failed", str(pixels))
+        if full and hr is None:
+            return Score(metric.id, None, ScoreStatus.NO_REFERENCE)
+        for read in (restored, hr if full else None, lr if metric.uses_lr else None):
+            if isinstance(read, Failure):
+                return Score(metric.id, None, ScoreStatus.FAILED, read)
         compute = self._function(metric.id)
-        if isinstance(compute, UserError):
-            return _refused(metric.id, compute)
-        return self._guarded(metric.id, lambda: cast(Any, compute)(*given))
+        if isinstance(compute, Score):
+            return compute
+        given = cast(Any, (restored, hr, lr))
+        return _guarded(metric.id, lambda: image_value(metric, cast(ImageMetric, compute), *given, device=self.device))
 
-    def _function(self, id: str) -> ImageMetric | SetMetric | UserError:
+    def _function(self, id: str) -> ImageMetric | SetMetric | Score:
         """The metric, built on first use; what stands in its way is remembered and not tried again."""
         with self._building:
             if id not in self._built:
@@ -178,46 +177,51 @@ class Scorer:
                 self._versions[id] = version_of(self._metrics[id])
             return self._built[id]
 
-    def _build(self, metric: Metric) -> ImageMetric | SetMetric | UserError:
+    def _build(self, metric: Metric) -> ImageMetric | SetMetric | Score:
         try:
             weights.ensure(metric)
             return metric.make(self.device)
-        except UserError as error:
+        except weights.WeightsUnavailable as error:
             log.info("%s is unavailable: %s", metric.id, error)
-            return error
-        except Exception:
+            return Score(metric.id, None, ScoreStatus.UNAVAILABLE, Failure.of(error))
+        except UserError as error:
+            return Score(metric.id, None, ScoreStatus.FAILED, Failure.of(error))
+        except Exception as error:
             broken = weights.damaged(metric)
             if broken:
-                return _damaged(metric, broken)
-            return UserError(f"{metric.id} cannot be built:\n{traceback.format_exc()}")
+                return Score(metric.id, None, ScoreStatus.UNAVAILABLE, Failure.of(_damaged(metric, broken)))
+            failure = Failure.of(error)
+            log.info("%s cannot be built", metric.id, exc_info=True)
+            message = f"{metric.id} cannot be built: {failure.message}"
+            return Score(metric.id, None, ScoreStatus.FAILED, failure.model_copy(update={"message": message}))
 
-    def _guarded(self, metric: str, compute: Callable[[], Any]) -> Score:
-        try:
-            with exclusive(self.device):
-                value = float(compute())
-        except UserError as error:
-            return Score(metric, None, "failed", str(error))
-        except Exception:
-            log.info("%s failed", metric, exc_info=True)
-            return Score(metric, None, "failed", traceback.format_exc())
-        if math.isnan(value):
-            reason = f"{metric} gave NaN: too little structure in the image, or too small"
-            return Score(metric, None, "failed", reason)
-        return Score(metric, value, "ok")
+    @staticmethod
+    def _record(metric: Metric, version: MetricVersion) -> MetricRecord:
+        return MetricRecord(
+            direction=metric.direction.value,
+            reference=metric.reference.value,
+            colour=metric.colour,
+            definition=metric.definition,
+            weights={file.path: weights.digest(file) for file in metric.weights},
+            code=version.code,
+            weights_version=version.weights,
+        )
 
 
-def _read(path: Path) -> Pixels:
+def _read(path: Path, read: Callable[[Path], NDArray[np.uint8]]) -> Read:
     try:
-        return read_rgb(path)
+        return read(path)
     except UserError as error:
-        return error
-    except (OSError, SyntaxError) as error:
-        return UserError(f"{path} is damaged: {error}", "copy the file again from its source")
+        return Failure.of(error)
 
 
-def _refused(metric: str, error: UserError) -> Score:
-    status = "unavailable" if isinstance(error, weights.WeightsUnavailable) else "failed"
-    return Score(metric, None, status, str(error))
+def _guarded(metric: str, compute: Callable[[], float]) -> Score:
+    try:
+        return Score(metric, compute(), ScoreStatus.OK)
+    except Exception as error:
+        if not isinstance(error, UserError):
+            log.info("%s failed", metric, exc_info=True)
+        return Score(metric, None, ScoreStatus.FAILED, Failure.of(error))
 
 
 def _damaged(metric: Metric, files: Sequence[WeightFile]) -> weights.WeightsUnavailable:

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 
 from isrbench.harness.api.metric import Metric
-from isrbench.harness.identity import code_hash, code_modules
+from isrbench.harness.identity import code_hash, code_modules, import_closure
 from isrbench.harness.metrics import weights
 
 ABSENT = "absent"
@@ -15,8 +15,8 @@ ABSENT = "absent"
 
 RELEASES = ("pyiqa", "torch", "torchvision", "timm", "scipy", "numpy", "pillow")
 """Libraries whose release can change a score."""
-SCORING = "isrbench.harness.metrics.scorer"
-"""The module that reads images and hands them to every metric."""
+SCORING = ("isrbench.harness.imaging.images", "isrbench.harness.metrics.scoring")
+"""The modules that read images for every metric and that every value passes."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class MetricVersion:
 def version_of(metric: Metric) -> MetricVersion:
     """Return what would compute the metric now."""
     declared = [metric.id, metric.reference.value, metric.colour, metric.definition, dict(metric.settings)]
-    modules = {*code_modules(metric.build), *code_modules(f"{SCORING}:")}
+    modules = {*code_modules(metric.build), *(name for module in SCORING for name in import_closure(module))}
     code = hashlib.sha256(json.dumps([declared, code_hash(modules, RELEASES)]).encode())
     return MetricVersion(code.hexdigest()[:16], _weights(metric))
 

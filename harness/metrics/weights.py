@@ -10,6 +10,7 @@ from pathlib import Path
 
 from isrbench.harness.api.metric import Metric, WeightFile
 from isrbench.harness.errors import UserError
+from isrbench.harness.files import file_hash, replacing
 from isrbench.harness.network import HUB, endpoint, network, offline
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ class WeightsUnavailable(UserError):
 
 
 def pyiqa_file(name: str) -> WeightFile:
-    """A file of pyiqa's own collection; eight hex digits before the ending are the head of its sha256."""
+    """Return a file of pyiqa's own collection; eight hex digits before the ending are the head of its sha256."""
     head = Path(name).stem.rpartition("-")[2]
     hexadecimal = len(head) == 8 and set(head) <= set("0123456789abcdef")
     url = f"{HUB}/chaofengc/IQA-PyTorch-Weights/resolve/main/{name}"
@@ -34,24 +35,24 @@ def pyiqa_file(name: str) -> WeightFile:
 
 
 def torchvision_file(name: str) -> WeightFile:
-    """A file of torchvision's model zoo, named after the head of its sha256."""
+    """Return a file of torchvision's model zoo, named after the head of its sha256."""
     head = Path(name).stem.rpartition("-")[2]
     return WeightFile(f"checkpoints/{name}", f"https://download.pytorch.org/models/{name}", head)
 
 
 def hub_dir() -> Path:
-    """``torch.hub.get_dir()`` without importing torch: ``$TORCH_HOME/hub``, by default ``~/.cache/torch/hub``."""
+    """Return ``torch.hub.get_dir()`` without importing torch: ``$TORCH_HOME/hub``, by default ``~/.cache/torch/hub``."""
     cache_home = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     return Path(os.environ.get("TORCH_HOME", f"{cache_home}/torch")).expanduser() / "hub"
 
 
 def location(file: WeightFile) -> Path:
-    """Where a weight file lies on this machine."""
+    """Return where a weight file lies on this machine."""
     return hub_dir() / file.path
 
 
 def digest(file: WeightFile) -> str | None:
-    """The file's sha256 in hex, or None where it is absent."""
+    """Return the file's sha256 in hex, or None where it is absent."""
     try:
         stat = location(file).stat()
     except FileNotFoundError:
@@ -60,19 +61,19 @@ def digest(file: WeightFile) -> str | None:
 
 
 def missing(metric: Metric) -> list[WeightFile]:
-    """The metric's files that are absent, or present with content that the reading library would refuse."""
+    """Return the metric's files that are absent, or present with content that the reading library would refuse."""
     return [f for f in metric.weights if not location(f).is_file() or (f.strict and not _intact(f))]
 
 
 def damaged(metric: Metric) -> list[WeightFile]:
-    """The metric's files that are there but not as published, where a hash is known."""
+    """Return the metric's files that are there but not as published, where a hash is known."""
     return [f for f in metric.weights if location(f).is_file() and not _intact(f)]
 
 
 def ensure(metric: Metric) -> None:
-    """Make sure that every weight file is there, fetching what is absent if that takes no patience.
+    """Make sure that every weight file is there, and download what is absent where the network answers.
 
-    At most one attempt per process is made to reach the network, and none when offline is set.
+    The network is tried at most once a process, and not at all where an environment variable forbids it.
 
     Raises:
         WeightsUnavailable: With the one line that fetches them.
@@ -87,8 +88,8 @@ def ensure(metric: Metric) -> None:
         raise WeightsUnavailable(f"{metric.id} needs {names}, and {switch} is set", f"unset {switch}; {fix}")
     if not network():
         raise WeightsUnavailable(f"{metric.id} needs {names}, and {endpoint()} cannot be reached", fix)
-    # A warning, so that nobody wonders what a run is waiting for.
-    log.warning("%s: downloading its weights, this once", metric.id)
+    # A warning: a run may wait long for it.
+    log.warning("downloading the weights of %s; later runs find them on disk", metric.id)
     fetch(metric)
 
 
@@ -121,33 +122,24 @@ def _intact(file: WeightFile) -> bool:
 @lru_cache(maxsize=64)
 def _sha256(path: Path, size: int, modified: int) -> str:
     """Hash a file once for as long as its size and time stay as they are."""
-    import hashlib
-
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return file_hash(path)
 
 
 def _download(metric: Metric, file: WeightFile, progress: Progress) -> None:
     import http.client
 
     target = location(file)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
     url = file.url.replace(HUB, endpoint(), 1)
     by_hand = f"try again: isrbench fetch weights --metric {metric.id}; or put {url} at {target}"
     log.info("fetching %s", url)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        found = _stream(url, partial, lambda done, total: progress(target.name, done, total))
-        if file.sha256 and not found.startswith(file.sha256):
-            raise WeightsUnavailable(f"{url} has sha256 {found[:16]}, not {file.sha256[:16]}", by_hand)
-        partial.replace(target)
+        with replacing(target) as partial:
+            found = _stream(url, partial, lambda done, total: progress(target.name, done, total))
+            if file.sha256 and not found.startswith(file.sha256):
+                raise WeightsUnavailable(f"{url} has sha256 {found[:16]}, not {file.sha256[:16]}", by_hand)
     except (OSError, http.client.HTTPException) as error:
         raise WeightsUnavailable(f"{url} could not be fetched: {error}", by_hand) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _stream(url: str, target: Path, progress: Callable[[int, int], None]) -> str:
@@ -164,8 +156,6 @@ def _stream(url: str, target: Path, progress: Callable[[int, int], None]) -> str
             digest.update(block)
             done += len(block)
             progress(done, total)
-        sink.flush()
-        os.fsync(sink.fileno())
     if total and done != total:
         raise http.client.IncompleteRead(b"", total - done)
     return digest.hexdigest()

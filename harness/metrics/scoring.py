@@ -1,0 +1,66 @@
+"""One value of one metric: what every score of a run goes through, and nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from isrbench.harness.api.metric import ImageMetric, Metric, Reference, SetMetric
+from isrbench.harness.determinism import exclusive
+from isrbench.harness.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def image_value(
+    metric: Metric,
+    compute: ImageMetric,
+    restored: NDArray[np.uint8],
+    hr: NDArray[np.uint8] | None,
+    lr: NDArray[np.uint8] | None,
+    device: str,
+) -> float:
+    """Compute a metric of one image.
+
+    Args:
+        metric: Which one.
+        compute: What ``metric.make(device)`` returned.
+        restored: uint8 (H, W, 3).
+        hr: The HR image; handed on only to metrics that compare with it.
+        lr: The LR image; handed on only to metrics that look at it.
+        device: Torch device string.
+
+    Raises:
+        UserError: If the value is NaN.
+    """
+    with exclusive(device):
+        value = float(
+            compute(restored, hr if metric.reference is Reference.FULL else None, lr if metric.uses_lr else None)
+        )
+    return _checked(metric, value)
+
+
+def set_value(
+    metric: Metric, compute: SetMetric, restored: Sequence[Path], references: Sequence[Path], device: str
+) -> float:
+    """Compute a metric of two sets of files.
+
+    Raises:
+        UserError: If the value is NaN.
+    """
+    with exclusive(device):
+        value = float(compute(restored, references))
+    return _checked(metric, value)
+
+
+def _checked(metric: Metric, value: float) -> float:
+    if math.isnan(value):
+        raise UserError(
+            f"{metric.id} gave NaN: the image has too little structure, or is too small for it",
+            "leave such images out of the set, or choose other --metrics",
+        )
+    return value
