@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import statistics
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from isrbench.harness.api.method import Method, Untimed
-from isrbench.harness.errors import UserError
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import nn
-
-log = logging.getLogger(__name__)
+    from torch import Tensor, nn
 
 WARM_UP = 2
 """Restorations before the clock starts."""
@@ -67,15 +61,21 @@ def count_parameters(*modules: nn.Module) -> tuple[int, int]:
 
 
 def measure(
-    method: Method, height: int, width: int, device: str, *, warm_up: int = WARM_UP, runs: int = RUNS
+    restore: Callable[[Tensor], object],
+    height: int,
+    width: int,
+    device: str,
+    *,
+    warm_up: int = WARM_UP,
+    runs: int = RUNS,
 ) -> Measured:
-    """Time ``method`` on noise LR images of ``height`` x ``width`` pixels.
+    """Time ``restore`` on noise LR images of ``height`` x ``width`` pixels.
 
     Every call gets another image, as in a run: what a method keeps from one image to the next, such as a folded weight,
     must not look free.
 
     Args:
-        method: Ready to run.
+        restore: Takes float32 (3, height, width) in [0, 1] on the CPU.
         height: LR pixels.
         width: LR pixels.
         device: Torch device string that the method runs on.
@@ -87,45 +87,17 @@ def measure(
     generator = torch.Generator().manual_seed(0)
     images = iter([torch.rand(3, height, width, generator=generator) for _ in range(warm_up + runs)])
 
-    def restore() -> None:
-        method.restore(next(images), image="complexity", seed=0)
+    def call() -> None:
+        restore(next(images))
 
     if torch.device(device).type == "cuda":
-        return _measure_cuda(restore, device, warm_up, runs)
+        return _measure_cuda(call, device, warm_up, runs)
     memory = _ResidentSet()
     with memory:
         for _ in range(warm_up):
-            restore()
-        times = [_seconds(restore) for _ in range(runs)]
+            call()
+        times = [_seconds(call) for _ in range(runs)]
     return Measured(statistics.median(times) * 1000, memory.growth_mib, runs)
-
-
-def describe(method: Method, height: int, width: int, device: str) -> dict[str, Any]:
-    """Everything about the method's cost at one LR size, under the column names of ``Frames.runs``.
-
-    Time and memory are None for a method that asks not to be timed (``Untimed``: ``folder``, ``command``) or that
-    cannot restore a made-up image.
-    """
-    # Memory first: counting may itself leave memory with the process.
-    measured = None
-    if isinstance(method, Untimed):
-        log.info("not timed: %s", method.untimed)
-    else:
-        try:
-            measured = measure(method, height, width, device)
-        except UserError as error:
-            log.info("not timed, because the method cannot restore a made-up image: %s", error.message)
-    counted = method.cost(height, width)
-    return {
-        "macs": counted.macs,
-        "flops": counted.flops,
-        "params_total": counted.params_total,
-        "params_trainable": counted.params_trainable,
-        "params_active": counted.params_active,
-        "latency_ms": measured.latency_ms if measured else None,
-        "peak_mib": measured.peak_mib if measured else None,
-        "complexity_size": f"{height}x{width}",
-    }
 
 
 def _measure_cuda(restore: Callable[[], None], device: str, warm_up: int, runs: int) -> Measured:

@@ -1,33 +1,46 @@
-"""Runs a plan: restore image by image, score from the PNG that was written, keep every row as it comes."""
+"""Carries out a plan: restore image by image, score from the PNG that was written, keep every row as it comes."""
 
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import os
 import sqlite3
-import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from isrbench.harness.api.dataset import Pair
 from isrbench.harness.api.method import Prepares
+from isrbench.harness.api.records import (
+    EstimatorRecord,
+    Failure,
+    ImageRow,
+    ImageStatus,
+    Manifest,
+    ScoreRow,
+    ScoreStatus,
+)
 from isrbench.harness.determinism import exclusive, make_deterministic
-from isrbench.harness.engine.jobs import Measured, Progress, Work, keep, measure, restore, restore_wanted
-from isrbench.harness.engine.plan import Plan, Resume
-from isrbench.harness.engine.provenance import describe_run, invocation, merged_definitions
+from isrbench.harness.engine.costing import run_cost
+from isrbench.harness.engine.jobs import Measured, measure, restore
+from isrbench.harness.engine.plan import Plan
+from isrbench.harness.engine.provenance import describe_run, invocation, merged_metrics
+from isrbench.harness.engine.request import Resume
+from isrbench.harness.engine.resume import Stored, Todo, Wanted, to_do
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import replacing
+from isrbench.harness.files import file_hash, replacing
 from isrbench.harness.store.schema import cannot_write
-from isrbench.harness.store.store import ScoreRow, Store, now
-from isrbench.harness.store.summary import reason_of
+from isrbench.harness.store.store import Store, now
 
 log = logging.getLogger(__name__)
+
+Progress = Callable[[str, int, int], None]
+"""``(stage, done, total)``; stage is "restore", "score" or "complexity"."""
+_QUEUE = 2
+"""Restored images that wait for each scoring thread at most."""
 
 
 @dataclass(frozen=True)
@@ -43,188 +56,259 @@ class Outcome:
     notes: tuple[str, ...] = ()
     """What went wrong beside the rows, a line each."""
 
+
+@dataclass
+class _Work:
+    """The state of one execution."""
+
+    plan: Plan
+    store: Store
+    run: str
+    progress: Progress
+    notes: list[str] = field(default_factory=list)
+    unestimated: set[str] = field(default_factory=set)
+    """Images whose severity could not be estimated."""
+
     @property
-    def exit_code(self) -> int:
-        """0 all well, 1 some images failed."""
-        return 1 if self.failed else 0
+    def folder(self) -> Path:
+        return self.store.folder / self.run
 
-
-@dataclass(frozen=True)
-class _Todo:
-    """What an execution has to do."""
-
-    restore: list[Pair]
-    measure: list[Pair]
-    """Those above, and those that lack a score or a severity."""
-    sets: list[str]
-    count: bool
-    """Whether complexity is asked for and not known."""
-
-    def __bool__(self) -> bool:
-        return bool(self.restore or self.measure or self.sets or self.count)
+    def png(self, image: str) -> Path:
+        return self.folder / "images" / f"{image}.png"
 
 
 def execute(plan: Plan, store: Store, progress: Progress = lambda stage, done, total: None) -> Outcome:
-    """Run a plan to its end, or as far as it goes; whatever is done is kept.
+    """Carry out a plan to its end, or as far as it goes; whatever is done is kept.
 
     Raises:
         UserError: If the disk is full, another process holds the store, the severity estimator does not load, or
             nothing is stored under ``only-cache``.
     """
-    run = _run_id(plan, store)
-    images = {row["image"]: row for row in store.rows("images", [run])}
-    scores = {(row["image"], row["metric"]): row for row in store.rows("scores", [run])}
-    work = Work(plan, store, run, store.folder / run, images, scores, progress)
+    work = _Work(plan, store, _run_id(plan, store), progress)
     computed = False
     if plan.request.resume is not Resume.ONLY_CACHE:
         with _store_failures_are_clear(store.folder):
             computed = _compute(work)
-    store.touch(run)
-    return Outcome(run, work.folder, _failures(work), computed, tuple(work.notes))
+    store.touch(work.run)
+    return Outcome(work.run, work.folder, _failures(work), computed, tuple(work.notes))
 
 
-def _compute(work: Work) -> bool:
-    """Do what is left to do; whether there was anything."""
+def _compute(work: _Work) -> bool:
+    """Do what is left to do; return whether there was anything."""
     plan, store = work.plan, work.store
-    metrics = (*plan.scorer.image_metrics, *plan.scorer.set_metrics)
-    if set(metrics) - {m for (_, m), row in work.scores.items() if row["status"] != "unavailable"}:
-        # Fetched before anything is computed and before the manifest says what computes it.
-        work.absent = frozenset(plan.scorer.unavailable())
-    work.keys = {metric: plan.scorer.version(metric).key for metric in metrics}
-    todo = _todo(work)
+    stored = _stored(work)
+    _update_places(work, stored)
+    todo = to_do(stored, _wanted(work, stored))
     if not todo:
         return False
     make_deterministic(plan.device)
-    if plan.estimator is not None and any(work.needs_severity(pair.id) for pair in todo.measure):
+    if plan.estimator is not None and todo.estimate:
         plan.estimator.load()
     (work.folder / "images").mkdir(parents=True, exist_ok=True)
-    manifest = _begin(work)
+    manifest = _begin(work, todo)
+    pairs = {pair.id: pair for pair in plan.pairs}
     if todo.restore and isinstance(plan.method, Prepares):
-        plan.method.prepare([(pair.id, pair.lr) for pair in todo.restore])
-    _restore_and_measure(work, todo)
-    for metric in todo.sets:
+        plan.method.prepare([(id, pairs[id].lr) for id in todo.restore])
+    _restore_and_measure(work, todo, pairs)
+    for metric in todo.set_metrics:
         _score_set(work, metric)
-    if todo.count:
+    if todo.cost:
         _count(work)
-    # Weights may have been fetched since the run began.
-    manifest["metrics"] = merged_definitions(manifest["metrics"], plan.scorer.definitions())
-    manifest["invocations"][-1]["end"] = now()
-    with store.transaction():
-        _keep_manifest(work, manifest)
+    _end(work, manifest)
     return True
 
 
-def _todo(work: Work) -> _Todo:
-    plan = work.plan
-    lost = restore_wanted(work)
-    ids = {pair.id for pair in lost}
-    unmeasured = [p for p in plan.pairs if p.id in ids or work.missing(p.id) or work.needs_severity(p.id)]
-    sets = [m for m in plan.scorer.set_metrics if lost or not work.settled("", m)]
-    counted = any(row["complexity"] for row in work.store.rows("runs", [work.run]))
-    return _Todo(lost, unmeasured, sets, plan.request.complexity and not counted)
+def _stored(work: _Work) -> Stored:
+    images = {row.image: row for row in work.store.images(work.run)}
+    scores = {(row.image, row.metric): row for row in work.store.scores(work.run)}
+    altered = {id for id, row in images.items() if row.status is ImageStatus.OK and _is_altered(work.store, row)}
+    return Stored(images, scores, altered, counted=work.store.cost(work.run) is not None)
 
 
-def _restore_and_measure(work: Work, todo: _Todo) -> None:
-    """Restore on this thread, score on the pool; this thread exclusive writes to the store."""
-    waiting = {pair.id for pair in todo.restore}
+def _is_altered(store: Store, row: ImageRow) -> bool:
+    path = store.folder / (row.output or "")
+    if path.is_file() and file_hash(path) == row.output_hash:
+        return False
+    log.warning("%s is gone or was altered since it was scored: restoring %s again", path, row.image)
+    return True
+
+
+def _wanted(work: _Work, stored: Stored) -> Wanted:
+    plan, scorer = work.plan, work.plan.scorer
+    metrics = {*scorer.image_metrics, *scorer.set_metrics}
+    known = {metric for (_, metric), row in stored.scores.items() if row.status is not ScoreStatus.UNAVAILABLE}
+    # Fetched before anything is computed and before the manifest says what computes it.
+    unavailable = scorer.unavailable() if metrics - known else {}
+    return Wanted(
+        images=[pair.id for pair in plan.pairs],
+        image_metrics={metric: scorer.version(metric) for metric in scorer.image_metrics},
+        set_metrics={metric: scorer.version(metric) for metric in scorer.set_metrics},
+        unavailable=frozenset(unavailable),
+        estimator=plan.estimator.version if plan.estimator else None,
+        cost=plan.request.complexity,
+    )
+
+
+def _update_places(work: _Work, stored: Stored) -> None:
+    """Keep where a set lies now that has been moved, and corrected severity levels: neither changes a pixel."""
+    places = {}
+    for pair in work.plan.pairs:
+        row, place = stored.images.get(pair.id), (str(pair.lr), str(pair.hr) if pair.hr else None, pair.level)
+        if row is not None and (row.lr, row.hr, row.level) != place:
+            places[pair.id] = place
+    if places:
+        work.store.set_places(work.run, places)
+
+
+def _restore_and_measure(work: _Work, todo: Todo, pairs: dict[str, Pair]) -> None:
+    """Restore on this thread, score on the pool; this thread alone writes to the store."""
+    plan, images = work.plan, todo.measure
+    waiting, estimated = set(todo.restore), set(todo.estimate)
+    # An image that is restored without any metric or severity is in no other list.
+    order = [pair.id for pair in plan.pairs if pair.id in waiting or pair.id in set(images)]
     pending: set[Future[Measured]] = set()
     restored = scored = 0
-    pool = ThreadPoolExecutor(work.plan.request.workers or os.cpu_count() or 1)
+    workers = plan.request.workers or os.cpu_count() or 1
+    pool = ThreadPoolExecutor(workers)
 
     def collect(room: int) -> None:
         nonlocal pending, scored
         while len(pending) > room:
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
-                keep(work, future.result())
+                _keep(work, future.result())
                 scored += 1
-                work.progress("score", scored, len(todo.measure))
+                work.progress("score", scored, len(images))
 
     try:
-        for pair in todo.measure:
-            ok = True
-            if pair.id in waiting:
-                ok = restore(work, pair)
+        for id in order:
+            ok, pair = True, pairs[id]
+            if id in waiting:
+                row, trace = restore(plan, pair, work.run, work.png(id), work.store.folder)
+                work.store.add_image(row, trace)
+                ok = row.status is ImageStatus.OK
                 restored += 1
-                work.progress("restore", restored, len(todo.restore))
-            if ok:
-                pending.add(pool.submit(measure, work, pair))
-            else:
+                work.progress("restore", restored, len(waiting))
+            metrics = todo.score.get(id, ())
+            if ok and (metrics or id in estimated):
+                job = (plan, pair, work.run, work.png(id), metrics, id in estimated)
+                pending.add(pool.submit(measure, *job))
+            elif not ok:
                 scored += 1
-            collect(room=2 * (os.cpu_count() or 1))
+            collect(room=_QUEUE * workers)
         collect(room=0)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _score_set(work: Work, metric: str) -> None:
-    failed = sum(row["status"] != "ok" for row in work.store.rows("images", [work.run]))
+def _keep(work: _Work, measured: Measured) -> None:
+    """Write what was measured; on the thread that owns the store."""
+    work.store.add_scores(measured.scores)
+    if measured.severity is not None and work.plan.estimator is not None:
+        work.store.set_severity(work.run, measured.image, work.plan.estimator.version, measured.severity)
+    if measured.trouble is not None:
+        log.warning("the severity of %s could not be estimated: %s", measured.image, measured.trouble.brief)
+        log.info("%s", measured.trouble.traceback)
+        if not work.unestimated:
+            work.notes.append(f"severity missing, first for {measured.image}: {measured.trouble.brief}")
+        work.unestimated.add(measured.image)
+
+
+def _score_set(work: _Work, metric: str) -> None:
     scorer, pairs = work.plan.scorer, work.plan.pairs
+    failed = sum(row.status is not ImageStatus.OK for row in work.store.images(work.run))
+    value, status, failure = None, ScoreStatus.FAILED, None
     if failed:
-        reason = f"{failed} of {len(pairs)} images failed; a set metric needs them all"
-        row = ScoreRow(work.run, "", metric, None, "failed", reason, scorer.version(metric).key)
+        failure = Failure(message=f"{failed} of {len(pairs)} images failed; a set metric needs them all")
     else:
         score = scorer.score_set(metric, [work.png(pair.id) for pair in pairs], [pair.hr for pair in pairs])
-        row = ScoreRow(work.run, "", metric, score.value, score.status, score.error, scorer.version(metric).key)
+        value, status, failure = score.value, score.status, score.failure
+    version = scorer.version(metric)
+    row = ScoreRow(
+        run=work.run, image="", metric=metric, status=status, value=value, failure=failure, code=version.code,
+        weights=version.weights,
+    )  # fmt: skip
     work.store.add_scores([row])
 
 
-def _count(work: Work) -> None:
+def _count(work: _Work) -> None:
     """Count and time the method at the size of the set's first image; no run fails because that did not work."""
-    from isrbench.harness.complexity import describe
-
     height, width = work.plan.pairs[0].size
     try:
         with exclusive(work.plan.device):
-            cost = describe(work.plan.method, height, width, work.plan.device)
-    except Exception:
-        reason = reason_of(traceback.format_exc())
+            cost = run_cost(work.plan.method, height, width, work.plan.device)
+    except Exception as error:
         log.info("complexity", exc_info=True)
+        reason = Failure.of(error).brief
         work.notes.append(f"complexity unknown, tried again by the next run (or --no-complexity): {reason}")
         return
-    work.store.set_complexity(work.run, cost)
+    work.store.set_cost(work.run, cost)
     work.progress("complexity", 1, 1)
 
 
-def _failures(work: Work) -> int:
+def _failures(work: _Work) -> int:
     store, scorer = work.store, work.plan.scorer
-    images = {row["image"] for row in store.rows("images", [work.run]) if row["status"] == "failed"}
     wanted = {*scorer.image_metrics, *scorer.set_metrics}
-    failed = [row for row in store.rows("scores", [work.run]) if row["status"] == "failed" and row["metric"] in wanted]
-    return len(images | {row["image"] for row in failed} | work.unestimated)
+    lost = {row.image for row in store.images(work.run) if row.status is ImageStatus.FAILED}
+    failed = {r.image for r in store.scores(work.run) if r.status is ScoreStatus.FAILED and r.metric in wanted}
+    return len(lost | failed | work.unestimated)
 
 
 def _run_id(plan: Plan, store: Store) -> str:
-    """The plan's own run; under ``never`` the first free number behind it."""
-    known = set(store.run_ids())
+    """The run that has the plan's whole identity, or a free id: name, dataset, and as much of the identity as it takes.
+
+    Raises:
+        UserError: If nothing is stored under ``only-cache``.
+    """
     resume = plan.request.resume
-    if resume is Resume.ONLY_CACHE and plan.run not in known:
-        raise UserError(f"nothing is stored for {plan.run} in {store.folder}", "run it with --resume only-missing")
-    if resume is not Resume.NEVER:
-        return plan.run
-    return next(c for c in (plan.run, *(f"{plan.run}-{i}" for i in range(2, len(known) + 3))) if c not in known)
+    # Of several runs of one identity the first is the plan's own; ``never`` made the others.
+    own = [run for run in store.runs_of(plan.identity) if store.manifest(run).name == plan.name]
+    if own and resume is not Resume.NEVER:
+        return own[0]
+    stem = f"{plan.name}-{plan.card.id}"
+    if resume is Resume.ONLY_CACHE:
+        raise UserError(
+            f"nothing is stored for {stem}-{plan.identity[:8]} in {store.folder}", "run it with --resume only-missing"
+        )
+    known = set(store.run_ids())
+    digits = next(n for n in range(8, 65) if own or f"{stem}-{plan.identity[:n]}" not in known)
+    run = f"{stem}-{plan.identity[:digits]}"
+    return next(c for c in (run, *(f"{run}-{i}" for i in range(2, len(known) + 3))) if c not in known)
 
 
-def _begin(work: Work) -> dict[str, Any]:
-    """Keep the manifest with this invocation added, and drop in the same breath what it no longer describes."""
-    plan, stored = work.plan, work.store.rows("runs", [work.run])
-    manifest = json.loads(stored[0]["manifest"]) if stored else describe_run(plan, work.run)
-    manifest["metrics"] = merged_definitions(manifest["metrics"], plan.scorer.definitions())
-    mark = plan.estimator.fingerprint() if plan.estimator else None
-    if mark is not None:
-        manifest["estimator"] = f"{plan.request.estimator} ({mark[:8]})"
-    manifest["invocations"].append(invocation(list(plan.request.argv)))
-    with work.store.transaction():
+def _begin(work: _Work, todo: Todo) -> Manifest:
+    """Keep the manifest with this invocation added, and in the same transaction drop what it no longer describes."""
+    plan, store = work.plan, work.store
+    manifest = store.manifest(work.run) if work.run in store.run_ids() else describe_run(plan, work.run)
+    update = {
+        "metrics": merged_metrics(manifest.metrics, plan.scorer.definitions()),
+        "invocations": [*manifest.invocations, invocation(plan.request.argv)],
+    }
+    version = plan.estimator.version if plan.estimator else None
+    if version is not None:
+        update["estimator"] = EstimatorRecord(spec=plan.request.estimator, version=version)
+    manifest = manifest.model_copy(update=update)
+    with store.transaction():
         _keep_manifest(work, manifest)
-        work.store.forget(work.run, work.outdated(), mark)
+        store.forget(work.run, todo.outdated, version)
     return manifest
 
 
-def _keep_manifest(work: Work, manifest: dict[str, Any]) -> None:
-    work.store.add_run(work.run, manifest["name"], manifest["dataset"]["id"], manifest)
-    path = work.folder / "manifest.json"
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+def _end(work: _Work, manifest: Manifest) -> None:
+    """Note in the manifest that this invocation ended; weights may have been fetched since it began."""
+    *before, last = manifest.invocations
+    update = {
+        "metrics": merged_metrics(manifest.metrics, work.plan.scorer.definitions()),
+        "invocations": [*before, last.model_copy(update={"end": now()})],
+    }
+    with work.store.transaction():
+        _keep_manifest(work, manifest.model_copy(update=update))
+
+
+def _keep_manifest(work: _Work, manifest: Manifest) -> None:
+    work.store.add_run(manifest)
+    with replacing(work.folder / "manifest.json") as partial:
+        partial.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 @contextmanager

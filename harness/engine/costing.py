@@ -1,0 +1,40 @@
+"""What restoring one image costs with a method, as a run keeps it."""
+
+from __future__ import annotations
+
+import logging
+
+from isrbench.harness.api.method import Method, Untimed
+from isrbench.harness.api.records import RunCost
+from isrbench.harness.complexity import measure
+from isrbench.harness.errors import UserError
+
+log = logging.getLogger(__name__)
+
+
+def run_cost(method: Method, height: int, width: int, device: str) -> RunCost:
+    """Count and time ``method`` at one LR size.
+
+    Time and memory are None for a method that asks not to be timed (``Untimed``: ``folder``, ``command``) or that
+    cannot restore a made-up image.
+    """
+    # Memory first: counting may itself leave memory with the process.
+    measured = None
+    if isinstance(method, Untimed):
+        log.info("not timed: %s", method.untimed)
+    else:
+        try:
+            measured = measure(lambda lr: method.restore(lr, image="complexity", seed=0), height, width, device)
+        except UserError as error:
+            log.info("not timed, because the method cannot restore a made-up image: %s", error.message)
+    counted = method.cost(height, width)
+    return RunCost(
+        macs=counted.macs,
+        flops=counted.flops,
+        params_total=counted.params_total,
+        params_trainable=counted.params_trainable,
+        params_active=counted.params_active,
+        latency_ms=measured.latency_ms if measured else None,
+        peak_mib=measured.peak_mib if measured else None,
+        complexity_size=f"{height}x{width}",
+    )

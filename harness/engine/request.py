@@ -1,0 +1,63 @@
+"""What a user asks ``eval`` for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from isrbench.harness.api.registry import unknown_name
+from isrbench.harness.errors import UserError
+
+
+class Resume(str, Enum):
+    """What to do about results that are stored already."""
+
+    ONLY_MISSING = "only-missing"
+    """Compute what is missing or failed (the default)."""
+    NEVER = "never"
+    """Start a new run beside the old one."""
+    ONLY_CACHE = "only-cache"
+    """Compute nothing; show what is stored."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks ``eval`` for."""
+
+    method: str
+    dataset: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    metrics: tuple[str, ...] | None = None
+    """Metric ids; None = the default set."""
+    data_root: Path | None = None
+    limit: int | None = None
+    """Only N images, drawn evenly over the set; such a run is a run of its own."""
+    sample: int | None = None
+    """Only N images, drawn by the seed; likewise."""
+    runs_dir: Path = Path("runs")
+    resume: Resume = Resume.ONLY_MISSING
+    device: str = "auto"
+    seed: int = 0
+    workers: int | None = None
+    """Threads that score; None = one a core. Never changes a result."""
+    estimator: str = "tiny"
+    """Severity estimator (:mod:`isrbench.harness.severity.estimator`), or ``none``."""
+    complexity: bool = True
+    """Whether to count and time the method as well."""
+    name: str | None = None
+    """What rows and tables call the method; None = its id. Tells two folders or checkpoints apart."""
+    argv: tuple[str, ...] = ()
+
+
+def parse_resume(word: str) -> Resume:
+    """Return the resume mode called ``word``.
+
+    Raises:
+        UserError: If there is none.
+    """
+    try:
+        return Resume(word)
+    except ValueError:
+        raise UserError(unknown_name("resume mode", word, [r.value for r in Resume]), "--resume only-missing") from None
