@@ -100,8 +100,8 @@ def make_plan(request: Request, methods: Registry[MethodPlugin]) -> Plan:
     Raises:
         UserError: For anything the user can fix.
     """
-    from isrbench.harness.metrics.sets import DEFAULT_METRICS
     from isrbench.harness.metrics.scorer import Scorer
+    from isrbench.harness.metrics.sets import DEFAULT_METRICS
 
     _check(request, methods)
     plugin = methods.get(request.method)

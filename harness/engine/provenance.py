@@ -112,7 +112,7 @@ def describe_run(plan: Plan, run: str) -> dict[str, Any]:
             "content_hash": content_hash(plan.pairs),
             "verified": plan.card.content_hash is not None,
             "license": plan.card.license,
-            "protocol": plan.card.protocol,
+            "protocol": plan.card.notes,
             "citation": plan.card.citation,
         },
         "seed": plan.request.seed,
