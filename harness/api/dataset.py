@@ -77,7 +77,7 @@ class Card(BaseModel):
     """BibTeX."""
     source: str
     """Where the set comes from: a URL or words."""
-    protocol: str = ""
+    notes: str = Field(default="", validation_alias=AliasChoices("notes", "protocol"))
     """What a reader must know before comparing numbers: crops, degradation, variant."""
     folders: tuple[str, ...] = ()
     """Folder names that copies of the set go by, besides its id."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from isrbench.harness.api.dataset import Card
-from isrbench.harness.data.pairs import data_roots
+from isrbench.harness.data.find import data_roots
 from isrbench.harness.errors import UserError
 from isrbench.harness.network import offline
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def fetch_dataset(card: Card, data_root: Path | None, accept_license: bool) -> Path:
-    """Download a set into ``<data root>/<id>``; the folder appears only when it is whole.
+    """Download a set into ``<data root>/<id>`` and return the folder, which appears only when it is whole.
 
     Args:
         card: What to fetch.
@@ -43,9 +43,7 @@ def fetch_dataset(card: Card, data_root: Path | None, accept_license: bool) -> P
         )
     target = data_roots(data_root)[0] / card.id
     if target.exists() and any(target.iterdir()):
-        raise UserError(
-            f"{target} exists already and is left alone", f"move it away, or use it: --data-root {target.parent}"
-        )
+        raise UserError(f"{target} exists already", f"move it away, or use it as it is: --data-root {target.parent}")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{card.id}-") as folder:
         staging = Path(folder) / card.id
@@ -76,7 +74,7 @@ def extract(archive: Path, folder: str, target: Path) -> None:
                 tops = sorted({"/".join(n.split("/")[:2]) for n in file.namelist()})
                 raise UserError(
                     f"{archive} has no folder {folder}; it holds {', '.join(tops[:8])}",
-                    "fix the card's `archive.folder`",
+                    "correct `archive.folder` in the card",
                 )
             for member in members:
                 path = target / member.filename[len(folder.rstrip("/")) + 1 :]
@@ -96,7 +94,7 @@ def write_table(card: Card, table: Any, target: Path) -> None:
 
     Raises:
         UserError: If the card names a column that is not there or holds no images, two rows have one id, or an id is
-            no plain file name.
+            not a plain file name.
     """
     assert card.table is not None
     wanted = {"LR": card.table.lr, **({"HR": card.table.hr} if card.table.hr and card.has_hr is not False else {})}
@@ -104,7 +102,7 @@ def write_table(card: Card, table: Any, target: Path) -> None:
     if absent:
         raise UserError(
             f"{card.table.path} has no column {absent[0]}; it has {', '.join(table.column_names)}",
-            "fix the card's [table]",
+            "correct [table] in the card",
         )
     digits = len(str(len(table)))
     for index, row in enumerate(table):
@@ -126,10 +124,10 @@ def write_table(card: Card, table: Any, target: Path) -> None:
 
 
 def _plain_name(card: Card, name: str) -> str:
-    """The id as a file name; one with a folder in it could be written anywhere, a hidden one would not be read."""
+    """The id as a file name: one with a folder in it could be written anywhere, a hidden one would not be read."""
     if name.startswith(".") or not name.strip() or any(c in name for c in "/\\:\0"):
         raise UserError(
-            f"{card.table.path if card.table else card.id} has a row with the id '{name}', which is no plain file name",
+            f"{card.table.path if card.table else card.id} has a row with the id '{name}', which cannot be a file name",
             "name another id column in the card's [table], or leave `id` out to number the rows",
         )
     return name
@@ -154,7 +152,7 @@ def _load_table(card: Card) -> Any:
     except ValueError as error:  # an unknown split, or a set of several configurations
         raise UserError(
             f"{card.table.path} cannot be loaded: {(str(error).splitlines() or [''])[0]}",
-            "fix `path`, `split` or `revision` in the card's [table]",
+            "correct `path`, `split` or `revision` in the card's [table]",
         ) from error
 
 

@@ -1,6 +1,6 @@
 """Make the sample set that ships: eight scenes from scikit-image's photos, degraded at three severities.
 
-    isrbench tools make-sample            # write the sample set in its place
+    isrbench tools make-sample            # write the sample set where it ships
     isrbench tools make-sample --check    # regenerate and compare pixels with what is there
 
 Needs scikit-image, whose wheel carries the photos. Everything else follows from this file.
@@ -12,18 +12,20 @@ import argparse
 import hashlib
 import logging
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from isrbench.harness.data.catalogue import catalogue_folder
-from isrbench.harness.degradation.pipeline import LEVELS, at_level, degrade
+from isrbench.harness.data.find import catalogue_folder
+from isrbench.harness.data.synthetic import MadePair, make_pair, write_pairs
+from isrbench.harness.degradation.presets import LEVELS
 from isrbench.harness.errors import UserError
+from isrbench.harness.imaging.images import read_rgb
 
 log = logging.getLogger(__name__)
 
@@ -83,52 +85,44 @@ def read_photo(scene: Scene) -> NDArray[np.uint8]:
         raise UserError("the sample set's photos come with scikit-image", "pip install scikit-image") from error
     path = Path(skimage.__file__).parent / "data" / scene.file
     if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != PHOTOS[scene.file]:
-        raise UserError(f"{path} is missing or another version than {scene.name} was cut from")
+        raise UserError(
+            f"{path} is missing, or is not the version that {scene.name} was cut from",
+            "pip install -c constraints.txt scikit-image",
+        )
     with Image.open(path) as image:
         image = image.convert("RGB").reduce(scene.reduce)
         return np.array(image.crop((scene.left, scene.top, scene.left + SIDE, scene.top + SIDE)))
 
 
 def scene_seed(name: str) -> int:
-    """Seed of one LR image: the head of its name's sha256."""
+    """Return the seed of one LR image: the first 64 bits of its name's sha256."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
 
 
-def make_pairs() -> dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-    """Make all pairs: image id -> (LR uint8 (64, 64, 3), HR uint8 (256, 256, 3)), in the order of scenes and levels."""
-    pairs = {}
+def make_pairs() -> Iterator[MadePair]:
+    """Yield all pairs, LR (64, 64, 3) and HR (256, 256, 3), in the order of scenes and levels."""
     for scene in SCENES:
         hr = read_photo(scene)
-        tensor = torch.from_numpy(hr).permute(2, 0, 1)[None].float() / 255
-        for level, value in LEVELS.items():
-            name = f"{scene.name}_{level}"
-            lr = degrade(tensor, at_level(value), [scene_seed(name)])[0]
-            pairs[name] = ((lr * 255).round().byte().permute(1, 2, 0).numpy(), hr)
-    return pairs
+        for name, level in LEVELS.items():
+            id = f"{scene.name}_{name}"
+            yield make_pair(id, hr, level, scene_seed(id))
 
 
-def write(folder: Path) -> None:
+def write_sample(folder: Path) -> None:
     """Write LR/, HR/, levels.csv and made-with.txt to ``folder``."""
-    lines = ["image,level"]
-    for kind in ("LR", "HR"):
-        (folder / kind).mkdir(parents=True, exist_ok=True)
-    for name, (lr, hr) in make_pairs().items():
-        Image.fromarray(lr).save(folder / "LR" / f"{name}.png", optimize=True)
-        Image.fromarray(hr).save(folder / "HR" / f"{name}.png", optimize=True)
-        lines.append(f"{name},{LEVELS[name.rsplit('_', 1)[1]]}")
-    (folder / "levels.csv").write_text("\n".join(lines) + "\n", newline="\n")
+    write_pairs(folder, make_pairs(), smallest=True)
     (folder / "made-with.txt").write_text(made_with(), newline="\n")
 
 
 def made_with() -> str:
-    """The installed versions of the libraries that decide the files, one a line."""
+    """Return the installed versions of the libraries that decide the files, one a line."""
     return "".join(f"{name}=={version(name)}\n" for name in MADE_WITH)
 
 
 def differences(folder: Path) -> list[str]:
-    """Regenerate the set and say what differs in ``folder``: pixels, missing and extra images. Empty = nothing."""
+    """Make the set again and return what differs in ``folder``: pixels, missing and extra images. Empty = nothing."""
     with tempfile.TemporaryDirectory() as fresh:
-        write(Path(fresh))
+        write_sample(Path(fresh))
         found = []
         for kind in ("LR", "HR"):
             names = {p.name for root in (Path(fresh), folder) for p in (root / kind).glob("*.png")}
@@ -136,7 +130,7 @@ def differences(folder: Path) -> list[str]:
                 ours, theirs = (root / kind / name for root in (Path(fresh), folder))
                 if not (ours.is_file() and theirs.is_file()):
                     found.append(f"{kind}/{name}: {'missing' if ours.is_file() else 'extra'}")
-                elif not np.array_equal(np.array(Image.open(ours)), np.array(Image.open(theirs))):
+                elif not np.array_equal(read_rgb(ours), read_rgb(theirs)):
                     found.append(f"{kind}/{name}: other pixels")
         if (Path(fresh) / "levels.csv").read_text() != (folder / "levels.csv").read_text():
             found.append("levels.csv: other content")
@@ -144,7 +138,7 @@ def differences(folder: Path) -> list[str]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write the set, or check it."""
+    """Write the set, or check it, and return the exit code."""
     parser = argparse.ArgumentParser(prog="isrbench tools make-sample", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder to write or check")
@@ -152,7 +146,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if not args.check:
-        write(args.out)
+        write_sample(args.out)
         log.info("wrote %d pairs to %s", len(SCENES) * len(LEVELS), args.out)
         return 0
     found = differences(args.out)

@@ -1,4 +1,4 @@
-"""Make a test set of your own photos: their middles, degraded at known severity levels.
+"""Make a test set from photos: their centre crops, degraded at known severity levels.
 
     isrbench tools make-set PHOTOS --out my_set --crop 256 --levels 0.2 0.5 0.8
     isrbench eval --method mor --dataset my_set/card.toml
@@ -13,16 +13,18 @@ import csv
 import logging
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from isrbench.harness.api.dataset import Card
-from isrbench.harness.degradation.pipeline import LEVELS, at_level, degrade
-from isrbench.harness.engine.listing import catalogue
+from isrbench.harness.data.catalogue import catalogue
+from isrbench.harness.degradation.pipeline import degrade
+from isrbench.harness.degradation.presets import LEVELS, at_level
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import IMAGE_SUFFIXES, list_images
 from isrbench.harness.identity import image_seed
@@ -32,43 +34,64 @@ log = logging.getLogger(__name__)
 SCALE = 4
 
 
+class MadePair(NamedTuple):
+    """One pair as it is written."""
+
+    id: str
+    lr: NDArray[np.uint8]
+    """uint8 (H, W, 3)."""
+    hr: NDArray[np.uint8]
+    """uint8 (SCALE*H, SCALE*W, 3)."""
+    level: float
+    """Severity level that the LR was degraded at."""
+
+
+def make_pair(id: str, hr: NDArray[np.uint8], level: float, seed: int) -> MadePair:
+    """Degrade an HR image, uint8 (H, W, 3), at a severity level; ``seed`` decides all that is random about it."""
+    lr = degrade(to_tensor(hr)[None], at_level(level), [seed], SCALE)[0]
+    return MadePair(id, to_pixels(lr), hr, level)
+
+
+def write_pairs(folder: Path, pairs: Iterable[MadePair], *, smallest: bool = False) -> None:
+    """Write ``LR/ID.png``, ``HR/ID.png`` and ``levels.csv`` below ``folder``; ``smallest`` as in :func:`write_png`."""
+    for kind in ("LR", "HR"):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+    with (folder / "levels.csv").open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(("image", "level"))
+        for pair in pairs:
+            write_png(folder / "LR" / f"{pair.id}.png", pair.lr, smallest=smallest)
+            write_png(folder / "HR" / f"{pair.id}.png", pair.hr, smallest=smallest)
+            rows.writerow((pair.id, f"{pair.level:g}"))
+
+
 def make_set(photos: Sequence[Path], out: Path, side: int, levels: Sequence[float], seed: int = 0) -> Path:
     """Write ``out/LR``, ``out/HR``, ``out/levels.csv`` and ``out/card.toml``, a data set for ``--dataset``.
 
     Args:
-        photos: Image files; an image's id is ``STEM_LEVEL``.
+        photos: Image files; the ids are ``STEM_LEVEL``.
         out: A folder that does not exist yet; its name becomes the set's id.
         side: Side of the HR crops in pixels, a multiple of 4; the LRs are a quarter of it.
         levels: Severity levels in [0, 1]; each photo is degraded at each.
         seed: Another seed gives another draw of the same degradations.
 
     Returns:
-        The card.
+        The card's file.
 
     Raises:
-        UserError: If ``out`` exists or cannot be written or be a set's name, there is no photo or level, two
-            photos share a stem, one is unreadable or smaller than the crop, or an argument is out of range.
+        UserError: If ``out`` exists, cannot be written or cannot be a set's name; there is no photo or level; two
+            photos share a stem; one is unreadable or smaller than the crop; or an argument is out of range.
             Nothing is left behind.
     """
     levels = [level + 0.0 for level in levels]  # -0 is 0
     _check(photos, out, side, levels, seed)
     card = _card(photos, out.name, side, levels, seed)
-    crops = {photo.stem: _middle(photo, side) for photo in photos}
-    # A folder appears whole or not at all: half of one would be scored like any other.
+    crops = {photo.stem: _centre(photo, side) for photo in photos}
+    # The folder appears whole or not at all: half a set would be scored like a whole one.
     scratch = out.with_name(f".{out.name}.{os.getpid()}")
     try:
-        for kind in ("LR", "HR"):
-            (scratch / kind).mkdir(parents=True)
-        with (scratch / "levels.csv").open("w", encoding="utf-8", newline="") as file:
-            rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(("image", "level"))
-            for stem, hr in crops.items():
-                for level in levels:
-                    name = f"{stem}_{level:g}"
-                    lr = degrade(to_tensor(hr)[None], at_level(level), [image_seed(seed, name)], SCALE)[0]
-                    write_png(scratch / "LR" / f"{name}.png", to_pixels(lr))
-                    write_png(scratch / "HR" / f"{name}.png", hr)
-                    rows.writerow((name, f"{level:g}"))
+        ids = ((f"{stem}_{level:g}", hr, level) for stem, hr in crops.items() for level in levels)
+        write_pairs(scratch, (make_pair(id, hr, level, image_seed(seed, id)) for id, hr, level in ids))
         (scratch / "card.toml").write_text(card, encoding="utf-8", newline="\n")
         scratch.rename(out)
     except OSError as error:
@@ -80,7 +103,7 @@ def make_set(photos: Sequence[Path], out: Path, side: int, levels: Sequence[floa
 
 def _check(photos: Sequence[Path], out: Path, side: int, levels: Sequence[float], seed: int) -> None:
     if out.exists():
-        raise UserError(f"{out} is there already", "name another --out, or move it away")
+        raise UserError(f"{out} exists already", "name another --out, or move it away")
     if out.name in catalogue():
         raise UserError(f"'{out.name}' is the id of a set that ships", "give --out another name")
     if side < 16 or side % SCALE:
@@ -99,11 +122,11 @@ def _check(photos: Sequence[Path], out: Path, side: int, levels: Sequence[float]
     stems: dict[str, Path] = {}
     for photo in photos:
         if photo.name.startswith("."):
-            raise UserError(f"{photo} is a hidden file, which no data set counts", "rename it")
-        # Some file systems take two names that differ in case for one.
+            raise UserError(f"{photo} is a hidden file, which data sets skip", "rename it")
+        # On some file systems names that differ only in case are one file.
         stem = photo.stem.casefold()
         if stem in stems:
-            raise UserError(f"{stems[stem]} and {photo} would get one name", "rename one of them")
+            raise UserError(f"{stems[stem]} and {photo} would get the same name", "rename one of them")
         stems[stem] = photo
 
 
@@ -115,7 +138,7 @@ def _card(photos: Sequence[Path], name: str, side: int, levels: Sequence[float],
         "id": name,
         "title": f"Photos at severity {words}",
         "license": "that of the photos",
-        "source": f"Middles of photos, degraded by `{command}`.",
+        "source": f"Centre crops of photos, degraded by `{command}`.",
         "root": ".",
         "levels": "levels.csv",
     }
@@ -135,8 +158,8 @@ def _card(photos: Sequence[Path], name: str, side: int, levels: Sequence[float],
     return "\n".join([*lines, "has_hr = true"]) + "\n"
 
 
-def _middle(photo: Path, side: int) -> NDArray[np.uint8]:
-    """A copy of the photo's middle ``side`` x ``side`` pixels, uint8 (side, side, 3)."""
+def _centre(photo: Path, side: int) -> NDArray[np.uint8]:
+    """A copy of the photo's centre, uint8 (side, side, 3)."""
     pixels = read_photo(photo)
     height, width = pixels.shape[:2]
     if min(height, width) < side:
@@ -151,17 +174,17 @@ def _files(place: Path) -> list[Path]:
     try:
         found = list_images(place)
     except OSError as error:
-        raise UserError(f"{place} cannot be read: {error}", "give yourself the right to read it") from error
+        raise UserError(f"{place} cannot be read: {error}", "check its permissions") from error
     if not found:
         raise UserError(
-            f"{place} holds no pictures ({', '.join(sorted(IMAGE_SUFFIXES))})",
-            "name the folder they lie in: sub-folders are not searched",
+            f"{place} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})",
+            "name the folder that holds them: sub-folders are not searched",
         )
     return found
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Make the set; 2 and one message where that cannot be done."""
+    """Make the set and return the exit code: 2, with one message, where it cannot be made."""
     parser = argparse.ArgumentParser(prog="isrbench tools make-set", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("photos", type=Path, nargs="+", help="photos, or folders of them")

@@ -1,8 +1,8 @@
 """Second-order synthetic degradation: HR crops in, realistic LR images out.
 
 The order of operations and the parameters are those of Real-ESRGAN (Wang et al., ICCVW 2021) as the one-step methods
-train with them, and of StableSR's milder variant (Wang et al., IJCV 2024); `CAMERA` is our own. Differences, all
-deliberate:
+train with them, and of StableSR's milder variant (Wang et al., IJCV 2024); see
+:mod:`isrbench.harness.degradation.presets`. Differences, all deliberate:
 
 * JPEG is real (encoded and decoded by Pillow, 4:2:0), where the papers use a differentiable approximation in places.
 * The LR stays at its own size; nothing is resized back to the HR size.
@@ -11,12 +11,10 @@ deliberate:
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -29,7 +27,6 @@ from isrbench.harness.degradation.kernels import Range
 
 MODES = ("area", "bilinear", "bicubic")
 """Interpolations a resize draws from, without antialiasing, as in Real-ESRGAN."""
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -74,106 +71,6 @@ class Degradation:
     """Probability of an LR that is only downsampled (antialiased bicubic)."""
     usm: bool = False
     """Whether the HR is sharpened first; StableSR also trains towards the sharpened HR, see `sharpen`."""
-
-
-REALESRGAN = Degradation(
-    first=Stage(
-        blur_prob=1.0, sinc_prob=0.1, blur_sigma=(0.2, 3.0), betag=(0.5, 4.0), betap=(1.0, 2.0),
-        resize_prob=(0.2, 0.7, 0.1), resize_range=(0.15, 1.5), gaussian_prob=0.5, noise_range=(1.0, 30.0),
-        poisson_range=(0.05, 3.0), gray_prob=0.4, jpeg_range=(30.0, 95.0),
-    ),
-    second=Stage(
-        blur_prob=0.8, sinc_prob=0.1, blur_sigma=(0.2, 1.5), betag=(0.5, 4.0), betap=(1.0, 2.0),
-        resize_prob=(0.3, 0.4, 0.3), resize_range=(0.3, 1.2), gaussian_prob=0.5, noise_range=(1.0, 25.0),
-        poisson_range=(0.05, 2.5), gray_prob=0.4, jpeg_range=(30.0, 95.0),
-    ),
-    final_sinc_prob=0.8,
-)  # fmt: skip
-"""Real-ESRGAN's own parameters, which OSEDiff trains with."""
-
-STABLESR = Degradation(
-    first=Stage(
-        blur_prob=1.0, sinc_prob=0.1, blur_sigma=(0.2, 1.5), betag=(0.5, 2.0), betap=(1.0, 1.5),
-        resize_prob=(0.2, 0.7, 0.1), resize_range=(0.3, 1.5), gaussian_prob=0.5, noise_range=(1.0, 15.0),
-        poisson_range=(0.05, 2.0), gray_prob=0.4, jpeg_range=(60.0, 95.0),
-    ),
-    second=Stage(
-        blur_prob=0.5, sinc_prob=0.1, blur_sigma=(0.2, 1.0), betag=(0.5, 2.0), betap=(1.0, 1.5),
-        resize_prob=(0.3, 0.4, 0.3), resize_range=(0.6, 1.2), gaussian_prob=0.5, noise_range=(1.0, 12.0),
-        poisson_range=(0.05, 1.0), gray_prob=0.4, jpeg_range=(60.0, 100.0),
-    ),
-    final_sinc_prob=0.8,
-    clean_prob=0.01,
-    usm=True,
-)  # fmt: skip
-"""StableSR's milder parameters; S3Diff uses the same without the sharpening (`dataclasses.replace(..., usm=False)`)."""
-
-CAMERA = Degradation(
-    first=Stage(
-        blur_prob=1.0, sinc_prob=0.0, blur_sigma=(1.0, 4.0), betag=(0.5, 2.0), betap=(1.0, 1.5),
-        resize_prob=(0.0, 0.0, 1.0), resize_range=(1.0, 1.0), gaussian_prob=0.5, noise_range=(0.0, 1.0),
-        poisson_range=(0.0, 0.05), gray_prob=0.4, jpeg_range=(95.0, 100.0),
-    ),
-    second=Stage(
-        blur_prob=0.0, sinc_prob=0.0, blur_sigma=(0.2, 1.0), betag=(0.5, 2.0), betap=(1.0, 1.5),
-        resize_prob=(0.0, 0.0, 1.0), resize_range=(1.0, 1.0), gaussian_prob=0.5, noise_range=(0.0, 2.0),
-        poisson_range=(0.0, 0.1), gray_prob=0.4, jpeg_range=(90.0, 100.0),
-    ),
-    final_sinc_prob=0.1,
-    clean_prob=0.15,
-)  # fmt: skip
-"""What a lens and a good camera do: blur, hardly any noise, light compression. Our own: the two presets above nearly
-always add noise, and a small network that has seen nothing else takes a clean photo's fine texture for noise."""
-
-PRESETS = {"realesrgan": REALESRGAN, "stablesr": STABLESR, "camera": CAMERA}
-"""Degradations by the names that options and cards use."""
-
-_LEAST = Degradation(
-    first=Stage(
-        blur_prob=1.0, sinc_prob=0.0, blur_sigma=(0.2, 0.3), betag=(0.5, 4.0), betap=(1.0, 2.0),
-        resize_prob=(0.0, 0.0, 1.0), resize_range=(0.9, 1.1), gaussian_prob=0.5, noise_range=(0.0, 0.5),
-        poisson_range=(0.0, 0.02), gray_prob=0.4, jpeg_range=(97.0, 100.0),
-    ),
-    second=Stage(
-        blur_prob=1.0, sinc_prob=0.0, blur_sigma=(0.2, 0.3), betag=(0.5, 4.0), betap=(1.0, 2.0),
-        resize_prob=(0.0, 0.0, 1.0), resize_range=(0.9, 1.1), gaussian_prob=0.5, noise_range=(0.0, 0.5),
-        poisson_range=(0.0, 0.02), gray_prob=0.4, jpeg_range=(97.0, 100.0),
-    ),
-    final_sinc_prob=0.0,
-)  # fmt: skip
-"""Severity level 0: hardly more than the downsampling."""
-
-_MOST = Degradation(
-    first=Stage(
-        blur_prob=1.0, sinc_prob=0.1, blur_sigma=(2.0, 4.0), betag=(0.5, 4.0), betap=(1.0, 2.0),
-        resize_prob=(0.0, 0.9, 0.1), resize_range=(0.12, 1.1), gaussian_prob=0.5, noise_range=(20.0, 45.0),
-        poisson_range=(2.0, 4.0), gray_prob=0.4, jpeg_range=(20.0, 40.0),
-    ),
-    second=Stage(
-        blur_prob=1.0, sinc_prob=0.1, blur_sigma=(1.0, 2.5), betag=(0.5, 4.0), betap=(1.0, 2.0),
-        resize_prob=(0.0, 0.9, 0.1), resize_range=(0.25, 1.1), gaussian_prob=0.5, noise_range=(15.0, 35.0),
-        poisson_range=(1.5, 3.0), gray_prob=0.4, jpeg_range=(20.0, 40.0),
-    ),
-    final_sinc_prob=0.8,
-)  # fmt: skip
-"""Severity level 1: worse than nearly everything that `REALESRGAN` draws."""
-
-LEVELS = {"mild": 0.2, "medium": 0.5, "severe": 0.8}
-"""The named severity levels of the sample set: what they stand for is ``at_level(LEVELS[name])``."""
-
-
-def at_level(level: float) -> Degradation:
-    """The synthetic severity scale: every parameter on the straight line from level 0 to level 1.
-
-    Level 0 hardly does more than downsample, level 1 is worse than nearly everything that `REALESRGAN` draws. The
-    two ends' ranges hardly overlap, so that the level decides most of the severity and the draws little.
-
-    Raises:
-        ValueError: If ``level`` is outside [0, 1].
-    """
-    if not 0.0 <= level <= 1.0:
-        raise ValueError(f"a severity level lies in [0, 1], not {level}")
-    return _blend(_LEAST, _MOST, level)
 
 
 def degrade(hr: Tensor, preset: Degradation, seeds: Sequence[int], scale: int = 4) -> Tensor:
@@ -226,7 +123,7 @@ def _degrade_one(hr: Tensor, preset: Degradation, rng: np.random.Generator, scal
         hr = sharpen(hr)
     if clean:
         small = F.interpolate(hr[None], (height, width), mode="bicubic", antialias=True)[0]
-        return (small.clamp(0, 1) * 255).round() / 255
+        return _grey_levels(small) / 255
 
     stage = preset.first
     image = _blur(hr, stage, rng)
@@ -247,7 +144,15 @@ def _degrade_one(hr: Tensor, preset: Degradation, rng: np.random.Generator, scal
         image = kernels.convolve(image, final)
     if filter_first:
         image = _jpeg(image, stage, rng)
-    return (image.clamp(0, 1) * 255).round() / 255
+    return _grey_levels(image) / 255
+
+
+def _grey_levels(image: Tensor) -> Tensor:
+    """The image rounded to grey levels 0-255, half to even, in its own type: float64 here.
+
+    Not :func:`isrbench.harness.imaging.images.to_pixels`, which rounds float32 half up: every drawn LR would change.
+    """
+    return (image.clamp(0, 1) * 255).round()
 
 
 def _blur(image: Tensor, stage: Stage, rng: np.random.Generator) -> Tensor:
@@ -290,7 +195,7 @@ def _poisson(image: Tensor, gray: bool, rng: np.random.Generator) -> Tensor:
     """Photon noise of the 8-bit image, at as many levels as it has distinct values (rounded up to a power of 2)."""
     if gray:
         image = (image.new_tensor([0.2989, 0.587, 0.114])[:, None, None] * image).sum(0, keepdim=True)
-    rounded = (image.clamp(0, 1) * 255).round()
+    rounded = _grey_levels(image)
     levels = 2.0 ** math.ceil(math.log2(int((torch.bincount(rounded.flatten().int()) > 0).sum())))
     rate = (rounded / 255 * levels).numpy()
     return torch.from_numpy((rng.poisson(rate) - rate) / levels).to(image.dtype)
@@ -298,20 +203,8 @@ def _poisson(image: Tensor, gray: bool, rng: np.random.Generator) -> Tensor:
 
 def _jpeg(image: Tensor, stage: Stage, rng: np.random.Generator) -> Tensor:
     quality = round(rng.uniform(*stage.jpeg_range))
-    pixels = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+    pixels = _grey_levels(image).byte().permute(1, 2, 0).contiguous().numpy()
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="JPEG", quality=quality, subsampling="4:2:0")
     decoded = np.asarray(Image.open(buffer))
     return torch.from_numpy(decoded.astype(np.float64)).to(image.dtype).permute(2, 0, 1) / 255
-
-
-def _blend(least: T, most: T, weight: float) -> T:
-    """Interpolate two values of one type, tuples and dataclasses by their parts."""
-    if isinstance(least, bool):
-        return least
-    if isinstance(least, float):
-        return (1 - weight) * least + weight * most  # type: ignore[operator, return-value]
-    if isinstance(least, tuple):
-        return tuple(_blend(a, b, weight) for a, b in zip(least, most, strict=True))  # type: ignore
-    parts = {f.name: _blend(getattr(least, f.name), getattr(most, f.name), weight) for f in dataclasses.fields(least)}  # type: ignore
-    return type(least)(**parts)

@@ -14,7 +14,7 @@ from pathlib import Path
 from isrbench.harness.api.metric import Metric
 from isrbench.harness.api.registry import methods, metrics
 from isrbench.harness.data.catalogue import catalogue, load_card
-from isrbench.harness.data.pairs import find_root
+from isrbench.harness.data.find import find_root
 from isrbench.harness.engine.provenance import package_versions
 from isrbench.harness.errors import UserError
 from isrbench.harness.metrics import weights

@@ -15,7 +15,7 @@ from isrbench.harness.api.options import parse_options
 from isrbench.harness.api.registry import Registry
 from isrbench.harness.cli.terminal import out, progress_bars, show_json, show_summary
 from isrbench.harness.data.catalogue import find_card
-from isrbench.harness.data.pairs import find_root
+from isrbench.harness.data.find import find_root
 from isrbench.harness.determinism import make_deterministic, resolve_device
 from isrbench.harness.engine.execution import execute
 from isrbench.harness.engine.plan import Request, Resume, make_plan

@@ -95,7 +95,7 @@ def execute(plan: Plan, store: Store, progress: Progress = lambda stage, done, t
 
 def _compute(work: _Work) -> bool:
     """Do what is left to do; return whether there was anything."""
-    plan, store = work.plan, work.store
+    plan = work.plan
     stored = _stored(work)
     _update_places(work, stored)
     todo = to_do(stored, _wanted(work, stored))

@@ -89,7 +89,8 @@ def _dataset(card: Card) -> dict[str, Any]:
 
 
 def _on_this_machine(card: Card) -> dict[str, Any]:
-    from isrbench.harness.data.pairs import content_hash, find_root, load_pairs
+    from isrbench.harness.data.find import find_root
+    from isrbench.harness.data.pairs import content_hash, load_pairs
 
     try:
         here: dict[str, Any] = {"here": str(find_root(card))}

@@ -14,7 +14,7 @@ from isrbench.harness.api.options import options_key, parse_options
 from isrbench.harness.api.registry import Registry
 from isrbench.harness.api.registry import methods as installed
 from isrbench.harness.data.catalogue import find_card
-from isrbench.harness.data.pairs import content_hash, load_pairs
+from isrbench.harness.data.pairs import content_hash, count_images, load_pairs
 from isrbench.harness.determinism import resolve_device
 from isrbench.harness.engine.request import Request
 from isrbench.harness.errors import UserError
@@ -86,12 +86,12 @@ def make_plan(request: Request, methods: Registry[MethodPlugin] | None = None) -
     device = resolve_device(request.device)
     scorer = Scorer(DEFAULT_METRICS if request.metrics is None else request.metrics, device)
     card = find_card(request.dataset)
-    chosen = load_pairs(card, request.data_root, limit=request.limit, sample=request.sample, seed=request.seed)
+    pairs = tuple(load_pairs(card, request.data_root, limit=request.limit, sample=request.sample, seed=request.seed))
     estimator = None if request.estimator == "none" else get_estimator(request.estimator, device)
     if estimator is not None:
         estimator.check()
     method = plugin.make(options, Runtime(scale=card.scale, device=device))
-    inputs = tuple((pair.id, _input_hash(method, pair.id)) for pair in chosen.pairs)
+    inputs = tuple((pair.id, _input_hash(method, pair.id)) for pair in pairs)
     decisive = {
         "method": plugin.info.id,
         "options": options_key(options),
@@ -100,7 +100,7 @@ def make_plan(request: Request, methods: Registry[MethodPlugin] | None = None) -
         "device": device.partition(":")[0],
         "dataset": card.id,
         "scale": card.scale,
-        "content": content_hash(chosen.pairs),
+        "content": content_hash(pairs),
         "inputs": [(image, own, image_seed(request.seed, image)) for image, own in inputs],
     }
     identity = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
@@ -110,8 +110,8 @@ def make_plan(request: Request, methods: Registry[MethodPlugin] | None = None) -
         options=options,
         method=method,
         card=card,
-        pairs=tuple(chosen.pairs),
-        whole=chosen.whole,
+        pairs=pairs,
+        whole=count_images(card, request.data_root),
         scorer=scorer,
         estimator=estimator,
         device=device,

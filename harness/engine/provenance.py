@@ -21,8 +21,8 @@ from isrbench.harness.metrics.version import MetricVersion
 from isrbench.harness.store.store import now
 
 _PACKAGES = (
-    "isrbench", "torch", "torchvision", "diffusers", "transformers", "peft", "open_clip_torch", "pyiqa", "timm", "numpy", "pillow",
-    "spandrel", "datasets",
+    "isrbench", "torch", "torchvision", "diffusers", "transformers", "peft", "open_clip_torch", "pyiqa", "timm",
+    "numpy", "pillow", "spandrel", "datasets",
 )  # fmt: skip
 
 

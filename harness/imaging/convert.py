@@ -1,4 +1,4 @@
-"""Rewrites pictures in place as 8-bit RGB PNGs: the fix that messages of :mod:`isrbench.harness.imaging.images` name.
+"""Rewrites images in place as 8-bit RGB PNGs: the fix that messages of :mod:`isrbench.harness.imaging.images` name.
 
 ``isrbench tools convert FILE_OR_FOLDER...``; the originals stay beside them as hidden files.
 """
@@ -25,16 +25,16 @@ log = logging.getLogger(__name__)
 
 
 def convert(path: Path) -> Path:
-    """Rewrite one picture as an 8-bit RGB PNG of the same stem, so that its pair still finds it.
+    """Rewrite one image as an 8-bit RGB PNG of the same stem, so that it still belongs to the same pair.
 
-    The original becomes the hidden file ``.NAME.original``, which no data set counts. A picture that is 8-bit RGB
-    already is left alone.
+    The original becomes the hidden file ``.NAME.original``, which data sets skip. An image that is 8-bit RGB already
+    stays as it is.
 
     Returns:
         The PNG.
 
     Raises:
-        UserError: If the picture is damaged or has no 8-bit form, or another file is in the way.
+        UserError: If the image is damaged or has no 8-bit form, or another file has the name that it would get.
     """
     try:
         read_rgb(path)
@@ -43,9 +43,9 @@ def convert(path: Path) -> Path:
         pixels = rgb8(path)
     target, kept = path.with_suffix(".png"), path.with_name(f".{path.name}.original")
     if target.exists() and not target.samefile(path):
-        raise UserError(f"{path} would become {target}, which is there already", "keep one of the two")
+        raise UserError(f"{path} would become {target}, which exists already", "keep one of the two")
     if kept.exists():
-        raise UserError(f"{kept} is there already, from an earlier conversion", "move it away")
+        raise UserError(f"{kept} exists already, from an earlier conversion", "move it away")
     path.rename(kept)
     try:
         write_png(target, pixels)
@@ -56,10 +56,10 @@ def convert(path: Path) -> Path:
 
 
 def rgb8(path: Path) -> NDArray[np.uint8]:
-    """Decode any picture to 8-bit RGB.
+    """Decode any image to 8-bit RGB.
 
-    EXIF rotation is applied. Sixteen bits become eight: grey is divided by 257 and rounded, of colour PIL reads the
-    upper byte. Grey, palette and other colour models become RGB; transparent parts are laid over white.
+    EXIF rotation is applied. 16 bits become 8: grey is divided by 257 and rounded, of colour PIL reads the upper byte.
+    Grey, palette and other colour models become RGB; transparent parts are laid over white.
 
     Returns:
         uint8 (H, W, 3).
@@ -82,8 +82,10 @@ def rgb8(path: Path) -> NDArray[np.uint8]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Convert the named pictures, and all pictures of the named folders; 2 if any could not be."""
-    parser = argparse.ArgumentParser(prog="isrbench tools convert", description="Rewrite pictures as 8-bit RGB PNGs")
+    """Convert the named images, and all images of the named folders; return 2 if any could not be converted."""
+    parser = argparse.ArgumentParser(
+        prog="isrbench tools convert", description="Rewrite images in place as 8-bit RGB PNGs"
+    )
     parser.add_argument("paths", type=Path, nargs="+", metavar="FILE_OR_FOLDER")
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -101,7 +103,7 @@ def _from_deep_grey(values: NDArray[np.generic], path: Path) -> NDArray[np.uint8
     grey = values.astype(np.float64)
     if np.issubdtype(values.dtype, np.floating) or grey.min() < 0 or grey.max() > 65535:
         raise UserError(
-            f"{path} holds {values.dtype} values, and nothing says which of them is white",
+            f"{path} holds {values.dtype} values, so it is unknown which of them is white",
             "save it as 8 or 16 bits with the program that made it",
         )
     return np.repeat(np.rint(grey / 257).astype(np.uint8)[..., None], 3, axis=2)

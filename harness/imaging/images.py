@@ -161,15 +161,21 @@ def to_pixels(image: Tensor) -> NDArray[np.uint8]:
     return scaled.to("cpu", torch.uint8).permute(1, 2, 0).contiguous().numpy()
 
 
-def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
+def write_png(path: Path, pixels: NDArray[np.uint8], *, smallest: bool = False) -> None:
     """Write uint8 (H, W, 3) as a PNG so that ``path`` holds either the whole image or what was there before.
+
+    Args:
+        path: The file.
+        pixels: The image.
+        smallest: Compress as much as possible: many times slower.
 
     Raises:
         OSError: If the disk is full or the folder cannot be written; the partial file is removed.
     """
     with replacing(path) as partial:
-        # Level 1: restored images are written far more often than they are stored for long.
-        Image.fromarray(pixels).save(partial, format="PNG", compress_level=1)
+        # Level 1: restored images are written often and seldom kept for long.
+        compression = {"optimize": True} if smallest else {"compress_level": 1}
+        Image.fromarray(pixels).save(partial, format="PNG", **compression)
 
 
 def _opened(path: Path) -> Image.Image:

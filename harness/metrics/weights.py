@@ -41,7 +41,7 @@ def torchvision_file(name: str) -> WeightFile:
 
 
 def hub_dir() -> Path:
-    """Return ``torch.hub.get_dir()`` without importing torch: ``$TORCH_HOME/hub``, by default ``~/.cache/torch/hub``."""
+    """Return ``torch.hub.get_dir()``, ``$TORCH_HOME/hub`` or ``~/.cache/torch/hub``, without importing torch."""
     cache_home = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     return Path(os.environ.get("TORCH_HOME", f"{cache_home}/torch")).expanduser() / "hub"
 

@@ -27,7 +27,8 @@ from safetensors.torch import save as serialize
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from isrbench.harness.degradation.pipeline import at_level, degrade
+from isrbench.harness.degradation.pipeline import degrade
+from isrbench.harness.degradation.presets import at_level
 from isrbench.harness.errors import UserError
 from isrbench.harness.severity.clip import pair_probability
 from isrbench.harness.severity.estimator import Estimator, get_estimator

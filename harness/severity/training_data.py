@@ -19,7 +19,8 @@ from PIL import Image
 from torch import Tensor
 
 from isrbench.harness.degradation import kernels
-from isrbench.harness.degradation.pipeline import at_level, degrade
+from isrbench.harness.degradation.pipeline import degrade
+from isrbench.harness.degradation.presets import at_level
 from isrbench.harness.errors import UserError
 from isrbench.harness.severity.dimensions import DIMENSIONS
 

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from isrbench.harness.api.registry import unknown_name
-from isrbench.harness.degradation.pipeline import PRESETS, Degradation, at_level, degrade
+from isrbench.harness.degradation.pipeline import Degradation, degrade
+from isrbench.harness.degradation.presets import PRESETS, at_level
 from isrbench.harness.errors import UserError
 
 SCALE = 4

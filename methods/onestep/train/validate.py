@@ -11,7 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from isrbench.harness.api.registry import metrics
-from isrbench.harness.degradation.pipeline import at_level, degrade
+from isrbench.harness.degradation.pipeline import degrade
+from isrbench.harness.degradation.presets import at_level
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.images import read_photo
 from isrbench.harness.metrics.weights import ensure

@@ -10,7 +10,8 @@ from scipy.stats import spearmanr
 from isrbench.harness.api.method import Runtime
 from isrbench.harness.data.catalogue import find_card
 from isrbench.harness.data.pairs import load_pairs
-from isrbench.harness.degradation.pipeline import LEVELS, at_level, degrade
+from isrbench.harness.degradation.pipeline import degrade
+from isrbench.harness.degradation.presets import LEVELS, at_level
 from isrbench.harness.imaging.images import read_photo, read_rgb, to_pixels, to_tensor
 from isrbench.harness.metrics import pyiqa_bridge as iqa
 from isrbench.harness.metrics.fidelity import psnr
