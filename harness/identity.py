@@ -90,10 +90,11 @@ def import_closure(module: str) -> tuple[str, ...]:
     """
     tops = {module.partition(".")[0], _OURS}
     found: set[str] = set()
-    left = [module]
+    # Importing a module runs the packages above it.
+    left = [".".join(module.split(".")[: k + 1]) for k in range(module.count(".") + 1)]
     while left:
         name = left.pop()
-        if name not in found:
+        if name not in found and (name == module or _find(name)):
             found.add(name)
             left += [other for other in _imports(name) if other.partition(".")[0] in tops and _find(other)]
     return tuple(sorted(found))

@@ -8,147 +8,82 @@ import signal
 import subprocess
 import sys
 import textwrap
-from dataclasses import dataclass, replace
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
+from PIL import Image
 
-from isrbench.harness.api.method import Cost, MethodInfo, MethodPlugin, Restored, RoutingTrace, Runtime
-from isrbench.harness.api.registry import Registry
+from isrbench.harness.api.method import Runtime
+from isrbench.harness.api.records import ImageStatus, ScoreStatus
+from isrbench.harness.api.registry import metrics
+from isrbench.harness.engine import jobs
 from isrbench.harness.engine.execution import execute
-from isrbench.harness.engine.plan import Plan, Request, Resume, make_plan
+from isrbench.harness.engine.plan import make_plan
+from isrbench.harness.engine.request import Request, Resume
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash
 from isrbench.harness.identity import image_seed
+from isrbench.harness.metrics.scorer import Scorer
 from isrbench.harness.store.frames import load_frames
 from isrbench.harness.store.store import Store
 from isrbench.harness.store.summary import summarise
 from tests.conftest import write_pairs
+from tests.support.nearest import CALLS, Nearest, Options, run, table
 from tests.support.paths import ROOT
 
 
-@dataclass(frozen=True)
-class Options:
-    """How the method under test misbehaves."""
-
-    fault: str = "none"
-    on: str = "b"
-
-
-CALLS: list[str] = []
-
-
-class Nearest:
-    """Repeats pixels, adds seeded noise, and fails where it is told to."""
-
-    def __init__(self, options: Options, runtime: Runtime) -> None:
-        self.options, self.scale = options, runtime.scale
-
-    def restore(self, lr: torch.Tensor, *, image: str, seed: int) -> Restored:
-        CALLS.append(image)
-        noise = torch.rand(lr.shape, generator=torch.Generator().manual_seed(seed)) * 0.1
-        large = (lr + noise).repeat_interleave(self.scale, 1).repeat_interleave(self.scale, 2)
-        if image == self.options.on:
-            if self.options.fault == "raise":
-                raise RuntimeError("the method broke")
-            if self.options.fault == "nan":
-                large[0, 0, 0] = float("nan")
-            if self.options.fault == "shape":
-                large = large[:, 1:]
-            if self.options.fault == "grey levels":
-                large = large * 255
-            if self.options.fault == "trace":
-                return Restored(large.clamp(0, 1), RoutingTrace((), (), ()))
-            if self.options.fault == "overshoot":
-                return Restored(large.clamp(0, 1) * 1.0009)
-            if self.options.fault == "type":
-                return large  # type: ignore[return-value]
-        if self.options.fault == "grey levels" and image == self.options.on:
-            return Restored(large)
-        return Restored(large.clamp(0, 1), RoutingTrace(("l0", "l1"), (8, 10), (4, 2), macs=12, params=7))
-
-    def complexity(self, height: int, width: int) -> Cost:
-        return Cost(macs=0, params_total=0)
-
-    def fingerprint(self, image: str) -> str:
-        return ""
-
-
-PLUGIN = MethodPlugin(
-    info=MethodInfo(id="nearest", title="Nearest", summary="For tests.", license="Apache-2.0", routes=True),
-    options=Options,
-    build=Nearest,
-)
-
-
-@pytest.fixture
-def methods() -> Registry[MethodPlugin]:
-    registry = Registry("method", MethodPlugin)
-    registry.register("nearest", "tests.harness.engine.test_execution:PLUGIN")
-    return registry
-
-
-@pytest.fixture
-def request_(pairs_folder: Path, tmp_path: Path) -> Request:
-    return Request(
-        method="nearest", dataset=str(pairs_folder), metrics=("psnr", "gmsd"), runs_dir=tmp_path / "runs",
-        estimator="none", complexity=False, device="cpu",
-    )  # fmt: skip
-
-
-def run(request: Request, methods: Registry[MethodPlugin]) -> tuple[Plan, Store, int]:
-    CALLS.clear()
-    plan = make_plan(request, methods)
-    store = Store(request.runs_dir)
-    return plan, store, execute(plan, store).exit_code
-
-
-def table(store: Store, run_id: str) -> tuple[list, list, list]:
-    images = [{k: v for k, v in r.items() if k != "seconds"} for r in store.rows("images", [run_id])]
-    return images, store.rows("scores", [run_id]), store.rows("routing", [run_id])
-
-
 def test_a_run_keeps_images_scores_routing_and_manifest(request_: Request, methods) -> None:
-    plan, store, code = run(request_, methods)
-    images, scores, routing = table(store, plan.run)
-    assert code == 0 and len(images) == 4 and len(scores) == 8 and len(routing) == 8
+    id, store, outcome = run(request_, methods)
+    images, scores, routing = table(store, id)
+    assert outcome.failed == 0 and len(images) == 4 and len(scores) == 8 and len(routing) == 8
     kept = [(r["active_experts"], r["adapter_macs"], r["adapter_params"]) for r in images]
     assert kept == [(9, 12, 7)] * 4
-    frame = load_frames(store, [plan.run]).images[["active_experts", "adapter_macs", "adapter_params"]]
+    frame = load_frames(store, [id]).images[["active_experts", "adapter_macs", "adapter_params"]]
     assert (frame == [9, 12, 7]).all(axis=None)
     for row in images:
         assert file_hash(store.folder / row["output"]) == row["output_hash"]
-    manifest = (store.folder / plan.run / "manifest.json").read_text()
-    for key in ('"argv"', '"git"', '"packages"', '"content_hash"', '"protocol"', '"end": "20', '"seed": 0', '"torch"'):
+    manifest = (store.folder / id / "manifest.json").read_text().replace(": ", ":")
+    for key in (
+        '"argv"',
+        '"git"',
+        '"packages"',
+        '"content_hash"',
+        '"definition"',
+        '"end":"20',
+        '"seed":0',
+        '"torch"',
+    ):
         assert key in manifest
 
 
 def test_a_finished_run_computes_nothing_again(request_: Request, methods, monkeypatch) -> None:
-    plan, store, _ = run(request_, methods)
-    before = table(store, plan.run), (store.folder / plan.run / "manifest.json").read_bytes()
-    monkeypatch.setattr("isrbench.harness.metrics.scorer.Scorer.score", lambda *a, **k: pytest.fail("scored again"))
-    again, store, code = run(request_, methods)
-    assert again.run == plan.run and code == 0 and CALLS == []
-    assert (table(store, plan.run), (store.folder / plan.run / "manifest.json").read_bytes()) == before
+    id, store, _ = run(request_, methods)
+    before = table(store, id), (store.folder / id / "manifest.json").read_bytes()
+    monkeypatch.setattr(Scorer, "score", lambda *a, **k: pytest.fail("scored again"))
+    again, store, outcome = run(request_, methods)
+    assert again == id and outcome.failed == 0 and CALLS == []
+    assert (table(store, id), (store.folder / id / "manifest.json").read_bytes()) == before
 
 
 def test_a_new_metric_is_added_without_restoring_again(request_: Request, methods) -> None:
     run(request_, methods)
-    plan, store, _ = run(replace(request_, metrics=("psnr", "gmsd", "ssim")), methods)
-    assert CALLS == [] and len(store.rows("scores", [plan.run])) == 12
+    id, store, _ = run(replace(request_, metrics=("psnr", "gmsd", "ssim")), methods)
+    assert CALLS == [] and len(store.rows("scores", [id])) == 12
 
 
 @pytest.mark.parametrize("fault", ["raise", "nan", "shape", "type", "grey levels", "trace"])
 def test_one_bad_image_is_a_row_with_its_traceback_and_the_others_go_on(fault: str, request_: Request, methods) -> None:
-    plan, store, code = run(replace(request_, options={"fault": fault}), methods)
-    images = {r["image"]: r for r in store.rows("images", [plan.run])}
-    assert code == 1 and [i for i, r in images.items() if r["status"] == "failed"] == ["b"]
-    assert "Traceback" in images["b"]["error"] and images["b"]["output"] is None
-    means = summarise(store, plan.run, ("psnr", "gmsd")).metrics
+    id, store, outcome = run(replace(request_, options={"fault": fault}), methods)
+    images = {r["image"]: r for r in store.rows("images", [id])}
+    assert outcome.failed == 1 and [i for i, r in images.items() if r["status"] == "failed"] == ["b"]
+    assert images["b"]["message"] and "Traceback" in images["b"]["traceback"] and images["b"]["output"] is None
+    means = summarise(store, id, ("psnr", "gmsd")).metrics
     assert all(m.n == 3 and m.failed == 1 for m in means), "a failed image must not count as a value"
-    _, _, code = run(replace(request_, options={"fault": fault}), methods)
-    assert code == 1 and CALLS == ["b"], "only the failed image is tried again"
+    assert all(m.mean is None and m.note == "1 of 4 failed" for m in means), "a mean over a part is blank"
+    _, _, outcome = run(replace(request_, options={"fault": fault}), methods)
+    assert outcome.failed == 1 and CALLS == ["b"], "only the failed image is tried again"
 
 
 @pytest.mark.parametrize("fault", ["nan", "shape"])
@@ -167,8 +102,7 @@ def test_results_do_not_depend_on_workers_or_order(request_: Request, methods, t
         if number:
             plan = replace(plan, pairs=tuple(reversed(plan.pairs)))
         store = Store(plan.request.runs_dir)
-        execute(plan, store)
-        tables.append(table(store, plan.run))
+        tables.append(table(store, execute(plan, store).run))
     assert tables[0] == tables[1]
 
 
@@ -183,38 +117,93 @@ def test_seeds_depend_on_the_image_not_on_its_place() -> None:
 def test_another_question_is_another_run(other: dict, request_: Request, methods) -> None:
     first, store, _ = run(request_, methods)
     second, store, _ = run(replace(request_, **other), methods)
-    assert first.run != second.run and set(store.run_ids()) == {first.run, second.run}
+    assert first != second and set(store.run_ids()) == {first, second}
+
+
+def test_two_questions_whose_ids_begin_alike_are_two_runs(request_: Request, methods) -> None:
+    """A run is found by its whole identity: 32 bits of it, as they stand in a run's name, are not enough."""
+    store = Store(request_.runs_dir)
+    plan = make_plan(request_, methods)
+    other = replace(plan, identity=plan.identity[:8] + "0" * 56)
+    first, second = execute(plan, store), execute(other, store)
+    assert first.computed and second.computed
+    assert second.run == f"{first.run}0" and execute(other, store).run == second.run
+    assert execute(plan, store).run == first.run and not execute(plan, store).computed
+
+
+def test_an_image_that_changes_between_check_and_use_fails_alone(request_: Request, methods, pairs_folder) -> None:
+    plan, store = make_plan(request_, methods), Store(request_.runs_dir)
+    for kind, name in (("LR", "b"), ("HR", "c")):
+        path = pairs_folder / kind / f"{name}.png"
+        with Image.open(path) as image:
+            image.rotate(180).save(path)
+    id = execute(plan, store).run
+    images = {row.image: row for row in store.images(id)}
+    assert [i for i, row in images.items() if row.status is ImageStatus.FAILED] == ["b"]
+    assert "has changed since it was checked" in images["b"].failure.message
+    failed = [(row.image, row.metric) for row in store.scores(id) if row.status is ScoreStatus.FAILED]
+    assert failed == [("c", "gmsd"), ("c", "psnr")]
+
+
+def test_a_moved_set_and_a_corrected_level_update_the_rows(request_: Request, methods, tmp_path) -> None:
+    def card(folder: Path, level: str) -> str:
+        (folder / "levels.csv").write_text(f"image,level\na,{level}\nb,mild\n")
+        (folder / "card.toml").write_text(
+            'id="two"\ntitle="Two"\nscale=4\nlicense="CC0"\nsource="s"\nroot="."\nlevels="levels.csv"\n'
+        )
+        return str(folder / "card.toml")
+
+    first, second = write_pairs(tmp_path / "one", ["a", "b"]), write_pairs(tmp_path / "two", ["a", "b"])
+    id, store, _ = run(replace(request_, dataset=card(first, "mild")), methods)
+    other, store, outcome = run(replace(request_, dataset=card(second, "severe")), methods)
+    assert other == id and not outcome.computed and CALLS == []
+    assert [(row.level, Path(row.lr).parent.parent) for row in store.images(id)] == [
+        ("severe", second), ("mild", second)
+    ]  # fmt: skip
+
+
+def test_a_limited_run_says_of_how_many_and_decodes_no_more(request_: Request, methods, pairs_folder) -> None:
+    (pairs_folder / "LR" / "d.png").write_bytes(b"not an image")
+    id, store, outcome = run(replace(request_, limit=2), methods)
+    dataset = store.manifest(id).dataset
+    assert outcome.failed == 0 and [row.image for row in store.images(id)] == ["a", "c"]
+    assert (dataset.images, dataset.whole, dataset.label) == (2, 4, "small, 2 of 4 images")
+
+
+def test_the_seconds_of_an_image_are_the_methods_alone(request_: Request, methods, monkeypatch) -> None:
+    read = jobs.read_lr
+    monkeypatch.setattr(jobs, "read_lr", lambda *a: (time.sleep(0.3), read(*a))[1])
+    id, store, _ = run(request_, methods)
+    assert all(row.seconds < 0.3 for row in store.images(id))
 
 
 def test_changed_input_is_another_run(request_: Request, methods, pairs_folder: Path) -> None:
     first, _, _ = run(request_, methods)
     write_pairs(pairs_folder, ["b", "a", "c", "d"])
     second, _, _ = run(request_, methods)
-    assert first.run != second.run and len(CALLS) == 4
+    assert first != second and len(CALLS) == 4
 
 
 def test_resume_words(request_: Request, methods) -> None:
     with pytest.raises(UserError, match="nothing is stored"):
         run(replace(request_, resume=Resume.ONLY_CACHE), methods)
     first, store, _ = run(request_, methods)
-    _, _, code = run(replace(request_, resume=Resume.ONLY_CACHE), methods)
-    assert code == 0 and CALLS == []
+    _, _, outcome = run(replace(request_, resume=Resume.ONLY_CACHE), methods)
+    assert outcome.failed == 0 and CALLS == []
     run(replace(request_, resume=Resume.NEVER), methods)
-    assert len(CALLS) == 4 and store.run_ids() == [first.run, f"{first.run}-2"]
+    assert len(CALLS) == 4 and store.run_ids() == [first, f"{first}-2"]
 
 
 def test_a_lost_or_altered_png_is_made_again(request_: Request, methods) -> None:
-    plan, store, _ = run(request_, methods)
-    before = table(store, plan.run)
-    (store.folder / plan.run / "images" / "a.png").unlink()
-    (store.folder / plan.run / "images" / "c.png").write_bytes(b"rubbish")
-    plan, store, code = run(request_, methods)
-    assert code == 0 and CALLS == ["a", "c"] and table(store, plan.run) == before
+    id, store, _ = run(request_, methods)
+    before = table(store, id)
+    (store.folder / id / "images" / "a.png").unlink()
+    (store.folder / id / "images" / "c.png").write_bytes(b"rubbish")
+    id, store, outcome = run(request_, methods)
+    assert outcome.failed == 0 and CALLS == ["a", "c"] and table(store, id) == before
 
 
 def test_a_full_disk_stops_with_one_message_and_keeps_what_is_done(request_: Request, methods, monkeypatch) -> None:
-    from isrbench.harness.engine import jobs
-
     write = jobs.write_png
 
     def full(path: Path, pixels: object) -> None:
@@ -227,8 +216,8 @@ def test_a_full_disk_stops_with_one_message_and_keeps_what_is_done(request_: Req
         run(request_, methods)
     assert "same command" in (caught.value.fix or "")
     monkeypatch.undo()
-    plan, store, code = run(request_, methods)
-    assert code == 0 and CALLS == ["c", "d"] and len(store.rows("scores", [plan.run])) == 8
+    id, store, outcome = run(request_, methods)
+    assert outcome.failed == 0 and CALLS == ["c", "d"] and len(store.rows("scores", [id])) == 8
 
 
 def test_an_unwritable_runs_folder(request_: Request, methods, tmp_path: Path) -> None:
@@ -237,34 +226,25 @@ def test_an_unwritable_runs_folder(request_: Request, methods, tmp_path: Path) -
         run(replace(request_, runs_dir=tmp_path / "file" / "runs"), methods)
 
 
-def test_a_store_of_another_version_is_refused(request_: Request, methods) -> None:
-    import sqlite3
-
-    _, store, _ = run(request_, methods)
-    store.close()
-    db = sqlite3.connect(store.file)
-    db.execute("PRAGMA user_version=99")
-    db.commit()
-    db.close()
-    with pytest.raises(UserError, match="schema version 99"):
-        Store(request_.runs_dir)
-
-
 def test_sets_without_hr_leave_full_reference_metrics_blank(request_: Request, methods, pairs_folder: Path) -> None:
-    plan, store, code = run(replace(request_, dataset=str(pairs_folder / "LR"), metrics=("psnr",)), methods)
-    rows = store.rows("scores", [plan.run])
-    assert code == 0 and {r["status"] for r in rows} == {"no-reference"} and all(r["value"] is None for r in rows)
+    id, store, outcome = run(replace(request_, dataset=str(pairs_folder / "LR"), metrics=("psnr",)), methods)
+    rows = store.rows("scores", [id])
+    assert (
+        outcome.failed == 0
+        and {r["status"] for r in rows} == {"no-reference"}
+        and all(r["value"] is None for r in rows)
+    )
 
 
 def test_unavailable_metrics_are_blank_and_the_run_goes_on(
     request_: Request, methods, monkeypatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "none"))
-    plan, store, code = run(replace(request_, metrics=("psnr", "lpips")), methods)
-    rows = [r for r in store.rows("scores", [plan.run]) if r["metric"] == "lpips"]
-    assert code == 0 and len(rows) == 4
+    id, store, outcome = run(replace(request_, metrics=("psnr", "lpips")), methods)
+    rows = [r for r in store.rows("scores", [id]) if r["metric"] == "lpips"]
+    assert outcome.failed == 0 and len(rows) == 4
     assert all(r["status"] == "unavailable" and r["value"] is None for r in rows)
-    assert "isrbench fetch weights --metric lpips" in rows[0]["error"]
+    assert "isrbench fetch weights --metric lpips" in rows[0]["fix"]
 
 
 def test_a_finished_run_with_absent_weights_computes_nothing_until_they_are_there(
@@ -272,18 +252,16 @@ def test_a_finished_run_with_absent_weights_computes_nothing_until_they_are_ther
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "none"))
     request_ = replace(request_, metrics=("psnr", "lpips"))
-    plan, store, _ = run(request_, methods)
-    before = table(store, plan.run)
+    id, store, _ = run(request_, methods)
+    before = table(store, id)
     with monkeypatch.context() as patch:
-        patch.setattr("isrbench.harness.metrics.scorer.Scorer.score", lambda *a, **k: pytest.fail("scored again"))
-        plan, store, code = run(request_, methods)
-    assert code == 0 and CALLS == [] and table(store, plan.run) == before
-    monkeypatch.setattr("isrbench.harness.metrics.weights.missing", lambda metric: [])
-    monkeypatch.setattr(
-        "isrbench.harness.metrics.scorer.Scorer._build", lambda self, metric: lambda restored, reference: 0.5
-    )
-    plan, store, _ = run(request_, methods)
-    rows = [r for r in store.rows("scores", [plan.run]) if r["metric"] == "lpips"]
+        patch.setattr(Scorer, "score", lambda *a, **k: pytest.fail("scored again"))
+        id, store, outcome = run(request_, methods)
+    assert outcome.failed == 0 and CALLS == [] and table(store, id) == before
+    lpips = replace(metrics().get("lpips"), weights=(), build=lambda device, **settings: lambda restored, hr, lr: 0.5)
+    monkeypatch.setitem(metrics()._loaded, "lpips", lpips)
+    id, store, _ = run(request_, methods)
+    rows = [r for r in store.rows("scores", [id]) if r["metric"] == "lpips"]
     assert CALLS == [] and {r["value"] for r in rows} == {0.5}
 
 
@@ -295,12 +273,13 @@ def test_killed_at_any_moment_the_next_run_gives_the_same_table(request_: Reques
         from pathlib import Path
         from isrbench.harness.engine import jobs
         from isrbench.harness.engine import execution as runner
-        from isrbench.harness.engine.plan import Request, make_plan
+        from isrbench.harness.engine.plan import make_plan
+        from isrbench.harness.engine.request import Request
         from isrbench.harness.api.registry import Registry
-        from isrbench.harness.api.method import MethodPlugin
+        from isrbench.harness.api.method import Runtime
         from isrbench.harness.store.store import Store
         methods = Registry("method", MethodPlugin)
-        methods.register("nearest", "tests.harness.engine.test_execution:PLUGIN")
+        methods.register("nearest", "tests.support.nearest:PLUGIN")
         request = Request(method="nearest", dataset={request_.dataset!r}, metrics=("psnr", "gmsd"),
                           runs_dir=Path({str(tmp_path / "killed")!r}), estimator="none", complexity=False, device="cpu")
         write = jobs.write_png
@@ -316,6 +295,6 @@ def test_killed_at_any_moment_the_next_run_gives_the_same_table(request_: Reques
     died = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert died.returncode == -signal.SIGKILL, died.stderr
     _, untouched, _ = run(request_, methods)
-    plan, store, code = run(replace(request_, runs_dir=tmp_path / "killed"), methods)
-    assert code == 0 and CALLS == ["c", "d"], "only the image in flight may be lost"
-    assert table(store, plan.run) == table(untouched, plan.run)
+    id, store, outcome = run(replace(request_, runs_dir=tmp_path / "killed"), methods)
+    assert outcome.failed == 0 and CALLS == ["c", "d"], "only the image in flight may be lost"
+    assert table(store, id) == table(untouched, id)

@@ -1,0 +1,3 @@
+"""Fixtures of the engine's tests."""
+
+from tests.support.nearest import methods, request_  # noqa: F401

@@ -1,0 +1,157 @@
+"""Rows in and out as types, the table of a run's state, and files of other versions."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from isrbench.harness.api.method import RoutingTrace
+from isrbench.harness.api.records import DatasetRecord, Failure, ImageRow, Manifest, MetricRecord, RunCost, ScoreRow
+from isrbench.harness.errors import UserError
+from isrbench.harness.store.frames import COST_COLUMNS, load_frames
+from isrbench.harness.store.schema import SCHEMA_VERSION
+from isrbench.harness.store.store import Store
+from isrbench.harness.store.summary import summarise
+from tests.support.paths import ROOT
+
+OLD = ROOT / "tests/support/data/store-v3.sqlite"
+"""Made by the isrbench that wrote version 3: a folder with a failed image, mor under --limit 2, bicubic without HR."""
+VECTOR = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+PSNR = MetricRecord(
+    direction="higher", reference="full", colour="Y", definition="border 0", code="c", weights_version="none"
+)
+
+
+def manifest(run: str = "r", identity: str = "1" * 64, images: int = 2, whole: int = 2) -> Manifest:
+    dataset = DatasetRecord(id="set", title="Set", images=images, whole=whole, scale=4, content_hash="0")
+    return Manifest(
+        run=run, created="2026-01-01T00:00:00", identity=identity, name="m", method="m", title="M", routes=True,
+        options={}, dataset=dataset, seed=0, device="cpu", metrics={"psnr": PSNR},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    made = Store(tmp_path / "runs")
+    made.add_run(manifest())
+    return made
+
+
+def test_rows_come_back_as_they_went_in(store: Store) -> None:
+    good = ImageRow(
+        run="r", image="a", status="ok", lr="/lr", hr="/hr", level="mild", seconds=0.5, output="r/images/a.png",
+        output_hash="f", active_experts=9.5, adapter_macs=3, adapter_params=4, estimator="e", severity=VECTOR,
+    )  # fmt: skip
+    failure = Failure(message="no\nmemory", fix="buy some", traceback="Traceback ...")
+    bad = ImageRow(run="r", image="b", status="failed", lr="/lr", failure=failure)
+    store.add_image(good, RoutingTrace(("x", "y"), (9, 10), (1, 0)))
+    store.add_image(bad, None)
+    assert store.images("r") == [good, bad]
+    scores = [
+        ScoreRow(run="r", image="a", metric="psnr", status="ok", value=float("inf"), code="c", weights="none"),
+        ScoreRow(run="r", image="a", metric="x", status="failed", failure=failure, code="c", weights="w"),
+    ]
+    store.add_scores(scores)
+    assert store.scores("r") == scores
+    cost = RunCost(macs=1, latency_ms=2.5, complexity_size="1x1")
+    store.set_cost("r", cost)
+    assert store.cost("r") == cost and store.manifest("r") == manifest()
+    frames = load_frames(store, ["r"])
+    assert frames.images.loc[1, ["message", "fix", "traceback"]].tolist() == ["no\nmemory", "buy some", "Traceback ..."]
+    assert frames.images["severity"][0] == pytest.approx(0.4) and frames.runs["manifest"][0] == manifest()
+    assert set(COST_COLUMNS) < set(frames.runs) and frames.routing["active"].tolist() == [9, 10]
+
+
+def test_a_new_attempt_replaces_the_image_its_scores_and_those_of_the_set(store: Store) -> None:
+    row = ImageRow(run="r", image="a", status="ok", lr="/lr")
+    store.add_image(row, RoutingTrace(("x",), (9,), (1,)))
+    store.add_scores([ScoreRow(run="r", image=i, metric="psnr", status="ok", value=1.0) for i in ("a", "")])
+    store.add_image(row, None)
+    assert store.scores("r") == [] and store.rows("routing", ["r"]) == []
+
+
+def test_what_cannot_be_is_refused_by_the_file_itself(store: Store) -> None:
+    store.add_image(ImageRow(run="r", image="a", status="ok", lr="/lr"), None)
+    with pytest.raises(sqlite3.IntegrityError):
+        store.add_scores([ScoreRow(run="r", image="a", metric="psnr", status="ok", value=None)])
+    with pytest.raises(sqlite3.IntegrityError):
+        store.add_scores([ScoreRow(run="r", image="a", metric="psnr", status="failed", value=0.0)])
+    with pytest.raises(sqlite3.IntegrityError):
+        store.add_image(ImageRow(run="r", image="b", status="failed", lr="/lr"), None)
+    assert store.scores("r") == [] and len(store.images("r")) == 1
+
+
+def test_a_part_of_a_set_never_stands_for_the_whole(store: Store) -> None:
+    store.add_run(manifest("part", "2" * 64, images=1, whole=2))
+    store.touch("part")
+    assert store.newest_runs() == ["r"] and store.find_run("latest") == "part"
+    assert [s.state for s in store.states()] == ["partial 0 of 2", "partial 0 of 1, 1 of 2"]
+
+
+def test_a_run_is_found_by_its_whole_identity(store: Store) -> None:
+    store.add_run(manifest("other", "1" * 63 + "2"))
+    assert store.runs_of("1" * 64) == ["r"] and store.runs_of("1" * 63 + "2") == ["other"] and store.runs_of("1") == []
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    shutil.copy(OLD, folder / "isrbench.sqlite")
+    return folder
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_a_store_of_version_3_is_brought_up_to_date(old: Path, create: bool) -> None:
+    before = (old / "isrbench.sqlite").read_bytes()
+    store = Store(old, create=create)
+    ours, mor, bicubic = (next(r for r in store.run_ids() if r.startswith(n)) for n in ("ours", "mor", "bicubic"))
+    a, b, c = store.images(ours)
+    assert (a.level, c.level, a.failure) == ("mild", "severe", None) and a.severity is not None
+    assert b.failure == Failure(message="/data/made holds no b.png", fix="make b.png")
+    lpips = [row for row in store.scores(ours) if row.metric == "lpips"]
+    assert {row.status.value for row in lpips} == {"unavailable"}
+    assert {row.failure.fix for row in lpips} == {"isrbench fetch weights --metric lpips"}
+    assert lpips[0].failure.message.startswith("lpips needs") and lpips[0].weights == "absent"
+    assert store.manifest(ours).dataset.label == "small" and store.manifest(ours).dataset.license == "CC0-1.0"
+    assert store.manifest(ours).dataset.notes == "for tests"
+    limited = store.manifest(mor)
+    assert limited.dataset.label == "small, the first 2 images" and limited.estimator.spec == "tiny"
+    assert len(store.rows("routing", [mor])) > 100 and store.cost(mor).macs > 0
+    assert {row.status.value for row in store.scores(bicubic)} == {"no-reference"}
+    assert summarise(store, ours, ("psnr", "lpips")).errors[0][0] == "b"
+    frames = load_frames(store, store.run_ids())
+    assert len(frames.images) == 8 and frames.runs["manifest"].map(lambda m: m.version).eq(2).all()
+    store.close()
+    assert (old / "isrbench-v3-backup.sqlite").is_file()
+    with sqlite3.connect(old / "isrbench-v3-backup.sqlite") as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (3,)
+        assert db.execute("SELECT COUNT(*) FROM images").fetchone() == (8,)
+    again = Store(old)
+    assert len(again.run_ids()) == 3 and before
+
+
+def test_a_failed_change_of_version_leaves_the_old_file(old: Path, monkeypatch) -> None:
+    from isrbench.harness.store import schema
+
+    monkeypatch.setattr(schema, "_score_of_3", lambda row: (_ for _ in ()).throw(RuntimeError("power cut")))
+    with pytest.raises(RuntimeError):
+        Store(old)
+    monkeypatch.undo()
+    with sqlite3.connect(old / "isrbench.sqlite") as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (3,)
+    assert len(Store(old).run_ids()) == 3
+
+
+@pytest.mark.parametrize("version", [1, 2, SCHEMA_VERSION + 1, 99])
+@pytest.mark.parametrize("create", [True, False])
+def test_files_of_other_versions_are_refused(store: Store, version: int, create: bool) -> None:
+    store.close()
+    with sqlite3.connect(store.file) as db:
+        db.execute(f"PRAGMA user_version={version}")
+    with pytest.raises(UserError, match=f"schema version {version}") as caught:
+        Store(store.folder, create=create)
+    assert "another --runs-dir" in (caught.value.fix or "")
