@@ -69,8 +69,10 @@ class Registry(Generic[T]):
         return dict(self._refused)
 
     def _clash(self, name: str, targets: Iterable[str]) -> UserError:
+        *others, last = sorted(targets)
+        count = "two" if len(others) == 1 else len(others) + 1
         return UserError(
-            f"several {self.kind}s are registered as '{name}': {', '.join(sorted(targets))}",
+            f"{count} {self.kind}s are registered as '{name}': {', '.join(others)} and {last}",
             "uninstall all but one of the packages, or rename their entry points",
         )
 
