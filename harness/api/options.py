@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
@@ -16,8 +15,6 @@ from isrbench.harness.errors import UserError
 
 T = TypeVar("T")
 
-_TRUE = frozenset({"true", "yes", "on", "1"})
-_FALSE = frozenset({"false", "no", "off", "0"})
 _NONE = "none"
 
 
@@ -54,17 +51,16 @@ def split_options(texts: Iterable[str]) -> dict[str, str]:
 def parse_options(options_type: type[T], texts: Mapping[str, str]) -> T:
     """Build the options dataclass ``options_type`` from texts.
 
-    Fields may be str, int, float (finite), bool, Path, an Enum, a Literal, or one of these or None. ``none`` stands
-    for None, an Enum member is named by its value, and ``~`` in a path is expanded.
+    Fields may be str, int, float (finite), bool, Path, an Enum, a Literal, or one of these or None; pydantic reads
+    numbers and truth values. ``none`` stands for None, an Enum member is named by its value, and ``~`` in a path is
+    expanded. A field with ``metadata={"aliases": ("old_name",)}`` also answers to these names.
 
     Raises:
-        UserError: If an option is unknown, missing, or of the wrong type, or where the dataclass itself refuses it.
+        UserError: If an option is unknown, missing, given twice or of the wrong type, or the dataclass refuses it.
         TypeError: If a field's annotation is none of the above (the plugin author's mistake).
     """
     known = _declared(options_type)
-    for name in texts:
-        if name not in known:
-            raise UserError(unknown_name("option", name, list(known)), "isrbench describe method ID shows the options")
+    texts = _by_field_name(known, texts)
     missing = [name for name, (option, _) in known.items() if _is_required(option) and name not in texts]
     if missing:
         example = " ".join(f"-o {name}=..." for name in missing)
@@ -74,7 +70,7 @@ def parse_options(options_type: type[T], texts: Mapping[str, str]) -> T:
 
 
 def describe_options(options_type: type[Any]) -> list[OptionRow]:
-    """The options of ``options_type`` in order of declaration."""
+    """Return the options of ``options_type`` in order of declaration; needs no pydantic, so it is fast."""
     return [
         OptionRow(
             name=name,
@@ -87,7 +83,7 @@ def describe_options(options_type: type[Any]) -> list[OptionRow]:
 
 
 def options_key(options: Any) -> dict[str, str | int | float | bool | None]:
-    """The options as JSON-able values, the same for every way of writing the same thing: part of the resume key.
+    """Return the options as values for JSON, the same for every way of writing them: part of a run's identity.
 
     Paths become absolute, Enums their values; names are sorted. An option declared with ``metadata={"result": False}``
     (a time limit, say) cannot change a result and is left out.
@@ -105,6 +101,21 @@ def options_key(options: Any) -> dict[str, str | int | float | bool | None]:
 def _declared(options_type: type[Any]) -> dict[str, tuple[Field[Any], Any]]:
     hints = get_type_hints(options_type)
     return {f.name: (f, hints[f.name]) for f in fields(options_type) if f.init}
+
+
+def _by_field_name(known: Mapping[str, tuple[Field[Any], Any]], texts: Mapping[str, str]) -> dict[str, str]:
+    """The texts under their fields' names instead of aliases."""
+    names = {alias: name for name, (option, _) in known.items() for alias in option.metadata.get("aliases", ())}
+    found: dict[str, str] = {}
+    for given, text in texts.items():
+        name = names.get(given, given)
+        if name not in known:
+            raise UserError(unknown_name("option", given, list(known)), "isrbench describe method ID shows the options")
+        if name in found:
+            both = " and ".join(f"'{key}'" for key in texts if names.get(key, key) == name)
+            raise UserError(f"{both} are one option", f"give -o {name}=... alone")
+        found[name] = text
+    return found
 
 
 def _is_required(option: Field[Any]) -> bool:
@@ -157,44 +168,32 @@ def _type_words(annotation: Any) -> str:
 
 
 def _parsed(name: str, annotation: Any, text: str) -> Any:
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
     inner, may_be_none = _optional(annotation)
+    refusal = UserError(
+        f"option '{name}' is '{text}', but has to be {_type_words(annotation)}", f"write -o {name}=VALUE"
+    )
     if may_be_none and text.strip().lower() == _NONE:
         return None
-    try:
-        return _converted(inner, text)
-    except ValueError:
-        expected = _type_words(annotation)
-        raise UserError(f"option '{name}' is '{text}', but has to be {expected}", f"write -o {name}=VALUE") from None
-
-
-def _converted(inner: Any, text: str) -> Any:
-    """``text`` as a value of ``inner``; ValueError where it is none."""
     choices = _choices(inner)
     if choices is not None:
         if text not in choices:
-            raise ValueError(text)
+            raise refusal
         return choices[text]
-    if inner is bool:
-        word = text.strip().lower()
-        if word not in _TRUE | _FALSE:
-            raise ValueError(text)
-        return word in _TRUE
-    if inner is float:
-        number = float(text)
-        if not math.isfinite(number):
-            raise ValueError(text)
-        return number
     if inner is Path:
-        if not text:
-            raise ValueError(text)
+        if not text:  # pydantic takes it for the current folder
+            raise refusal
         return Path(text).expanduser()
-    if inner in {int, str}:
-        return inner(text)
-    raise TypeError(f"an option cannot be of type {inner}")
+    try:
+        adapter = TypeAdapter(inner, config=ConfigDict(allow_inf_nan=False))
+        return adapter.validate_strings(text if inner is str else text.strip())
+    except ValidationError:
+        raise refusal from None
 
 
 def positive(text: str) -> int:
-    """A whole number of 1 or more, as a ``type`` for argparse."""
+    """Return a whole number of 1 or more: a ``type`` for argparse."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is below 1")

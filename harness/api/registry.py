@@ -1,14 +1,14 @@
 """A lazy registry of plugins: built-in ones and third-party ones come through the same entry points.
 
-:func:`methods` and :func:`metrics` are built at their first use, never at import. A plugin that is broken or that takes
-another's name harms nobody but itself: the others work, and ``isrbench doctor`` and ``list`` say what is wrong.
+:func:`methods` and :func:`metrics` are built at their first use, never at import. A plugin that is broken or takes the
+name of another one disables only itself: all others work, and ``isrbench doctor`` and ``list`` say what is wrong.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Iterable, Iterator
+from functools import cache, reduce
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -44,32 +44,36 @@ class Registry(Generic[T]):
 
     @classmethod
     def from_entry_points(cls, kind: str, expected: type[T], group: str) -> Registry[T]:
-        """Build a registry from every installed distribution's entry points in ``group``.
+        """Build a registry from every installed distribution's entry points in ``group``; imports none of them.
 
-        Of two that take one name isrbench's own keeps it; between two foreign ones neither gets it. Both cases are
-        in :attr:`refused`.
+        Where several take one name, isrbench's own plugin keeps it; among foreign ones nobody gets it. Either way the
+        name is in :attr:`refused`.
         """
+        claims: dict[str, dict[str, bool]] = {}
+        for point in entry_points(group=group):
+            targets = claims.setdefault(point.name, {})
+            ours = point.dist is not None and point.dist.name == _OURS
+            targets[point.value] = ours or targets.get(point.value, False)
         registry = cls(kind, expected)
-        points = {(p.name, p.value): p.dist is not None and p.dist.name == _OURS for p in entry_points(group=group)}
-        for name, target in sorted(points, key=lambda key: (not points[key], *key)):
-            known = registry._targets.get(name)
-            if known is None and name not in registry._refused:
-                registry.register(name, target)
-                continue
-            registry._refused[name] = registry._clash(name, known or "another package", target)
-            if known is not None and not points.get((name, known)):
-                del registry._targets[name]
+        for name, targets in claims.items():
+            keepers = [target for target, ours in targets.items() if ours or len(targets) == 1]
+            if keepers:
+                registry.register(name, keepers[0])
+            if len(targets) > 1:
+                registry._refused[name] = registry._clash(name, targets)
         return registry
 
     @property
     def refused(self) -> dict[str, UserError]:
-        """Why a package's plugin was refused its name, by name; those of isrbench itself keep working."""
+        """Why names that several packages register were refused; isrbench's own plugin of such a name works."""
         return dict(self._refused)
 
-    def _clash(self, name: str, known: str, target: str) -> UserError:
+    def _clash(self, name: str, targets: Iterable[str]) -> UserError:
+        *others, last = sorted(targets)
+        count = "two" if len(others) == 1 else len(others) + 1
         return UserError(
-            f"two {self.kind}s are registered as '{name}': {known} and {target}",
-            "uninstall one of the two packages, or rename its entry point",
+            f"{count} {self.kind}s are registered as '{name}': {', '.join(others)} and {last}",
+            "uninstall all but one of the packages, or rename their entry points",
         )
 
     def register(self, name: str, target: str) -> None:
@@ -80,7 +84,7 @@ class Registry(Generic[T]):
         """
         known = self._targets.setdefault(name, target)
         if known != target:
-            raise self._clash(name, known, target)
+            raise self._clash(name, (known, target))
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._targets))
@@ -104,7 +108,7 @@ class Registry(Generic[T]):
         return self._loaded[name]
 
     def load_all(self) -> tuple[dict[str, T], dict[str, UserError]]:
-        """Load every plugin: (those that work, the reasons of those that do not), by name.
+        """Load every plugin and return those that work, and why others do not, by name.
 
         A name may be in both: the plugin works, and another package's of the same name was refused.
         """
@@ -121,7 +125,7 @@ class Registry(Generic[T]):
         try:
             plugin = load_target(target)
         except (Exception, SystemExit) as error:
-            # Somebody else's module may raise anything; what it says is all that can be passed on.
+            # Another package's module may raise anything; only what it says can be passed on.
             said = (str(error).splitlines() or [""])[0]
             why = said if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {said}"
             raise UserError(
@@ -137,9 +141,9 @@ class Registry(Generic[T]):
 
 
 def load_target(target: str) -> Any:
-    """Import the object that ``"module:attribute"`` names."""
+    """Import and return the object that ``"module:attribute"`` names; the attribute may have dots."""
     module, _, attribute = target.partition(":")
-    return getattr(import_module(module), attribute)
+    return reduce(getattr, attribute.split("."), import_module(module))
 
 
 @cache
@@ -159,7 +163,7 @@ def metrics() -> Registry[Metric]:
 
 
 def unknown_name(kind: str, name: str, known: list[str]) -> str:
-    """Say that ``name`` is no ``kind``, with close matches and the whole list."""
+    """Return a message that there is no such ``kind``, with close matches and the whole list."""
     close = [k for k in known if k.lower() == name.lower()] or difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else "."
     return f"there is no {kind} '{name}'{hint} Known {kind}s: {', '.join(known) or 'none'}"

@@ -74,7 +74,7 @@ def load_pairs(
             f"these {len(pairs)} images have the names and sizes of {card.id}, but not its pixels "
             f"(content hash {content_hash(pairs)[:16]}..., the card says {card.content_hash[:16]}...): "
             "numbers would not be comparable",
-            _as_a_set_of_its_own("use the published files", "content_hash", card, root),
+            _or_as_another_set("use the published files", "content_hash", card, root),
         )
     return pairs
 
@@ -146,7 +146,7 @@ def _join(card: Card, root: Path) -> list[_Files]:
     if card.count is not None and len(lr) != card.count:
         raise UserError(
             f"{card.id} has {card.count} images, but {root / layout[0]} holds {len(lr)}",
-            _as_a_set_of_its_own("complete the set", "count", card, root),
+            _or_as_another_set("complete the set", "count", card, root),
         )
     levels = _levels(card, root, sorted(lr))
     return [_Files(stem, lr[stem], hr.get(stem), levels.get(stem)) for stem in sorted(lr)]
@@ -176,12 +176,12 @@ def _unpaired(root: Path, layout: tuple[str, str], no_hr: Sequence[str], no_lr: 
     return f"{root}: " + "; ".join(parts)
 
 
-def _as_a_set_of_its_own(first: str, key: str, card: Card, root: Path) -> str:
+def _or_as_another_set(first: str, key: str, card: Card, root: Path) -> str:
     """How to fix a copy of a set that is not the set."""
     if card.id not in catalogue():
         return f"{first}, or correct `{key}` in its card"
     folder = f"--dataset {shlex.quote(str(root))}"
-    return f"{first}, or score it as a set of its own, which is then called {id_of_folder(root)}: {folder}"
+    return f"{first}, or score it as a separate set, which is then called {id_of_folder(root)}: {folder}"
 
 
 def _checked(card: Card, files: _Files) -> Pair:

@@ -9,7 +9,7 @@ from isrbench.harness.api.method import MethodInfo, MethodPlugin
 
 @dataclass(frozen=True)
 class NoOptions:
-    """Interpolation has nothing to choose."""
+    """Interpolation has no options."""
 
 
 BICUBIC = MethodPlugin(

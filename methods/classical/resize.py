@@ -18,7 +18,7 @@ _FILTERS = {"bicubic": (Image.Resampling.BICUBIC, 4), "lanczos": (Image.Resampli
 
 
 class Resize:
-    """Enlarge by interpolation (a :class:`isrbench.harness.api.method.Method`).
+    """Enlarges by interpolation (a :class:`isrbench.harness.api.method.Method`).
 
     Args:
         kernel: Which of PIL's filters.

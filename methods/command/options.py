@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from isrbench.harness.errors import UserError
 
@@ -21,6 +22,15 @@ class CommandOptions:
     )
     timeout: float = field(default=600.0, metadata={"help": "seconds that one call may take", "result": False})
     shell: bool = field(default=False, metadata={"help": "hand the command to /bin/sh, for pipes and &&"})
+    depends: str = field(
+        default="",
+        # Not part of the options' key: the content is part of weights_hash, whatever the path is called.
+        metadata={
+            "help": "files and folders, separated by commas, that the program reads besides what the command names; "
+            "isrbench cannot see them, and restores again only if the content of one it knows has changed",
+            "result": False,
+        },
+    )
 
     def __post_init__(self) -> None:
         single, folder = self._has("input", "output"), self._has("input_dir", "output_dir")
@@ -29,10 +39,19 @@ class CommandOptions:
             raise UserError(f"option 'command' {fault}: {self.command}", f"for example {_EXAMPLE}")
         if folder and self._has("seed"):
             raise UserError(
-                "option 'command' has {seed}, but in a folder each image has its own", "use {input} and {output}"
+                "option 'command' has {seed}, but one call restores a folder of images with a seed each",
+                "use {input} and {output}",
             )
         if self.timeout <= 0:
             raise UserError(f"option 'timeout' is {self.timeout:g}, but has to be above 0", "write -o timeout=600")
+        missing = next((path for path in self.depends_on if not path.exists()), None)
+        if missing is not None:
+            raise UserError(f"option 'depends': {missing} does not exist", "correct -o depends=FILE,DIR")
+
+    @property
+    def depends_on(self) -> tuple[Path, ...]:
+        """The files and folders of ``depends``."""
+        return tuple(Path(name.strip()).expanduser() for name in self.depends.split(",") if name.strip())
 
     def _has(self, *names: str) -> bool:
         return all("{" + name + "}" in self.command for name in names)

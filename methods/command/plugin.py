@@ -9,7 +9,7 @@ PLUGIN = MethodPlugin(
     info=MethodInfo(
         id="command",
         title="Command",
-        summary="Runs any external program that turns an image file, or a folder of them, into restored ones.",
+        summary="Runs any external program that restores an image file or a folder of them.",
         license="that of the program",
         needs=("the program",),
     ),

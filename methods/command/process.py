@@ -1,4 +1,4 @@
-"""One call of an external program: with a time limit, without leftovers, with its last words when it fails."""
+"""One call of an external program: with a time limit, nothing left running, and the end of its output if it fails."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _TAIL_BYTES = 2000
 
 
 def arguments(template: str, values: Mapping[str, str], shell: bool) -> list[str]:
-    """The program and its arguments for one call.
+    """Return the program and its arguments for one call.
 
-    A template is cut into words before its ``{name}``s are filled in, so no file name can add a word; for a shell
-    each value is quoted. Braces round anything that ``values`` does not know stay as they are.
+    A template is split into words before its ``{name}``s are filled in, so no file name can add a word; for a shell
+    each value is quoted. Braces around any other name stay as they are.
     """
     pattern = re.compile(r"\{(" + "|".join(map(re.escape, values)) + r")\}")
     if shell:
@@ -29,7 +29,7 @@ def arguments(template: str, values: Mapping[str, str], shell: bool) -> list[str
 
 
 def split_words(template: str) -> list[str]:
-    """The template's words as a shell would cut them.
+    """Return the template's words as a shell would split them.
 
     Raises:
         UserError: If a quote is left open.
@@ -61,7 +61,8 @@ def call(argv: list[str], timeout: float) -> None:
         except subprocess.TimeoutExpired as error:
             _kill_group(process)
             raise UserError(
-                f"no end after {timeout:g} s: {shown}{_last_words(err, out)}", "allow more: -o timeout=SECONDS"
+                f"the program did not end within {timeout:g} s: {shown}{_last_words(err, out)}",
+                "allow more: -o timeout=SECONDS",
             ) from error
         except BaseException:
             _kill_group(process)

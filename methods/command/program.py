@@ -36,20 +36,22 @@ class Program:
         UserError: If the program is not found.
     """
 
-    untimed = "starting a program anew for each image says nothing of the network inside, and may cost minutes"
+    untimed = "it would time the start of a program, not the network inside"
 
     def __init__(self, options: CommandOptions, scale: int) -> None:
         self._options, self._scale = options, scale
         words = split_words(options.command)
         if not options.shell and shutil.which(words[0]) is None:
-            raise UserError(f"option 'command': there is no program '{words[0]}'", "give its full path, or install it")
-        self.weights_hash = _hash_of_files(words)
+            raise UserError(
+                f"option 'command': the program '{words[0]}' was not found", "give its full path, or install it"
+            )
+        self.weights_hash = _hash_of_files(words, options.depends_on)
         self._batch: tempfile.TemporaryDirectory[str] | None = None
         self._inputs: dict[str, NDArray[np.uint8]] = {}
         self._failure: UserError | None = None
 
     def prepare(self, images: Sequence[tuple[str, Path]]) -> None:
-        """With a folder a call, restore all images now; a failed call becomes the failure of each of them."""
+        """Restore all images now where one call takes a folder; if it fails, each of them fails."""
         if not self._options.by_folder:
             return
         self._inputs, self._failure = {}, None
@@ -57,7 +59,7 @@ class Program:
             try:
                 self._inputs[image] = read_rgb(path)
             except UserError:
-                continue  # the engine meets the same error when it reads this image, and reports it there
+                continue  # the engine reads this image later, and reports the same error
         self._batch = tempfile.TemporaryDirectory(prefix="isrbench-command-")
         try:
             self._run_folder(Path(self._batch.name), self._inputs)
@@ -65,7 +67,7 @@ class Program:
             self._failure = error
 
     def restore(self, lr: Tensor, *, image: str, seed: int) -> Restored:
-        """Run the program on the image, or fetch what :meth:`prepare` has made of it.
+        """Run the program on the image, or return what :meth:`prepare` has made of it.
 
         Raises:
             UserError: If the program fails or takes too long, or its output is missing, unreadable or of a wrong size.
@@ -84,7 +86,7 @@ class Program:
             return self._read(folder, image, pixels)
 
     def cost(self, height: int, width: int) -> Cost:
-        """Unknown: a program cannot be looked into."""
+        """Return an unknown cost: nobody sees what a program computes."""
         return Cost(macs=None, params_total=None)
 
     def input_hash(self, image: str) -> str:
@@ -113,16 +115,16 @@ class Program:
             found = sorted(p.name for p in path.parent.iterdir())
             wrote = f"it wrote {', '.join(found[:3])}" if found else "it wrote nothing there"
             raise UserError(
-                f"the program ended well but {image}.png is not in its output folder; {wrote}",
+                f"the program succeeded, but {image}.png is not in its output folder; {wrote}",
                 "it has to write {output}, or a PNG of the input's name into {output_dir}",
             )
         restored = read_rgb(path)
         expected = (pixels.shape[0] * self._scale, pixels.shape[1] * self._scale)
         if restored.shape[:2] != expected:
             raise UserError(
-                f"the program made {image}.png {restored.shape[1]}x{restored.shape[0]} pixels large, "
+                f"the program wrote {image}.png with {restored.shape[1]}x{restored.shape[0]} pixels, "
                 f"but x{self._scale} is {expected[1]}x{expected[0]}",
-                "hand it {scale}, or choose a model of this scale",
+                "pass {scale} to it, or choose a model of this scale",
             )
         return Restored(to_tensor(restored))
 
@@ -143,12 +145,22 @@ def _make_folders(folder: Path) -> tuple[Path, Path]:
     return inputs, outputs
 
 
-def _hash_of_files(words: Sequence[str]) -> str:
-    """One hash over the files among ``words``, also behind ``--name=``; the program is looked up on the PATH."""
-    candidates = [shutil.which(words[0]) or words[0], *words[1:]]
+def _hash_of_files(words: Sequence[str], depends_on: Sequence[Path]) -> str:
+    """One hash over the files that the command names, also behind ``--name=``, and over what it depends on.
+
+    The program is looked up on the PATH. Of a folder every file counts, by its name below the folder and its bytes;
+    ``__pycache__`` does not, since running Python changes it.
+    """
+    named = [shutil.which(words[0]) or words[0], *words[1:]]
     digest = hashlib.sha256()
-    for word in candidates:
+    for word in named:
         path = next((p for p in map(Path, (word, word.partition("=")[2])) if p.is_file()), None)
         if path is not None:
             digest.update(f"{path.name} {file_hash(path)}\n".encode())
+    for place in depends_on:
+        files = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file())
+        for path in files:
+            name = path.relative_to(place).as_posix() if path != place else path.name
+            if "__pycache__" not in path.parts:
+                digest.update(f"depends {name} {file_hash(path)}\n".encode())
     return digest.hexdigest()

@@ -29,7 +29,7 @@ class Folder:
         scale: Upscaling factor that the images must have.
 
     Raises:
-        UserError: If there is no such folder, it holds no PNG, or two names differ in nothing but ``.png``'s case.
+        UserError: If this is not a folder, it holds no PNG, or two names differ only in the case of ``.png``.
     """
 
     untimed = "the images were made elsewhere"
@@ -49,13 +49,13 @@ class Folder:
         if not self._files:
             others = ", ".join(sorted({p.suffix for p in list_images(images)}))
             found = f" (but images ending in {others})" if others else ""
-            raise UserError(f"{images} holds no PNG{found}", "results are scored as PNG, the form that loses nothing")
+            raise UserError(f"{images} holds no PNG{found}", "save the restored images as PNG, which loses nothing")
 
     def prepare(self, images: Sequence[tuple[str, Path]]) -> None:
-        """Warn of files that belong to no image of the set.
+        """Warn about files that belong to no image of the set.
 
-        The set is taken to be the given images and all that lie beside them, so that a few chosen or left ones of a
-        set do not make all others look superfluous.
+        The set is taken to be the given images and all that lie beside them: under ``--limit`` the other images of the
+        set are known, too.
         """
         names = {image for image, _ in images}
         for folder in {lr.parent for _, lr in images}:
@@ -84,7 +84,7 @@ class Folder:
         return Restored(to_tensor(pixels))
 
     def cost(self, height: int, width: int) -> Cost:
-        """Unknown: whatever made the images ran elsewhere."""
+        """Return an unknown cost: the images were made elsewhere."""
         return Cost(macs=None, params_total=None)
 
     def input_hash(self, image: str) -> str:
@@ -104,13 +104,13 @@ class Folder:
             raise UserError(f"{self._folder} holds no {image}{self._suffix}.png", fix)
         if len(found) > 1:
             raise UserError(
-                f"{image}{self._suffix}.png fits {len(found)} files in {self._folder}: {', '.join(found[:4])}",
-                "give a suffix that fits only one",
+                f"{image}{self._suffix}.png matches {len(found)} files in {self._folder}: {', '.join(found[:4])}",
+                "give a suffix that matches only one",
             )
         return self._files[found[0]]
 
     def _candidates(self, image: str) -> list[str]:
-        """Stems of the files that fit the image's name and the suffix."""
+        """Stems of the files that match the image's name and the suffix."""
         if "*" not in self._suffix:
             return [s for s in (image + self._suffix,) if s in self._files]
         pattern = re.compile(re.escape(image) + ".*".join(map(re.escape, self._suffix.split("*"))))
@@ -121,6 +121,6 @@ def build(options: FolderOptions, runtime: Runtime) -> Folder:
     """Build the method.
 
     Raises:
-        UserError: If the folder does not fit.
+        UserError: As :class:`Folder`.
     """
     return Folder(options.images, options.suffix, runtime.scale)

@@ -14,7 +14,8 @@ class FolderOptions:
 
     images: Path = field(metadata={"help": "folder of restored 8-bit RGB PNGs, one for each image of the set"})
     suffix: str = field(
-        default="", metadata={"help": "what their names add to the LR image's, such as _out; * stands for anything: _*"}
+        default="",
+        metadata={"help": "what follows the LR image's name in theirs, such as _out; * matches anything: _*"},
     )
 
     def __post_init__(self) -> None:

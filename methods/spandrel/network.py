@@ -27,8 +27,8 @@ class Network:
     """A loaded network (a :class:`isrbench.harness.api.method.Method`); built by :func:`load`.
 
     Args:
-        model: spandrel's descriptor, on its device and in its precision.
-        options: Tiling.
+        model: spandrel's descriptor, on its device and of its dtype.
+        options: How to tile.
         weights_hash: Hash of the weight file.
     """
 
@@ -46,7 +46,7 @@ class Network:
         return Restored(restored[0].float())
 
     def cost(self, height: int, width: int) -> Cost:
-        """MACs counted by torch over all tiles in one real pass, with the padding that the network asks for.
+        """Return the MACs, counted by torch over all tiles in one real pass with the padding that the network asks for.
 
         A real pass, since several of spandrel's architectures cannot run on the meta device (they fuse weights or
         build masks as they go).
@@ -69,7 +69,7 @@ def load(options: SpandrelOptions, runtime: Runtime) -> Network:
 
     Raises:
         UserError: If the file is missing, holds pickled code or no network that spandrel knows, or the network does
-            not fit scale, channels, precision or tiling.
+            not fit scale, channels, dtype or tiling.
     """
     path = options.weights
     try:
@@ -86,26 +86,28 @@ def load(options: SpandrelOptions, runtime: Runtime) -> Network:
             f"choose weights for x{runtime.scale}",
         )
     if options.tile and model.tiling is ModelTiling.INTERNAL:
-        raise UserError(f"{model.architecture.name} tiles by itself", "leave -o tile out")
+        raise UserError(f"{model.architecture.name} tiles by itself", "leave out -o tile")
     if options.tile and model.tiling is ModelTiling.DISCOURAGED:
         log.warning("%s looks at the whole image: tiles may differ visibly", model.architecture.name)
     try:
-        model.to(runtime.device, _DTYPES[options.precision]).eval()
+        model.to(runtime.device, _DTYPES[options.dtype]).eval()
     except UnsupportedDtypeError as error:
         name = model.architecture.name
-        raise UserError(f"{name} cannot run in {options.precision}", "write -o precision=fp32") from error
+        raise UserError(f"{name} cannot run in {options.dtype}", "write -o dtype=fp32") from error
     return Network(model, options, file_hash(path))
 
 
 def _state_dict(path: Path) -> dict[str, Any]:
     """Read weights without ever running code from the file: torch's own ``weights_only`` reader, or safetensors."""
     if not path.is_file():
-        raise UserError(f"option 'weights': there is no file {path}", "give the weights: -o weights=FILE")
+        raise UserError(f"option 'weights': {path} does not exist", "give the weights: -o weights=FILE")
     suffix = path.suffix.lower()
     if suffix == ".safetensors":
         return _read_safetensors(path)
     if suffix not in {".pth", ".pt", ".ckpt"}:
-        raise UserError(f"option 'weights': {path} is no .pth, .pt, .ckpt or .safetensors", "give a weight file")
+        raise UserError(
+            f"option 'weights': {path} is not a .pth, .pt, .ckpt or .safetensors file", "give a weight file"
+        )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:

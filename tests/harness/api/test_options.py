@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+import subprocess
+import sys
+from dataclasses import dataclass, field, fields, make_dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from isrbench.harness.api.options import describe_options, options_key, parse_options, split_options
 from isrbench.harness.errors import UserError
@@ -115,3 +119,63 @@ def test_annotation_that_no_text_can_fill_is_the_authors_mistake():
 
     with pytest.raises(TypeError, match="cannot be of type"):
         describe_options(Odd)
+
+
+@dataclass(frozen=True)
+class Renamed:
+    dtype: Literal["fp32", "fp16"] = field(default="fp32", metadata={"help": "type", "aliases": ("precision", "bits")})
+    size: int = field(default=1, metadata={"aliases": ("side",)})
+
+
+def test_a_renamed_option_answers_to_its_older_names():
+    for name in ("dtype", "precision", "bits"):
+        assert parse_options(Renamed, {name: "fp16", "side": "3"}) == Renamed("fp16", 3)
+    assert [row.name for row in describe_options(Renamed)] == ["dtype", "size"]
+    assert list(options_key(Renamed())) == ["dtype", "size"]
+    with pytest.raises(UserError, match=r"no option 'precison'.* Known options: dtype, size"):
+        parse_options(Renamed, {"precison": "fp16"})
+    with pytest.raises(UserError, match="option 'dtype' is 'x'"):
+        parse_options(Renamed, {"precision": "x"})
+
+
+@pytest.mark.parametrize("names", [("dtype", "precision"), ("precision", "bits")])
+def test_one_option_under_two_names_is_refused(names):
+    with pytest.raises(UserError, match=f"'{names[0]}' and '{names[1]}' are one option") as caught:
+        parse_options(Renamed, dict.fromkeys(names, "fp16"))
+    assert "-o dtype=" in (caught.value.fix or "")
+
+
+TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
+
+
+@given(
+    st.builds(
+        Everything,
+        weights=st.text("abc/.", min_size=1, max_size=8).map(Path),
+        word=TEXT,
+        tile=st.integers(-(10**9), 10**9),
+        strength=st.floats(allow_nan=False, allow_infinity=False),
+        fast=st.booleans(),
+        mode=st.sampled_from(["fp32", "fp16"]),
+        factor=st.sampled_from([2, 4]),
+        colour=st.sampled_from(Colour),
+        limit=st.none() | st.integers(0, 100),
+    )
+)
+def test_what_a_description_would_type_is_read_back(options):
+    """Any options, as defaults of a class of their own, come back from the texts that ``describe`` shows."""
+    hints = Everything.__annotations__
+    shown_fields = [(f.name, hints[f.name], field(default=getattr(options, f.name))) for f in fields(options)]
+    shown = make_dataclass("Shown", shown_fields, frozen=True, namespace={"__module__": __name__})
+    typed = {row.name: row.default for row in describe_options(shown)}
+    assert parse_options(Everything, typed) == options
+
+
+def test_describing_options_imports_no_pydantic():
+    code = (
+        "import sys\nfrom isrbench.harness.api.options import describe_options\n"
+        "from isrbench.methods.spandrel.options import SpandrelOptions\n"
+        "describe_options(SpandrelOptions)\nprint({'pydantic', 'torch'} & set(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
-from isrbench.harness.api.method import MethodPlugin
-from isrbench.harness.api.metric import Metric
-from isrbench.harness.api.registry import Registry, unknown_name
-from isrbench.harness.engine.listing import description, listing
+from isrbench.harness.api.registry import Registry, load_target, metrics, unknown_name
 from isrbench.harness.errors import UserError
+from tests.support.packages import install
 
 
 @pytest.fixture
@@ -47,7 +46,7 @@ def test_names_are_sorted(registry):
 
 def test_same_target_twice_is_harmless_and_another_is_refused_with_both(registry):
     registry.register("hello", "lazy_target:WORD")
-    with pytest.raises(UserError, match="lazy_target:WORD and elsewhere:WORD"):
+    with pytest.raises(UserError, match="elsewhere:WORD and lazy_target:WORD"):
         registry.register("hello", "elsewhere:WORD")
 
 
@@ -80,35 +79,86 @@ def test_target_that_is_wrong_missing_or_broken(registry, target, message):
     assert working == {"hello": "hello"} and list(broken) == ["bad"]
 
 
-def test_a_broken_method_is_listed_as_broken_among_the_others(tmp_path, monkeypatch):
-    (tmp_path / "bad_plugin.py").write_text("raise RuntimeError('no driver')\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    methods = Registry("method", MethodPlugin)
-    methods.register("bicubic", "isrbench.methods.classical.plugin:BICUBIC")
-    methods.register("alpha", "bad_plugin:PLUGIN")
-    columns, rows = listing("methods", lambda: methods, tmp_path)
-    assert [row[0] for row in rows] == ["alpha", "bicubic"]
-    assert rows[0][1] == "(broken)" and "RuntimeError: no driver" in rows[0][3]
-    assert rows[1][1] == "Bicubic" and len(columns) == 4
-    assert description("method", "bicubic", lambda: methods)[0]["title"] == "Bicubic"
-    with pytest.raises(UserError, match="RuntimeError: no driver"):
-        description("method", "alpha", lambda: methods)
+def test_a_target_may_lie_inside_an_object():
+    assert load_target("pathlib:Path.home") == Path.home
 
 
-def test_a_broken_metric_is_listed_as_broken_among_the_others(tmp_path, monkeypatch):
-    metrics = Registry("metric", Metric)
-    metrics.register("psnr", "isrbench.harness.metrics.builtin:PSNR")
-    metrics.register("zeta", "no_such_module_anywhere:METRIC")
-    monkeypatch.setattr("isrbench.harness.metrics.builtin.METRICS", metrics)
-    columns, rows = listing("metrics", lambda: pytest.fail("no method is needed"), tmp_path)
-    assert columns == ("id", "title", "better", "reference", "default", "weights")
-    assert rows[0] == ("psnr", "PSNR", "higher", "full", "yes", "ready")
-    assert rows[1][:2] == ("zeta", "(broken)") and "no_such_module_anywhere" in rows[1][5]
+# ---------------------------------------------------------------- entry points
+
+GROUP = "isrbench.words"
+WORDS = 'A = "a"\nB = "b"\n'
 
 
-def test_a_row_of_the_list_of_metrics_is_a_line_of_100_columns(tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # no weights: every row that can names its command
-    columns, rows = listing("metrics", lambda: pytest.fail("no method is needed"), tmp_path)
-    assert any(row[-1] == "isrbench fetch weights --metric maniqa-pipal" for row in rows)
-    widths = [max(len(str(row[i])) for row in (columns, *rows)) for i in range(len(columns))]
-    assert all(columns) and sum(widths) + 2 * (len(widths) - 1) <= 100
+def words() -> Registry[str]:
+    return Registry.from_entry_points("word", str, GROUP)
+
+
+def test_entry_points_are_registered_without_being_imported(site):
+    install(site, "one", {GROUP: {"a": "acme_one:A"}}, acme_one=WORDS)
+    registry = words()
+    assert list(registry) == ["a"] and "acme_one" not in sys.modules and not registry.refused
+    assert registry.get("a") == "a"
+
+
+def test_of_two_foreign_packages_that_take_one_name_neither_gets_it(site):
+    install(site, "one", {GROUP: {"a": "acme_one:A", "b": "acme_one:B"}}, acme_one=WORDS)
+    install(site, "two", {GROUP: {"a": "acme_two:A"}}, acme_two=WORDS)
+    registry = words()
+    assert list(registry) == ["b"] and "a" not in registry
+    with pytest.raises(UserError, match="two words are registered as 'a': acme_one:A and acme_two:A") as caught:
+        registry.get("a")
+    assert "uninstall all but one" in (caught.value.fix or "")
+    working, broken = registry.load_all()
+    assert working == {"b": "b"} and broken == registry.refused and list(broken) == ["a"]
+
+
+def test_three_foreign_packages_that_take_one_name_are_all_named(site):
+    for package in ("one", "two", "three"):
+        install(site, package, {GROUP: {"a": f"acme_{package}:A"}})
+    assert list(words()) == []
+    with pytest.raises(UserError, match="3 words are registered as 'a': acme_one:A, acme_three:A and acme_two:A"):
+        words().get("a")
+
+
+def test_the_same_target_from_two_packages_is_no_clash(site):
+    install(site, "one", {GROUP: {"a": "acme_one:A"}}, acme_one=WORDS)
+    install(site, "two", {GROUP: {"a": "acme_one:A"}})
+    assert words().get("a") == "a" and not words().refused
+
+
+def test_isrbenchs_own_plugin_keeps_its_name(site):
+    install(site, "two", {GROUP: {"a": "acme_two:A"}}, acme_two=WORDS)
+    install(site, "isrbench", {GROUP: {"a": "acme_one:A"}}, acme_one=WORDS)
+    install(site, "three", {GROUP: {"a": "acme_three:A"}})
+    registry = words()
+    assert registry.get("a") == "a" and "acme_two" not in sys.modules
+    assert "acme_one:A, acme_three:A and acme_two:A" in registry.refused["a"].message
+    working, broken = registry.load_all()
+    assert list(working) == list(broken) == ["a"]
+
+
+def test_a_foreign_metric_of_a_built_in_name_changes_nothing_and_is_reported(site):
+    install(site, "two", {"isrbench.metrics": {"psnr": "acme_two:PSNR"}})
+    registry = metrics()
+    assert registry.get("psnr").build == "isrbench.harness.metrics.fidelity:build_psnr"
+    assert "acme_two:PSNR" in registry.refused["psnr"].message and list(registry.refused) == ["psnr"]
+
+
+@pytest.mark.parametrize(
+    ("source", "words_said"),
+    [
+        ("import no_such_module_anywhere", "No module named 'no_such_module_anywhere'"),
+        ("import sys; sys.exit('needs Windows')", "SystemExit: needs Windows"),
+        ("raise RuntimeError('no driver')", "RuntimeError: no driver"),
+        ("B = 3", "has no attribute 'A'"),
+        ("A = 3", "is a int, not a str"),
+    ],
+)
+def test_a_package_that_cannot_be_imported_harms_nobody_else(source, words_said, site):
+    install(site, "one", {GROUP: {"a": "acme_broken:A"}}, acme_broken=source)
+    install(site, "two", {GROUP: {"b": "acme_works:B"}}, acme_works=WORDS)
+    sys.modules.pop("acme_broken", None)
+    registry = words()
+    assert list(registry) == ["a", "b"], "listing imports nothing"
+    working, broken = registry.load_all()
+    assert working == {"b": "b"} and words_said in broken["a"].message and broken["a"].fix

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from isrbench.harness.data import synthetic
 from isrbench.harness.data.catalogue import find_card
 from isrbench.harness.data.pairs import load_pairs
 from isrbench.harness.data.synthetic import main, make_set
-from isrbench.harness.degradation.pipeline import at_level, degrade
+from isrbench.harness.degradation.pipeline import degrade
+from isrbench.harness.degradation.presets import at_level
 from isrbench.harness.errors import UserError
 from isrbench.harness.identity import image_seed
 from isrbench.harness.imaging.images import read_rgb, to_pixels, to_tensor
@@ -31,7 +33,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_the_set_loads_with_its_levels_and_holds_the_middles(photos: list[Path], tmp_path: Path) -> None:
+def test_the_set_loads_with_its_levels_and_holds_the_centres(photos: list[Path], tmp_path: Path) -> None:
     assert main([str(tmp_path / "photos"), "--out", str(tmp_path / "mine"), "--crop", "32"]) == 0
     card = find_card(str(tmp_path / "mine" / "card.toml"))
     pairs = load_pairs(card)
@@ -40,10 +42,10 @@ def test_the_set_loads_with_its_levels_and_holds_the_middles(photos: list[Path],
         f"{stem}_{level}" for stem in ('Rome, "night"', "a", "b") for level in ("0.2", "0.5", "0.8")
     ]
     assert [float(pair.level) for pair in pairs] == [0.2, 0.5, 0.8] * 3
-    middle = read_rgb(photos[0])[4:36, 9:41]
+    centre = read_rgb(photos[0])[4:36, 9:41]
     by_id = {pair.id: pair for pair in pairs}
-    assert np.array_equal(read_rgb(by_id["b_0.8"].hr), middle)
-    lr = degrade(to_tensor(middle)[None], at_level(0.8), [image_seed(0, "b_0.8")])[0]
+    assert np.array_equal(read_rgb(by_id["b_0.8"].hr), centre)
+    lr = degrade(to_tensor(centre)[None], at_level(0.8), [image_seed(0, "b_0.8")])[0]
     assert np.array_equal(read_rgb(by_id["b_0.8"].lr), to_pixels(lr))
 
 
@@ -59,7 +61,7 @@ def test_other_photos_and_levels_change_nothing_and_the_seed_all(photos: list[Pa
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"out": "photos"}, "is there already"),
+        ({"out": "photos"}, "exists already"),
         ({"out": "my set"}, "cannot be the id"),
         ({"out": "nächte"}, "cannot be the id"),
         ({"out": "RealSR"}, "a set that ships"),
@@ -74,7 +76,7 @@ def test_other_photos_and_levels_change_nothing_and_the_seed_all(photos: list[Pa
         ({"levels": [0.0, -0.0]}, "twice"),
         ({"seed": -1}, "--seed is -1"),
         ({"photos": []}, "no photos"),
-        ({"photos": ["photos/a.png", "A.jpg"]}, "would get one name"),
+        ({"photos": ["photos/a.png", "A.jpg"]}, "would get the same name"),
         ({"photos": ["photos/.a.png"]}, "hidden"),
         ({"photos": ["missing.png"]}, "missing.png"),
     ],
@@ -90,11 +92,11 @@ def test_bad_input_writes_nothing(change: dict, said: str, photos: list[Path], t
 
 
 def test_an_interrupted_run_leaves_nothing(photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(*args: object) -> None:
+    def interrupt(*args: object, **options: object) -> None:
         raise KeyboardInterrupt
 
     before = files(tmp_path)
-    monkeypatch.setattr("isrbench.harness.data.synthetic.write_png", interrupt)
+    monkeypatch.setattr(synthetic, "write_png", interrupt)
     with pytest.raises(KeyboardInterrupt):
         make_set(photos, tmp_path / "set", 32, [0.5])
     assert files(tmp_path) == before and [p.name for p in tmp_path.iterdir()] == ["photos"]
@@ -104,4 +106,4 @@ def test_the_command_says_what_is_wrong(photos: list[Path], tmp_path: Path, capl
     (tmp_path / "empty").mkdir()
     argv = [str(tmp_path / "photos"), str(tmp_path / "empty"), "--out", str(tmp_path / "set")]
     assert main(argv) == 2
-    assert "error: " in caplog.text and "empty holds no pictures" in caplog.text and "fix:" in caplog.text
+    assert "error: " in caplog.text and "empty holds no images" in caplog.text and "fix:" in caplog.text

@@ -1,4 +1,4 @@
-"""The fix that messages about odd pictures name: it is run as it stands, and really fixes."""
+"""The fix that messages about unusual images name: it is run as printed, and works."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from PIL import Image
 from isrbench.harness.data.catalogue import find_card
 from isrbench.harness.data.pairs import load_pairs
 from isrbench.harness.errors import UserError
+from isrbench.harness.imaging import convert as conversion
 from isrbench.harness.imaging.convert import convert, main, rgb8
 from isrbench.harness.imaging.images import read_rgb
-from tests.conftest import picture, write_pairs
-from tests.harness.data.test_images_and_pairs import BAD, png16, truncated
+from tests.support.images import CONVERTIBLE, make_image, write_pairs, write_png16, write_truncated_png
 from tests.support.paths import ROOT
 
 
-@pytest.mark.parametrize("name", ["16-bit", "16-bit grey", "grey", "RGBA", "palette", "EXIF-rotated JPEG"])
-def test_pasting_the_mend_into_a_shell_mends_the_set(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", CONVERTIBLE)
+def test_pasting_the_fix_into_a_shell_fixes_the_set(name: str, tmp_path: Path) -> None:
     folder = write_pairs(tmp_path / 'it\'s a $HOME "set"', ["a", "b"])
     (folder / "LR" / "b.png").unlink()
     victim = folder / "LR" / ("b.jpg" if "JPEG" in name else "b.png")
-    BAD[name][0](victim)
+    CONVERTIBLE[name][0](victim)
     original = victim.read_bytes()
     with pytest.raises(UserError) as caught:
         load_pairs(find_card(str(folder)))
@@ -45,14 +45,14 @@ def test_deep_grey_is_scaled_and_not_clipped(tmp_path: Path) -> None:
 
 
 def test_deep_colour_keeps_its_upper_bytes(tmp_path: Path) -> None:
-    png16(tmp_path / "deep.png")
+    write_png16(tmp_path / "deep.png")
     assert read_rgb(convert(tmp_path / "deep.png"))[0, 0].tolist() == [0, 2, 4]
 
 
-def test_a_rotated_picture_is_turned_upright(tmp_path: Path) -> None:
+def test_a_rotated_image_is_turned_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    pixels = picture(0, 10, 20)
+    pixels = make_image(0, 10, 20)
     Image.fromarray(pixels).save(tmp_path / "r.png", exif=exif)
     assert np.array_equal(read_rgb(convert(tmp_path / "r.png")), np.rot90(pixels, -1))
 
@@ -62,7 +62,7 @@ def test_transparent_parts_are_laid_over_white(tmp_path: Path) -> None:
     assert (rgb8(tmp_path / "t.png") == 255).all()
 
 
-def test_a_good_picture_is_left_alone_and_a_folder_is_done_as_a_whole(tmp_path: Path) -> None:
+def test_a_good_image_is_left_alone_and_a_folder_is_done_as_a_whole(tmp_path: Path) -> None:
     folder = write_pairs(tmp_path / "set", ["a", "b"]) / "LR"
     before = (folder / "a.png").read_bytes()
     Image.open(folder / "b.png").convert("L").save(folder / "b.png")
@@ -72,26 +72,26 @@ def test_a_good_picture_is_left_alone_and_a_folder_is_done_as_a_whole(tmp_path: 
 
 
 def test_what_cannot_be_converted_is_left_as_it_is(tmp_path: Path) -> None:
-    truncated(tmp_path / "cut.png")
+    write_truncated_png(tmp_path / "cut.png")
     Image.fromarray(np.ones((4, 4), np.float32)).save(tmp_path / "float.tif")
-    Image.fromarray(picture(0, 8, 8)).convert("L").save(tmp_path / "twin.bmp")
-    Image.fromarray(picture(0, 8, 8)).save(tmp_path / "twin.png")
+    Image.fromarray(make_image(0, 8, 8)).convert("L").save(tmp_path / "twin.bmp")
+    Image.fromarray(make_image(0, 8, 8)).save(tmp_path / "twin.png")
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
-    for name, words in (("cut.png", "cannot be converted"), ("float.tif", "white"), ("twin.bmp", "there already")):
+    for name, words in (("cut.png", "cannot be converted"), ("float.tif", "white"), ("twin.bmp", "exists already")):
         with pytest.raises(UserError, match=words):
             convert(tmp_path / name)
     assert main([str(tmp_path)]) == 2
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
-def test_a_full_disk_leaves_the_original_in_its_place(tmp_path: Path, monkeypatch) -> None:
-    Image.fromarray(picture(0, 8, 8)).convert("L").save(tmp_path / "g.png")
+def test_a_full_disk_leaves_the_original_in_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(make_image(0, 8, 8)).convert("L").save(tmp_path / "g.png")
     before = (tmp_path / "g.png").read_bytes()
 
     def full(path: Path, pixels: np.ndarray) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("isrbench.harness.imaging.convert.write_png", full)
+    monkeypatch.setattr(conversion, "write_png", full)
     with pytest.raises(OSError, match="No space"):
         convert(tmp_path / "g.png")
     assert [p.name for p in tmp_path.iterdir()] == ["g.png"] and (tmp_path / "g.png").read_bytes() == before

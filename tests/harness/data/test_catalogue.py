@@ -1,0 +1,105 @@
+"""Which card a name stands for, under which id its set is scored, and which cards are refused."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from isrbench.harness.data.catalogue import catalogue, find_card, load_card
+from isrbench.harness.data.pairs import load_pairs
+from isrbench.harness.errors import UserError
+from tests.support.cards import refusal, write_card
+from tests.support.images import write_pairs
+from tests.support.paths import ROOT
+
+
+@pytest.mark.parametrize(
+    ("name", "id"),
+    [("RealSR", "RealSR-folder"), ("sample", "sample-folder"), ("realsr", "realsr-folder"), ("my set", "my-set"),
+     ("фото", "folder"), ("RealSR2", "RealSR2")],
+)  # fmt: skip
+def test_a_plain_folder_never_takes_the_id_of_a_set_that_ships(name: str, id: str, tmp_path: Path) -> None:
+    assert find_card(str(write_pairs(tmp_path / name, ["a"]))).id == id
+
+
+def test_the_folder_of_the_sample_set_by_path_is_a_set_apart() -> None:
+    card = find_card(str(find_card("sample").root))
+    assert card.id == "sample-folder" and len(load_pairs(card)) == 24
+
+
+def test_a_users_card_cannot_take_the_id_of_a_set_that_ships(tmp_path: Path) -> None:
+    path = write_card(tmp_path / "x.toml", id="RealSR")
+    with pytest.raises(UserError, match="takes the id of a set that ships"):
+        find_card(str(path))
+    assert find_card(str(catalogue()["RealSR"])).id == "RealSR"
+
+
+def test_the_advice_to_score_a_wrong_count_as_a_set_apart_is_true(tmp_path: Path) -> None:
+    folder = write_pairs(tmp_path / "it's RealSR" / "RealSR", ["a", "b"], lr=128)
+    error = refusal("RealSR", tmp_path / "it's RealSR")
+    assert "RealSR has 100 images" in error.message and "holds 2" in error.message
+    assert error.fix is not None and "then called RealSR-folder" in error.fix
+    advised = shlex.split(error.fix.partition("--dataset ")[2])
+    card = find_card(*advised)
+    assert card.id == "RealSR-folder" and card.root == folder and len(load_pairs(card)) == 2
+
+
+@pytest.mark.parametrize("name", ["no/such/folder", "absent.toml"])
+def test_a_path_that_does_not_exist_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match="this card or folder does not exist"):
+        find_card(name)
+
+
+def test_an_unknown_id_names_close_ones() -> None:
+    with pytest.raises(UserError, match="did you mean 'RealSR'"):
+        find_card("realsr")
+
+
+def test_the_scale_of_a_folder_is_that_of_its_first_pair(tmp_path: Path) -> None:
+    assert find_card(str(write_pairs(tmp_path / "double", ["a"], scale=2))).scale == 2
+    odd = write_pairs(tmp_path / "odd", ["a"])
+    (odd / "LR" / "a.png").write_bytes((write_pairs(tmp_path / "small", ["a"], lr=15) / "LR" / "a.png").read_bytes())
+    with pytest.raises(UserError, match="HR must be a whole multiple of LR"):
+        find_card(str(odd))
+
+
+def test_every_shipped_card_is_valid_and_named_after_its_file() -> None:
+    assert {"RealSR", "DRealSR", "DIV2K-val", "sample"} <= set(catalogue())
+    for name, path in catalogue().items():
+        card = load_card(path)
+        assert card.id == name and card.has_hr and card.lr_size and card.hr_size
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("scael = 4", "scael"),
+        ("lr_size = [16, 16]\nhr_size = [64, 60]", "hr_size [64, 60] is not scale 4 times lr_size [16, 16]"),
+        ('count = "many"', "count"),
+        ("nonsense", "not valid TOML"),
+    ],
+)
+def test_a_card_that_cannot_be_right_is_refused_with_its_path(line: str, words: str, tmp_path: Path) -> None:
+    path = write_card(tmp_path / "x.toml", line)
+    with pytest.raises(UserError) as caught:
+        load_card(path)
+    assert words in caught.value.message and str(path) in caught.value.message
+
+
+@pytest.mark.parametrize("key", ["notes", "protocol"])
+@pytest.mark.parametrize("license", ["license", "licence"])
+def test_older_names_of_keys_still_work(key: str, license: str, tmp_path: Path) -> None:
+    text = f'id = "m"\ntitle = "m"\nscale = 4\n{license} = "x"\nsource = "y"\n{key} = "crops"\n'
+    (tmp_path / "m.toml").write_text(text)
+    card = load_card(tmp_path / "m.toml")
+    assert (card.notes, card.license) == ("crops", "x")
+
+
+def test_the_folder_of_cards_does_not_shadow_hugging_face_datasets() -> None:
+    import datasets
+
+    assert hasattr(datasets, "load_dataset")
+    cards = ROOT / "datasets"
+    assert not list(cards.rglob("*.py"))

@@ -1,0 +1,55 @@
+"""Lists and descriptions of methods, metrics and data sets: what is broken is listed beside what works."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from isrbench.harness.data.catalogue import find_card
+from isrbench.harness.data.pairs import content_hash, load_pairs
+from isrbench.harness.engine.listing import description, listing
+from isrbench.harness.errors import UserError
+from tests.support.cards import write_card
+from tests.support.packages import install
+
+
+def test_a_broken_method_is_listed_as_broken_among_the_others(site: Path, tmp_path: Path) -> None:
+    install(
+        site, "acme", {"isrbench.methods": {"alpha": "bad_plugin:PLUGIN"}}, bad_plugin="raise RuntimeError('no driver')"
+    )
+    columns, rows = listing("methods", tmp_path)
+    broken = next(row for row in rows if row[0] == "alpha")
+    assert broken[1] == "(broken)" and "RuntimeError: no driver" in broken[3]
+    assert next(row for row in rows if row[0] == "bicubic")[1] == "Bicubic" and len(columns) == 4
+    assert description("method", "bicubic")[0]["title"] == "Bicubic"
+    with pytest.raises(UserError, match="RuntimeError: no driver"):
+        description("method", "alpha")
+
+
+def test_a_broken_metric_is_listed_as_broken_among_the_others(site: Path, tmp_path: Path) -> None:
+    install(site, "acme", {"isrbench.metrics": {"zeta": "no_such_module_anywhere:METRIC"}})
+    columns, rows = listing("metrics", tmp_path)
+    assert columns == ("id", "title", "better", "reference", "default", "weights")
+    assert ("psnr", "PSNR", "higher", "full", "yes", "ready") in rows
+    assert rows[-1][:2] == ("zeta", "(broken)") and "no_such_module_anywhere" in rows[-1][5]
+
+
+def test_a_row_of_the_list_of_metrics_is_a_line_of_100_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # no weights: every row that can names its command
+    columns, rows = listing("metrics", tmp_path)
+    assert any(row[-1] == "isrbench fetch weights --metric maniqa-pipal" for row in rows)
+    widths = [max(len(str(row[i])) for row in (columns, *rows)) for i in range(len(columns))]
+    assert all(columns) and sum(widths) + 2 * (len(widths) - 1) <= 100
+
+
+def test_describing_a_set_gives_the_content_hash_of_what_lies_here(pairs_folder: Path, tmp_path: Path) -> None:
+    folder = description("dataset", str(pairs_folder))[0]
+    assert folder["here"] == str(pairs_folder) and folder["images_here"] == 4
+    assert folder["content_hash_here"] == content_hash(load_pairs(find_card(str(pairs_folder))))
+    # A card whose hash is another one is described all the same: that is how one learns the right one.
+    card = description("dataset", str(write_card(tmp_path / "mine.toml", 'root = "small"', 'content_hash = "0"')))[0]
+    assert card["content_hash"] == "0" and card["content_hash_here"] == folder["content_hash_here"]
+    (pairs_folder / "HR" / "b.png").unlink()
+    assert "no partner" in description("dataset", str(tmp_path / "mine.toml"))[0]["fault"]
+    assert description("dataset", str(write_card(tmp_path / "far.toml", id="far")))[0]["here"] == "not found"
