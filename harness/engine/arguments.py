@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
 Progress = Callable[[str, int, int], None]
 """``(stage, done, total)``; stage is "restore", "score" or "complexity"."""
-ProgressOption = Union[Progress, bool, None]
+ProgressOption = Progress | bool | None
 """A callback; True for bars of ``tqdm.auto``; False or None for silence."""
 STAGES = {"restore": "restoring", "score": "scoring", "complexity": "counting"}
 """What a bar calls each stage."""

@@ -150,9 +150,7 @@ def _read(image: Any, place: int) -> tuple[str, NDArray[np.uint8]]:
     if isinstance(image, str | Path):
         path = Path(image)
         if path.is_dir():
-            raise UserError(
-                f"{path} is a folder, whose images are restored into files", 'say where to: to="restored/"'
-            )
+            raise UserError(f"{path} is a folder, whose images are restored into files", 'say where to: to="restored/"')
         return path.stem, read_photo(path)
     if isinstance(image, Image.Image):
         file = getattr(image, "filename", "")
