@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from isrbench.harness.api.records import Manifest
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunResult:
     """A stored run: what it was, how it went, and its rows as pandas frames, read from the store when asked for."""
 
@@ -39,6 +39,10 @@ class RunResult:
     """Images that failed, or that have a failed score."""
     computed: bool
     """Whether this call computed anything; False where every row was stored already."""
+
+    def __repr__(self) -> str:
+        done = f"{self.summary.restored} of {self.summary.images} images restored"
+        return f"<RunResult {self.run}: {done}, {self.failed} failed>"
 
     @property
     def paths(self) -> dict[str, Path]:
