@@ -73,7 +73,7 @@ def bench(session: nox.Session) -> None:
     what, *rest = session.posargs or ["scoring"]
     benches = {"scoring": "bench-scoring", "mor": "bench-inference", "training": "bench-training"}
     if what not in benches:
-        session.error(f"there is no bench '{what}': {', '.join(benches)}")
+        session.error(f"'{what}' is not a bench; choose one of {', '.join(benches)}")
     session.run("isrbench", "tools", benches[what], *rest)
 
 
@@ -86,20 +86,22 @@ def ablate(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The fast tests; nox -s tests -- -m slow for the slow ones."""
+    """The fast tests, in parallel; nox -s tests -- -m slow for the slow ones."""
     install(session, "test")
-    chosen = session.posargs if any(a == "-m" or a.startswith("-m=") for a in session.posargs) else [
-        "-m", "not slow and not gpu", *session.posargs,
-    ]  # fmt: skip
-    session.run("python", "-m", "pytest", *chosen)
+    chosen = any(a == "-m" or a.startswith("-m=") for a in session.posargs)
+    fast = [] if chosen else ["-m", "not slow and not gpu"]
+    session.run(
+        "python", "-m", "pytest", "-n", "auto", "--dist", "worksteal", "--durations=10", *fast, *session.posargs
+    )
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style, by ruff."""
+    """Style, by ruff; which package may import which, by import-linter."""
     session.install("-c", str(CONSTRAINTS), *nox.project.dependency_groups(PROJECT, "lint"))
     session.run("ruff", "check", *session.posargs, ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports", "--no-cache")
 
 
 @nox.session
@@ -112,11 +114,13 @@ def typecheck(session: nox.Session) -> None:
 @nox.session
 def build(session: nox.Session) -> None:
     """Build sdist and wheel, install the wheel alone, and run it from another folder."""
-    session.install("build", "hatchling")
+    session.install("-c", str(CONSTRAINTS), *nox.project.dependency_groups(PROJECT, "build"))
     session.run("python", "-m", "build", "--no-isolation", "--outdir", "dist")
     wheel = max(Path("dist").glob("isrbench-*.whl"), key=lambda path: path.stat().st_mtime).resolve()
     session.install("-c", str(CONSTRAINTS), str(wheel))
     with session.chdir(session.create_tmp()):
+        session.run("python", "-c", "import harness", success_codes=[1], silent=True)
+        session.run("isrbench", "list", "datasets")
         session.run(
             "isrbench", "eval", "--method", "bicubic", "--dataset", "sample", "--limit", "2", "--metrics", "psnr,ssim"
         )

@@ -1,4 +1,4 @@
-"""What a person sees in the terminal. The only module, with the CLI, that knows rich."""
+"""What a person sees in the terminal: the only module that prints and that knows rich."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import dataclasses
 import json
 import logging
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -17,28 +18,56 @@ from rich.table import Table
 from isrbench.harness.errors import UserError
 
 if TYPE_CHECKING:
+    from isrbench.harness.api.records import RunCost
     from isrbench.harness.store.summary import RunSummary
 
 # No emoji codes: a user's file may well be called `:smile:`.
-out = Console(highlight=False, emoji=False)
-err = Console(stderr=True, highlight=False, emoji=False)
+_out = Console(highlight=False, emoji=False)
+_err = Console(stderr=True, highlight=False, emoji=False)
 
 _NOISY = ("bitsandbytes",)
 """Libraries that warn, on loading, of what nobody asked them for."""
 
 
+def show_text(text: str) -> None:
+    """Print text as it is, on standard output."""
+    _out.print(text, markup=False, soft_wrap=True)
+
+
+def show_path(path: Path) -> None:
+    """Print a path on a line of its own, for a person or the next program."""
+    show_text(str(path))
+
+
+def show_place(name: str, place: Path | str) -> None:
+    """Print where something lies: ``report    runs/report/index.html``."""
+    _out.print(f"[dim]{name:9}[/] {escape(str(place))}", soft_wrap=True)
+
+
 def show_error(error: UserError) -> None:
-    """One clean message with the fix."""
-    err.print(f"[bold red]error[/] {escape(error.message)}", soft_wrap=True)
+    """Print what is wrong and the fix, on standard error."""
+    _err.print(f"[bold red]error[/] {escape(error.message)}", soft_wrap=True)
     if error.fix:
-        err.print(f"[bold]fix[/]   {escape(error.fix)}", soft_wrap=True)
+        _err.print(f"[bold]fix[/]   {escape(error.fix)}", soft_wrap=True)
+
+
+def show_warning(message: str, fix: str | None = None) -> None:
+    """Print what went wrong without ending the work, and the fix if one is known, on standard error."""
+    _err.print(f"warning: {message}", markup=False, soft_wrap=True)
+    if fix:
+        _err.print(f"fix: {fix}", markup=False, soft_wrap=True)
+
+
+def show_aside(text: str) -> None:
+    """Print something that is no result, on standard error."""
+    _err.print(text, markup=False, soft_wrap=True)
 
 
 class _OnConsole(logging.Handler):
     """Prints log lines above any progress bar; rich's own handler costs a quarter second of start-up."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        err.print(f"{record.levelname.lower()}: {self.format(record)}", markup=False, soft_wrap=True)
+        _err.print(f"{record.levelname.lower()}: {self.format(record)}", markup=False, soft_wrap=True)
 
 
 def show_logs(verbose: bool) -> None:
@@ -50,40 +79,42 @@ def show_logs(verbose: bool) -> None:
 
 
 def show_json(value: Any) -> None:
-    """Machine-readable output: one JSON document on standard output, nothing else."""
+    """Print one JSON document on standard output, and nothing else."""
     plain = dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
-    print(json.dumps(_finite(plain), indent=2, default=str))  # noqa: T201 - rich would wrap long lines
+    print(json.dumps(_plain(plain), indent=2, default=str))  # noqa: T201 - rich would wrap long lines
 
 
-def _finite(value: Any) -> Any:
-    """JSON has no infinity: it is spelled "inf" or "-inf"."""
+def _plain(value: Any) -> Any:
+    """``value`` as JSON can hold it: records as objects, an infinity, which JSON lacks, as "inf" or "-inf"."""
+    if hasattr(value, "model_dump"):
+        return _plain(value.model_dump(mode="python"))
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    return [_finite(v) for v in value] if isinstance(value, list | tuple) else value
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def show_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A plain table; text of users and plugins is never taken for markup."""
-    out.print(f"[bold]{escape(title)}[/]", soft_wrap=True)
+    """Print a plain table; text of users and plugins is never taken for markup."""
+    _out.print(f"[bold]{escape(title)}[/]", soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="dim")
     for index, column in enumerate(columns):
         table.add_column(column, overflow="fold", no_wrap=index == 0)
     for row in rows:
         table.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
-    out.print(table)
+    _out.print(table)
 
 
 def show_summary(summary: RunSummary) -> None:
-    """The table that ``eval`` ends with, what went wrong, and where everything lies."""
-    title = f"{summary.method} on {summary.dataset}: {summary.restored} of {summary.images} images restored"
-    out.print(f"[bold]{escape(title)}[/]", soft_wrap=True)
-    out.print(_means(summary))
-    _show_complexity(summary.complexity)
+    """Print the table that ``eval`` ends with, what went wrong, and where everything lies."""
+    title = f"{summary.title} on {summary.dataset}: {summary.restored} of {summary.images} images restored"
+    _out.print(f"[bold]{escape(title)}[/]", soft_wrap=True)
+    _out.print(_means(summary))
+    _show_cost(summary.cost)
     _show_troubles(summary)
     for name, place in summary.places.items():
-        out.print(f"[dim]{name:9}[/] {escape(place)}", soft_wrap=True)
+        show_place(name, place)
 
 
 def _means(summary: RunSummary) -> Table:
@@ -107,39 +138,39 @@ def _means(summary: RunSummary) -> Table:
 
 def _show_troubles(summary: RunSummary) -> None:
     """Failed images, then failed and unavailable metrics, each with its reason or its fix, then the notes."""
-    for image, reason in summary.errors[:5]:
-        out.print(f"[red]failed[/] {escape(image)}: {escape(reason)}", soft_wrap=True)
+    for image, failure in summary.errors[:5]:
+        _out.print(f"[red]failed[/] {escape(image)}: {escape(failure.brief)}", soft_wrap=True)
     if len(summary.errors) > 5:
         export = f"isrbench export {summary.run} --table images --to images.csv"
-        out.print(f"[red]... and {len(summary.errors) - 5} more[/]: {escape(export)}", soft_wrap=True)
+        _out.print(f"[red]... and {len(summary.errors) - 5} more[/]: {escape(export)}", soft_wrap=True)
     for row in summary.metrics:
-        if not row.reason:
+        if not row.message:
             continue
         where = f"{row.metric} of {row.image}" if row.image else row.metric
-        # Of absent weights the table says that they are; what is left to say is the line that fetches them.
-        word, said = ("unavailable", row.fix or row.reason) if row.note == "unavailable" else ("failed", row.reason)
+        # The table says of absent weights that they are absent; what is left to say is the line that fetches them.
+        word, said = ("unavailable", row.fix or row.message) if row.note == "unavailable" else ("failed", row.message)
         colour = "yellow" if word == "unavailable" else "red"
-        out.print(f"[{colour}]{word}[/] {escape(where)}: {escape(said)}", soft_wrap=True)
+        _out.print(f"[{colour}]{word}[/] {escape(where)}: {escape(said)}", soft_wrap=True)
     for note in summary.notes:
-        out.print(f"[yellow]note[/] {escape(note)}", soft_wrap=True)
+        _out.print(f"[yellow]note[/] {escape(note)}", soft_wrap=True)
 
 
-def _show_complexity(cost: dict[str, Any]) -> None:
+def _show_cost(cost: RunCost) -> None:
     parts = []
-    if cost.get("macs"):
-        parts.append(f"{_amount(cost['macs'], 'MACs')} ({_amount(cost['flops'], 'FLOPs')})")
-    if cost.get("params_total"):
-        parts.append(_amount(cost["params_total"], " parameters"))
-    if cost.get("latency_ms") is not None:
-        parts.append(f"{cost['latency_ms']:.1f} ms")
-    if round(cost.get("peak_mib") or 0):
-        parts.append(f"peak +{cost['peak_mib']:.0f} MiB")
+    if cost.macs and cost.flops:
+        parts.append(f"{amount(cost.macs, 'MACs')} ({amount(cost.flops, 'FLOPs')})")
+    if cost.params_total:
+        parts.append(amount(cost.params_total, " parameters"))
+    if cost.latency_ms is not None:
+        parts.append(f"{cost.latency_ms:.1f} ms")
+    if round(cost.peak_mib or 0):
+        parts.append(f"peak +{cost.peak_mib:.0f} MiB")
     if parts:
-        out.print(f"[dim]one {cost['complexity_size']} LR image:[/] " + ", ".join(parts), soft_wrap=True)
+        _out.print(f"[dim]one {cost.complexity_size} LR image:[/] " + ", ".join(parts), soft_wrap=True)
 
 
-def _amount(number: int, unit: str) -> str:
-    """A count with three or so digits and its unit's prefix: ``0.98 MMACs``, ``4.20 M parameters``."""
+def amount(number: int, unit: str) -> str:
+    """Return a count in about three digits with its unit's prefix: ``0.98 MMACs``, ``4.20 M parameters``."""
     for power, prefix in ((12, "T"), (9, "G"), (6, "M"), (3, "K")):
         if number >= max(0.1 * 10**power, 1000):
             return f"{number / 10**power:.2f} {prefix}{unit}"
@@ -151,14 +182,35 @@ def progress_bars(quiet: bool) -> Iterator[Any]:
     """Yield a ``(stage, done, total)`` callback that draws bars with an estimate of the time left."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    words = {"restore": "restoring", "score": "scoring", "complexity": "counting"}
+    from isrbench.harness.engine.arguments import STAGES
+
     columns = (TextColumn("{task.description:10}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as progress:
+    with Progress(*columns, console=_err, transient=True, disable=quiet or not _err.is_terminal) as progress:
         bars: dict[str, Any] = {}
 
         def update(stage: str, done: int, total: int) -> None:
             if stage not in bars:
-                bars[stage] = progress.add_task(words[stage], total=total)
+                bars[stage] = progress.add_task(STAGES[stage], total=total)
             progress.update(bars[stage], completed=done)
+
+        yield update
+
+
+@contextmanager
+def download_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """Yield a ``(file, bytes done, bytes in all or 0)`` callback that draws a bar for each download."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=_err, transient=True) as bars:
+        tasks = {}
+
+        def update(file: str, done: int, total: int) -> None:
+            if file not in tasks:
+                tasks[file] = bars.add_task(file, total=total or None)
+            bars.update(tasks[file], completed=done)
 
         yield update

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from isrbench.harness.api.registry import Registry
+from isrbench.harness.errors import UserError
 
 
 def tools(context: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME")] = "") -> None:
@@ -17,11 +17,14 @@ def tools(context: typer.Context, name: Annotated[str, typer.Argument(metavar="N
 
     Example: `isrbench tools convert images/`
     """
-    from isrbench.harness.cli.terminal import out
+    from isrbench.harness.api.registry import Registry, unknown_name
+    from isrbench.harness.cli.terminal import show_text
 
     known: Registry[FunctionType] = Registry.from_entry_points("tool", FunctionType, "isrbench.tools")
     if not name or name in {"--help", "-h"}:
         typer.echo(context.get_help())
-        out.print(f"\nTools: {', '.join(known)}", markup=False)
+        show_text(f"\nTools: {', '.join(known)}")
         raise typer.Exit
+    if name not in known:
+        raise UserError(unknown_name("tool", name, list(known)), "isrbench tools --help")
     raise typer.Exit(known.get(name)(context.args) or 0)

@@ -10,11 +10,13 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from isrbench.harness.api.metric import Metric
-from isrbench.harness.api.registry import methods, metrics
+from isrbench.harness.api.registry import Registry, methods, metrics
 from isrbench.harness.data.catalogue import catalogue, load_card
 from isrbench.harness.data.find import find_root
+from isrbench.harness.engine.listing import faults
 from isrbench.harness.engine.provenance import package_versions
 from isrbench.harness.errors import UserError
 from isrbench.harness.metrics import weights
@@ -43,12 +45,12 @@ for name in sys.argv[1:]:
         answer["error"] = (str(error).splitlines() or [type(error).__name__])[0]
     print(json.dumps(answer), file=answers, flush=True)
 """
-"""Imports the modules that it is given and answers with a JSON line for each, whatever they print themselves."""
+"""Imports the modules that are its arguments and writes a JSON line for each, whatever they print themselves."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """One thing that was checked."""
 
     what: str
     ok: bool
@@ -60,31 +62,28 @@ class Finding:
 
 
 def examine(data_root: Path | None, runs_dir: Path) -> Iterator[Finding]:
-    """Look at packages, devices, plugins, data sets, metric weights and the runs folder. Reaches for no network."""
+    """Check packages, devices, plugins, data sets, metric weights and the runs folder; never uses the network."""
     answers = _import_apart(tuple(_MODULES.values()))
     for distribution, module in _MODULES.items():
         yield _package(distribution, answers[module].get("error"))
     device = answers["torch"].get("device")
     yield Finding("device", device is not None, device or "unknown: torch does not work", needed=True)
-    for name, error in methods().load_all()[1].items():
-        yield Finding(f"method {name}", False, error.message, error.fix or "")
+    yield from _faulty(methods())
     for name, path in catalogue().items():
         yield _dataset(name, path, data_root)
-    working, broken = metrics().load_all()
-    for name, metric in working.items():
+    for name, metric in metrics().load_all()[0].items():
         yield _metric(name, metric)
-    for name, error in broken.items():
-        yield Finding(f"metric {name}", False, error.message, error.fix or "")
+    yield from _faulty(metrics())
     yield _runs(runs_dir)
 
 
 def exit_code(findings: Iterable[Finding]) -> int:
-    """0 where everything that isrbench itself needs works, else 1; absent data sets and weights do not count."""
+    """Return 0 where everything that isrbench itself needs works, else 1; absent data sets and weights do not count."""
     return 1 if any(f.needed and not f.ok for f in findings) else 0
 
 
 def _import_apart(modules: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Import modules in a child process: a broken binary may print, hang up or crash, and must not take us along.
+    """Import modules in a child process: a broken binary may print or crash, and must not end this one.
 
     Returns:
         By module: "error" where it does not import; for torch "device" where it does.
@@ -103,6 +102,13 @@ def _package(distribution: str, error: str | None) -> Finding:
     if error is None:
         return Finding(distribution, True, package_versions().get(distribution, "no version"), needed=True)
     return Finding(distribution, False, f"does not import: {error}", _REINSTALL, needed=True)
+
+
+def _faulty(registry: Registry[Any]) -> Iterator[Finding]:
+    """Plugins that do not work: other packages', as a rule, which isrbench itself does not need."""
+    for name, word, error in faults(registry):
+        what = f"{registry.kind} {name}" + (" of another package" if word == "refused" else "")
+        yield Finding(what, False, error.message, error.fix or "")
 
 
 def _dataset(name: str, path: Path, data_root: Path | None) -> Finding:

@@ -1,128 +1,161 @@
-"""What the ``eval`` and ``restore`` verbs do, from request to exit code."""
+"""From what is asked to stored rows and back: :func:`evaluate` runs, :func:`load_runs` reads what was run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
-from importlib.metadata import entry_points
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
-
-from isrbench.harness.api.method import MethodPlugin, Runtime
-from isrbench.harness.api.options import parse_options
-from isrbench.harness.api.registry import Registry
-from isrbench.harness.cli.terminal import out, progress_bars, show_json, show_summary
-from isrbench.harness.data.catalogue import find_card
-from isrbench.harness.data.find import find_root
-from isrbench.harness.determinism import make_deterministic, resolve_device
+from isrbench.harness.engine.arguments import ProgressOption, option_texts, reporting
 from isrbench.harness.engine.execution import execute
-from isrbench.harness.engine.plan import Request, Resume, make_plan
-from isrbench.harness.engine.restore_files import Pictures, restore_files
+from isrbench.harness.engine.plan import make_plan
+from isrbench.harness.engine.request import Request, Resume, parse_resume
 from isrbench.harness.errors import UserError
+from isrbench.harness.store.frames import Frames, load_frames
 from isrbench.harness.store.store import Store
-from isrbench.harness.store.summary import summarise
+from isrbench.harness.store.summary import RunSummary, summarise
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from isrbench.harness.api.records import Manifest
+
+
+@dataclass(frozen=True, repr=False)
+class RunResult:
+    """A stored run: what it was, how it went, and its rows as pandas frames, read from the store when asked for."""
+
+    run: str
+    """The run's id."""
+    folder: Path
+    """The run's folder: ``images/`` with the restored PNGs, and ``manifest.json``."""
+    manifest: Manifest
+    """Method, options, weights, dataset, seed, metrics, machine."""
+    summary: RunSummary
+    """The mean of each metric with its n, and what went wrong."""
+    failed: int
+    """Images that failed, or that have a failed score."""
+    computed: bool
+    """Whether this call computed anything; False where every row was stored already."""
+
+    def __repr__(self) -> str:
+        done = f"{self.summary.restored} of {self.summary.images} images restored"
+        return f"<RunResult {self.run}: {done}, {self.failed} failed>"
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """Where the rows (the store), the images and the manifest are."""
+        return {name: Path(place) for name, place in self.summary.places.items()}
+
+    def frames(self) -> Frames:
+        """Return all rows of the run, in the form that reports are made from."""
+        with Store(self.folder.parent, create=False) as store:
+            return load_frames(store, [self.run])
+
+    def scores(self) -> pd.DataFrame:
+        """Return one row an image and metric; the columns are those of ``Frames.scores``."""
+        return self.frames().scores
+
+    def images(self) -> pd.DataFrame:
+        """Return one row an image: status, time, severity, files; the columns are those of ``Frames.images``."""
+        return self.frames().images
+
+    def routing(self) -> pd.DataFrame:
+        """Return one row an image and adapted layer; no rows for methods that do not route."""
+        return self.frames().routing
 
 
 def evaluate(
-    request: Request,
-    methods: Registry[MethodPlugin],
+    method: str,
+    dataset: str | Path,
     *,
-    require_metrics: bool,
-    accept_license: bool,
-    report: bool,
-    json: bool,
-) -> int:
-    """Plan, run, summarise, show.
+    options: Mapping[str, Any] | None = None,
+    metrics: Sequence[str] | None = None,
+    require_metrics: bool = False,
+    limit: int | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    estimator: str = "tiny",
+    runs_dir: str | Path = "runs",
+    resume: str = "only-missing",
+    name: str | None = None,
+    workers: int | None = None,
+    complexity: bool = True,
+    data_root: str | Path | None = None,
+    progress: ProgressOption = None,
+) -> RunResult:
+    """Run a method over a dataset and score the PNGs that it writes; go on where an earlier run stopped.
+
+    Args:
+        method: A method's id; see ``list_methods()``.
+        dataset: A dataset's id (see ``list_datasets()``), a card (.toml), or a folder with LR/ and HR/.
+        options: The method's options by name, as values or as texts; ``isrbench describe method ID`` shows them.
+        metrics: Metric ids; see ``list_metrics()``. None = psnr, ssim, lpips, musiq and clipiqa.
+        require_metrics: Refuse to run without the weights of every metric; False = such a metric stays blank.
+        limit: Only so many images, drawn evenly over the set. The run is labelled as a part.
+        sample: Only so many images, drawn by the seed. The run is labelled as a part.
+        seed: Every image's own seed comes from this and its id.
+        device: ``auto``, or a torch device.
+        estimator: What estimates severities: ``tiny``, an open_clip ``MODEL/PRETRAINED``, or ``none``.
+        runs_dir: Where runs are kept.
+        resume: ``only-missing`` computes what is not stored; ``never`` starts a new run; ``only-cache`` computes
+            nothing.
+        name: What tables call the method, to tell two folders or checkpoints apart; None = its title.
+        workers: Threads that score; None = one a core. Never changes a result.
+        complexity: Whether to count and time the method too.
+        data_root: The set's own folder, or one above it; None = ``$ISRBENCH_DATA`` and ``./data``.
+        progress: A callback ``(stage, done, total)``, or True for progress bars.
 
     Returns:
-        0 all well, 1 some images failed.
+        The run. A failed image or score does not raise: ``failed`` counts them and ``summary`` says why.
 
     Raises:
-        UserError: For anything the user can fix.
+        UserError: For anything that the caller can fix; nothing has been written then.
     """
-    methods.get(request.method)
-    if accept_license:
-        _fetch_if_absent(request)
-    plan = make_plan(request, methods)
-    if require_metrics:
-        lacking = plan.scorer.lacking()
-        if lacking:
-            reasons = "; ".join(lacking.values())
-            raise UserError(f"metrics are required, but {reasons}", "or leave --require-metrics out")
-    store = Store(request.runs_dir, create=request.resume is not Resume.ONLY_CACHE)
-    try:
-        before = store.newest_runs()
-        with progress_bars(quiet=json) as progress:
-            outcome = execute(plan, store, progress)
-        metrics = (*plan.scorer.image_metrics, *plan.scorer.set_metrics)
-        summary = summarise(store, outcome.run, metrics, outcome.notes)
-        page = request.runs_dir / "report" / "index.html"
-        changed = outcome.computed or before != store.newest_runs() or not _written_since(page, store.last_computed())
-    finally:
-        store.close()
-    if report and changed:
-        page = writer()(request.runs_dir)
-    if json:
-        show_json(summary)
-    else:
-        show_summary(summary)
-        if report:
-            out.print(f"[dim]report   [/] {escape(str(page))}", soft_wrap=True)
-    return outcome.exit_code
+    request = Request(
+        method=method, dataset=str(dataset), options=option_texts(options), name=name,
+        metrics=None if metrics is None else tuple(metrics), limit=limit, sample=sample, seed=seed, device=device,
+        estimator=estimator, runs_dir=Path(runs_dir), resume=parse_resume(resume), workers=workers,
+        complexity=complexity, data_root=None if data_root is None else Path(data_root), argv=tuple(sys.argv),
+    )  # fmt: skip
+    plan = make_plan(request)
+    lacking = plan.scorer.lacking() if require_metrics else {}
+    if lacking:
+        raise UserError(f"metrics are required, but {'; '.join(lacking.values())}", "or leave --require-metrics out")
+    with Store(request.runs_dir, create=request.resume is not Resume.ONLY_CACHE) as store:
+        with reporting(progress) as tell:
+            outcome = execute(plan, store, tell)
+        asked = (*plan.scorer.image_metrics, *plan.scorer.set_metrics)
+        return RunResult(
+            run=outcome.run,
+            folder=outcome.folder,
+            manifest=store.manifest(outcome.run),
+            summary=summarise(store, outcome.run, asked, outcome.notes),
+            failed=outcome.failed,
+            computed=outcome.computed,
+        )
 
 
-def restore_pictures(
-    methods: Registry[MethodPlugin], method: str, options: Mapping[str, str], pictures: Pictures
-) -> int:
-    """Restore a picture or a folder with ``method``.
+def load_runs(runs_dir: str | Path = "runs", *, every: bool = False) -> list[RunResult]:
+    """Return stored runs, in the order in which they were last asked for.
 
-    Returns:
-        0 all well, 1 some pictures failed.
+    Args:
+        runs_dir: Where runs are kept.
+        every: All runs; False = those that ``isrbench report`` shows, the newest of every method and dataset.
 
     Raises:
-        UserError: For anything the user can fix.
+        UserError: If there are no runs in ``runs_dir``, or its store cannot be read.
     """
-    plugin = methods.get(method)
-    if pictures.scale < 1:
-        raise UserError(f"--scale {pictures.scale}: at least 1", "--scale 4")
-    device = resolve_device(pictures.device)
-    built = plugin.make(parse_options(plugin.options, options), Runtime(scale=pictures.scale, device=device))
-    make_deterministic(device)
-    with progress_bars(quiet=False) as progress:
-        written, failed = restore_files(built, pictures, progress)
-    for path in written:
-        out.print(str(path), markup=False, soft_wrap=True)
-    return 1 if failed else 0
+    with Store(Path(runs_dir), create=False) as store:
+        states = store.states()
+        chosen = {state.run for state in states} if every else set(store.newest_runs())
+        return [_stored(store, state.run, state.failed) for state in states if state.run in chosen]
 
 
-def _written_since(page: Path, moment: str) -> bool:
-    """Whether the page exists and is newer than ``moment`` (ISO 8601, UTC)."""
-    try:
-        written = datetime.fromtimestamp(page.stat().st_mtime, timezone.utc)
-    except OSError:
-        return False
-    return written.isoformat(timespec="microseconds") >= moment
-
-
-def _fetch_if_absent(request: Request) -> None:
-    from isrbench.harness.data.fetch import fetch_dataset
-
-    card = find_card(request.dataset)
-    try:
-        find_root(card, request.data_root)
-    except UserError:
-        fetch_dataset(card, request.data_root, accept_license=True)
-
-
-def writer(group: str = "isrbench.reports") -> Callable[..., Any]:
-    """Whoever registered as ``group`` (:mod:`isrbench.reports.entry_points`); the core itself knows no report.
-
-    Raises:
-        UserError: If nobody did.
-    """
-    points = list(entry_points(group=group))
-    if not points:
-        raise UserError(f"nothing is installed as {group}", "reinstall isrbench")
-    return points[0].load()
+def _stored(store: Store, run: str, failed: int) -> RunResult:
+    manifest = store.manifest(run)
+    summary = summarise(store, run, tuple(manifest.metrics))
+    return RunResult(run, store.folder / run, manifest, summary, failed, computed=False)

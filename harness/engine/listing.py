@@ -1,4 +1,4 @@
-"""Lists and descriptions of what there is, as rows for the terminal or JSON. Torch-free."""
+"""Lists and descriptions of what is installed and stored, as rows or data frames. Imports no torch, no numpy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isrbench.harness.api.options import describe_options
-from isrbench.harness.api.registry import methods, metrics
+from isrbench.harness.api.registry import Registry, methods, metrics
 from isrbench.harness.data.catalogue import catalogue
 from isrbench.harness.errors import UserError
 
@@ -17,13 +17,38 @@ else:
     import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from isrbench.harness.api.dataset import Card
 
 Rows = tuple[tuple[str, ...], list[tuple[Any, ...]]]
+_SUMMARY = "what it is"
+
+
+def list_methods() -> pd.DataFrame:
+    """Return one row a method: id, title, license, summary. A plugin that does not load is listed with the reason."""
+    return _frame(_methods())
+
+
+def list_datasets() -> pd.DataFrame:
+    """Return one row a dataset that ships a card: id, images, scale, license, summary."""
+    return _frame(_datasets())
+
+
+def list_metrics() -> pd.DataFrame:
+    """Return one row a metric: id, title, better, reference, default, weights ("ready", or what fetches them)."""
+    return _frame(_metrics())
+
+
+def _frame(listed: Rows) -> pd.DataFrame:
+    import pandas as pd
+
+    columns, rows = listed
+    return pd.DataFrame(rows, columns=list(columns)).rename(columns={_SUMMARY: "summary"})
 
 
 def listing(kind: str, runs_dir: Path) -> Rows:
-    """(columns, rows) of all methods, datasets, metrics or runs."""
+    """Return (columns, rows) of all methods, datasets, metrics or runs."""
     if kind == "methods":
         return _methods()
     if kind == "datasets":
@@ -42,10 +67,10 @@ def listing(kind: str, runs_dir: Path) -> Rows:
 
 
 def description(kind: str, id: str) -> tuple[dict[str, Any], list[dict[str, str | None]]]:
-    """(facts, options) of one method, dataset or metric; only methods have options.
+    """Return (facts, options) of one method, dataset or metric; only methods have options.
 
     Raises:
-        UserError: If there is no such thing.
+        UserError: If there is none of that id, or it cannot be loaded.
     """
     if kind == "dataset":
         from isrbench.harness.data.catalogue import find_card
@@ -62,24 +87,32 @@ def description(kind: str, id: str) -> tuple[dict[str, Any], list[dict[str, str 
 
 
 def _methods() -> Rows:
-    working, broken = methods().load_all()
+    working = methods().load_all()[0]
     rows: list[tuple[Any, ...]] = [(id, p.info.title, p.info.license, p.info.summary) for id, p in working.items()]
-    rows += [(id, "(broken)", "", error.message) for id, error in broken.items()]
-    return ("id", "title", "license", "what it is"), sorted(rows)
+    rows += [(id, f"({word})", "", error.message) for id, word, error in faults(methods())]
+    return ("id", "title", "license", _SUMMARY), sorted(rows)
 
 
 def _metrics() -> Rows:
     from isrbench.harness.metrics.sets import DEFAULT_METRICS
     from isrbench.harness.metrics.weights import missing
 
-    working, broken = metrics().load_all()
     rows: list[tuple[Any, ...]] = []
-    for id, m in working.items():
+    for id, m in metrics().load_all()[0].items():
         state = "ready" if not missing(m) else f"isrbench fetch weights --metric {id}"
         default = "yes" if id in DEFAULT_METRICS else "no"
         rows.append((id, m.title, m.direction.value, m.reference.value, default, state))
-    rows += [(id, "(broken)", "", "", "no", error.message) for id, error in broken.items()]
+    rows += [(id, f"({word})", "", "", "no", error.message) for id, word, error in faults(metrics())]
     return ("id", "title", "better", "reference", "default", "weights"), sorted(rows)
+
+
+def faults(registry: Registry[Any]) -> list[tuple[str, str, UserError]]:
+    """Return (name, "broken" or "refused", why) of every plugin that does not work.
+
+    A refused one wanted a name that was taken; the plugin that keeps the name works.
+    """
+    working, broken = registry.load_all()
+    return [(name, "refused" if name in {*working, *registry.refused} else "broken", e) for name, e in broken.items()]
 
 
 def _dataset(card: Card) -> dict[str, Any]:
@@ -123,4 +156,4 @@ def _datasets() -> Rows:
     """The cards that ship, read as they are: tests check them, and pydantic takes a tenth of a second."""
     cards = [tomllib.loads(path.read_text(encoding="utf-8")) for path in catalogue().values()]
     rows = [(c["id"], c["count"], f"x{c['scale']}", c["license"], c["summary"]) for c in cards]
-    return ("id", "images", "scale", "license", "what it is"), rows
+    return ("id", "images", "scale", "license", _SUMMARY), rows

@@ -1,87 +1,191 @@
-"""Restoring a user's own pictures with any method: no dataset, no scores, no store."""
+"""Restoring a user's own images with any method: no dataset, no scores, no store."""
 
 from __future__ import annotations
 
 import errno
-import logging
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Union, overload
 
-from isrbench.harness.api.method import Method, Prepares
+import numpy as np
+from PIL import Image
+
+from isrbench.harness.api.method import Method, Prepares, Runtime
+from isrbench.harness.api.options import parse_options
+from isrbench.harness.api.records import Failure
+from isrbench.harness.api.registry import methods
+from isrbench.harness.determinism import make_deterministic, resolve_device
+from isrbench.harness.engine.arguments import Progress, ProgressOption, option_texts, reporting
 from isrbench.harness.engine.restoring import restore_pixels
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import IMAGE_SUFFIXES, list_images
-from isrbench.harness.imaging.images import read_photo, write_png
+from isrbench.harness.imaging.images import photo_pixels, read_photo, write_png
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-log = logging.getLogger(__name__)
+ImageLike = Union[str, Path, "Image.Image", "NDArray[np.uint8]"]
+"""An image file, a PIL image, or uint8 (H, W, 3) RGB."""
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """What ``isrbench restore`` is asked for."""
+class RestoredFiles:
+    """What came of image files."""
 
-    source: Path
-    """A picture or a folder."""
-    target: Path
-    """For a picture the PNG to write (or a folder to write it in); for a folder the folder to write in."""
-    scale: int = 4
-    """Upscaling factor."""
-    device: str = "auto"
-    seed: int = 0
-    """Each picture gets its own seed from it."""
-    overwrite: bool = False
-    """Whether an existing target may be replaced."""
+    written: tuple[Path, ...]
+    """The PNGs, in order of their sources."""
+    failed: dict[Path, Failure]
+    """Why each source that has no PNG has none."""
 
 
-def restore_files(
-    method: Method, pictures: Pictures, progress: Callable[[str, int, int], None]
-) -> tuple[list[Path], list[Path]]:
-    """Restore one picture, or every picture of a folder, into PNGs.
+@overload
+def restore(
+    images: ImageLike,
+    method: str,
+    *,
+    to: None = None,
+    options: Mapping[str, Any] | None = None,
+    scale: int = 4,
+    seed: int = 0,
+    device: str = "auto",
+    progress: ProgressOption = None,
+) -> NDArray[np.uint8]: ...
+
+
+@overload
+def restore(
+    images: Sequence[ImageLike],
+    method: str,
+    *,
+    to: None = None,
+    options: Mapping[str, Any] | None = None,
+    scale: int = 4,
+    seed: int = 0,
+    device: str = "auto",
+    progress: ProgressOption = None,
+) -> list[NDArray[np.uint8]]: ...
+
+
+@overload
+def restore(
+    images: str | Path | Sequence[str | Path],
+    method: str,
+    *,
+    to: str | Path,
+    options: Mapping[str, Any] | None = None,
+    scale: int = 4,
+    seed: int = 0,
+    device: str = "auto",
+    overwrite: bool = False,
+    progress: ProgressOption = None,
+) -> RestoredFiles: ...
+
+
+def restore(
+    images: Any,
+    method: str,
+    *,
+    to: str | Path | None = None,
+    options: Mapping[str, Any] | None = None,
+    scale: int = 4,
+    seed: int = 0,
+    device: str = "auto",
+    overwrite: bool = False,
+    progress: ProgressOption = None,
+) -> Any:
+    """Restore images in memory, or image files into PNGs.
 
     Args:
-        method: Ready to run.
-        pictures: Which, and where to.
-        progress: Told after every picture.
+        images: One image or a sequence of them: files, PIL images, or uint8 (H, W, 3) RGB arrays. With ``to``: a file,
+            a folder, or a sequence of files.
+        method: A method's id; see ``list_methods()``.
+        to: Where to write: for one file the PNG, or a folder to write it in; for several a folder. None = return
+            arrays and write nothing.
+        options: The method's options by name, as values or as texts.
+        scale: How many times larger.
+        seed: An image's own seed comes from this and its name: a file's stem, or the place in the sequence.
+        device: ``auto``, or a torch device.
+        overwrite: Whether files that are there already may be replaced.
+        progress: A callback ``(stage, done, total)``, or True for a progress bar.
 
     Returns:
-        (written, failed) paths: the PNGs, and the pictures that could not be restored.
+        Without ``to`` a uint8 (scale*H, scale*W, 3) array for one image, a list of arrays for a sequence. With ``to``
+        the :class:`RestoredFiles`; one image of several that fails is listed there and the others go on.
 
     Raises:
-        UserError: If there is nothing to restore, a target exists already, or no PNG can be written there.
+        UserError: If there is nothing to restore, a target exists already, or method, options or image do not fit.
     """
-    try:
-        jobs = _jobs(pictures.source, pictures.target)
+    one = isinstance(images, str) or not isinstance(images, Sequence)
+    wanted = [images] if one else list(images)
+    if scale < 1:
+        raise UserError(f"the scale is {scale}, but has to be at least 1", "--scale 4")
+    if to is not None:
+        jobs = _jobs(wanted, Path(to), one)
         taken = next((png for _, png in jobs if png.exists()), None)
-    except OSError as error:
-        raise UserError(f"{error.filename or pictures.source}: {error.strerror}", "check the path") from error
-    if taken is not None and not pictures.overwrite:
-        raise UserError(f"{taken} exists already", "choose another place, or allow it with --overwrite")
+        if taken is not None and not overwrite:
+            raise UserError(f"{taken} exists already", "choose another place, or allow it with --overwrite")
+        with reporting(progress) as tell:
+            return _restore_files(_build(method, options, scale, device), jobs, seed, scale, tell)
+    named = [_read(image, place) for place, image in enumerate(wanted)]
+    ready = _build(method, options, scale, device)
+    arrays = []
+    with reporting(progress) as tell:
+        for name, pixels in named:
+            arrays.append(restore_pixels(ready, pixels, name, seed, scale)[0])
+            tell("restore", len(arrays), len(named))
+    return arrays[0] if one else arrays
+
+
+def _build(method: str, options: Mapping[str, Any] | None, scale: int, device: str) -> Method:
+    plugin = methods().get(method)
+    runtime = Runtime(scale=scale, device=resolve_device(device))
+    built = plugin.make(parse_options(plugin.options, option_texts(options)), runtime)
+    make_deterministic(runtime.device)
+    return built
+
+
+def _read(image: Any, place: int) -> tuple[str, NDArray[np.uint8]]:
+    """(name, pixels) of an image; one that has no file is named by its place."""
+    if isinstance(image, str | Path):
+        path = Path(image)
+        if path.is_dir():
+            raise UserError(f"{path} is a folder, whose images are restored into files", 'say where to: to="restored/"')
+        return path.stem, read_photo(path)
+    if isinstance(image, Image.Image):
+        file = getattr(image, "filename", "")
+        name = Path(file).stem if file else str(place)
+        return name, photo_pixels(image, f"image {name}", "convert it first: image.convert('RGB')")
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        shown = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise UserError(
+            f"image {place} is {shown}; a file, a PIL image or a uint8 (H, W, 3) array is wanted",
+            "for floats in [0, 1]: (array * 255).round().astype('uint8')",
+        )
+    return str(place), image
+
+
+def _restore_files(
+    method: Method, jobs: Sequence[tuple[Path, Path]], seed: int, scale: int, progress: Progress
+) -> RestoredFiles:
     if isinstance(method, Prepares):
-        method.prepare([(picture.stem, picture) for picture, _ in jobs])
-    written, failed = [], []
-    for done, (picture, png) in enumerate(jobs, 1):
+        method.prepare([(source.stem, source) for source, _ in jobs])
+    written: list[Path] = []
+    failed: dict[Path, Failure] = {}
+    for done, (source, png) in enumerate(jobs, 1):
         try:
-            pixels, _ = restore_pixels(method, read_photo(picture), picture.stem, pictures.seed, pictures.scale)
+            pixels, _ = restore_pixels(method, read_photo(source), source.stem, seed, scale)
         except UserError as error:
             if len(jobs) == 1:
                 raise
-            log.warning("%s", error)
-            failed.append(picture)
+            failed[source] = Failure.of(error)
         except Exception as error:
-            log.warning("%s could not be restored: %s: %s", picture, type(error).__name__, error)
-            log.info("the reason in full", exc_info=True)
-            failed.append(picture)
+            failed[source] = Failure.of(error)
         else:
             _write(png, pixels)
             written.append(png)
         progress("restore", done, len(jobs))
-    return written, failed
+    return RestoredFiles(tuple(written), failed)
 
 
 def _write(png: Path, pixels: NDArray[np.uint8]) -> None:
@@ -91,26 +195,47 @@ def _write(png: Path, pixels: NDArray[np.uint8]) -> None:
         write_png(png, pixels)
     except OSError as error:
         full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        fix = "make room, then go on with the pictures that are left" if full else "choose a place that can be written"
+        fix = "make room, then go on with the images that are left" if full else "choose a place that can be written"
         raise UserError(f"{png} cannot be written: {error.strerror or error}", fix) from error
 
 
-def _jobs(source: Path, target: Path) -> list[tuple[Path, Path]]:
-    if source.is_dir():
-        pictures = list_images(source)
-        if not pictures:
-            raise UserError(f"{source} holds no pictures", f"endings that count: {', '.join(sorted(IMAGE_SUFFIXES))}")
-        if target.is_file():
-            raise UserError(f"{source} is a folder, but {target} is a file", "name a folder to write in")
-        stems = [picture.stem for picture in pictures]
-        twice = next((s for s in stems if stems.count(s) > 1), None)
-        if twice is not None:
-            raise UserError(f"{source} holds two pictures called {twice}", "rename one of them")
-        return [(picture, target / f"{picture.stem}.png") for picture in pictures]
+def _jobs(wanted: Sequence[Any], target: Path, one: bool) -> list[tuple[Path, Path]]:
+    """(source file, PNG to write) of every image.
+
+    Raises:
+        UserError: If there is none, two would be written to one file, or source and target do not fit each other.
+    """
+    odd = next((image for image in wanted if not isinstance(image, str | Path)), None)
+    if odd is not None:
+        raise UserError(
+            f"to={str(target)!r} is for files, but one image is a {type(odd).__name__}",
+            "leave `to` out and save the array that comes back: PIL.Image.fromarray(array).save(...)",
+        )
+    sources = [Path(image) for image in wanted]
+    try:
+        if one and not sources[0].is_dir():
+            return [(sources[0], _png_of(sources[0], target))]
+        if one:
+            sources = list_images(sources[0])
+        if not sources:
+            endings = f"endings that count: {', '.join(sorted(IMAGE_SUFFIXES))}"
+            raise UserError(f"{wanted[0]} holds no images" if one else "no images are given", endings)
+    except OSError as error:
+        raise UserError(f"{error.filename or wanted[0]}: {error.strerror}", "check the path") from error
+    if target.is_file():
+        raise UserError(f"{target} is a file, but {len(sources)} images need a folder", "name a folder to write in")
+    stems = [source.stem for source in sources]
+    twice = next((stem for stem in stems if stems.count(stem) > 1), None)
+    if twice is not None:
+        raise UserError(f"two of the images are called {twice}", "rename one of them")
+    return [(source, target / f"{source.stem}.png") for source in sources]
+
+
+def _png_of(source: Path, target: Path) -> Path:
     if not source.is_file():
         raise UserError(f"{source} does not exist", "check the path")
     if target.is_dir() or not target.suffix:
-        return [(source, target / f"{source.stem}.png")]
+        return target / f"{source.stem}.png"
     if target.suffix.lower() != ".png":
         raise UserError(f"{target}: restored images are written as PNG", f"name it {target.with_suffix('.png')}")
-    return [(source, target)]
+    return target

@@ -1,0 +1,53 @@
+"""Arguments that several verbs share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isrbench.harness.errors import UserError
+
+Options = Annotated[
+    list[str],
+    typer.Option("-o", "--option", metavar="KEY=VALUE", help="An option of the method; see `describe method ID`."),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+Seed = Annotated[int, typer.Option(help="Every image's own seed comes from this and its id.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+RunsDir = Annotated[Path, typer.Option(help="Where runs are kept.")]
+DataRoot = Annotated[
+    Path | None, typer.Option(help="The set's own folder, or one above it. [default: $ISRBENCH_DATA, ./data]")
+]
+AcceptLicense = Annotated[
+    bool,
+    typer.Option(
+        "--accept-license", "--accept-licence", help="Accept the set's license and download it if it is not there."
+    ),
+]
+Runs = Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="Ids, folders or `latest`.")]
+
+RUNS_DIR = Path("runs")
+NOTHING: list[str] = []
+
+
+@contextmanager
+def writing_to(option: str, folder: Path) -> Iterator[None]:
+    """Turn what goes wrong with the folder that ``option`` names into one clear message.
+
+    Raises:
+        UserError: If it is a file, or cannot be written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(
+            f"{option} {folder} is a file, but has to be a folder", f"{option} {folder.with_suffix('')}-files"
+        )
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{option} {folder} cannot be written: {error.strerror or error}", "choose a place that can be written"
+        ) from error

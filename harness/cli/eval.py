@@ -1,0 +1,129 @@
+"""``isrbench eval``."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isrbench.harness.cli.arguments import (
+    NOTHING,
+    RUNS_DIR,
+    AcceptLicense,
+    DataRoot,
+    Device,
+    Json,
+    Options,
+    RunsDir,
+    Seed,
+)
+from isrbench.harness.errors import UserError
+
+
+def eval_(
+    method: Annotated[str, typer.Option(help="A method's id; see `list methods`.")],
+    dataset: Annotated[str, typer.Option(help="A dataset's id, your own card (.toml), or a folder with LR/ and HR/.")],
+    option: Options = NOTHING,
+    name: Annotated[
+        str | None, typer.Option(help="What tables call it, to tell two folders or checkpoints apart.")
+    ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated ids; see `list metrics`. [default: psnr,ssim,lpips,musiq,clipiqa]"),
+    ] = None,
+    require_metrics: Annotated[bool, typer.Option(help="Stop if a metric's weights are not there.")] = False,
+    data_root: DataRoot = None,
+    accept_license: AcceptLicense = False,
+    limit: Annotated[int | None, typer.Option(help="Only N images, drawn evenly over the set.")] = None,
+    sample: Annotated[int | None, typer.Option(help="Only N images, drawn by the seed.")] = None,
+    runs_dir: RunsDir = RUNS_DIR,
+    resume: Annotated[
+        str, typer.Option(help="only-missing: go on; never: a new run; only-cache: compute nothing.")
+    ] = "only-missing",
+    device: Device = "auto",
+    seed: Seed = 0,
+    workers: Annotated[
+        int | None, typer.Option(help="Threads that score; never changes a result. [default: one a core]")
+    ] = None,
+    estimator: Annotated[
+        str, typer.Option(help="Severity estimator: tiny, an open_clip MODEL/PRETRAINED, or none.")
+    ] = "tiny",
+    complexity: Annotated[bool, typer.Option(help="Count and time the method too.")] = True,
+    report: Annotated[bool, typer.Option(help="Write the report of all newest runs.")] = True,
+    json: Json = False,
+) -> None:
+    """Run a method over a dataset and score what it writes; go on where an earlier run stopped.
+
+    For example:
+
+    `isrbench eval --method bicubic --dataset sample`
+
+    `isrbench eval --method bicubic --dataset my_pairs/ --metrics psnr,gmsd`
+
+    `isrbench eval --method folder -o images=ours/ --dataset RealSR`
+    """
+    from isrbench.harness.api.options import split_options
+    from isrbench.harness.api.registry import methods
+    from isrbench.harness.cli.report import report_writer
+    from isrbench.harness.cli.terminal import progress_bars, show_json, show_place, show_summary
+    from isrbench.harness.engine.evaluate import evaluate
+
+    options = split_options(option)
+    if accept_license:
+        methods().get(method)  # a mistyped method is no reason to download gigabytes first
+        _fetch_if_absent(dataset, data_root)
+    shown_before = _newest_runs(runs_dir)
+    with progress_bars(quiet=json) as progress:
+        result = evaluate(
+            method, dataset, options=options, name=name, require_metrics=require_metrics, data_root=data_root,
+            metrics=None if metrics is None else [m.strip() for m in metrics.split(",") if m.strip()],
+            limit=limit, sample=sample, runs_dir=runs_dir, resume=resume, device=device, seed=seed, workers=workers,
+            estimator=estimator, complexity=complexity, progress=progress,
+        )  # fmt: skip
+    page = runs_dir / "report" / "index.html"
+    if report and (result.computed or shown_before != _newest_runs(runs_dir) or not _is_current(page, runs_dir)):
+        page = report_writer()(runs_dir=runs_dir)
+    if json:
+        show_json(result.summary)
+    else:
+        show_summary(result.summary)
+        if report:
+            show_place("report", page)
+    raise typer.Exit(1 if result.failed else 0)
+
+
+def _fetch_if_absent(dataset: str, data_root: Path | None) -> None:
+    from isrbench.harness.data.catalogue import find_card
+    from isrbench.harness.data.fetch import fetch_dataset
+    from isrbench.harness.data.find import find_root
+
+    card = find_card(dataset)
+    try:
+        find_root(card, data_root)
+    except UserError:
+        fetch_dataset(card, data_root, accept_license=True)
+
+
+def _newest_runs(runs_dir: Path) -> list[str]:
+    """The runs that a report would show; none where there is no store yet, or none that can be read as it is."""
+    from isrbench.harness.store.store import Store
+
+    try:
+        with Store(runs_dir, create=False) as store:
+            return store.newest_runs()
+    except UserError:
+        return []
+
+
+def _is_current(page: Path, runs_dir: Path) -> bool:
+    """Whether the page exists and was written after the last change of any run."""
+    from isrbench.harness.store.store import Store
+
+    try:
+        written = datetime.fromtimestamp(page.stat().st_mtime, timezone.utc)
+    except OSError:
+        return False
+    with Store(runs_dir, create=False) as store:
+        return written.isoformat(timespec="microseconds") >= store.last_computed()

@@ -1,0 +1,61 @@
+"""``isrbench report``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import FunctionType
+from typing import Annotated, Any
+
+import typer
+
+from isrbench.harness.cli.arguments import RUNS_DIR, Runs, RunsDir, writing_to
+from isrbench.harness.errors import UserError
+
+
+def report(
+    runs: Runs = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write. [default: RUNS_DIR/report]")] = None,
+    baseline: Annotated[str | None, typer.Option(help="Compare with this method. [default: bicubic]")] = None,
+    strata: Annotated[str | None, typer.Option(help="quantile:3, edges:0.3,0.6, blur:quantile:2, level, ...")] = None,
+    reported: Annotated[bool, typer.Option(help="Add what papers report, set apart.")] = False,
+    common: Annotated[
+        bool, typer.Option("--common", help="Compare on the images that all runs of a dataset share.")
+    ] = False,
+    training: Annotated[
+        list[Path] | None, typer.Option(help="A training run's curves.csv to draw; repeatable.")
+    ] = None,
+    runs_dir: RunsDir = RUNS_DIR,
+) -> None:
+    """Turn stored runs into tables, plots and a page; without RUN, the newest run of every method and dataset.
+
+    Example: `isrbench report --out report --baseline bicubic`
+    """
+    from isrbench.harness.cli.terminal import show_path, show_text
+    from isrbench.harness.store.schema import home_of
+
+    homes = {home for home in map(home_of, runs or ()) if home is not None}
+    target = out or (homes.pop() if len(homes) == 1 else runs_dir) / "report"
+    with writing_to("--out", target):
+        page = report_writer()(
+            runs_dir=runs_dir, runs=runs or (), out=target, baseline=baseline, strata=strata, reported=reported,
+            common=common, training=training or (), show=show_text,
+        )  # fmt: skip
+    show_path(page)
+
+
+def report_writer(group: str = "isrbench.reports") -> Callable[..., Any]:
+    """Return what is installed as ``default`` of ``group``; the harness itself knows no report.
+
+    Args:
+        group: ``isrbench.reports`` or ``isrbench.hub_cards``, as :mod:`isrbench.reports.entry_points` describes them.
+
+    Raises:
+        UserError: If there is nothing.
+    """
+    from isrbench.harness.api.registry import Registry
+
+    writers: Registry[FunctionType] = Registry.from_entry_points("report", FunctionType, group)
+    if "default" not in writers:
+        raise UserError(f"nothing is installed as {group}", "reinstall isrbench: pip install -c constraints.txt .")
+    return writers.get("default")

@@ -1,0 +1,61 @@
+"""Arguments that :func:`evaluate` and :func:`restore` share: a method's options, and how progress is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+Progress = Callable[[str, int, int], None]
+"""``(stage, done, total)``; stage is "restore", "score" or "complexity"."""
+ProgressOption = Progress | bool | None
+"""A callback; True for bars of ``tqdm.auto``; False or None for silence."""
+STAGES = {"restore": "restoring", "score": "scoring", "complexity": "counting"}
+"""What a bar calls each stage."""
+
+
+def option_texts(options: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return options as they would be typed behind ``-o``: True is ``true``, None is ``none``."""
+    return {key: _typed(value) for key, value in (options or {}).items()}
+
+
+def _typed(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value.value if isinstance(value, Enum) else value)
+
+
+@contextmanager
+def reporting(progress: ProgressOption) -> Iterator[Progress]:
+    """Yield the callback that ``progress`` stands for; bars are closed when the block ends."""
+    if callable(progress):
+        yield progress
+    elif progress:
+        with _bars() as update:
+            yield update
+    else:
+        yield lambda stage, done, total: None
+
+
+@contextmanager
+def _bars() -> Iterator[Progress]:
+    from tqdm.auto import tqdm
+
+    bars: dict[str, tqdm] = {}
+
+    def update(stage: str, done: int, total: int) -> None:
+        if stage not in bars:
+            bars[stage] = tqdm(total=total, desc=STAGES.get(stage, stage), unit="image")
+        bars[stage].update(done - bars[stage].n)
+
+    try:
+        yield update
+    finally:
+        for bar in bars.values():
+            bar.close()
