@@ -24,7 +24,7 @@ _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 def psnr(
     restored: NDArray[np.uint8], reference: NDArray[np.uint8] | None, lr: NDArray[np.uint8] | None = None
 ) -> float:
-    """PSNR in dB on the unrounded Y of YCbCr (BT.601, 16-235), peak 255, border 0 (pyiqa ``psnr``, ``ycbcr``).
+    """Return the PSNR in dB on the unrounded Y of YCbCr (BT.601, 16-235), peak 255, border 0: pyiqa ``psnr``, ``ycbcr``.
 
     The squared error is a sum of exact integers, so the value is the same on every machine.
 
@@ -48,7 +48,7 @@ def psnr(
 def ssim(
     restored: NDArray[np.uint8], reference: NDArray[np.uint8] | None, lr: NDArray[np.uint8] | None = None
 ) -> float:
-    """SSIM on Y of YCbCr rounded to integers, border 0 (Wang et al. 2004; pyiqa ``ssim``, ``ycbcr``).
+    """Return the SSIM on Y of YCbCr rounded to integers, border 0 (Wang et al. 2004; pyiqa ``ssim``, ``ycbcr``).
 
     The window is an 11x11 Gaussian, sigma 1.5. Contrast-structure is clipped at 0 as pyiqa does.
     Windows that leave the image are left out.
@@ -66,7 +66,7 @@ def ssim(
         UserError: If a side is below 11 pixels.
     """
     x, y = _same_shape(restored, reference)
-    return ssim_of_luma(_rounded(_luma(x)), _rounded(_luma(y)))
+    return ssim_of_luma(rounded_luma(x), rounded_luma(y))
 
 
 def build_psnr(device: str) -> ImageMetric:
@@ -80,7 +80,7 @@ def build_ssim(device: str) -> ImageMetric:
 
 
 def ssim_of_luma(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    """SSIM of two float64 (H, W) planes in [0, 255]; see :func:`ssim`."""
+    """Return the SSIM of two float64 (H, W) planes in [0, 255]; see :func:`ssim`."""
     if min(x.shape) < _WINDOW:
         raise UserError(
             f"SSIM needs sides of at least {_WINDOW} pixels, not {x.shape[1]}x{x.shape[0]}",
@@ -96,16 +96,17 @@ def ssim_of_luma(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     return float(np.mean((2 * product + _C1) / (squares + _C1) * structure))
 
 
+def rounded_luma(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return Y of YCbCr (BT.601, 16-235), rounded to integers: float64 (H, W)."""
+    return ((_luma(rgb) + 127500) // 255000 + 16).astype(np.float64)
+
+
 def _luma(rgb: NDArray[np.uint8]) -> NDArray[np.int32]:
     """255000 * (Y - 16) as exact integers, int32 (H, W)."""
     total = rgb[..., 0].astype(np.int32) * _LUMA[0]
     total += rgb[..., 1].astype(np.int32) * _LUMA[1]
     total += rgb[..., 2].astype(np.int32) * _LUMA[2]
     return total
-
-
-def _rounded(luma: NDArray[np.int32]) -> NDArray[np.float64]:
-    return ((luma + 127500) // 255000 + 16).astype(np.float64)
 
 
 def _gaussian() -> list[float]:

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from spandrel import ImageModelDescriptor, ModelLoader, ModelTiling, UnsupportedDtypeError, UnsupportedModelError
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from isrbench.harness.api.method import Cost, Restored, Runtime
+from isrbench.harness.complexity import count_macs, count_parameters
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash
 from isrbench.methods.spandrel.options import SpandrelOptions
@@ -54,10 +54,8 @@ class Network:
         tile, overlap = self._options.tile, self._options.overlap
         side = (min(tile, height), min(tile, width)) if tile else (height, width)
         tiles = len(tile_starts(height, tile, overlap)) * len(tile_starts(width, tile, overlap)) if tile else 1
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            self._model(torch.zeros(1, 3, *side, device=self._model.device, dtype=self._model.dtype))
-        parameters = sum(p.numel() for p in self._model.model.parameters())
-        return Cost(macs=tiles * counter.get_total_flops() // 2, params_total=parameters)
+        lr = torch.zeros(1, 3, *side, device=self._model.device, dtype=self._model.dtype)
+        return Cost(tiles * count_macs(lambda: self._model(lr)), params_total=count_parameters(self._model.model)[0])
 
     def input_hash(self, image: str) -> str:
         """Return "": images have no input of their own."""

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from isrbench.harness.api.method import Cost, Method, MethodPlugin, Prepares, Restored, Runtime
+from isrbench.harness.api.method import Cost, Labeled, Method, MethodPlugin, Prepares, Restored, Runtime
 from isrbench.harness.api.options import describe_options, options_key, parse_options
-from isrbench.harness.api.registry import Registry
+from isrbench.harness.api.registry import methods
+from isrbench.harness.identity import code_modules
 from isrbench.harness.imaging.images import write_png
 
-METHODS = Registry.from_entry_points("method", MethodPlugin, "isrbench.methods")
+METHODS = methods()
 SIZES = {"odd": (17, 23), "square": (32, 32), "thin": (9, 40)}
 SCALE = 4
 
@@ -131,11 +132,21 @@ def _plugin_options(name: str, tmp: Path) -> dict[str, str]:
     return OPTIONS[name](tmp)
 
 
+@dataclasses.dataclass(frozen=True)
+class Built:
+    """A method with its plugin and the options that it was built with."""
+
+    plugin: MethodPlugin
+    options: Any
+    method: Method
+
+
 @pytest.fixture(scope="module", params=list(METHODS))
-def built(request, tmp_path_factory) -> tuple[MethodPlugin, Method]:
+def built(request, tmp_path_factory) -> Built:
     tmp = tmp_path_factory.mktemp(request.param)
     plugin = METHODS.get(request.param)
-    return plugin, plugin.build(parse_options(plugin.options, _plugin_options(request.param, tmp)), Runtime(SCALE))
+    options = parse_options(plugin.options, _plugin_options(request.param, tmp))
+    return Built(plugin, options, plugin.make(options, Runtime(SCALE)))
 
 
 def _lr(image: str):
@@ -173,11 +184,9 @@ def test_options_are_described_parsed_and_keyed(name, tmp_path):
 
 def test_importing_plugins_imports_no_torch():
     code = (
-        "import sys\nfrom isrbench.harness.api.method import MethodPlugin\n"
-        "from isrbench.harness.api.registry import Registry\n"
+        "import sys\nfrom isrbench.harness.api.registry import methods\n"
         "from isrbench.harness.api.options import describe_options\n"
-        "methods = Registry.from_entry_points('method', MethodPlugin, 'isrbench.methods')\n"
-        "for name in methods:\n    describe_options(methods.get(name).options)\n"
+        "for name in methods():\n    describe_options(methods().get(name).options)\n"
         "    heavy = {'torch', 'diffusers', 'spandrel', 'transformers', 'open_clip'} & set(sys.modules)\n"
         "    assert not heavy, (name, heavy)\n"
     )
@@ -185,11 +194,23 @@ def test_importing_plugins_imports_no_torch():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("name", list(METHODS))
+def test_the_identity_holds_the_code_that_builds_and_not_the_metadata(name):
+    """Raises where a module of it has no source; a citation or a help text must change no stored run."""
+    plugin = METHODS.get(name)
+    modules = code_modules(plugin.build)
+    assert isinstance(plugin.build, str), "a built-in method names where its build function is"
+    home = plugin.build.partition(":")[0]
+    assert home in modules and f"{home.rpartition('.')[0]}.plugin" not in modules
+    assert "isrbench.harness.imaging.images" in modules or name not in {"bicubic", "lanczos", "folder", "command"}
+    assert not {m for m in modules if {"cli", "studies", "reports", "train", "pretrain"} & set(m.split("."))}
+
+
 @pytest.mark.parametrize("image", list(SIZES))
 def test_restores_every_size_exactly(built, image):
     import torch
 
-    plugin, method = built
+    plugin, method = built.plugin, built.method
     lr = _lr(image)
     kept = lr.clone()
     restored = method.restore(lr, image=image, seed=5)
@@ -206,7 +227,7 @@ def test_restores_every_size_exactly(built, image):
 def test_result_depends_on_the_image_and_its_seed_only(built):
     import torch
 
-    _, method = built
+    method = built.method
     first = method.restore(_lr("odd"), image="odd", seed=3)
     torch.manual_seed(1234)
     method.restore(_lr("square"), image="square", seed=4)
@@ -218,7 +239,7 @@ def test_result_depends_on_the_image_and_its_seed_only(built):
 def test_global_random_state_is_left_alone(built):
     import torch
 
-    _, method = built
+    method = built.method
     torch.manual_seed(7)
     before = torch.get_rng_state()
     method.restore(_lr("odd"), image="odd", seed=3)
@@ -230,7 +251,7 @@ def test_preparing_changes_no_result(built, tmp_path):
 
     from isrbench.harness.imaging.images import to_pixels
 
-    _, method = built
+    method = built.method
     if not isinstance(method, Prepares):
         pytest.skip("this method needs no preparation")
     before = method.restore(_lr("odd"), image="odd", seed=3).image
@@ -240,17 +261,26 @@ def test_preparing_changes_no_result(built, tmp_path):
     assert torch.equal(before, method.restore(_lr("odd"), image="odd", seed=3).image)
 
 
-def test_fingerprint_is_stable(built):
-    _, method = built
-    print_ = method.fingerprint("odd")
-    assert isinstance(print_, str) and print_ == method.fingerprint("odd")
+def test_hashes_are_texts_and_the_same_for_another_instance(built):
+    again = built.plugin.make(built.options, Runtime(SCALE))
+    for image in SIZES:
+        assert isinstance(built.method.input_hash(image), str)
+        assert built.method.input_hash(image) == again.input_hash(image)
+    assert isinstance(built.method.weights_hash, str) and built.method.weights_hash == again.weights_hash
 
 
-def test_complexity_is_counted_or_openly_unknown(built):
-    _, method = built
-    small, large = method.complexity(16, 16), method.complexity(32, 32)
+def test_a_variant_is_a_word(built):
+    if not isinstance(built.method, Labeled):
+        pytest.skip("this method has no variants")
+    assert isinstance(built.method.variant, str) and "\n" not in built.method.variant
+
+
+def test_cost_grows_with_the_image_or_is_openly_unknown(built):
+    small, large = built.method.cost(16, 16), built.method.cost(32, 32)
     assert isinstance(small, Cost)
-    if small.macs is not None:
+    if small.macs is None:
+        assert large.macs is None and small.flops is None
+    else:
         assert large.macs is not None and large.macs > small.macs > 0
         assert small.flops == 2 * small.macs
     assert small.params_total == large.params_total

@@ -8,19 +8,20 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from isrbench.harness.cli.main import method_registry
 from isrbench.harness.engine.execution import execute
-from isrbench.harness.engine.plan import Request, make_plan
+from isrbench.harness.engine.plan import make_plan
+from isrbench.harness.engine.request import Request
 from isrbench.harness.store.frames import load_frames
 from isrbench.harness.store.store import Store
 
 
 def scores_of(request: Request) -> pd.DataFrame:
     """Evaluate and return images x metrics."""
-    plan = make_plan(request, method_registry())
+    plan = make_plan(request)
     store = Store(request.runs_dir)
-    assert execute(plan, store).exit_code == 0
-    scores = load_frames(store, [plan.run]).scores
+    outcome = execute(plan, store)
+    assert outcome.failed == 0
+    scores = load_frames(store, [outcome.run]).scores
     assert set(scores["status"]) == {"ok"}
     return scores.pivot(index="image", columns="metric", values="value")
 
@@ -46,7 +47,7 @@ def test_osediff_images_score_what_their_authors_published(request_: Request, re
 
 
 def test_bicubic_on_realsr(request_: Request, realsr: Path) -> None:
-    """PIL's bicubic on the same crops, as in docs/protocol.md's table."""
+    """PIL's bicubic on the same crops, as in docs/metrics.md's table."""
     ours = scores_of(replace(request_, dataset="RealSR", data_root=realsr))
     assert len(ours) == 100
     assert ours["psnr"].mean() == pytest.approx(27.1128, abs=5e-4)

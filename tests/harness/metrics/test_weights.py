@@ -9,9 +9,12 @@ from functools import partial
 
 import pytest
 
+from isrbench.harness import network
 from isrbench.harness.api.metric import WeightFile
+from isrbench.harness.api.records import ScoreStatus
+from isrbench.harness.api.registry import metrics
 from isrbench.harness.metrics import weights
-from isrbench.harness.metrics.builtin import CLIPIQA, LPIPS, METRICS, MUSIQ, PSNR
+from isrbench.harness.metrics.builtin import CLIPIQA, LPIPS, MUSIQ, PSNR
 from isrbench.harness.metrics.scorer import Scorer
 from isrbench.harness.metrics.weights import WeightsUnavailable
 
@@ -20,11 +23,11 @@ from isrbench.harness.metrics.weights import WeightsUnavailable
 def own_home(tmp_path, monkeypatch):
     """Weights below tmp_path, the network neither forbidden nor known."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    for switch in (*weights.OFFLINE_SWITCHES, "HF_ENDPOINT"):
+    for switch in (*network.OFFLINE_SWITCHES, "HF_ENDPOINT"):
         monkeypatch.delenv(switch, raising=False)
-    weights.network.cache_clear()
+    network.network.cache_clear()
     yield
-    weights.network.cache_clear()
+    network.network.cache_clear()
 
 
 @pytest.fixture
@@ -83,8 +86,8 @@ def test_our_names_and_addresses_are_those_that_pyiqa_reads():
         "clipiqa": [clip_model._MODELS["RN50"]],
         "fid": [inception.FID_WEIGHTS_URL],
     }
-    for id in METRICS:
-        metric = METRICS.get(id)
+    for id in metrics():
+        metric = metrics().get(id)
         assert [f.url for f in metric.weights] == expected.get(id, []), id
         assert all(f.path.rpartition("/")[2] == f.url.rpartition("/")[2] for f in metric.weights)
 
@@ -106,7 +109,7 @@ def test_a_strict_file_with_other_content_counts_as_missing():
     assert weights.missing(CLIPIQA) == [file]
 
 
-@pytest.mark.parametrize("switch", weights.OFFLINE_SWITCHES)
+@pytest.mark.parametrize("switch", network.OFFLINE_SWITCHES)
 def test_offline_tries_nothing(switch, monkeypatch, server):
     _, address, requests = server
     monkeypatch.setenv("HF_ENDPOINT", address)
@@ -121,7 +124,7 @@ def test_offline_tries_nothing(switch, monkeypatch, server):
 
 def test_a_dead_network_is_tried_once_and_quickly(monkeypatch, silent_server):
     monkeypatch.setenv("HF_ENDPOINT", silent_server)
-    monkeypatch.setattr(weights, "PROBE_SECONDS", 0.3)
+    monkeypatch.setattr(network, "PROBE_SECONDS", 0.3)
     asked = []
     monkeypatch.setattr("urllib.request.urlopen", lambda *a, **k: asked.append(a) or time.sleep(60))
     start = time.monotonic()
@@ -140,9 +143,10 @@ def test_an_unavailable_metric_is_a_row_and_the_others_go_on(tmp_path, monkeypat
     Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "x.png")
     scorer = Scorer(["musiq", "psnr"])
     musiq, psnr = scorer.score(tmp_path / "x.png", tmp_path / "x.png")
-    assert (musiq.status, musiq.value) == ("unavailable", None)
-    assert "musiq_koniq_ckpt-e95806b9.pth" in musiq.error and "isrbench fetch weights --metric musiq" in musiq.error
-    assert psnr.status == "ok"
+    assert (musiq.status, musiq.value) == (ScoreStatus.UNAVAILABLE, None)
+    assert musiq.failure is not None and "musiq_koniq_ckpt-e95806b9.pth" in musiq.failure.message
+    assert "isrbench fetch weights --metric musiq" in musiq.failure.fix
+    assert psnr.status is ScoreStatus.OK
     assert list(scorer.unavailable()) == ["musiq"]
 
 

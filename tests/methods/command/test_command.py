@@ -11,15 +11,12 @@ import pytest
 
 from isrbench.harness.api.method import Runtime
 from isrbench.harness.api.options import options_key
-from isrbench.harness.complexity import describe
+from isrbench.harness.engine.costing import run_cost
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.images import to_pixels, to_tensor, write_png
-from isrbench.methods.command import plugin as command
-
-
-def _pixels(height: int, width: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-
+from isrbench.methods.command.options import CommandOptions
+from isrbench.methods.command.plugin import PLUGIN
+from tests.support.images import noise_image
 
 SINGLE = """\
 import sys
@@ -47,7 +44,7 @@ def _script(folder_: Path, text: str, name: str = "a script.py") -> str:
 
 
 def _build_command(template: str, **options):
-    return command.PLUGIN.build(command.CommandOptions(template, **options), Runtime(scale=4))
+    return PLUGIN.make(CommandOptions(template, **options), Runtime(scale=4))
 
 
 def _nearest(pixels: np.ndarray) -> np.ndarray:
@@ -57,8 +54,8 @@ def _nearest(pixels: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("shell", [False, True])
 def test_command_one_image_a_call(tmp_path, shell):
     method = _build_command(_script(tmp_path, SINGLE) + " {input} {output} {scale}", shell=shell)
-    restored = method.restore(to_tensor(_pixels(5, 7)), image="an image; touch x", seed=0)
-    assert np.array_equal(to_pixels(restored.image), _nearest(_pixels(5, 7)))
+    restored = method.restore(to_tensor(noise_image(5, 7)), image="an image; touch x", seed=0)
+    assert np.array_equal(to_pixels(restored.image), _nearest(noise_image(5, 7)))
 
 
 def test_command_sees_environment_and_seed(tmp_path, monkeypatch):
@@ -66,7 +63,7 @@ def test_command_sees_environment_and_seed(tmp_path, monkeypatch):
     text = "import os, sys\nsys.exit(os.environ['ISRBENCH_TEST_WORD'] + ' ' + sys.argv[1])\n"
     method = _build_command(_script(tmp_path, text) + " {seed} {input} {output}")
     with pytest.raises(UserError, match="heard 987654321"):
-        method.restore(to_tensor(_pixels(5, 7)), image="a", seed=987654321)
+        method.restore(to_tensor(noise_image(5, 7)), image="a", seed=987654321)
 
 
 def test_command_a_folder_a_call(tmp_path, monkeypatch):
@@ -74,7 +71,7 @@ def test_command_a_folder_a_call(tmp_path, monkeypatch):
     (tmp_path / "temporary").mkdir()
     calls = tmp_path / "calls"
     method = _build_command(_script(tmp_path, BATCH) + f" {{input_dir}} {{output_dir}} {{scale}} '{calls}'")
-    images = {"a": _pixels(5, 7), "b": _pixels(6, 4, seed=1)}
+    images = {"a": noise_image(5, 7), "b": noise_image(6, 4, seed=1)}
     for image, pixels in images.items():
         write_png(tmp_path / f"{image}.png", pixels)
     method.prepare([(image, tmp_path / f"{image}.png") for image in images])
@@ -82,18 +79,18 @@ def test_command_a_folder_a_call(tmp_path, monkeypatch):
         restored = method.restore(to_tensor(pixels), image=image, seed=0)
         assert np.array_equal(to_pixels(restored.image), _nearest(pixels))
     assert calls.read_text() == "called "
-    other = _pixels(5, 7, seed=2)  # the same name with other pixels must not get what was prepared
+    other = noise_image(5, 7, seed=2)  # the same name with other pixels must not get what was prepared
     assert np.array_equal(to_pixels(method.restore(to_tensor(other), image="a", seed=0).image), _nearest(other))
     del method
     assert not list((tmp_path / "temporary").iterdir()), "temporary folders stay behind"
 
 
 def test_command_failing_on_a_folder_fails_each_image(tmp_path):
-    write_png(tmp_path / "a.png", _pixels(5, 7))
+    write_png(tmp_path / "a.png", noise_image(5, 7))
     method = _build_command(_script(tmp_path, "import sys; sys.exit('no memory')") + " {input_dir} {output_dir}")
     method.prepare([("a", tmp_path / "a.png")])
     with pytest.raises(UserError, match=r"exited with code 1: .*\n  \| no memory"):
-        method.restore(to_tensor(_pixels(5, 7)), image="a", seed=0)
+        method.restore(to_tensor(noise_image(5, 7)), image="a", seed=0)
 
 
 @pytest.mark.parametrize(
@@ -101,11 +98,11 @@ def test_command_failing_on_a_folder_fails_each_image(tmp_path):
     [
         ("import sys; print('to stdout'); sys.exit(3)", r"exited with code 3: .*\n  \| to stdout"),
         ("raise RuntimeError('boom')", r"exited with code 1: (.|\n)*  \| RuntimeError: boom"),
-        ("pass", "ended well but a.png is not in its output folder; it wrote nothing there"),
+        ("pass", "succeeded, but a.png is not in its output folder; it wrote nothing there"),
         ("import os; os.kill(os.getpid(), 9)", "was killed by signal 9"),
         (
             "import sys\nfrom PIL import Image\nImage.new('RGB', (8, 8)).save(sys.argv[2])",
-            "a.png 8x8 pixels large, but x4 is 28x20",
+            "a.png with 8x8 pixels, but x4 is 28x20",
         ),
         ("import sys\nopen(sys.argv[2], 'w').write('no image')", "is not an image"),
     ],
@@ -113,7 +110,7 @@ def test_command_failing_on_a_folder_fails_each_image(tmp_path):
 def test_command_failures_are_clear(tmp_path, text, message):
     method = _build_command(_script(tmp_path, text) + " {input} {output}")
     with pytest.raises(UserError, match=message):
-        method.restore(to_tensor(_pixels(5, 7)), image="a", seed=0)
+        method.restore(to_tensor(noise_image(5, 7)), image="a", seed=0)
 
 
 def _is_running(pid: int) -> bool:
@@ -131,8 +128,8 @@ def test_command_timeout_kills_the_whole_group(tmp_path):
         "print('half way', file=sys.stderr, flush=True)\ntime.sleep(60)\n"
     )
     method = _build_command(_script(tmp_path, text) + " {input} {output}", timeout=3.0)
-    with pytest.raises(UserError, match=r"no end after 3 s: (.|\n)*half way"):
-        method.restore(to_tensor(_pixels(5, 7)), image="a", seed=0)
+    with pytest.raises(UserError, match=r"did not end within 3 s: (.|\n)*half way"):
+        method.restore(to_tensor(noise_image(5, 7)), image="a", seed=0)
     child = int(pids.read_text())
     deadline = time.monotonic() + 10
     while _is_running(child) and time.monotonic() < deadline:
@@ -145,8 +142,8 @@ def test_command_timeout_kills_the_whole_group(tmp_path):
     [
         ("program in out", "names no input and output"),
         ("program {input} {output} {input_dir} {output_dir}", "mixes files and folders"),
-        ("program {input_dir} {output_dir} {seed}", "in a folder each image has its own"),
-        ("no-such-program-anywhere {input} {output}", "there is no program 'no-such-program-anywhere'"),
+        ("program {input_dir} {output_dir} {seed}", "a folder of images with a seed each"),
+        ("no-such-program-anywhere {input} {output}", "the program 'no-such-program-anywhere' was not found"),
         ("python 'open {input} {output}", "cannot be read"),
     ],
 )
@@ -154,31 +151,61 @@ def test_command_templates_that_cannot_work(template, message):
     with pytest.raises(UserError, match=message):
         _build_command(template)
     with pytest.raises(UserError, match="above 0"):
-        command.CommandOptions("p {input} {output}", timeout=0)
+        CommandOptions("p {input} {output}", timeout=0)
 
 
-def test_command_fingerprint_follows_the_files_it_names(tmp_path):
+def test_the_weights_hash_follows_the_files_that_the_command_names(tmp_path):
     template = _script(tmp_path, SINGLE) + f" {{input}} {{output}} --weights={tmp_path / 'w.bin'}"
     (tmp_path / "w.bin").write_bytes(b"1")
-    first = _build_command(template).fingerprint("a")
+    first = _build_command(template).weights_hash
     (tmp_path / "w.bin").write_bytes(b"2")
-    second = _build_command(template).fingerprint("a")
+    second = _build_command(template).weights_hash
     _script(tmp_path, SINGLE + "# other\n")
-    assert len({first, second, _build_command(template).fingerprint("a")}) == 3
+    assert len({first, second, _build_command(template).weights_hash}) == 3
+
+
+def test_the_weights_hash_follows_what_the_command_is_said_to_depend_on(tmp_path):
+    template = _script(tmp_path, SINGLE) + " {input} {output}"
+    package, file = tmp_path / "package", tmp_path / "w.bin"
+    (package / "sub").mkdir(parents=True)
+    (package / "sub" / "net.py").write_text("a = 1\n")
+    file.write_bytes(b"1")
+
+    def weights_hash(*places: Path) -> str:
+        return _build_command(template, depends=", ".join(map(str, places))).weights_hash
+
+    hashes = [_build_command(template).weights_hash, weights_hash(file), weights_hash(package, file)]
+    moved = package.rename(tmp_path / "moved")
+    assert weights_hash(moved, file) == hashes[-1], "where a folder lies does not matter"
+    (moved / "sub" / "__pycache__").mkdir()
+    (moved / "sub" / "__pycache__" / "net.pyc").write_bytes(b"compiled")
+    assert weights_hash(moved, file) == hashes[-1]
+    (moved / "sub" / "net.py").rename(moved / "sub" / "other.py")
+    hashes.append(weights_hash(moved, file))
+    (moved / "sub" / "other.py").write_text("a = 2\n")
+    hashes.append(weights_hash(moved, file))
+    assert len(set(hashes)) == 5
+
+
+def test_what_a_command_depends_on_has_to_exist(tmp_path):
+    with pytest.raises(UserError, match=r"option 'depends': .*gone does not exist") as caught:
+        CommandOptions("p {input} {output}", depends=f"{tmp_path}, {tmp_path / 'gone'}")
+    assert caught.value.fix == "correct -o depends=FILE,DIR"
 
 
 @pytest.mark.parametrize("places", ["{input} {output}", "{input_dir} {output_dir}"])
 def test_command_is_not_run_again_for_the_clock(tmp_path, places):
     calls = tmp_path / "calls"
     method = _build_command(_script(tmp_path, f"open({str(calls)!r}, 'a').write('called')") + " " + places)
-    row = describe(method, 16, 16, "cpu")
+    cost = run_cost(method, 16, 16, "cpu")
     assert not calls.exists()
-    assert row["latency_ms"] is None and row["peak_mib"] is None and row["macs"] is None
+    assert cost.latency_ms is None and cost.peak_mib is None and cost.macs is None
 
 
 def test_command_with_another_time_limit_is_the_same_run():
     def key(**options):
-        return options_key(command.CommandOptions("p {input} {output}", **options))
+        return options_key(CommandOptions("p {input} {output}", **options))
 
     assert key(timeout=5.0) == key(timeout=900.0)
+    assert key(depends="/") == key(), "its content counts, in weights_hash, and not its name"
     assert key(shell=True) != key() and "p {input} {output}" in key().values()

@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from isrbench.harness.api.method import Runtime
+from isrbench.harness.api.options import parse_options
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash
 from isrbench.harness.imaging.images import to_tensor
-from isrbench.methods.spandrel import plugin as spandrel
-
-
-def _pixels(height: int, width: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+from isrbench.methods.spandrel.options import SpandrelOptions
+from isrbench.methods.spandrel.plugin import PLUGIN
+from tests.support.images import noise_image
 
 
 @pytest.fixture(scope="module")
@@ -31,29 +29,34 @@ def span(tmp_path_factory) -> Path:
 
 
 def _build_spandrel(path: Path, scale: int = 4, **options):
-    return spandrel.PLUGIN.build(spandrel.SpandrelOptions(path, **options), Runtime(scale=scale))
+    return PLUGIN.make(SpandrelOptions(path, **options), Runtime(scale=scale))
 
 
 def test_spandrel_equals_a_direct_call(span, tmp_path):
     from safetensors.torch import save_file
     from spandrel import ModelLoader
 
-    lr = to_tensor(_pixels(17, 23))
+    lr = to_tensor(noise_image(17, 23))
     model = ModelLoader().load_from_file(span).eval()
     with torch.inference_mode():
         expected = model(lr[None])[0]
     method = _build_spandrel(span)
     assert torch.equal(method.restore(lr, image="a", seed=0).image, expected)
     assert expected.std() > 0.01, "a flat image would prove nothing"
-    assert method.fingerprint("a") == file_hash(span)
+    assert method.weights_hash == file_hash(span)
     save_file(torch.load(span)["params"], tmp_path / "span.safetensors")
     assert torch.equal(_build_spandrel(tmp_path / "span.safetensors").restore(lr, image="a", seed=0).image, expected)
 
 
+def test_the_older_name_of_dtype_still_works(span):
+    texts = {"weights": str(span), "precision": "bf16"}
+    assert parse_options(SpandrelOptions, texts) == SpandrelOptions(span, dtype="bf16")
+
+
 def test_spandrel_half_precision_stays_close(span):
-    lr = to_tensor(_pixels(12, 12))
+    lr = to_tensor(noise_image(12, 12))
     full = _build_spandrel(span).restore(lr, image="a", seed=0).image
-    half = _build_spandrel(span, precision="bf16").restore(lr, image="a", seed=0).image
+    half = _build_spandrel(span, dtype="bf16").restore(lr, image="a", seed=0).image
     assert half.dtype == torch.float32 and not torch.equal(full, half)
     assert (full - half).abs().mean() < 0.05
 
@@ -69,11 +72,11 @@ def test_spandrel_pads_and_counts(tmp_path):
     )  # fmt: skip
     torch.save(net.state_dict(), tmp_path / "swin.pth")
     method = _build_spandrel(tmp_path / "swin.pth")
-    assert method.restore(to_tensor(_pixels(17, 23)), image="a", seed=0).image.shape == (3, 68, 92)
-    complexity = method.complexity(16, 16)
-    assert complexity.params_total == sum(p.numel() for p in net.parameters())
-    assert complexity.macs is not None and complexity.macs > 0
-    assert method.complexity(9, 9).macs == complexity.macs, "9x9 is padded to 16x16, and that is what it costs"
+    assert method.restore(to_tensor(noise_image(17, 23)), image="a", seed=0).image.shape == (3, 68, 92)
+    cost = method.cost(16, 16)
+    assert cost.params_total == sum(p.numel() for p in net.parameters())
+    assert cost.macs is not None and cost.macs > 0
+    assert method.cost(9, 9).macs == cost.macs, "9x9 is padded to 16x16, and that is what it costs"
 
 
 def test_spandrel_macs_of_convolutions_are_the_textbook_ones(tmp_path):
@@ -81,15 +84,15 @@ def test_spandrel_macs_of_convolutions_are_the_textbook_ones(tmp_path):
 
     net = Compact(num_in_ch=3, num_out_ch=3, num_feat=8, num_conv=2, upscale=4)
     torch.save(net.state_dict(), tmp_path / "compact.pth")
-    complexity = _build_spandrel(tmp_path / "compact.pth").complexity(10, 14)
-    assert complexity.macs == 10 * 14 * 9 * (3 * 8 + 2 * 8 * 8 + 8 * 48)
-    assert complexity.params_total == sum(p.numel() for p in net.parameters())
+    cost = _build_spandrel(tmp_path / "compact.pth").cost(10, 14)
+    assert cost.macs == 10 * 14 * 9 * (3 * 8 + 2 * 8 * 8 + 8 * 48)
+    assert cost.params_total == sum(p.numel() for p in net.parameters())
 
 
 def test_tiles_blend_without_a_seam_and_do_not_depend_on_their_size():
     from isrbench.methods.spandrel.tiling import restore_tiled, tile_starts
 
-    lr = to_tensor(_pixels(37, 53))[None]
+    lr = to_tensor(noise_image(37, 53))[None]
     enlarge = torch.nn.Upsample(scale_factor=4, mode="nearest")
     for tile, overlap in ((16, 4), (16, 8), (10, 0), (100, 16)):
         tiled = restore_tiled(enlarge, lr, 4, tile, overlap)
@@ -109,11 +112,11 @@ def test_tiles_ramp_from_one_to_the_next():
 
 
 def test_spandrel_tiles_agree_inside_and_cost_more(span):
-    lr = to_tensor(_pixels(40, 40))
+    lr = to_tensor(noise_image(40, 40))
     whole, tiled = _build_spandrel(span), _build_spandrel(span, tile=32, overlap=16)
     assert tiled.restore(lr, image="a", seed=0).image.shape == (3, 160, 160)
-    macs = tiled.complexity(40, 40).macs
-    assert macs == 4 * (whole.complexity(32, 32).macs or 0)
+    macs = tiled.cost(40, 40).macs
+    assert macs == 4 * (whole.cost(32, 32).macs or 0)
 
 
 class _Bomb:
@@ -136,7 +139,7 @@ def test_spandrel_runs_no_code_from_a_pickle(tmp_path, suffix):
 def test_spandrel_refusals(span, tmp_path):
     with pytest.raises(UserError, match=r"enlarges x4, but the dataset asks for x2"):
         _build_spandrel(span, scale=2)
-    with pytest.raises(UserError, match="there is no file"):
+    with pytest.raises(UserError, match="does not exist"):
         _build_spandrel(tmp_path / "absent.pth")
     torch.save({"weight": torch.zeros(2)}, tmp_path / "unknown.pth")
     with pytest.raises(UserError, match="holds no network that spandrel knows"):
@@ -148,10 +151,10 @@ def test_spandrel_refusals(span, tmp_path):
     with pytest.raises(UserError, match="damaged"):
         _build_spandrel(tmp_path / "cut.safetensors")
     (tmp_path / "model.onnx").write_bytes(b"x")
-    with pytest.raises(UserError, match=r"is no \.pth"):
+    with pytest.raises(UserError, match=r"is not a \.pth"):
         _build_spandrel(tmp_path / "model.onnx")
     with pytest.raises(UserError, match="more than half"):
-        spandrel.SpandrelOptions(span, tile=16, overlap=9)
+        SpandrelOptions(span, tile=16, overlap=9)
 
 
 def test_spandrel_refuses_precisions_that_the_architecture_lacks(tmp_path):
@@ -163,4 +166,4 @@ def test_spandrel_refuses_precisions_that_the_architecture_lacks(tmp_path):
     )  # fmt: skip
     torch.save(net.state_dict(), tmp_path / "swin.pth")
     with pytest.raises(UserError, match="cannot run in fp16"):
-        _build_spandrel(tmp_path / "swin.pth", precision="fp16")
+        _build_spandrel(tmp_path / "swin.pth", dtype="fp16")

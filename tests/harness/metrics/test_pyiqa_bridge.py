@@ -1,27 +1,30 @@
-"""Metrics with weights: on the same (random) weight files our value is the value of pyiqa's own call.
+"""pyiqa's metrics: ours is the value of pyiqa's own call, on the same (random) weight files where it needs some.
 
 Random files stand in for the published ones under pyiqa's cache names, in a TORCH_HOME of the test's own.
 """
 
 import hashlib
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
+import pyiqa
 import pytest
 import scipy.io
 import torch
 import torchvision
 from PIL import Image
+from pyiqa.utils import download_util
 
 from isrbench.harness.api.metric import Metric, Reference
-from isrbench.harness.api.registry import Registry
+from isrbench.harness.api.records import ScoreStatus
+from isrbench.harness.api.registry import Registry, metrics
 from isrbench.harness.determinism import one_thread
 from isrbench.harness.imaging.images import read_rgb, to_tensor
 from isrbench.harness.metrics import weights
-from isrbench.harness.metrics.builtin import METRICS
+from isrbench.harness.metrics.pyiqa_bridge import fid, frechet_distance
 from isrbench.harness.metrics.scorer import Scorer
-
-pyiqa = pytest.importorskip("pyiqa")
+from tests.support.images import make_scene
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ def torch_home(tmp_path, monkeypatch):
     """A TORCH_HOME that lasts for one test; pyiqa froze the old one when it was imported."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("ISRBENCH_OFFLINE", "1")
-    monkeypatch.setattr("pyiqa.utils.download_util.DEFAULT_CACHE_DIR", str(tmp_path / "hub" / "pyiqa"))
+    monkeypatch.setattr(download_util, "DEFAULT_CACHE_DIR", str(tmp_path / "hub" / "pyiqa"))
     return tmp_path
 
 
@@ -67,7 +70,7 @@ def random_state(build, device="meta"):
 
 def put(metric, *contents):
     """Write ``contents``, in the order of the metric's weight files, where the metric looks for them."""
-    for file, content in zip(METRICS.get(metric).weights, contents, strict=True):
+    for file, content in zip(metrics().get(metric).weights, contents, strict=True):
         path = weights.location(file)
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".mat":
@@ -97,9 +100,9 @@ def as_archive(state):
     return torch.jit.script(root)
 
 
-def agree(metric, files, registry=METRICS):
+def agree(metric, files, registry=None):
     """Check both restored images against pyiqa's own call, and that the metric tells the two apart."""
-    full = METRICS.get(metric).reference is Reference.FULL
+    full = metrics().get(metric).reference is Reference.FULL
     hr, *restored = files
     reference = pyiqa.create_metric(metric, device="cpu")
     expected = []
@@ -109,7 +112,7 @@ def agree(metric, files, registry=METRICS):
         with one_thread():
             expected.append(float(reference(*tensors)))
     rows = Scorer([metric], registry=registry).score_pairs([(path, hr) for path in restored], workers=2)
-    assert [row[0].status for row in rows] == ["ok", "ok"], rows
+    assert [row[0].status for row in rows] == [ScoreStatus.OK, ScoreStatus.OK], rows
     assert [row[0].value for row in rows] == pytest.approx(expected, rel=1e-6)
     assert expected[0] != expected[1]
 
@@ -118,6 +121,29 @@ def put_lpips():
     alexnet = random_state(lambda: torchvision.models.alexnet(weights=None))
     lins = {f"lin{i}.model.1.weight": torch.rand(1, c, 1, 1) for i, c in enumerate((64, 192, 384, 256, 256))}
     put("lpips", lins, alexnet)
+
+
+@pytest.mark.parametrize("id", ["gmsd", "piqe", "ms_ssim", "vsi"])
+def test_metrics_without_weights_are_pyiqas(id):
+    scene, noisy = make_scene()
+    full = metrics().get(id).reference is Reference.FULL
+    reference = pyiqa.create_metric(id, device="cpu")
+    expected = float(reference(*(to_tensor(image)[None] for image in ((noisy, scene) if full else (noisy,)))))
+    assert metrics().get(id).make("cpu")(noisy, scene if full else None, None) == pytest.approx(expected, rel=1e-6)
+
+
+def test_frechet_distance_is_its_definition():
+    from scipy.linalg import sqrtm
+
+    rng = np.random.default_rng(0)
+    one, two = rng.normal(size=(40, 5)), rng.normal(0.5, 2, size=(30, 5)) @ rng.normal(size=(5, 5))
+    cov_one, cov_two = np.cov(one, rowvar=False), np.cov(two, rowvar=False)
+    shift = one.mean(axis=0) - two.mean(axis=0)
+    expected = shift @ shift + np.trace(cov_one + cov_two - 2 * np.real(sqrtm(cov_one @ cov_two)))
+    assert frechet_distance(one, two) == pytest.approx(expected, rel=1e-9)
+    assert frechet_distance(one, one) == pytest.approx(0, abs=1e-9)
+    wide = rng.normal(size=(3, 500))
+    assert frechet_distance(wide, wide + 1) == pytest.approx(500, rel=1e-9)
 
 
 def test_lpips(torch_home, files):
@@ -187,14 +213,15 @@ def test_clipiqa(torch_home, files, monkeypatch):
 
     image_side, text_side = (1024, 224, (3, 4, 6, 3), 64, None), (77, 49408, 512, 8, 12)
     put("clipiqa", random_state(lambda: clip_model.CLIP(*image_side, *text_side)))
-    (file,) = METRICS.get("clipiqa").weights
+    (file,) = metrics().get("clipiqa").weights
     refused = Scorer(["clipiqa"]).score(files[1], None)[0]
-    assert refused.status == "unavailable" and "RN50.pt" in refused.error
+    assert refused.status is ScoreStatus.UNAVAILABLE and "RN50.pt" in refused.failure.message
     sha256 = hashlib.sha256(weights.location(file).read_bytes()).hexdigest()
     monkeypatch.setitem(clip_model._MODELS, "RN50", f"https://unused.invalid/{sha256}/RN50.pt")
     registry = Registry("metric", Metric)
-    registry.register("clipiqa", "isrbench.harness.metrics.builtin:CLIPIQA")
-    registry._loaded["clipiqa"] = replace(METRICS.get("clipiqa"), weights=(replace(file, sha256=sha256),))
+    registry.register("clipiqa", f"{__name__}:OWN_CLIPIQA")
+    own = replace(metrics().get("clipiqa"), weights=(replace(file, sha256=sha256),))
+    monkeypatch.setitem(globals(), "OWN_CLIPIQA", own)
     agree("clipiqa", files, registry)
 
 
@@ -227,49 +254,46 @@ def test_fid_over_the_files_given_and_no_others(torch_home, tmp_path, monkeypatc
     expected = float(pyiqa.create_metric("fid", device="cpu")(*folders, num_workers=0, verbose=False))
     (tmp_path / "sr" / "stray.png").write_bytes(sides[1][0].read_bytes())
     score = Scorer(["fid"]).score_set("fid", *sides)
-    assert score.status == "ok", score.error
+    assert score.status is ScoreStatus.OK, score.failure
     assert score.value == pytest.approx(expected, rel=1e-4) and expected > 0
     alone = Scorer(["fid"]).score_set("fid", sides[0][:1], sides[1][:1])
-    assert alone.status == "failed" and "at least two" in alone.error
+    assert alone.status is ScoreStatus.FAILED and "at least two" in alone.failure.message
 
 
 def test_building_prints_nothing(torch_home, files, capfd):
     torch.manual_seed(0)
     put_lpips()
-    assert Scorer(["lpips"]).score(files[1], files[0])[0].status == "ok"
+    assert Scorer(["lpips"]).score(files[1], files[0])[0].status is ScoreStatus.OK
     assert capfd.readouterr().out == ""
 
 
-def test_a_damaged_file_is_named_with_the_line_that_mends_it(torch_home, files):
+def test_a_damaged_file_is_named_with_the_command_that_fixes_it(torch_home, files):
     put_lpips()
-    weights.location(METRICS.get("lpips").weights[1]).write_bytes(b"half a file")
+    weights.location(metrics().get("lpips").weights[1]).write_bytes(b"half a file")
     (score,) = Scorer(["lpips"]).score(files[1], files[0])
-    assert score.status == "unavailable"
-    assert "alexnet-owt-7be5be79.pth" in score.error and "isrbench fetch weights --metric lpips" in score.error
+    assert score.status is ScoreStatus.UNAVAILABLE
+    assert "alexnet-owt-7be5be79.pth" in score.failure.message
+    assert score.failure.fix == "isrbench fetch weights --metric lpips"
 
 
 def test_a_damaged_file_fails_what_requires_it(torch_home, files):
     put_lpips()
-    weights.location(METRICS.get("lpips").weights[1]).write_bytes(b"half a file")
+    weights.location(metrics().get("lpips").weights[1]).write_bytes(b"half a file")
     assert Scorer(["lpips"]).unavailable() == {}, "the file is there"
-    assert "isrbench fetch weights --metric lpips" in Scorer(["lpips", "psnr"]).lacking()["lpips"]
+    assert Scorer(["lpips", "psnr"]).lacking()["lpips"].fix == "isrbench fetch weights --metric lpips"
     assert Scorer(["psnr"]).lacking() == {}
 
 
-def test_the_protocol_follows_the_weight_files(torch_home):
-    absent = Scorer(["lpips"]).protocol("lpips")
+def test_the_version_follows_the_weight_files(torch_home):
+    absent = Scorer(["lpips"]).version("lpips")
     put_lpips()
-    first = Scorer(["lpips"]).protocol("lpips")
-    weights.location(METRICS.get("lpips").weights[1]).write_bytes(b"another file")
-    assert len({absent, first, Scorer(["lpips"]).protocol("lpips")}) == 3
+    first = Scorer(["lpips"]).version("lpips")
+    weights.location(metrics().get("lpips").weights[1]).write_bytes(b"another file")
+    assert len({absent, first, Scorer(["lpips"]).version("lpips")}) == 3
 
 
 def test_fid_computes_on_one_thread(torch_home, files, monkeypatch):
-    from types import SimpleNamespace
-
     from pyiqa.archs import fid_arch
-
-    from isrbench.harness.metrics import pyiqa_bridge as iqa
 
     threads = []
 
@@ -277,12 +301,13 @@ def test_fid_computes_on_one_thread(torch_home, files, monkeypatch):
         threads.append(torch.get_num_threads())
         return np.random.default_rng(0).normal(size=(4, 8))
 
-    monkeypatch.setattr(iqa, "_create", lambda *a: SimpleNamespace(test_img_size=(299, 299), model=None))
+    net = SimpleNamespace(test_img_size=(299, 299), model=None)
+    monkeypatch.setattr(pyiqa, "create_metric", lambda *args, **options: SimpleNamespace(net=net))
     monkeypatch.setattr(fid_arch, "get_folder_features", features)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        assert iqa.fid("cpu")(files[1:], files[1:]) == pytest.approx(0, abs=1e-9)
+        assert fid("cpu")(files[1:], files[1:]) == pytest.approx(0, abs=1e-9)
         assert threads == [1, 1] and torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)

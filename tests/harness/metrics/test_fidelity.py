@@ -1,0 +1,110 @@
+"""PSNR and SSIM against exact arithmetic, pyiqa and scikit-image."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pyiqa
+import pytest
+import torch
+
+from isrbench.harness.errors import UserError
+from isrbench.harness.imaging.images import to_tensor
+from isrbench.harness.metrics import fidelity
+from tests.support.images import make_scene
+
+
+def awkward_pairs():
+    scene, noisy = make_scene()
+    flat = np.full((64, 64, 3), 255, np.uint8)
+    ramp = np.broadcast_to(np.arange(256, dtype=np.uint8)[None, :, None], (40, 256, 3)).copy()
+    rng = np.random.default_rng(1)
+    noise = rng.integers(0, 256, (2, 50, 61, 3), dtype=np.uint8)
+    return {
+        "noisy": (noisy, scene),
+        "identical": (scene, scene),
+        "inverted": (255 - scene, scene),
+        "flat": (flat, flat - 1),
+        "black on white": (flat * 0, flat),
+        "ramp": (ramp, np.flip(ramp, 1).copy()),
+        "noise": (noise[0], noise[1]),
+        "smallest": (noise[0, :11, :11], noise[1, :11, :11]),
+    }
+
+
+def theirs(metric, *images, dtype=torch.float32):
+    return float(metric(*(to_tensor(image)[None].to(dtype) for image in images)))
+
+
+@pytest.mark.parametrize("case", awkward_pairs())
+def test_psnr_is_exact_and_pyiqas(case):
+    """In float32 pyiqa itself is off by 2e-4 dB on the flat pair, so it is asked for float64 here."""
+    restored, reference = awkward_pairs()[case]
+    metric = pyiqa.create_metric("psnr", test_y_channel=True, color_space="ycbcr", device="cpu")
+    in_float64 = theirs(metric, restored, reference, dtype=torch.float64)
+    assert fidelity.psnr(restored, reference) == pytest.approx(in_float64, abs=1e-5)
+    weights = (65481, 128553, 24966)
+    squares = [
+        sum(w * (int(a) - int(b)) for w, a, b in zip(weights, x, y, strict=True)) ** 2
+        for x, y in zip(restored.reshape(-1, 3), reference.reshape(-1, 3), strict=True)
+    ]
+    exact = Fraction(sum(squares), len(squares) * (255 * 255000) ** 2) + Fraction(1, 10**8)
+    assert fidelity.psnr(restored, reference) == pytest.approx(-10 * math.log10(exact), abs=1e-10)
+
+
+@pytest.mark.parametrize("case", awkward_pairs())
+def test_ssim_of_the_same_luma_is_pyiqas(case):
+    """To 1e-12 with the exact Gaussian; pyiqa's own window is rounded to float32, which moves it by up to 7e-7."""
+    from pyiqa.archs.ssim_arch import ssim
+
+    planes = [fidelity.rounded_luma(image) for image in awkward_pairs()[case]]
+    tensors = [torch.from_numpy(plane)[None, None] for plane in planes]
+    taps = np.exp(-((np.arange(11) - 5) ** 2) / (2 * 1.5**2))
+    window = torch.from_numpy(np.outer(taps, taps) / taps.sum() ** 2)[None, None]
+    ours = fidelity.ssim_of_luma(*planes)
+    assert ours == pytest.approx(float(ssim(*tensors, win=window, data_range=255)), abs=1e-12)
+    assert ours == pytest.approx(float(ssim(*tensors, data_range=255)), abs=1e-6)
+
+
+@pytest.mark.parametrize("case", awkward_pairs())
+def test_ssim_end_to_end_is_pyiqas(case):
+    """Y within float32's error of k + 1/2 may round the other way in pyiqa, hence the wider bound."""
+    pair = awkward_pairs()[case]
+    metric = pyiqa.create_metric("ssim", color_space="ycbcr", device="cpu")
+    assert fidelity.ssim(*pair) == pytest.approx(theirs(metric, *pair), abs=1e-5)
+
+
+def test_ssim_is_scikit_images_where_nothing_is_clipped():
+    from skimage.metrics import structural_similarity
+
+    scene, noisy = make_scene(height=64, width=56)
+    x, y = (fidelity.rounded_luma(image) for image in (noisy, scene))
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
+    assert fidelity.ssim_of_luma(x, y) == pytest.approx(structural_similarity(x, y, **options), abs=1e-9)
+
+
+def test_the_two_luma_conventions_differ_by_the_gap_that_papers_show():
+    scene, noisy = make_scene()
+    yiq = theirs(pyiqa.create_metric("psnr", test_y_channel=True, color_space="yiq", device="cpu"), noisy, scene)
+    assert fidelity.psnr(noisy, scene) - yiq == pytest.approx(20 * math.log10(255 / 219), abs=1e-3)
+
+
+def test_identical_images():
+    scene, _ = make_scene()
+    assert fidelity.psnr(scene, scene) == pytest.approx(80)
+    assert fidelity.ssim(scene, scene) == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("metric", [fidelity.psnr, fidelity.ssim])
+def test_shapes_must_agree(metric):
+    scene, noisy = make_scene()
+    with pytest.raises(ValueError, match=r"\(192, 176, 3\).*\(191, 176, 3\)"):
+        metric(scene, noisy[1:])
+    with pytest.raises(ValueError, match="None"):
+        metric(scene, None)
+
+
+def test_ssim_refuses_images_smaller_than_its_window():
+    tiny = np.zeros((10, 40, 3), np.uint8)
+    with pytest.raises(UserError, match="11 pixels, not 40x10"):
+        fidelity.ssim(tiny, tiny)

@@ -1,0 +1,90 @@
+"""folder: what the shared contract test cannot know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from isrbench.harness.api.method import Runtime
+from isrbench.harness.errors import UserError
+from isrbench.harness.files import file_hash
+from isrbench.harness.imaging.images import to_pixels, write_png
+from isrbench.methods.folder.options import FolderOptions
+from isrbench.methods.folder.plugin import PLUGIN
+from tests.support.images import noise_image
+
+
+@pytest.fixture
+def restored_folder(tmp_path) -> Path:
+    made = tmp_path / "made"
+    made.mkdir()
+    write_png(made / "a.png", noise_image(16, 24))
+    return made
+
+
+def _build_folder(images: Path, suffix: str = ""):
+    return PLUGIN.make(FolderOptions(images, suffix), Runtime(scale=4))
+
+
+def test_folder_passes_pixels_through(restored_folder):
+    method = _build_folder(restored_folder)
+    restored = method.restore(torch.zeros(3, 4, 6), image="a", seed=0)
+    assert np.array_equal(to_pixels(restored.image), noise_image(16, 24))
+    assert method.input_hash("a") == file_hash(restored_folder / "a.png")
+
+
+def test_the_input_hash_follows_the_image(restored_folder):
+    method = _build_folder(restored_folder)
+    before = method.input_hash("a")
+    write_png(restored_folder / "a.png", noise_image(16, 24, seed=1))
+    assert method.input_hash("a") != before
+
+
+def test_folder_suffixes(restored_folder):
+    write_png(restored_folder / "b_swin.png", noise_image(16, 24))
+    write_png(restored_folder / "c_1.png", noise_image(16, 24))
+    write_png(restored_folder / "c_2.png", noise_image(16, 24))
+    lr = torch.zeros(3, 4, 6)
+    assert _build_folder(restored_folder, "_swin").restore(lr, image="b", seed=0)
+    assert _build_folder(restored_folder, "_*").restore(lr, image="b", seed=0)
+    with pytest.raises(UserError, match="matches 2 files"):
+        _build_folder(restored_folder, "_*").restore(lr, image="c", seed=0)
+    with pytest.raises(UserError, match=r"holds no b\.png") as caught:
+        _build_folder(restored_folder).restore(lr, image="b", seed=0)
+    assert caught.value.fix == "-o 'suffix=_swin' would take b_swin.png"
+    with pytest.raises(UserError, match="goes between"):
+        FolderOptions(restored_folder, "_x.png")
+
+
+def test_folder_refuses_a_wrong_size_and_a_missing_image(restored_folder):
+    method = _build_folder(restored_folder)
+    with pytest.raises(UserError, match="is 24x16, but a x4 is 20x20"):
+        method.restore(torch.zeros(3, 5, 5), image="a", seed=0)
+    with pytest.raises(UserError, match=r"holds no z\.png"):
+        method.input_hash("z")
+
+
+def test_folder_without_images_is_refused(tmp_path):
+    with pytest.raises(UserError, match="is not a folder"):
+        _build_folder(tmp_path / "absent")
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.jpg")
+    with pytest.raises(UserError, match=r"holds no PNG \(but images ending in \.jpg\)"):
+        _build_folder(tmp_path)
+
+
+def test_folder_reports_files_that_belong_to_no_image(restored_folder, tmp_path, caplog):
+    lr = tmp_path / "lr"
+    lr.mkdir()
+    for name in ("a", "b"):
+        write_png(lr / f"{name}.png", noise_image(4, 6))
+    write_png(restored_folder / "b.png", noise_image(16, 24))
+    method = _build_folder(restored_folder)
+    method.prepare([("a", lr / "a.png")])  # b was left out on purpose, it is no stranger
+    assert not caplog.records
+    write_png(restored_folder / "stranger.png", noise_image(16, 24))
+    _build_folder(restored_folder).prepare([("a", lr / "a.png")])
+    assert "1 PNGs" in caplog.text and "stranger.png" in caplog.text
