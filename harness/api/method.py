@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from isrbench.harness.api.registry import load_target
+from isrbench.harness.api.targets import load_target
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
-from isrbench.harness.api.registry import load_target
+from isrbench.harness.api.targets import load_target
 
 if TYPE_CHECKING:
     import numpy as np

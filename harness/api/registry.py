@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator
-from functools import cache, reduce
-from importlib import import_module
+from functools import cache
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
+from isrbench.harness.api.targets import load_target
 from isrbench.harness.errors import UserError
 
 if TYPE_CHECKING:
@@ -138,12 +138,6 @@ class Registry(Generic[T]):
                 "point the entry point at the plugin object itself",
             )
         return plugin
-
-
-def load_target(target: str) -> Any:
-    """Import and return the object that ``"module:attribute"`` names; the attribute may have dots."""
-    module, _, attribute = target.partition(":")
-    return reduce(getattr, attribute.split("."), import_module(module))
 
 
 @cache

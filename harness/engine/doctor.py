@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,16 @@ from isrbench.harness.engine.provenance import package_versions
 from isrbench.harness.errors import UserError
 from isrbench.harness.metrics import weights
 
-_MODULES = {
+PACKAGES = {
     "torch": "torch", "torchvision": "torchvision", "diffusers": "diffusers", "peft": "peft",
     "open_clip_torch": "open_clip", "pyiqa": "pyiqa", "spandrel": "spandrel", "datasets": "datasets",
 }  # fmt: skip
-"""Module by distribution."""
+"""What isrbench cannot do without: module by distribution."""
 _REINSTALL = "pip install -c constraints.txt ."
 _CHILD = """
 import importlib, json, os, sys, warnings
+if sys.path[:1] == [""]:
+    del sys.path[0]
 answers = os.fdopen(os.dup(1), "w")
 silence = os.open(os.devnull, os.O_WRONLY)
 os.dup2(silence, 1), os.dup2(silence, 2)
@@ -45,7 +47,8 @@ for name in sys.argv[1:]:
         answer["error"] = (str(error).splitlines() or [type(error).__name__])[0]
     print(json.dumps(answer), file=answers, flush=True)
 """
-"""Imports the modules that are its arguments and writes a JSON line for each, whatever they print themselves."""
+"""Imports the modules that are its arguments and writes a JSON line for each, whatever they print themselves. A folder
+``datasets`` or ``torch`` in the working directory, which ``python -c`` would import first, is not what is asked for."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +64,20 @@ class Finding:
     """Whether isrbench is broken without it; data sets and weights that are not here are no fault."""
 
 
-def examine(data_root: Path | None, runs_dir: Path) -> Iterator[Finding]:
-    """Check packages, devices, plugins, data sets, metric weights and the runs folder; never uses the network."""
-    answers = _import_apart(tuple(_MODULES.values()))
-    for distribution, module in _MODULES.items():
+def examine(data_root: Path | None, runs_dir: Path, packages: Mapping[str, str] = PACKAGES) -> Iterator[Finding]:
+    """Check packages, devices, plugins, data sets, metric weights and the runs folder; never uses the network.
+
+    Args:
+        data_root: Where data sets are looked for; None = ``$ISRBENCH_DATA`` and ``./data``.
+        runs_dir: Where runs would be kept.
+        packages: Modules to import in a process of their own, by distribution.
+    """
+    answers = _import_apart(tuple(packages.values()))
+    for distribution, module in packages.items():
         yield _package(distribution, answers[module].get("error"))
-    device = answers["torch"].get("device")
-    yield Finding("device", device is not None, device or "unknown: torch does not work", needed=True)
+    if "torch" in answers:
+        device = answers["torch"].get("device")
+        yield Finding("device", device is not None, device or "unknown: torch does not work", needed=True)
     yield from _faulty(methods())
     for name, path in catalogue().items():
         yield _dataset(name, path, data_root)

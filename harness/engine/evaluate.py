@@ -122,9 +122,13 @@ def evaluate(
         complexity=complexity, data_root=None if data_root is None else Path(data_root), argv=tuple(sys.argv),
     )  # fmt: skip
     plan = make_plan(request)
-    lacking = plan.scorer.lacking() if require_metrics else {}
+    lacking = list(plan.scorer.lacking().values()) if require_metrics else []
     if lacking:
-        raise UserError(f"metrics are required, but {'; '.join(lacking.values())}", "or leave --require-metrics out")
+        fixes = "; ".join(dict.fromkeys(failure.fix for failure in lacking if failure.fix))
+        raise UserError(
+            f"metrics are required, but {'; '.join(failure.message for failure in lacking)}",
+            f"{fixes}, or leave --require-metrics out" if fixes else "leave --require-metrics out",
+        )
     with Store(request.runs_dir, create=request.resume is not Resume.ONLY_CACHE) as store:
         with reporting(progress) as tell:
             outcome = execute(plan, store, tell)

@@ -1,0 +1,109 @@
+"""``isrbench export`` and ``isrbench report``: the verbs that read what is stored."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from isrbench.harness.store.store import Store
+from tests.support.cli import isrbench
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl"])
+@pytest.mark.parametrize("table", ["scores", "images", "routing"])
+def test_export(evaluated: Path, tmp_path: Path, ending: str, table: str, capsys) -> None:
+    target = tmp_path / f"x.{ending}"
+    code, _, _ = isrbench(capsys, "export", "latest", "--table", table, "--to", target, "--runs-dir", evaluated)
+    assert code == 0
+    if table == "routing" and ending == "jsonl":
+        assert target.read_text().strip() == ""
+        return
+    read = {"csv": pd.read_csv, "parquet": pd.read_parquet, "jsonl": lambda p: pd.read_json(p, lines=True)}
+    frame = read[ending](target)
+    assert len(frame) == {"scores": 8, "images": 4, "routing": 0}[table]
+    expected = {
+        "scores": ["run", "method", "dataset", "image", "metric", "value", "status", "message", "fix", "traceback"],
+        "images": [
+            "run",
+            "method",
+            "dataset",
+            "image",
+            "status",
+            "seconds",
+            "severity",
+            "active_experts",
+            "adapter_macs",
+            "adapter_params",
+            "level",
+        ],
+        "routing": ["run", "method", "dataset", "image", "position", "layer", "active", "zero"],
+    }[table]
+    assert list(frame.columns)[: len(expected)] == expected
+    if table == "images":  # bicubic does not route
+        assert frame[["active_experts", "adapter_macs", "adapter_params"]].isna().all(axis=None)
+
+
+def test_export_of_a_model_card(evaluated: Path, tmp_path: Path, capsys) -> None:
+    target = tmp_path / "card"
+    code, out, _ = isrbench(capsys, "export", "latest", "--hub-card", "--to", target, "--runs-dir", evaluated)
+    written = [Path(line) for line in out.split()]
+    assert code == 0 and written and all(path.is_file() for path in written)
+    assert any("model-index" in path.read_text() for path in written)
+
+
+def test_export_by_run_folder_and_its_mistakes(evaluated: Path, tmp_path: Path, capsys) -> None:
+    folder = next(p for p in evaluated.iterdir() if p.is_dir())
+    assert isrbench(capsys, "export", folder, "--to", tmp_path / "a.csv", "--runs-dir", evaluated)[0] == 0
+    for bad in (["nope", "--to", "a.csv"], ["latest", "--to", "a.xlsx"], ["latest", "--to", "a.csv", "--table", "t"]):
+        code, _, err = isrbench(capsys, "export", *bad, "--runs-dir", evaluated)
+        assert code == 2 and "fix" in err
+    assert isrbench(capsys, "export", "latest", "--to", "a.csv", "--runs-dir", tmp_path / "none")[0] == 2
+
+
+def test_a_run_folder_is_read_from_its_own_store(evaluated: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    folder = next(p for p in evaluated.iterdir() if p.is_dir())
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for more in ([], ["--runs-dir", tmp_path / "wrong"]):
+        assert isrbench(capsys, "export", folder, "--to", "a.csv", *more)[0] == 0
+        assert isrbench(capsys, "report", folder, "--out", "report", *more)[0] == 0
+    assert len(pd.read_csv("a.csv")) == 8
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--to", "nodir/x.csv"], "nodir"),
+        (["--to", "file", "--hub-card"], "is a file"),
+        (["--to", "file/card", "--hub-card"], "cannot be written"),
+    ],
+)
+def test_places_that_cannot_be_exported_to(more, words, evaluated, tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("")
+    code, _, err = isrbench(capsys, "export", "latest", *more, "--runs-dir", evaluated)
+    assert code == 2 and words in err and "None" not in err and "Traceback" not in err
+
+
+def test_json_lines_keep_every_digit(evaluated: Path, tmp_path: Path, capsys) -> None:
+    isrbench(capsys, "export", "latest", "--to", tmp_path / "x.jsonl", "--runs-dir", evaluated)
+    rows = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
+    with Store(evaluated, create=False) as store:
+        stored = [row["value"] for row in store.rows("scores", store.run_ids())]
+    assert [row["value"] for row in rows] == stored
+    assert rows[0]["message"] is None
+
+
+def test_runs_over_different_parts_are_compared_on_what_they_share(
+    evaluated: Path, pairs_folder: Path, tmp_path: Path, capsys
+) -> None:
+    args = ("--dataset", pairs_folder, "--metrics", "psnr,ssim", "--runs-dir", evaluated, "--limit", "2", "--no-report")
+    assert isrbench(capsys, "eval", "--method", "lanczos", *args, "--estimator", "none", "--no-complexity")[0] == 0
+    out = tmp_path / "report"
+    code, said, err = isrbench(capsys, "report", "--common", "--out", out, "--runs-dir", evaluated)
+    assert code == 0, err
+    table = said.split(str(out))[0]
+    assert "Bicubic" in table and "Lanczos" in table and "2 of 4 images" in table

@@ -1,0 +1,114 @@
+"""Looking around: ``--help``, ``list``, ``describe``, ``doctor``, ``train --help``, ``tools``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from pathlib import Path
+
+import pytest
+
+from isrbench.harness.cli.terminal import amount, show_logs
+from tests.support.cli import finished, isrbench
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--help"], ["list", "methods"], ["list", "datasets"], ["list", "metrics"],
+        ["describe", "method", "mor"], ["describe", "metric", "lpips"],
+    ],
+)  # fmt: skip
+def test_looking_around_imports_no_heavy_library(args: list[str]) -> None:
+    script = (
+        "import sys\nfrom isrbench.harness.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code, stop.code\n"
+        "heavy = {'torch', 'numpy', 'pandas', 'PIL', 'pydantic', 'pyiqa', 'diffusers', 'scipy', 'matplotlib'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    code, _, err = finished(*args, script=script)
+    assert code == 0, err
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("verb", [[], ["eval"], ["export"], ["report"], ["restore"], ["train"], ["list"], ["tools"]])
+def test_examples_in_help_are_whole_lines(verb: list[str]) -> None:
+    _, out, _ = finished(*verb, "--help")
+    examples = re.findall(r"`(isrbench [^`]*)`", out)
+    assert examples and all("\n" not in example for example in examples), examples
+
+
+def test_version(capsys) -> None:
+    code, out, _ = isrbench(capsys, "--version")
+    assert code == 0 and re.fullmatch(r"\d+\.\d+\.\d+\S*\n", out)
+
+
+def test_help_of_eval_holds_every_option(capsys) -> None:
+    _, out, _ = isrbench(capsys, "eval", "--help")
+    shown = set(re.findall(r"(?<![\w-])--[a-z-]+", out))
+    assert shown >= {
+        "--method", "--dataset", "--option", "--name", "--metrics", "--require-metrics", "--data-root",
+        "--accept-license", "--accept-licence", "--limit", "--sample", "--runs-dir", "--resume", "--device", "--seed",
+        "--workers", "--estimator", "--no-complexity", "--no-report", "--json",
+    }  # fmt: skip
+
+
+def test_describe(capsys) -> None:
+    code, out, _ = isrbench(capsys, "describe", "dataset", "RealSR", "--json")
+    assert code == 0 and json.loads(out)["count"] == 100
+    code, out, _ = isrbench(capsys, "describe", "method", "folder", "--json")
+    assert code == 0 and {option["name"] for option in json.loads(out)["options"]} >= {"images"}
+    for kind in ("method", "dataset", "metric"):
+        code, _, err = isrbench(capsys, "describe", kind, "nothing-of-this-name")
+        assert code == 2 and err.splitlines()[1].startswith("fix ")
+
+
+@pytest.mark.process
+def test_doctor_names_the_fixes(capsys, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    code, out, _ = isrbench(capsys, "doctor", "--json", "--data-root", tmp_path)
+    findings = {f["what"]: f for f in json.loads(out)}
+    assert code == 0 and findings["torch"]["ok"] and findings["metric psnr"]["ok"]
+    assert findings["metric musiq"]["fix"] == "isrbench fetch weights --metric musiq"
+    assert "--data-root" in findings["dataset RealSR"]["fix"]
+
+
+def test_training_a_method_that_cannot_be_trained(capsys) -> None:
+    code, _, err = isrbench(capsys, "train", "--method", "bicubic")
+    assert code == 2 and "cannot be trained" in err
+
+
+def test_help_of_training(capsys) -> None:
+    code, out, _ = isrbench(capsys, "train", "--help")
+    assert code == 0 and "--method" in out
+    code, out, _ = isrbench(capsys, "train", "--method", "mor", "--help")
+    assert code == 0 and "--preset" in out
+    code, _, err = isrbench(capsys, "train")
+    assert code == 2 and "needs a method" in err
+
+
+def test_tools(capsys) -> None:
+    code, out, _ = isrbench(capsys, "tools")
+    assert code == 0 and "convert" in out and "make-set" in out
+    code, _, err = isrbench(capsys, "tools", "convrt")
+    assert code == 2 and "did you mean 'convert'" in err and "isrbench tools --help" in err
+    code, out, _ = isrbench(capsys, "tools", "convert", "--help")
+    assert code == 0 and "usage: isrbench tools convert" in out
+
+
+def test_training_shows_its_progress_and_noisy_libraries_stay_silent() -> None:
+    root, handlers = logging.getLogger(), logging.getLogger().handlers[:]
+    try:
+        show_logs(True)
+        assert logging.getLogger("isrbench.methods.onestep.train.run").isEnabledFor(logging.INFO)
+        assert not logging.getLogger("bitsandbytes.backends.cpu.ops").isEnabledFor(logging.WARNING)
+        show_logs(False)
+        assert not logging.getLogger("isrbench.methods.onestep.train.run").isEnabledFor(logging.INFO)
+    finally:
+        root.handlers[:] = handlers
+
+
+def test_amounts() -> None:
+    assert [amount(n, "MACs") for n in (983_040, 4_200_000_000, 999)] == ["0.98 MMACs", "4.20 GMACs", "999 MACs"]

@@ -1,0 +1,66 @@
+"""``isrbench restore``: a user's own images."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from isrbench.harness.engine import restore_files
+from tests.support.cli import isrbench
+from tests.support.images import make_image
+
+
+def test_an_image_and_a_folder(tmp_path: Path, capsys) -> None:
+    Image.fromarray(make_image(0, 12, 9)).save(tmp_path / "photo.jpg")
+    target = tmp_path / "large.png"
+    code, out, _ = isrbench(capsys, "restore", tmp_path / "photo.jpg", target, "--method", "bicubic")
+    assert code == 0 and out.split() == [str(target)] and Image.open(target).size == (36, 48)
+    code, _, err = isrbench(capsys, "restore", tmp_path / "photo.jpg", target, "--method", "bicubic")
+    assert code == 2 and "exists already" in err and "--overwrite" in err
+    assert isrbench(capsys, "restore", tmp_path / "photo.jpg", target, "--method", "bicubic", "--overwrite")[0] == 0
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Image.fromarray(make_image(1, 8, 8)).save(folder / "a.png")
+    (folder / "b.png").write_bytes(b"rubbish")
+    code, out, err = isrbench(capsys, "restore", folder, tmp_path / "out", "--method", "lanczos", "--scale", "2")
+    assert code == 1 and Image.open(tmp_path / "out" / "a.png").size == (16, 16)
+    assert "b.png" not in out and "b.png could not be restored" in err and "Traceback" not in err
+
+
+def test_emoji_codes_are_file_names(tmp_path: Path, capsys) -> None:
+    Image.fromarray(make_image(0, 8, 8)).save(tmp_path / ":smile:.png")
+    code, out, _ = isrbench(
+        capsys, "restore", tmp_path / ":smile:.png", tmp_path / "x :smile:.png", "--method", "bicubic"
+    )
+    assert code == 0 and "x :smile:.png" in out
+
+
+@pytest.mark.parametrize("scale", ["0", "-2"])
+def test_an_impossible_scale(scale: str, tmp_path: Path, capsys) -> None:
+    Image.fromarray(make_image(0, 8, 8)).save(tmp_path / "a.png")
+    args = ("restore", tmp_path / "a.png", tmp_path / "b.png", "--method", "bicubic", "--scale", scale)
+    code, _, err = isrbench(capsys, *args)
+    assert code == 2 and f"the scale is {scale}" in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("error", ["full", "place"])
+def test_a_place_that_takes_nothing_stops_at_once(error: str, tmp_path: Path, capsys, monkeypatch) -> None:
+    (tmp_path / "in").mkdir()
+    for name in "ab":
+        Image.fromarray(make_image(0, 8, 8)).save(tmp_path / "in" / f"{name}.png")
+    (tmp_path / "file").write_text("")
+    tries = []
+
+    def full(path: Path, pixels: object) -> None:
+        tries.append(path)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if error == "full":
+        monkeypatch.setattr(restore_files, "write_png", full)
+    target = tmp_path / ("out" if error == "full" else "file/out")
+    code, _, err = isrbench(capsys, "restore", tmp_path / "in", target, "--method", "bicubic")
+    assert code == 2 and "Traceback" not in err and err.count("cannot be written") == 1 and len(tries) < 2
