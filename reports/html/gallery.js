@@ -30,7 +30,7 @@ class Gallery {
     if (data.metrics.length) sorts.push(["value", "metric value"]);
     if (data.metrics.length && data.labels.length > 1) sorts.push(["spread", "where methods differ most"]);
     if (data.images.some((i) => i.active.some((a) => a !== null))) sorts.push(["active", "active experts"]);
-    const versions = [["method", "the method's"], ["lr", "LR"]];
+    const versions = [["method", "restored"], ["lr", "LR"]];
     if (data.images.some((i) => i.hr[0])) versions.push(["hr", "HR"]);
     const option = ([value, textContent]) => make("option", { value, textContent });
     this.sort.append(...sorts.map(option));
@@ -90,7 +90,7 @@ class Gallery {
       const percent = clamp(100 * image.severity, 1, 100);
       bar.style.width = `${percent}%`;
       bar.style.setProperty("--full", `${10000 / percent}%`);
-      const words = [`severity ${image.severity.toFixed(2)}`, ...(image.level ? [image.level] : [])];
+      const words = [`severity ${image.severity.toFixed(2)}`, ...(image.level ? [`level ${image.level}`] : [])];
       lines.push(make("span", { textContent: words.join(", ") }), make("span", { className: "meter" }, bar));
     }
     const active = this.active(image);

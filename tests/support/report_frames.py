@@ -91,11 +91,16 @@ def of_methods(made: Frames, *methods: str) -> Frames:
     return Frames(*(part[part["method"].isin(methods)].reset_index(drop=True) for part in vars(made).values()))
 
 
+def of_metrics(made: Frames, *metrics: str) -> Frames:
+    """The scores of these metrics alone: fewer plots to draw."""
+    return replace(made, scores=made.scores[made.scores["metric"].isin(metrics)].reset_index(drop=True))
+
+
 def of_images(made: Frames, method: str, keep: Sequence[str]) -> Frames:
     """One method's rows on these images alone, beside all rows of the others."""
 
     def cut(rows: pd.DataFrame) -> pd.DataFrame:
-        return rows[(rows["method"] != method) | rows["image"].isin(keep)]
+        return rows[(rows["method"] != method) | rows["image"].isin([*keep, ""])]  # "": values of the whole set
 
     return replace(made, images=cut(made.images), scores=cut(made.scores), routing=cut(made.routing))
 
