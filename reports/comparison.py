@@ -1,164 +1,200 @@
-"""One set's runs side by side: the form that statistics, tables, plots and the page are made from."""
+"""Compare runs from Python: :func:`compare` is what ``isrbench report`` calls too."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Protocol, TypeAlias, runtime_checkable
 
-import numpy as np
 import pandas as pd
 
-from isrbench.harness.api.metric import Metric, Reference
-from isrbench.harness.api.registry import metrics
-from isrbench.harness.metrics.sets import DEFAULT_METRICS
+from isrbench.harness.api.registry import unknown_name
+from isrbench.harness.errors import UserError
 from isrbench.harness.store.frames import Frames
-from isrbench.reports.image_sets import SEVERITIES, PictureSet, picture_paths, same_pictures, severities
+from isrbench.reports.aligned import AlignedRuns, align
+from isrbench.reports.compared_set import ComparedSet, baseline_label, compare_set
+from isrbench.reports.figures.draw import draw
+from isrbench.reports.figures.style import Plot
+from isrbench.reports.names import unique_slugs
+from isrbench.reports.report import TRAINING, write_report
+from isrbench.reports.strata import DEFAULT, parse_rule
+from isrbench.reports.tables.latex import latex_document
+from isrbench.reports.tables.render import markdown_document, plain_text
 
 
-@dataclass(frozen=True)
-class View:
-    """All runs on one set of pictures. A method's label is its title, made unique where two runs share it."""
+@runtime_checkable
+class HasFrames(Protocol):
+    """A run, or several, whose rows can be read: what ``isrbench.evaluate`` and ``isrbench.load_runs`` return."""
 
-    dataset: str
-    """The dataset's id."""
-    title: str
-    """The id; with the head of the content hash where runs of one id show different pictures."""
-    labels: tuple[str, ...]
-    """Methods, in order of their label."""
-    places: dict[str, int]
-    """Label -> place among all methods of all views: a method keeps its colour from one set to the next."""
-    runs: pd.DataFrame
-    """``Frames.runs`` of this set, indexed by label."""
-    metrics: tuple[Metric, ...]
-    """Metrics that any run was asked for: the default ones first, then by id."""
-    images: pd.DataFrame
-    """One row an image, indexed by image: severity, DIMENSIONS, level, lr_path, hr_path."""
-    values: dict[str, pd.DataFrame]
-    """Metric id -> image x label; NaN where there is no value."""
-    set_values: dict[str, pd.Series]
-    """Set metric id -> value by label; NaN where there is none."""
-    status: pd.DataFrame
-    """image x label: "ok", "failed", or "absent" where the run does not hold the image."""
-    errors: pd.DataFrame
-    """image x label: the traceback of a failed image, or None."""
-    reasons: dict[tuple[str, str], str]
-    """(label, metric id) -> why a value is missing, in a few words."""
-    problems: pd.DataFrame
-    """One row a label, metric and status ("failed", "unavailable") that left restored images without a value:
-    label, metric, status, images (how many), error (the first one's)."""
-    outputs: pd.DataFrame
-    """image x label: path of the restored PNG, or None."""
-    active: pd.DataFrame
-    """image x label: mean active experts; NaN for methods that do not route."""
-    routing: pd.DataFrame
-    """``Frames.routing`` of this set with a label column."""
-    estimator: str
-    """What estimated the severities, or ``none``: one estimator, never a mixture."""
-    notes: tuple[str, ...]
-    """What was left out of the view, and why."""
+    def frames(self) -> Frames:
+        """Return the rows."""
+        ...
 
 
-def views(frames: Frames) -> list[View]:
-    """One view for each set of pictures, in order of the dataset's id."""
-    found = []
-    places = {title: place for place, title in enumerate(sorted(set(frames.runs["title"])))}
-    for dataset in sorted(frames.runs["dataset"].unique()):
-        sets = same_pictures(frames.runs.loc[frames.runs["dataset"] == dataset, :], frames.images)
-        for own in sets:
-            title = dataset if len(sets) == 1 else f"{dataset} (pictures {own.key[:6] or 'unknown'})"
-            found.append(_view(frames, dataset, title, own, places))
+Runs: TypeAlias = "Frames | HasFrames | Iterable[Frames | HasFrames]"
+"""What can be compared."""
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison:
+    """Runs compared, set by set of images. A notebook shows the tables over all images."""
+
+    sets: tuple[ComparedSet, ...]
+    """In order of the dataset's id."""
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """All numbers at full precision, one row a set, group of images, method and metric.
+
+        Columns: dataset, group ("all" or a stratum), method, metric, n, mean (NaN where blank, and then reason says
+        why), reason, low, high (95% interval), difference (paired, to the baseline), difference_low, difference_high,
+        p (Wilcoxon), signed_rank, p_holm, rank, better, baseline, estimator, definition.
+        """
+        return pd.concat([compared.long_form() for compared in self.sets], ignore_index=True)
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Means by title of the table (a set, or a stratum of it): a row a method, a column a metric id."""
+        return {
+            table.title: pd.DataFrame(
+                {label: [entry.value for entry in entries] for label, entries in table.rows},
+                index=[metric.id for metric in table.metrics],
+                dtype=float,
+            ).T
+            for compared in self.sets
+            for table in compared.tables
+        }
+
+    def to_markdown(self) -> str:
+        """Return all tables as GitHub Markdown, then how each metric is defined."""
+        return markdown_document([table for compared in self.sets for table in compared.tables])
+
+    def to_latex(self) -> str:
+        """Return all tables as a LaTeX document."""
+        return latex_document([table for compared in self.sets for table in compared.tables])
+
+    def to_text(self) -> str:
+        """Return the table over all images of each set as plain text."""
+        return "\n".join(plain_text(compared.tables[0]) for compared in self.sets)
+
+    def figures(self, folder: str | Path) -> list[Plot]:
+        """Draw every plot that the rows allow below ``folder``, in a folder for each set.
+
+        Raises:
+            UserError: If ``folder`` cannot be written.
+        """
+        try:
+            return [plot for compared in self.sets for plot in draw(compared, Path(folder) / compared.slug)]
+        except OSError as error:
+            raise UserError(f"cannot write to {folder}: {error.strerror}", "choose another folder") from error
+
+    def to_html(self, folder: str | Path, *, training: Sequence[str | Path] = ()) -> Path:
+        """Write the whole report: tables, figures, and a page that can be opened, moved or published with its folder.
+
+        Args:
+            folder: Made where it is absent. What the last report wrote there is replaced, other files stay.
+            training: The curves.csv of training runs to draw as well.
+
+        Returns:
+            The page, ``index.html``.
+
+        Raises:
+            UserError: If a training file is not as it should be, or ``folder`` cannot be written.
+        """
+        return write_report(self.sets, Path(folder), [Path(file) for file in training]).page
+
+    def __repr__(self) -> str:
+        """Return the sets and how many methods are compared on each."""
+        return f"Comparison({', '.join(f'{s.aligned.title}: {len(s.aligned.labels)} methods' for s in self.sets)})"
+
+    def _repr_markdown_(self) -> str:
+        """Return what a notebook shows."""
+        return markdown_document([compared.tables[0] for compared in self.sets])
+
+
+def compare(
+    runs: Runs,
+    *,
+    baseline: str | None = None,
+    strata: str = DEFAULT,
+    reported: bool = False,
+    common: bool = False,
+) -> Comparison:
+    """Compare runs: means, intervals, paired differences and ranks, over all images and by stratum.
+
+    Runs on different images are never put into one table: each set of images has its own.
+
+    Args:
+        runs: Frames, a run, or several of either.
+        baseline: Method id, label or run that the others are compared with; None = bicubic where it was run.
+        strata: How images are grouped: see :func:`isrbench.reports.strata.parse_rule`.
+        reported: Whether to add what papers report, set apart; never beside runs over a part of a set.
+        common: Compare on the images that all runs of a dataset share.
+
+    Raises:
+        UserError: If there is no run, or baseline or strata are unknown.
+    """
+    frames = merge_frames(runs)
+    if frames.runs.empty:
+        raise UserError("there is no run to compare", "isrbench eval --method bicubic --dataset sample")
+    rule = parse_rule(strata)
+    aligned = align(frames, common=common)
+    _check_baseline(aligned, baseline)
+    # Training curves have a folder beside those of the sets: no set may take its name.
+    slugs = unique_slugs([f"{TRAINING} ", *(own.title for own in aligned)])
+    return Comparison(
+        tuple(compare_set(own, slugs[own.title], baseline=baseline, rule=rule, reported=reported) for own in aligned)
+    )
+
+
+def merge_frames(runs: Runs) -> Frames:
+    """Return the rows of several runs as one value; of a run that comes more than once, the part with most scores.
+
+    Args:
+        runs: Frames, a run, or several of either.
+
+    Raises:
+        UserError: If two different runs have one id.
+    """
+    parts = [part if isinstance(part, Frames) else part.frames() for part in _each(runs)]
+    if len(parts) == 1:
+        return parts[0]
+    chosen: dict[str, tuple[int, int]] = {}
+    identities: dict[str, str] = {}
+    for place, part in enumerate(parts):
+        counts = part.scores["run"].value_counts()
+        for run, manifest in zip(part.runs["run"], part.runs["manifest"], strict=True):
+            if identities.setdefault(run, manifest.identity) != manifest.identity:
+                raise UserError(f"two different runs are called {run}", "compare them in two reports")
+            chosen[run] = max(chosen.get(run, (-1, 0)), (int(counts.get(run, 0)), -place))
+    kept = [{run for run, (_, at) in chosen.items() if -at == place} for place in range(len(parts))]
+
+    def joined(table: str) -> pd.DataFrame:
+        rows = [getattr(part, table) for part in parts]
+        rows = [own[own["run"].isin(runs)] for own, runs in zip(rows, kept, strict=True)]
+        # Empty tables have no types to speak of: they would make object columns of the others'.
+        return pd.concat([own for own in rows if len(own)] or rows[:1], ignore_index=True)
+
+    return Frames(joined("runs"), joined("scores"), joined("images"), joined("routing")) if parts else _none()
+
+
+def _each(runs: Runs) -> list[Frames | HasFrames]:
+    if isinstance(runs, Frames | HasFrames):
+        return [runs]
+    found = list(runs)
+    for part in found:
+        if not isinstance(part, Frames | HasFrames):
+            raise TypeError(f"cannot compare {part!r}: give runs, such as isrbench.load_runs(folder) returns")
     return found
 
 
-def _view(frames: Frames, dataset: str, title: str, pictures: PictureSet, places: dict[str, int]) -> View:
-    runs = frames.runs[frames.runs["run"].isin(pictures.runs)].copy()
-    runs["label"] = _unique_labels(runs)
-    runs = runs.sort_values("label").set_index("label")
-    label_of = {run: label for label, run in runs["run"].items()}
-    labels = tuple(str(label) for label in runs.index)
-
-    def labelled(rows: pd.DataFrame) -> pd.DataFrame:
-        chosen = rows[rows["run"].isin(label_of)].copy()
-        chosen["label"] = chosen["run"].map(label_of)
-        return chosen
-
-    images, scores = labelled(frames.images), labelled(frames.scores)
-    ids = sorted(images["image"].unique())
-
-    def spread(rows: pd.DataFrame, column: str) -> pd.DataFrame:
-        return rows.pivot(index="image", columns="label", values=column).reindex(index=ids, columns=list(labels))
-
-    metrics, notes = _metrics(sorted(set(scores["metric"])))
-    vectors, estimator, mixed = severities(images, runs.reset_index())
-    facts = picture_paths(images).join(vectors).reindex(index=ids)
-    by_metric: dict[str, pd.DataFrame] = {m.id: scores.loc[scores["metric"] == m.id, :] for m in metrics}
-    return View(
-        dataset=dataset,
-        title=title,
-        labels=labels,
-        places=_places(runs, places),
-        runs=runs,
-        metrics=metrics,
-        images=facts.loc[:, [*SEVERITIES, "level", "lr_path", "hr_path"]],
-        values={m.id: spread(by_metric[m.id], "value").astype(float)
-                for m in metrics if m.reference is not Reference.SET},
-        set_values={m.id: by_metric[m.id].set_index("label")["value"].reindex(list(labels)).astype(float)
-                    for m in metrics if m.reference is Reference.SET},
-        status=spread(images, "status").fillna("absent"),
-        errors=spread(images, "error"),
-        reasons=_reasons(scores),
-        problems=_problems(scores, images),
-        outputs=spread(images, "output_path"),
-        active=spread(images, "active_experts").astype(float),
-        routing=labelled(frames.routing),
-        estimator=estimator,
-        notes=(*notes, *mixed),
-    )  # fmt: skip
+def _none() -> Frames:
+    return Frames(*(pd.DataFrame(columns=["run"]) for _ in range(4)))
 
 
-def _unique_labels(runs: pd.DataFrame) -> list[str]:
-    """Titles; where two runs share one, the tail of the run's id tells them apart."""
-    shared = runs["title"].duplicated(keep=False)
-    return [
-        f"{title} ({run.rpartition('-')[2]})" if twice else title
-        for title, run, twice in zip(runs["title"], runs["run"], shared, strict=True)
-    ]
-
-
-def _places(runs: pd.DataFrame, places: dict[str, int]) -> dict[str, int]:
-    """Places by title; a second run of a title is put behind all titles, so that it never shares a colour with it."""
-    found: dict[str, int] = {}
-    for label, title in runs["title"].items():
-        place = places[title]
-        while place in found.values():
-            place += len(places)
-        found[str(label)] = place
-    return found
-
-
-def _metrics(ids: Sequence[str]) -> tuple[tuple[Metric, ...], tuple[str, ...]]:
-    """Declared metrics in their order, and a note on stored ones that no installed package declares."""
-    order = {metric: place for place, metric in enumerate(DEFAULT_METRICS)}
-    known = sorted((m for m in ids if m in metrics()), key=lambda m: (order.get(m, len(order)), m))
-    unknown = [m for m in ids if m not in metrics()]
-    notes = [f"left out: metric {m}, which no installed package declares (isrbench list metrics)" for m in unknown]
-    return tuple(metrics().get(m) for m in known), tuple(notes)
-
-
-def _reasons(scores: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """The first reason of each (label, metric) without a value."""
-    words = {"no-reference": "no HR", "unavailable": "weights unavailable", "failed": "failed"}
-    missing = scores[scores["status"] != "ok"]
-    firsts = missing.groupby(["label", "metric"])["status"].first()
-    found: dict[Any, Any] = firsts.to_dict()
-    return {key: words.get(str(status), str(status)) for key, status in found.items()}
-
-
-def _problems(scores: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
-    """Metrics that failed on images which were restored; a failed image is a failure of its own."""
-    lost = set(map(tuple, images.loc[images["status"] != "ok", ["label", "image"]].values))
-    rows: pd.DataFrame = scores.loc[scores["status"].isin(["failed", "unavailable"]), :]
-    rows = rows.loc[np.array([k not in lost for k in zip(rows["label"], rows["image"], strict=True)], dtype=bool), :]
-    grouped: Any = rows.groupby(["label", "metric", "status"], as_index=False)
-    return grouped.agg(images=("image", "size"), error=("error", "first"))
+def _check_baseline(aligned: Sequence[AlignedRuns], baseline: str | None) -> None:
+    if baseline is None or any(baseline_label(own, baseline) is not None for own in aligned):
+        return
+    known = sorted({name for own in aligned for name in (*own.runs["method"], *own.runs["title"])})
+    raise UserError(unknown_name("baseline", baseline, known), "choose one of the compared methods")

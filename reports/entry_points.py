@@ -1,4 +1,4 @@
-"""What the core calls through the ``isrbench.reports`` entry point: stored runs in, a report folder out."""
+"""What the harness calls through the entry points ``isrbench.reports`` and ``isrbench.hub_cards``."""
 
 from __future__ import annotations
 
@@ -7,59 +7,66 @@ from pathlib import Path
 
 from isrbench.harness.api.registry import methods
 from isrbench.harness.store.frames import Frames, load_frames
+from isrbench.harness.store.schema import home_of
 from isrbench.harness.store.store import Store
-from isrbench.reports.report import build_report
+from isrbench.reports.comparison import compare, merge_frames
 from isrbench.reports.strata import DEFAULT
 
 
 def write(
+    *,
     runs_dir: Path,
     runs: Sequence[str] = (),
     out: Path | None = None,
     baseline: str | None = None,
     strata: str | None = None,
     reported: bool = False,
+    common: bool = False,
     training: Sequence[Path] = (),
     show: Callable[[str], None] | None = None,
 ) -> Path:
-    """Report on ``runs`` of a runs folder.
+    """Report on stored runs.
 
     Args:
-        runs_dir: Where the store is.
-        runs: Run ids, folders or ``latest``; none = the newest run of every method and dataset.
+        runs_dir: The runs folder.
+        runs: Run ids, run folders (of any runs folder) or ``latest``; none = the newest run of every method and
+            dataset.
         out: The folder to write; None = ``<runs_dir>/report``.
         baseline: Method that the others are compared with; None = bicubic where it was run.
         strata: Rule of :mod:`isrbench.reports.strata`; None = tertiles of severity.
         reported: Whether to add what papers report.
+        common: Compare on the images that all runs of a dataset share.
         training: The curves.csv of training runs, to draw on the page as well.
-        show: Called with the overall tables as plain text.
+        show: Called with the tables over all images as plain text.
 
     Returns:
         The page.
 
     Raises:
-        UserError: If there is no such run, or an option does not fit.
+        UserError: If there is no such run, an option does not fit, or the folder cannot be written.
     """
     frames = _frames(runs_dir, runs)
-    report = build_report(frames, out or runs_dir / "report", baseline, strata or DEFAULT, reported, training)
+    comparison = compare(frames, baseline=baseline, strata=strata or DEFAULT, reported=reported, common=common)
+    page = comparison.to_html(out or runs_dir / "report", training=training)
     if show is not None:
-        show(report.text)
-    return report.page
+        show(comparison.to_text())
+    return page
 
 
-def publish(runs_dir: Path, runs: Sequence[str] = (), out: Path | None = None) -> list[Path]:
+def publish(*, runs_dir: Path, runs: Sequence[str] = (), out: Path | None = None) -> list[Path]:
     """Write a Hugging Face model-card block for each method and a bibliography.
 
     Args:
-        runs_dir: Where the store is.
-        runs: Run ids, folders or ``latest``; none = the newest run of every method and dataset.
+        runs_dir: The runs folder.
+        runs: Run ids, run folders (of any runs folder) or ``latest``; none = the newest run of every method and
+            dataset.
         out: The folder to write; None = ``<runs_dir>/publish``.
 
     Returns:
-        The written files, the bibliography last.
+        The written files, the bibliography last. What is left out is logged as a warning.
 
     Raises:
-        UserError: If there is no such run.
+        UserError: If there is no such run, none of them can be published, or the folder cannot be written.
     """
     from isrbench.reports.hub_card import write_publication
 
@@ -67,6 +74,16 @@ def publish(runs_dir: Path, runs: Sequence[str] = (), out: Path | None = None) -
 
 
 def _frames(runs_dir: Path, runs: Sequence[str]) -> Frames:
+    """Read the runs, each from the runs folder that it lies in."""
+    if not runs:
+        return _read(runs_dir, ())
+    homes: dict[Path, list[str]] = {}
+    for name in runs:
+        homes.setdefault((home_of(name) or runs_dir).resolve(), []).append(name)
+    return merge_frames([_read(home, names) for home, names in homes.items()])
+
+
+def _read(runs_dir: Path, runs: Sequence[str]) -> Frames:
     store = Store(runs_dir, create=False)
     try:
         chosen = list(dict.fromkeys(store.find_run(name) for name in runs)) or store.newest_runs()

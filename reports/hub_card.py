@@ -2,47 +2,50 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from isrbench.harness.api.method import MethodPlugin
+from isrbench.harness.api.records import Manifest
 from isrbench.harness.api.registry import Registry
 from isrbench.harness.data.catalogue import find_card
 from isrbench.harness.errors import UserError
 from isrbench.harness.store.frames import Frames
-from isrbench.reports.comparison import View, views
+from isrbench.reports.aligned import AlignedRuns, align
 from isrbench.reports.names import unique_slugs
 from isrbench.reports.statistics import means
 
+log = logging.getLogger(__name__)
+
 
 def hub_card(frames: Frames, title: str) -> str:
-    """The YAML front matter of a model card, with every complete mean of one method.
+    """Return the YAML front matter of a model card, with every complete mean of one method over whole sets.
 
     Args:
-        frames: The runs, of one or more sets.
+        frames: The runs, of one or more sets; those over a part of a set are left out.
         title: The method's title, id or label; of several runs of it on one set the newest counts.
 
     Returns:
         A block from ``---`` to ``---``, equal to what huggingface_hub reads back from it.
 
     Raises:
-        UserError: If the method is not among the runs or has no complete mean.
+        UserError: If the method is not among the runs or has no complete mean over a whole set.
     """
-    return _card(views(frames), frames, title)
+    return _card(align(frames), frames, title)
 
 
 def bibliography(frames: Frames, methods: Registry[MethodPlugin]) -> str:
-    """BibTeX of all methods, sets and metrics in ``frames``; each key once, in alphabetical order."""
-    shown = views(frames)
+    """Return the BibTeX of all methods, sets and metrics in ``frames``; each key once, in alphabetical order."""
+    sets = align(frames)
     texts = [_method_citation(row, methods) for _, row in frames.runs.iterrows()]
-    texts += [metric.citation for view in shown for metric in view.metrics]
-    texts += [_set_citation(view) for view in shown]
+    texts += [metric.citation for own in sets for metric in own.metrics]
+    texts += [_set_citation(own) for own in sets]
     entries: dict[str, str] = {}
     for text in texts:
         for entry in re.split(r"\n\s*(?=@)", text.strip()):
@@ -52,38 +55,57 @@ def bibliography(frames: Frames, methods: Registry[MethodPlugin]) -> str:
     return "\n\n".join(entries[key] for key in sorted(entries)) + "\n"
 
 
-def write_publication(frames: Frames, methods: Registry[MethodPlugin], out: Path) -> list[Path]:
-    """Write ``hub-card-METHOD.md`` for each method with a complete mean, and ``references.bib``, below ``out``.
+def write_publication(frames: Frames, methods: Registry[MethodPlugin], folder: Path) -> list[Path]:
+    """Write ``hub-card-METHOD.md`` for each method with a complete mean, and ``references.bib``, below ``folder``.
+
+    Runs over a part of a set, and methods without a complete mean, are left out; the log says so.
 
     Raises:
-        UserError: If ``out`` is no folder, or cannot be written.
+        UserError: If no card is left, or ``folder`` is not a folder or cannot be written.
     """
-    shown = views(frames)
+    sets = align(frames)
+    for own in sets:
+        if own.partial:
+            log.warning("no hub card from %s (%s): a card is about whole sets", own.title, ", ".join(own.labels))
+    cards = {}
+    for title, name in _file_names(frames).items():
+        if any(True for _ in _results(sets, title)):
+            cards[name] = _card(sets, frames, title)
+        else:
+            log.warning("no hub card for %s: it has no complete mean over a whole set", title)
+    if not cards:
+        raise UserError(
+            "no run here can be published: a hub card needs a mean over all images of a whole set",
+            "score a whole set: isrbench eval, without --limit and --sample",
+        )
+    texts = {**{name: cards[name] for name in sorted(cards)}, "references.bib": bibliography(frames, methods)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"--to {folder} cannot be written: {error.strerror}", "with --hub-card, --to is a folder: choose another"
+        ) from error
+    return [folder / name for name in texts]
+
+
+def _file_names(frames: Frames) -> dict[str, str]:
+    """Return a card's file name by title: a method's id names its file, unless two titles share the id."""
     named = frames.runs.sort_values("created").drop_duplicates("title", keep="last")
-    # A method's id names its file, unless two titles share the id.
     shared = named["method"].duplicated(keep=False)
     names = {t: f"{m}-{t}" if twice else m for t, m, twice in zip(named["title"], named["method"], shared, strict=True)}
     slugs = unique_slugs(sorted(names.values()))
-    written = []
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for title in sorted(names, key=lambda t: slugs[names[t]]):
-            if any(True for _ in _results(shown, title)):
-                written.append(out / f"hub-card-{slugs[names[title]]}.md")
-                written[-1].write_text(_card(shown, frames, title), encoding="utf-8")
-        written.append(out / "references.bib")
-        written[-1].write_text(bibliography(frames, methods), encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            f"--to {out} cannot be written: {error.strerror}", "with --hub-card, --to is a folder: choose another"
-        ) from error
-    return written
+    return {title: f"hub-card-{slugs[name]}.md" for title, name in names.items()}
 
 
-def _card(shown: list[View], frames: Frames, wanted: str) -> str:
-    results = list(_results(shown, wanted))
+def _card(sets: Sequence[AlignedRuns], frames: Frames, wanted: str) -> str:
+    results = list(_results(sets, wanted))
     if not results:
-        raise UserError(f"there is no complete mean of '{wanted}' to publish", "score it first: isrbench eval")
+        raise UserError(
+            f"there is no complete mean of '{wanted}' over a whole set to publish",
+            "score it first: isrbench eval, without --limit and --sample",
+        )
     titles = frames.runs.loc[frames.runs["method"] == wanted, "title"]
     name = wanted if wanted in set(frames.runs["title"]) or titles.empty else str(titles.iloc[-1])
     data = ModelCardData(model_name=name, eval_results=results, library_name="isrbench",
@@ -100,23 +122,24 @@ def _card(shown: list[View], frames: Frames, wanted: str) -> str:
     return text
 
 
-def _results(shown: list[View], wanted: str) -> Iterator[EvalResult]:
-    """A result for each set and metric with a complete mean; one run a set, the newest."""
-    for view in shown:
-        named = (view.runs.index == wanted) | (view.runs["title"] == wanted) | (view.runs["method"] == wanted)
-        own: pd.DataFrame = view.runs.loc[named, :]
-        if own.empty:
+def _results(sets: Sequence[AlignedRuns], wanted: str) -> Iterator[EvalResult]:
+    """Yield a result for each whole set and metric with a complete mean; one run a set, the newest."""
+    for aligned in sets:
+        runs = aligned.runs
+        named = (runs.index == wanted) | (runs["title"] == wanted) | (runs["method"] == wanted)
+        own: pd.DataFrame = runs.loc[named, :]
+        if own.empty or aligned.partial:
             continue
         label = str(own.sort_values("created").index[-1])
-        cells = means(view, list(view.images.index))
-        for metric in view.metrics:
+        cells = means(aligned, list(aligned.images.index))
+        for metric in aligned.metrics:
             mean = cells[label, metric.id].mean
             if mean is not None and pd.notna(mean) and abs(mean) != float("inf"):
                 yield EvalResult(
                     task_type="image-to-image",
                     task_name="Real-world image super-resolution",
-                    dataset_type=view.dataset,
-                    dataset_name=view.title,
+                    dataset_type=aligned.dataset,
+                    dataset_name=aligned.title,
                     metric_type=metric.id,
                     metric_name=f"{metric.title} ({metric.colour})",
                     metric_value=round(mean, 6),
@@ -124,20 +147,18 @@ def _results(shown: list[View], wanted: str) -> Iterator[EvalResult]:
 
 
 def _method_citation(run: pd.Series, methods: Registry[MethodPlugin]) -> str:
-    """What the run itself says; a run under ``--name`` is called what its user likes, and a plug-in may be gone."""
-    manifest: Any = run["manifest"]
-    if isinstance(manifest.get("citation"), str):
-        return manifest["citation"]
-    method = str(manifest.get("method") or run["method"])
-    return methods.get(method).info.citation if method in methods else ""
+    """Return what the run itself says, else its plugin: ``--name`` calls a run anything, and a plugin may be gone."""
+    manifest: Manifest = run["manifest"]  # pyright: ignore[reportAssignmentType]
+    if manifest.citation:
+        return manifest.citation
+    return methods.get(manifest.method).info.citation if manifest.method in methods else ""
 
 
-def _set_citation(view: View) -> str:
-    manifest: Any = view.runs["manifest"].iloc[0]
-    said = (manifest.get("dataset") or {}).get("citation")
-    if isinstance(said, str):
-        return said
+def _set_citation(aligned: AlignedRuns) -> str:
+    manifest: Manifest = aligned.runs["manifest"].iloc[0]
+    if manifest.dataset.citation:
+        return manifest.dataset.citation
     try:
-        return find_card(view.dataset).citation
+        return find_card(aligned.dataset).citation
     except UserError:
         return ""  # a folder or card that has moved since: it had no name to cite by

@@ -1,128 +1,174 @@
-"""What runs say of the pictures themselves: which runs show the same ones, where they are, and how degraded."""
+"""Which runs are about the same images, and what those sets of images are called."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from isrbench.harness.severity.dimensions import DIMENSIONS
+from isrbench.harness.api.records import Manifest
 
-SEVERITIES = ["severity", *DIMENSIONS]
+_Files = Mapping[str, tuple[str, str | None]]
+"""Image id -> paths of its LR and HR files."""
 
 
 @dataclass(frozen=True)
-class PictureSet:
-    """Runs of one dataset id that show the same pictures."""
+class ImageSet:
+    """Runs of one dataset that are compared on the same images."""
 
-    key: str
-    """The set's content hash; "" where runs do not tell."""
+    dataset: str
+    """The dataset's id."""
+    title: str
+    """What tables call it: ``RealSR``, ``RealSR, 20 of 100 images`` or ``RealSR, on the 20 images that all runs
+    share``; with the head of the content hash where two sets would be called the same."""
+    content_hash: str
+    """Of the images; "" where unknown."""
+    partial: bool
+    """Whether these are a part of the dataset's images: means over them say nothing about the whole."""
     runs: tuple[str, ...]
+    """Ids, sorted."""
+    shared: frozenset[str] | None = None
+    """The images to compare on; None for all images of the runs."""
+    notes: tuple[str, ...] = ()
+    """What stands apart, and why."""
 
 
-def same_pictures(runs: pd.DataFrame, images: pd.DataFrame) -> list[PictureSet]:
-    """Part the runs of one dataset id by what they show: an id, or an image's name, says nothing about pixels.
+def image_sets(runs: pd.DataFrame, images: pd.DataFrame, *, common: bool = False) -> list[ImageSet]:
+    """Group runs by the images that they are about: a dataset's id, or an image's name, says nothing about pixels.
 
-    Runs whose sets have one content hash belong together. A run under ``--limit`` has another hash; it joins a larger
-    set where its images are files of that set, none of which changed after the earlier of the two runs.
+    Runs whose images have one content hash belong together. With ``common``, sets of one dataset that overlap are
+    put together as well, on the images that all their runs have: images of the same files, none of which changed
+    after the earliest of the runs.
 
     Args:
-        runs: :attr:`isrbench.harness.store.frames.Frames.runs` of one dataset id.
+        runs: :attr:`isrbench.harness.store.frames.Frames.runs`.
         images: :attr:`isrbench.harness.store.frames.Frames.images`.
-    """
-    facts = {str(row["run"]): _set_facts(row["manifest"]) for _, row in runs.iterrows()}
-    files = {run: _files(images.loc[images["run"] == run, :]) for run in facts}
-    begun = dict(zip(runs["run"], runs["created"], strict=True))
-    groups: dict[str, list[str]] = {}
-    # Whole sets first, then from the largest to the smallest: a part finds its whole already there.
-    for run in sorted(facts, key=lambda r: (facts[r][1], -len(files[r]), r)):
-        key, limited = facts[run]
-        home = key if key in groups or not limited else next(
-            (k for k, own in groups.items() if _is_part(files[run], files[own[0]], min(begun[run], begun[own[0]]))), key
-        )  # fmt: skip
-        groups.setdefault(home, []).append(run)
-    return [PictureSet(key, tuple(sorted(own))) for key, own in groups.items()]
-
-
-def picture_paths(images: pd.DataFrame) -> pd.DataFrame:
-    """lr_path, hr_path and level of each image, by image: of several runs' paths the first that is still a file."""
-    rows = images.sort_values(["image", "run"], kind="stable")
-    found: Any = rows.groupby("image")[["level", "lr_path", "hr_path"]].first()
-    for column in ("lr_path", "hr_path"):
-        there = rows[rows[column].map(lambda path: isinstance(path, str) and Path(path).is_file()).astype(bool)]
-        found.update(there.groupby("image")[[column]].first())
-    return found
-
-
-def severities(images: pd.DataFrame, runs: pd.DataFrame) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
-    """Each image's severity vector, all by one estimator and each whole as one run stored it.
-
-    Of several estimators the one that saw most images counts, then the one of the newest run.
-
-    Args:
-        images: Rows of runs that show the same pictures, with a label column.
-        runs: Those runs, with run, created and estimator.
+        common: Compare on the images that all runs of a dataset share.
 
     Returns:
-        severity and DIMENSIONS by image (NaN where unknown), the estimator or ``none``, and a note on what is left out.
+        The sets in order of the dataset's id; of one dataset whole sets first, then the larger ones.
     """
-    rows = images.dropna(subset=["severity"])
-    by_run = runs.set_index("run")
-    rows = rows.assign(_by=_estimators(rows, by_run["estimator"]), _at=rows["run"].map(by_run["created"]))
-    if rows.empty:
-        known: pd.DataFrame = images.loc[:, ["image", *SEVERITIES]]
-        return known.drop_duplicates("image").set_index("image") * float("nan"), "none", ()
-    coverage = rows.groupby("_by").agg(count=("image", "nunique"), at=("_at", "max")).sort_values(["count", "at"])
-    chosen = str(coverage.index[-1])
-    own = rows.loc[rows["_by"] == chosen, :].sort_values(["image", "run"]).drop_duplicates("image").set_index("image")
-    others = rows[rows["_by"] != chosen].groupby("_by")["label"].unique()
-    notes = tuple(
-        f"severities are those of {chosen}; {other} gave others for {', '.join(sorted(set(labels)))}, left out here: "
-        f"score the runs again with one --estimator to compare them"
-        for other, labels in others.items()
+    found: list[ImageSet] = []
+    for dataset in sorted(runs["dataset"].unique()):
+        own = runs.loc[runs["dataset"] == dataset, :]
+        sets = _of_equal_images(dataset, own, images)
+        found += _said_apart(_on_shared_images(sets, own, images) if common else sets, common)
+    return _titled_apart(found)
+
+
+def _of_equal_images(dataset: str, runs: pd.DataFrame, images: pd.DataFrame) -> list[ImageSet]:
+    """Return one set for each content hash; the run that knows the largest dataset names it."""
+    groups: dict[str, list[Any]] = {}
+    for _, row in runs.iterrows():
+        groups.setdefault(_content_hash(row), []).append(row)
+    found = []
+    for key, rows in groups.items():
+        names = tuple(sorted(str(row["run"]) for row in rows))
+        held = images.loc[images["run"].isin(names), "image"].nunique()
+        largest = max(rows, key=lambda row: (row["whole"], row["run"]))
+        title, partial = str(largest["label"]), any(row["n"] < row["whole"] for row in rows)
+        if 0 < held < largest["n"]:  # every run was stopped before the last image
+            title, partial = f"{dataset}, {held} of {largest['whole']} images", True
+        found.append((partial, -held, key, ImageSet(dataset, title, key, partial, names)))
+    return [own for *_, own in sorted(found, key=lambda entry: entry[:3])]
+
+
+def _content_hash(run: pd.Series) -> str:
+    manifest: Manifest = run["manifest"]  # pyright: ignore[reportAssignmentType]
+    return manifest.dataset.content_hash
+
+
+@dataclass(frozen=True)
+class _Overlap:
+    """Sets that have been put together so far."""
+
+    first: ImageSet
+    runs: tuple[str, ...]
+    files: _Files
+    """Of the images that all runs have."""
+    images: int
+    """How many images any of the runs has."""
+    since: str
+    """When the earliest run began."""
+
+
+def _on_shared_images(sets: Sequence[ImageSet], runs: pd.DataFrame, images: pd.DataFrame) -> list[ImageSet]:
+    """Put each set to the first one that it shares images with."""
+    begun = dict(zip(runs["run"], runs["created"], strict=True))
+    overlaps: list[_Overlap] = []
+    for own in sets:
+        found = _overlap(own, images, begun)
+        for place, other in enumerate(overlaps):
+            joined = _joined(other, found)
+            if joined.files:
+                overlaps[place] = joined
+                break
+        else:
+            overlaps.append(found)
+    return [_cut(overlap) for overlap in overlaps]
+
+
+def _overlap(own: ImageSet, images: pd.DataFrame, begun: Mapping[str, str]) -> _Overlap:
+    """Describe one set of equal images: some of its runs may have been stopped before the last image."""
+    tables = [_files(images.loc[images["run"] == run, :]) for run in own.runs]
+    held = [files for files in tables if files]
+    files = {id: pair for id, pair in held[0].items() if all(id in other for other in held)} if held else {}
+    every = {id for table in held for id in table}
+    return _Overlap(own, own.runs, files, len(every), min(begun[run] for run in own.runs))
+
+
+def _joined(one: _Overlap, other: _Overlap) -> _Overlap:
+    since = min(one.since, other.since)
+    files = {id: pair for id, pair in one.files.items() if other.files.get(id) == pair and _unchanged(pair, since)}
+    return _Overlap(one.first, (*one.runs, *other.runs), files, max(one.images, other.images), since)
+
+
+def _cut(overlap: _Overlap) -> ImageSet:
+    """Turn sets that were put together into one; a set that loses no image keeps its title."""
+    n, joined = len(overlap.files), replace(overlap.first, runs=tuple(sorted(overlap.runs)))
+    if n in (0, overlap.images):
+        return joined
+    images = "the one image" if n == 1 else f"the {n} images"
+    title = f"{overlap.first.dataset}, on {images} that all runs share"
+    return replace(joined, title=title, partial=True, shared=frozenset(overlap.files))
+
+
+def _said_apart(sets: Sequence[ImageSet], common: bool) -> list[ImageSet]:
+    """Note at each of several sets of one dataset that there are others."""
+    if len(sets) == 1:
+        return list(sets)
+    why = (
+        "no image that is the same file, unchanged since the earliest run, is shared with them"
+        if common
+        else "to compare on the images that all runs share: isrbench report --common, or compare(runs, common=True)"
     )
-    return own[SEVERITIES].astype(float), chosen, notes
+    note = f"{sets[0].dataset}: the {len(sets)} sets of images in these runs are not the same and stand apart; {why}"
+    return [replace(own, notes=(note,)) for own in sets]
 
 
-def _estimators(rows: pd.DataFrame, of_run: pd.Series) -> pd.Series:
-    """What gave each row's severity: the row's own mark where it has one, by the name that a run gives it."""
-    named = rows["run"].map(of_run).fillna("unknown").astype(str)
-    if "estimator" not in rows:
-        return named
-    names = [name for name in of_run.dropna().astype(str) if not name.startswith("MIXED")]
-
-    def name_of(mark: Any, run_name: str) -> str:
-        if not isinstance(mark, str):
-            return run_name
-        return next((name for name in (run_name, *names) if mark[:8] in name and name in names), mark[:8])
-
-    return pd.Series([name_of(m, n) for m, n in zip(rows["estimator"], named, strict=True)], rows.index, dtype=str)
+def _titled_apart(sets: Sequence[ImageSet]) -> list[ImageSet]:
+    """Give sets of one title the head of their content hash."""
+    count = Counter(own.title for own in sets)
+    return [
+        replace(own, title=f"{own.title} (images {own.content_hash[:6] or 'unknown'})") if count[own.title] > 1 else own
+        for own in sets
+    ]
 
 
-def _set_facts(manifest: Any) -> tuple[str, bool]:
-    """A run's content hash and whether ``--limit`` cut its set."""
-    dataset = manifest.get("dataset") if isinstance(manifest, dict) else None
-    dataset = dataset if isinstance(dataset, dict) else {}
-    return str(dataset.get("content_hash") or ""), dataset.get("limit") is not None
-
-
-def _files(rows: pd.DataFrame) -> dict[str, tuple[Any, Any]]:
+def _files(rows: pd.DataFrame) -> _Files:
+    # pandas holds a missing path as NaN.
     return {i: (lr, hr if isinstance(hr, str) else None) for i, lr, hr in rows[["image", "lr_path", "hr_path"]].values}
 
 
-def _is_part(part: dict[str, tuple[Any, Any]], whole: dict[str, tuple[Any, Any]], since: str) -> bool:
-    shared = [whole.get(image) == files for image, files in part.items()]
-    return bool(shared) and all(shared) and _unchanged([f for pair in part.values() for f in pair if f], since)
-
-
-def _unchanged(files: Sequence[str], since: str) -> bool:
-    """Whether every file is there and as old as ``since``; a change of its inode's facts counts as one of the file."""
+def _unchanged(files: Sequence[str | None], since: str) -> bool:
+    """Return whether every file exists and is as old as ``since``; a change of its inode counts as one of the file."""
     try:
         limit = datetime.fromisoformat(since).timestamp()
-        return all(max((found := Path(file).stat()).st_mtime, found.st_ctime) <= limit for file in files)
+        return all(max((found := Path(file).stat()).st_mtime, found.st_ctime) <= limit for file in files if file)
     except (OSError, ValueError):
         return False

@@ -1,4 +1,4 @@
-"""File names from any text, no two of them alike."""
+"""File names made from any text, no two of them alike."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterable
 
 
 def slug(text: str) -> str:
-    """A file name from any text; two texts may share it, see :func:`unique_slugs`."""
+    """Return a file name made from ``text``; two texts may share one, see :func:`unique_slugs`."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "x"
 
 
 def unique_slugs(texts: Iterable[str]) -> dict[str, str]:
-    """A file name for each text; where two would share one, the later gets a number: ``a-b``, ``a-b-2``."""
+    """Return a file name for each text; where two would share one, the later gets a number: ``a-b``, ``a-b-2``."""
     found: dict[str, str] = {}
     taken: set[str] = set()
     for text in dict.fromkeys(texts):

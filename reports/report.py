@@ -1,34 +1,22 @@
-"""Everything at once: tables, plots and the page of a set of runs."""
+"""The report's folder: tables, figures and the page of compared runs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-import pandas as pd
-
-from isrbench.harness.api.registry import unknown_name
 from isrbench.harness.errors import UserError
-from isrbench.harness.store.frames import Frames
-from isrbench.reports.comparison import View, views
-from isrbench.reports.figures import routing
-from isrbench.reports.figures.draw import Plot, draw, routed
+from isrbench.reports.compared_set import ComparedSet
+from isrbench.reports.figures.draw import draw
 from isrbench.reports.figures.training import training_curves
 from isrbench.reports.html.page import Section, write_page
-from isrbench.reports.names import unique_slugs
-from isrbench.reports.reported import reported_rows
-from isrbench.reports.statistics import Cell, compare
-from isrbench.reports.strata import DEFAULT, Rule, Stratum, parse_rule, strata
-from isrbench.reports.tables.latex import latex_document
-from isrbench.reports.tables.render import markdown, protocols, terminal
-from isrbench.reports.tables.table import Table, as_csv, score_table
-from isrbench.reports.written import forget_stale
 
-_USUAL_BASELINE = "bicubic"
-
-_Compared = dict[str, dict[tuple[str, str], Cell]]
-"""Group of images -> (label, metric id) -> cell."""
+TRAINING = "training"
+"""Folder of the training curves below ``plots``: no set's slug."""
+_LIST = "report-files.json"
+"""Names what the last report wrote: only that may be removed, never a file that somebody put beside it."""
 
 
 @dataclass(frozen=True)
@@ -38,109 +26,74 @@ class Report:
     page: Path
     files: tuple[Path, ...]
     """All files, the page among them."""
-    text: str
-    """The overall table of each set, for a terminal."""
 
 
-@dataclass(frozen=True)
-class _Options:
-    baseline: str | None
-    rule: Rule
-    reported: bool
-
-
-def build_report(
-    frames: Frames,
-    out: Path,
-    baseline: str | None = None,
-    strata_rule: str = DEFAULT,
-    reported: bool = False,
-    training: Sequence[Path] = (),
-) -> Report:
-    """Write tables (.md .tex .csv .txt), plots (.png .svg) and the page below ``out``.
+def write_report(sets: Sequence[ComparedSet], folder: Path, training: Sequence[Path] = ()) -> Report:
+    """Write tables (.md .tex .txt .csv), figures (.png .svg) and the page below ``folder``.
 
     Args:
-        frames: Rows of the runs to show; a page section for each set of pictures.
-        out: Folder; made where it is absent. What the last report wrote there is replaced, other files stay.
-        baseline: Method id, label or run that others are compared with; None = bicubic where it was run.
-        strata_rule: See :func:`isrbench.reports.strata.parse_rule`.
-        reported: Whether to add what papers report.
+        sets: What to show; a section of the page for each.
+        folder: Made where it is absent. What the last report wrote there is replaced, other files stay.
         training: The curves.csv of training runs to draw as well.
 
     Raises:
-        UserError: If there is no run, or baseline, strata or training are unknown, or ``out`` cannot be written.
+        UserError: If a training file is not as it should be, or ``folder`` cannot be written.
     """
-    if frames.runs.empty:
-        raise UserError("there is no run to report", "isrbench eval --method bicubic --dataset sample")
-    options = _Options(baseline, parse_rule(strata_rule), reported)
-    shown = views(frames)
-    _check_baseline(shown, frames, baseline)
-    # The curves have a folder beside those of the sets: no set may be called the same.
-    names = unique_slugs(["training ", *(view.title for view in shown)])
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        curves = [Plot(tuple(p), text) for p, text in training_curves(training, out / "plots" / "training")]
-        sections = [_section(view, names[view.title], out, options) for view in shown]
-        page, placed = write_page(sections, curves, out, f"isrbench: {', '.join(view.title for view in shown)}")
+        folder.mkdir(parents=True, exist_ok=True)
+        curves = training_curves(training, folder / "plots" / TRAINING)
+        sections = [_section(compared, folder) for compared in sets]
+        page, images = write_page(sections, curves, folder)
         plots = [*curves, *(plot for section in sections for plot in section.plots)]
-        files = [page, *placed, *(f for plot in plots for f in plot.files), *(f for s in sections for f in s.files)]
-        forget_stale(out, files)
+        files = [page, *images, *(f for plot in plots for f in plot.files), *(f for s in sections for f in s.files)]
+        _remove_stale(folder, files)
     except OSError as error:
-        raise UserError(f"cannot write the report to {out}: {error.strerror}", "choose another --out") from error
-    return Report(page, tuple(files), "\n".join(terminal(section.tables[0]) for section in sections))
+        raise UserError(f"cannot write the report to {folder}: {error.strerror}", "choose another folder") from error
+    return Report(page, tuple(files))
 
 
-def _section(view: View, name: str, out: Path, options: _Options) -> Section:
-    """Tables and plots of one set, written."""
-    groups = strata(view.images, options.rule)
-    base = _label(view, options.baseline)
-    compared = {"all": compare(view, list(view.images.index), base)}
-    compared |= {group.name: compare(view, group.images, base) for group in groups}
-    tables = list(_tables(view, groups, compared, base, options.reported))
-    files = _write_tables(view, tables, compared, base, out / "tables" / name)
-    plots = draw(view, groups, compared["all"], base, out / "plots" / name)
-    return Section(view, name, base, tuple(groups), tuple(tables), tuple(plots), tuple(files))
+def _section(compared: ComparedSet, folder: Path) -> Section:
+    files = _write_tables(compared, folder / "tables" / compared.slug)
+    return Section(compared, tuple(draw(compared, folder / "plots" / compared.slug)), tuple(files))
 
 
-def _check_baseline(shown: list[View], frames: Frames, baseline: str | None) -> None:
-    known = sorted({*frames.runs["method"], *frames.runs["title"]})
-    if baseline is not None and all(_label(view, baseline) is None for view in shown):
-        raise UserError(unknown_name("baseline", baseline, known), "choose one of the reported methods")
-
-
-def _label(view: View, baseline: str | None) -> str | None:
-    """The label that ``baseline`` (id, label or run) stands for on this set, or None."""
-    wanted = baseline or _USUAL_BASELINE
-    if wanted in view.labels:
-        return wanted
-    found = view.runs.index[(view.runs["method"] == wanted) | (view.runs["run"] == wanted)]
-    return str(found[0]) if len(found) else None
-
-
-def _tables(
-    view: View, groups: list[Stratum], compared: _Compared, base: str | None, reported: bool
-) -> Iterator[Table]:
-    others = reported_rows(view.dataset) if reported else None
-    yield score_table(view, compared["all"], view.title, len(view.images), base, others)
-    for group in groups:
-        title = f"{view.title}, {group.name}" + (f" {group.bounds}" if group.bounds else "")
-        yield score_table(view, compared[group.name], title, len(group.images), base)
-
-
-def _write_tables(view: View, tables: list[Table], compared: _Compared, base: str | None, stem: Path) -> list[Path]:
+def _write_tables(compared: ComparedSet, stem: Path) -> list[Path]:
+    """Write the tables as ``stem.md`` and so on; no slug holds a dot, so ``stem.routing.csv`` is no other set's."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     texts = {
-        ".md": "\n".join([*map(markdown, tables), protocols(tables[0])]),
-        ".tex": latex_document(tables),
-        ".txt": "\n".join(map(terminal, tables)),
+        ".md": compared.to_markdown(),
+        ".tex": compared.to_latex(),
+        ".txt": compared.to_text(),
+        ".csv": compared.long_form().to_csv(index=False, lineterminator="\n"),
     }
-    paths = [stem.with_name(stem.name + ending) for ending in (*texts, ".csv")]
-    for path, text in zip(paths, texts.values(), strict=False):
+    routing = compared.routing()
+    if routing is not None:
+        texts[".routing.csv"] = routing.to_csv(index=False, lineterminator="\n")
+    paths = [stem.with_name(stem.name + ending) for ending in texts]
+    for path, text in zip(paths, texts.values(), strict=True):
         path.write_text(text, encoding="utf-8")
-    as_csv(view, compared, base).to_csv(paths[-1], index=False, lineterminator="\n")
-    found = [routing.correlations(view, label).assign(method=label) for label in routed(view)]
-    if found:
-        # No slug holds a dot: this cannot be another set's table.
-        paths.append(stem.with_name(f"{stem.name}.routing.csv"))
-        pd.concat(found).to_csv(paths[-1], index=False, lineterminator="\n")
     return paths
+
+
+def _remove_stale(folder: Path, written: Iterable[Path]) -> None:
+    """Remove files of the last report in ``folder`` that are not among ``written``, and list what is there now."""
+    now = {path.relative_to(folder).as_posix() for path in written}
+    for name in sorted(_listed(folder) - now):
+        stale = folder / name
+        stale.unlink(missing_ok=True)
+        for parent in list(stale.relative_to(folder).parents)[:-1]:
+            if (folder / parent).is_dir() and not any((folder / parent).iterdir()):
+                (folder / parent).rmdir()
+    (folder / _LIST).write_text(json.dumps(sorted(now), indent=0) + "\n", encoding="utf-8")
+
+
+def _listed(folder: Path) -> set[str]:
+    """Return names in the list that lie below ``folder``; none where there is no list, or another file of that name."""
+    try:
+        names = json.loads((folder / _LIST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return set()
+    if not isinstance(names, list):
+        return set()
+    paths = [PurePosixPath(name) for name in names if isinstance(name, str)]
+    return {path.as_posix() for path in paths if not path.is_absolute() and ".." not in path.parts}

@@ -1,4 +1,4 @@
-"""Figures that papers report, each with its source: shown apart from what was measured here."""
+"""Results that papers report, each with its source: shown apart from what was measured here."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ _COLUMNS = {
 
 
 def reported_rows(dataset: str) -> pd.DataFrame:
-    """Reported rows of ``dataset``, in the file's order: method, steps, source, and a column for each metric id."""
+    """Return the reported rows of ``dataset``, in the file's order: method, steps, source, a column a metric id."""
     rows = pd.read_csv(_FILE).rename(columns=_COLUMNS)
     return rows.query("dataset == @dataset").drop(columns="dataset").reset_index(drop=True)

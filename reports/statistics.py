@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from isrbench.harness.api.metric import Direction, Metric, Reference
-from isrbench.reports.comparison import View
+from isrbench.harness.api.records import ImageStatus
+from isrbench.reports.aligned import ABSENT, AlignedRuns
 
 DRAWS = 10_000
 """Bootstrap resamples of the images."""
@@ -25,8 +26,9 @@ SEED = 0
 LEVEL = 0.05
 """A difference counts as significant below this p after Holm's correction."""
 _CHUNK = 500
-_LOST = {"failed": "failed", "absent": "not in the run"}
+_LOST = {ImageStatus.FAILED.value: "failed", ABSENT: "not in the run"}
 """Status of an image without a result -> in words."""
+_WHOLE_ONLY = "defined for the whole set only"
 
 
 @dataclass(frozen=True)
@@ -61,40 +63,44 @@ class Cell:
     about lean the same way as the mean; else None."""
 
 
-def means(view: View, images: Sequence[str]) -> dict[tuple[str, str], Cell]:
-    """Mean and rank of every (label, metric id) over ``images``, without intervals and tests.
+Cells = dict[tuple[str, str], Cell]
+"""(label, metric id) -> cell."""
+
+
+def means(aligned: AlignedRuns, images: Sequence[str]) -> Cells:
+    """Return mean and rank of every (label, metric id) over ``images``, without intervals and tests.
 
     Set metrics (FID) have a value for the whole set alone: over a part of it they are blank.
     """
-    cells: dict[tuple[str, str], Cell] = {}
-    for metric in view.metrics:
+    cells: Cells = {}
+    for metric in aligned.metrics:
         if metric.reference is Reference.SET:
-            column = {label: _set_cell(view, label, metric.id, images) for label in view.labels}
+            column = {label: _set_cell(aligned, label, metric.id, images) for label in aligned.labels}
         else:
-            table = view.values[metric.id].loc[list(images)]
-            column = {label: _mean_cell(view, label, metric.id, table[label]) for label in view.labels}
+            table = aligned.values[metric.id].loc[list(images)]
+            column = {label: _mean_cell(aligned, label, metric.id, table[label]) for label in aligned.labels}
         ranks = _ranks({label: c.mean for label, c in column.items()}, metric.direction)
         cells.update({(label, metric.id): replace(c, rank=ranks.get(label)) for label, c in column.items()})
     return cells
 
 
-def compare(view: View, images: Sequence[str], baseline: str | None) -> dict[tuple[str, str], Cell]:
-    """:func:`means` with bootstrap intervals, and differences to a baseline with their tests.
+def compare_means(aligned: AlignedRuns, images: Sequence[str], baseline: str | None) -> Cells:
+    """Return :func:`means` with bootstrap intervals, and differences to a baseline with their tests.
 
     Args:
-        view: Runs of one set.
+        aligned: Runs of one set.
         images: Which images; normally all, or those of a stratum.
         baseline: Label that the others are compared with, or None for no comparison.
     """
-    cells = means(view, images)
-    _add_intervals(view, cells, images, baseline)
-    for label in view.labels:
-        _correct(cells, label, view.metrics)
+    cells = means(aligned, images)
+    _add_intervals(aligned, cells, images, baseline)
+    for label in aligned.labels:
+        _correct(cells, label, aligned.metrics)
     return cells
 
 
 def bootstrap_means(values: NDArray[np.float64], draws: int = DRAWS, seed: int = SEED) -> NDArray[np.float64]:
-    """Means of resampled rows.
+    """Return means of resampled rows.
 
     Args:
         values: (n, k), finite; all columns see the same resamples.
@@ -115,7 +121,7 @@ def bootstrap_means(values: NDArray[np.float64], draws: int = DRAWS, seed: int =
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction (Scandinavian Journal of Statistics 6, 1979), in the order given."""
+    """Return p-values, in their order, after Holm's correction (Scandinavian Journal of Statistics 6, 1979)."""
     order = np.argsort(p_values, kind="stable")
     corrected = np.empty(len(p_values))
     running = 0.0
@@ -126,7 +132,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def wilcoxon_p(differences: NDArray[np.float64]) -> float:
-    """Two-sided Wilcoxon signed-rank p; 1 where no difference is other than 0."""
+    """Return the two-sided Wilcoxon signed-rank p; 1 where every difference is 0."""
     if not np.any(differences):
         return 1.0
     test: Any = stats.wilcoxon(differences)
@@ -134,29 +140,31 @@ def wilcoxon_p(differences: NDArray[np.float64]) -> float:
 
 
 def signed_rank_sum(differences: NDArray[np.float64]) -> float:
-    """Sum of the ranks of |difference|, each with its sign; zero differences dropped, as in the test."""
+    """Return the sum of the ranks of |difference|, each with its sign; zero differences are dropped, as in the test."""
     kept = differences[differences != 0]
     return float((np.sign(kept) * stats.rankdata(np.abs(kept))).sum())
 
 
-def _set_cell(view: View, label: str, metric: str, images: Sequence[str]) -> Cell:
-    value: Any = view.set_values[metric][label]
+def _set_cell(aligned: AlignedRuns, label: str, metric: str, images: Sequence[str]) -> Cell:
+    value: Any = aligned.set_values[metric][label]
     n = len(images)
-    if n < len(view.images):
-        return Cell(label, metric, n, None, "defined for the whole set only")
-    why = _unrestored(view, label, view.status.index)
+    if n < len(aligned.images):
+        return Cell(label, metric, n, None, _WHOLE_ONLY)
+    why = _unrestored(aligned, label, aligned.status.index)
     if why:
         return Cell(label, metric, n, None, why)
+    if n < int(aligned.runs["n"][label]):  # the value is about more images than are compared
+        return Cell(label, metric, n, None, _WHOLE_ONLY)
     if pd.isna(value):
-        return Cell(label, metric, n, None, view.reasons.get((label, metric), "not computed"))
+        return Cell(label, metric, n, None, aligned.reasons.get((label, metric), "not computed"))
     return Cell(label, metric, n, float(value))
 
 
-def _add_intervals(view: View, cells: dict[tuple[str, str], Cell], images: Sequence[str], baseline: str | None) -> None:
-    """Intervals of all finite columns from one set of resamples, and what is said against the baseline."""
+def _add_intervals(aligned: AlignedRuns, cells: Cells, images: Sequence[str], baseline: str | None) -> None:
+    """Add intervals of all finite columns, from one set of resamples, and the differences to the baseline."""
     columns = {
         (label, id): column
-        for id, table in view.values.items()
+        for id, table in aligned.values.items()
         for label, column in table.loc[list(images)].items()
         if len(column) and np.isfinite(column).all()
     }
@@ -183,22 +191,22 @@ def _add_intervals(view: View, cells: dict[tuple[str, str], Cell], images: Seque
         cells[label, id] = cell
 
 
-def _unrestored(view: View, label: str, images: Any) -> str:
-    """How many of ``images`` a run has no restored image of, and why; empty where it has all."""
-    counts = view.status.loc[images, label].value_counts()
+def _unrestored(aligned: AlignedRuns, label: str, images: Any) -> str:
+    """Say how many of ``images`` a run has no restored image of, and why; return "" where it has all."""
+    counts = aligned.status.loc[images, label].value_counts()
     words = [f"{counts[kind]} of {len(images)}: {word}" for kind, word in _LOST.items() if kind in counts]
     return "; ".join(words)
 
 
-def _mean_cell(view: View, label: str, metric: str, column: pd.Series) -> Cell:
+def _mean_cell(aligned: AlignedRuns, label: str, metric: str, column: pd.Series) -> Cell:
     n, missing = len(column), int(column.isna().sum())
     if n == 0:
         return Cell(label, metric, 0, None, "no image")
     if missing:
-        lost = view.status.loc[column.index, label] != "ok"
+        lost = aligned.status.loc[column.index, label] != "ok"
         if int(lost.sum()) == missing:
-            return Cell(label, metric, n, None, _unrestored(view, label, column.index))
-        why = view.reasons.get((label, metric), "not computed")
+            return Cell(label, metric, n, None, _unrestored(aligned, label, column.index))
+        why = aligned.reasons.get((label, metric), "not computed")
         return Cell(label, metric, n, None, f"{missing} of {n}: {why}" if missing < n else why)
     if {np.inf, -np.inf} <= set(column):
         return Cell(label, metric, n, None, "holds both infinities")
@@ -212,8 +220,8 @@ def _ranks(means: dict[str, float | None], direction: Direction) -> dict[str, in
     return {label: int(rank) for label, rank in zip(known, ranks, strict=True)}
 
 
-def _correct(cells: dict[tuple[str, str], Cell], label: str, metrics: Sequence[Metric]) -> None:
-    """Fill in Holm's correction over a method's metrics, and whether what is significant is an improvement."""
+def _correct(cells: Cells, label: str, metrics: Sequence[Metric]) -> None:
+    """Add Holm's correction over a method's metrics, and whether what is significant is an improvement."""
     tested = [(metric, cells[label, metric.id]) for metric in metrics if cells[label, metric.id].p is not None]
     for (metric, cell), p in zip(tested, holm([c.p or 0.0 for _, c in tested]), strict=True):
         better = None

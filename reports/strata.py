@@ -1,4 +1,4 @@
-"""Groups of images of like degradation."""
+"""Strata: groups of images that are degraded to a similar degree."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Rule:
     """``severity``, one of the seven dimensions, or ``level`` (the true level of a synthetic set)."""
     quantiles: int = 3
     edges: tuple[float, ...] = ()
-    """Fixed inner edges; empty = quantiles of the set at hand."""
+    """Fixed inner edges; empty = quantiles of the given images."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Stratum:
 
 
 def parse_rule(text: str) -> Rule:
-    """Read ``quantile:K``, ``edges:a,b``, a dimension (alone or before either), or ``level``.
+    """Parse ``quantile:K``, ``edges:a,b``, a dimension (alone or before either), or ``level``.
 
     Raises:
         UserError: If the text is none of these.
@@ -61,14 +61,18 @@ def parse_rule(text: str) -> Rule:
                 return Rule(by, edges=edges)
     except ValueError:
         pass
-    raise UserError(f"--strata '{text}' is not a way to group images", _FIX)
+    raise UserError(f"strata '{text}' is not a way to group images", _FIX)
 
 
 def strata(images: pd.DataFrame, rule: Rule) -> list[Stratum]:
-    """Group ``images`` (:attr:`isrbench.reports.comparison.View.images`); images without a value are in no group.
+    """Group ``images`` by ``rule``; images without a value are in no group.
 
-    Empty groups are left out, and the others named by their place among those that are there. Quantile edges are those
-    of the images at hand, rounded as far as no image changes its group; a value on an edge belongs to the upper group.
+    Empty groups are left out, and the others are named by their place among those that remain. Quantile edges are those
+    of the given images, rounded as far as no image changes its group; a value on an edge belongs to the upper group.
+
+    Args:
+        images: :attr:`isrbench.reports.aligned.AlignedRuns.images`.
+        rule: How to group them.
     """
     column = images[rule.by].dropna()
     if column.empty:
@@ -92,15 +96,15 @@ def strata(images: pd.DataFrame, rule: Rule) -> list[Stratum]:
 
 
 def _quantile_edges(values: pd.Series, count: int) -> tuple[NDArray[np.float64], int]:
-    """Inner edges with images on both sides of each, and the digits that they are rounded to."""
+    """Return inner edges with images on both sides of each, and the digits that they are rounded to."""
     exact: NDArray[np.float64] = np.unique(np.quantile(values, np.arange(1, count) / count)).astype(np.float64)
     places = np.searchsorted(exact, values, side="right")
-    # An edge below all values, or with no image between it and the next, parts nothing.
+    # An edge below all values, or with no image between it and the next, separates nothing.
     exact = np.array([edge for i, edge in enumerate(exact) if (places <= i).any() and (places == i + 1).any()])
     wanted = np.searchsorted(exact, values, side="right")
     least = np.array([values[wanted > i].min() for i in range(len(exact))])
     for digits in range(2, 12):
-        # Any number between two groups parts them: the shortest reads best.
+        # Any number between two groups separates them: the shortest reads best.
         for rounded in (np.round(exact, digits), np.floor(least * 10**digits) / 10**digits):
             if np.array_equal(np.searchsorted(rounded, values, side="right"), wanted):
                 return rounded.astype(np.float64), digits
@@ -108,7 +112,7 @@ def _quantile_edges(values: pd.Series, count: int) -> tuple[NDArray[np.float64],
 
 
 def _interval(inner: NDArray[np.float64], place: int, digits: int | None) -> str:
-    """Severities lie in [0, 1], which closes the outer groups."""
+    """Return a group's interval as text. Severities lie in [0, 1], which closes the outer groups."""
 
     def text(edge: float) -> str:
         return f"{edge:.{digits}f}" if digits is not None else f"{edge:g}"
@@ -123,7 +127,7 @@ def _names(count: int) -> list[str]:
 
 
 def _level_order(level: str) -> tuple[int, float, str]:
-    """The sample's names from mild to severe, then numbers by size, then other words."""
+    """Sort the sample's names from mild to severe, then numbers by size, then other words."""
     known = ("mild", "medium", "severe")
     if level in known:
         return 0, known.index(level), level

@@ -13,58 +13,59 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from isrbench.harness.api.metric import Direction, Metric
-from isrbench.reports.comparison import View
+from isrbench.harness.api.records import Manifest
+from isrbench.reports.aligned import AlignedRuns
 from isrbench.reports.figures.style import colours, entitle, figure, markers, save
-from isrbench.reports.statistics import Cell
+from isrbench.reports.statistics import Cells
 from isrbench.reports.tables.table import heading
 
 _UNITS = {"macs": (1e9, "MACs, G"), "latency_ms": (1.0, "latency, ms")}
 _ENOUGH = 3
-"""Two points have no front."""
+"""Two points make no front."""
 _AROUND = ((5, 0, "left", "center"), (-5, 0, "right", "center"), (0, 5, "center", "bottom"), (0, -5, "center", "top"),
            (5, 6, "left", "bottom"), (5, -6, "left", "top"), (-5, 6, "right", "bottom"),
            (-5, -6, "right", "top"))  # fmt: skip
-"""Where a label may stand beside its point, best first: offset in points, alignments."""
+"""Where a label may be put beside its point, best first: offset in points, alignments."""
 
 
 def pareto(
-    view: View, cells: Mapping[tuple[str, str], Cell], metric: Metric, cost: str, folder: Path, name: str
+    aligned: AlignedRuns, cells: Cells, metric: Metric, cost: str, folder: Path, name: str
 ) -> tuple[list[Path], str]:
-    """A metric's mean against ``macs`` or ``latency_ms``, with the front of methods that none beats in both.
+    """Plot a metric's mean against ``macs`` or ``latency_ms``, with the front of methods that no other beats in both.
 
     MACs compare for one LR size, latencies also for one device and machine: of several such conditions the most common
-    is drawn, and the text names who is left out.
+    is drawn, and the text names the methods that are left out.
 
     Returns:
         The files, none for fewer than three methods, and what the plot shows.
     """
-    quality = {label: mean for label in view.labels if (mean := cells[label, metric.id].mean) is not None}
-    costs = {label: float(view.runs.loc[label, cost] or "nan") for label in quality}  # pyright: ignore[reportArgumentType]
+    quality = {label: mean for label in aligned.labels if (mean := cells[label, metric.id].mean) is not None}
+    costs = {label: float(aligned.runs.loc[label, cost] or "nan") for label in quality}  # pyright: ignore[reportArgumentType]
     there = [label for label in quality if costs[label] > 0 and np.isfinite(quality[label])]
-    chosen, condition, others = comparable(view, there, cost)
+    chosen, condition, others = comparable(aligned, there, cost)
     if len(chosen) < _ENOUGH:
         return [], ""
     unit, words = _UNITS[cost]
     points = {label: (costs[label] / unit, quality[label]) for label in chosen}
     with figure(height=2.5) as (drawn, axes):
         _front_line(axes, points, metric.direction)
-        tints, shapes = colours(view.places), markers(view.places)
+        tints, shapes = colours(aligned.places), markers(aligned.places)
         for label, (x, y) in points.items():
             axes.plot(x, y, marker=shapes[label], color=tints[label], ls="", ms=5)
         _plain_log_axis(axes)
         axes.margins(0.16, 0.16)
         axes.set_xlabel(f"{words} ({condition})")
         axes.set_ylabel(heading(metric))
-        entitle(drawn, f"{view.title}: {metric.title} against {'MACs' if cost == 'macs' else 'latency'}")
+        entitle(drawn, f"{aligned.title}: {metric.title} against {'MACs' if cost == 'macs' else 'latency'}")
         _label_points(drawn, axes, points, tints)
         paths = save(drawn, folder, name)
     left_out = f"; left out, measured otherwise: {', '.join(others)}" if others else ""
     return paths, f"{metric.title} against {words.partition(',')[0]} ({condition}){left_out}"
 
 
-def comparable(view: View, labels: Sequence[str], cost: str) -> tuple[list[str], str, list[str]]:
-    """Of ``labels`` those measured under the most common condition, that condition in words, and the others."""
-    conditions = {label: _condition(view, label, cost) for label in labels}
+def comparable(aligned: AlignedRuns, labels: Sequence[str], cost: str) -> tuple[list[str], str, list[str]]:
+    """Return the labels that were measured under the most common condition, that condition in words, and the others."""
+    conditions = {label: _condition(aligned, label, cost) for label in labels}
     if not conditions:
         return [], "", []
     common, _ = Counter(conditions.values()).most_common(1)[0]
@@ -73,7 +74,7 @@ def comparable(view: View, labels: Sequence[str], cost: str) -> tuple[list[str],
 
 
 def front(points: Mapping[str, tuple[float, float]], direction: Direction) -> list[str]:
-    """Methods that no other beats in cost and quality, from cheap to dear."""
+    """Return methods that no other beats in cost and quality, from cheap to expensive."""
     sign = 1 if direction is Direction.HIGHER else -1
     found: list[str] = []
     best = -np.inf
@@ -84,19 +85,18 @@ def front(points: Mapping[str, tuple[float, float]], direction: Direction) -> li
     return found
 
 
-def _condition(view: View, label: str, cost: str) -> tuple[str, ...]:
-    run = view.runs.loc[label]
+def _condition(aligned: AlignedRuns, label: str, cost: str) -> tuple[str, ...]:
+    run = aligned.runs.loc[label]
     size = f"LR {run['complexity_size']}" if isinstance(run["complexity_size"], str) else "LR size unknown"
     if cost == "macs":
         return (size,)
-    manifest: Any = run["manifest"]
-    calls = manifest.get("invocations") or [{}]
-    machine = f"{calls[-1].get('platform', '')} with {calls[-1].get('cpus')} CPUs" if calls[-1].get("platform") else ""
-    return (size, str(run["device"]), *([machine] if machine else []))
+    manifest: Manifest = run["manifest"]  # pyright: ignore[reportAssignmentType]
+    machines = [f"{call.platform} with {call.cpus} CPUs" for call in manifest.invocations[-1:] if call.platform]
+    return (size, str(run["device"]), *machines)
 
 
 def _front_line(axes: Axes, points: Mapping[str, tuple[float, float]], direction: Direction) -> None:
-    """Steps, not slopes: between two methods there is no third to be had."""
+    """Draw the front in steps, not slopes: between two methods there is no third."""
     names = front(points, direction)
     axes.step(
         [points[n][0] for n in names], [points[n][1] for n in names], where="post", color="#9aa3ad", lw=0.9, ls="--"
@@ -104,7 +104,7 @@ def _front_line(axes: Axes, points: Mapping[str, tuple[float, float]], direction
 
 
 def _plain_log_axis(axes: Axes) -> None:
-    """``1 2 5 10`` instead of powers where the range is short, ``1 100 10k`` where it is long."""
+    """Label the axis ``1 2 5 10`` instead of powers where the range is short, ``1 100 10,000`` where it is long."""
     axes.set_xscale("log")
     low, high = axes.get_xlim()
     short = high / max(low, 1e-12) < 300
@@ -117,7 +117,7 @@ def _plain_log_axis(axes: Axes) -> None:
 def _label_points(
     drawn: Figure, axes: Axes, points: Mapping[str, tuple[float, float]], tints: Mapping[str, str]
 ) -> None:
-    """Write each name beside its point, where it covers no other name and no point and stays within the axes."""
+    """Write each name beside its point, where it covers no other name or point and stays within the axes."""
     drawn.draw_without_rendering()
     inside = axes.get_window_extent()
     dots = {label: axes.transData.transform(point) for label, point in points.items()}

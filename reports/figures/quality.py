@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from isrbench.harness.api.metric import Direction, Metric
-from isrbench.reports.comparison import View
+from isrbench.reports.aligned import AlignedRuns
 from isrbench.reports.figures.style import (
     BLUE,
     HEAT,
@@ -35,17 +35,18 @@ _BAND = 5
 _DRAWS = 2000
 
 
-def robustness(view: View, metric: Metric, base: str | None, folder: Path, name: str) -> list[Path]:
-    """A metric against severity for each method, and below it the paired difference to the baseline.
+def robustness(aligned: AlignedRuns, metric: Metric, base: str | None, folder: Path, name: str) -> list[Path]:
+    """Plot a metric against severity for each method, and below it the paired difference to the baseline.
 
     Images form up to five equal groups of at least five; a point is a group's mean, a band its bootstrap 95% interval.
-    The spread among images is mostly shared by all methods: it blurs the upper panel and cancels in the lower one.
+    The spread among images is mostly shared by all methods: it widens the upper panel's bands and cancels in the lower
+    panel.
 
     Returns:
         The files; none for fewer than ten images with severity and values.
     """
-    values = view.values[metric.id].replace([np.inf, -np.inf], np.nan).dropna(axis=1, how="all")
-    known = view.images.loc[values.dropna().index].dropna(subset=["severity"])
+    values = aligned.values[metric.id].replace([np.inf, -np.inf], np.nan).dropna(axis=1, how="all")
+    known = aligned.images.loc[values.dropna().index].dropna(subset=["severity"])
     if len(known) < 2 * _BAND:
         return []
     groups = strata(known, Rule("severity", quantiles=min(_BINS, len(known) // _BAND)))
@@ -57,30 +58,30 @@ def robustness(view: View, metric: Metric, base: str | None, folder: Path, name:
         entries = {}
         for label in values.columns:
             entries[label] = _curve(
-                view, axes[0], x, [values.loc[p, label].to_numpy() for p in places], label, not paired
+                aligned, axes[0], x, [values.loc[p, label].to_numpy() for p in places], label, not paired
             )
             if paired and label != base:
                 gain = values[label] - values[base]
-                _curve(view, axes[1], x, [gain.loc[p].to_numpy() for p in places], label, True)
+                _curve(aligned, axes[1], x, [gain.loc[p].to_numpy() for p in places], label, True)
         axes[0].set_ylabel(heading(metric))
         if paired:
-            axes[1].axhline(0, color=colours(view.places)[str(base)], lw=1.0)
+            axes[1].axhline(0, color=colours(aligned.places)[str(base)], lw=1.0)
             better = "above" if metric.direction is Direction.HIGHER else "below"
             axes[1].set_ylabel(f"difference\nto {_short(str(base))}")
             axes[1].set_title(f"{better} the line = better than {_short(str(base))}", fontsize=6.5, loc="left", pad=2)
         axes[-1].set_xlabel("estimated severity (higher = worse input)")
         drawn.align_ylabels(axes)
-        entitle(drawn, f"{view.title}: {metric.title} by severity (n = {len(known)})")
+        entitle(drawn, f"{aligned.title}: {metric.title} by severity (n = {len(known)})")
         legend_below(drawn, entries)
         return save(drawn, folder, name)
 
 
-def paired(view: View, metric: Metric, first: str, second: str, folder: Path, name: str) -> list[Path]:
-    """Each image as a point: ``first``'s value against ``second``'s; colour is severity where it is known."""
-    both = _pairs(view, metric, first, second)
+def paired(aligned: AlignedRuns, metric: Metric, first: str, second: str, folder: Path, name: str) -> list[Path]:
+    """Plot each image as a point: ``first``'s value against ``second``'s; colour is severity where it is known."""
+    both = _pairs(aligned, metric, first, second)
     if both.empty:
         return []
-    severity = view.images.loc[both.index, "severity"]
+    severity = aligned.images.loc[both.index, "severity"]
     with figure(height=2.9) as (drawn, axes):
         low, high = float(both.min().min()), float(both.max().max())
         axes.plot([low, high], [low, high], color="#9aa3ad", lw=0.9, ls="--", zorder=1)
@@ -93,28 +94,28 @@ def paired(view: View, metric: Metric, first: str, second: str, folder: Path, na
         axes.set_aspect("equal")
         axes.set_xlabel(f"{first}, {heading(metric)}")
         axes.set_ylabel(f"{second}, {heading(metric)}")
-        entitle(drawn, f"{view.title}: {metric.title} image by image")
+        entitle(drawn, f"{aligned.title}: {metric.title} image by image")
         return save(drawn, folder, name)
 
 
-def paired_words(view: View, metric: Metric, first: str, second: str) -> str:
-    """Who wins how often, naming both: ``PSNR: MoR-SR beats Bicubic on 90 of 100 images, loses on 8, equals on 2``."""
-    both = _pairs(view, metric, first, second)
+def paired_words(aligned: AlignedRuns, metric: Metric, first: str, second: str) -> str:
+    """Say who wins how often: ``PSNR: MoR-SR beats Bicubic on 90 of 100 images, loses on 8, equals it on 2``."""
+    both = _pairs(aligned, metric, first, second)
     gain = (both[second] - both[first]) * (1 if metric.direction is Direction.HIGHER else -1)
     counts = [int((gain > 0).sum()), int((gain < 0).sum()), int((gain == 0).sum())]
     equal = f", equals it on {counts[2]}" if counts[2] else ""
     return f"{metric.title}: {second} beats {first} on {counts[0]} of {len(both)} images, loses on {counts[1]}{equal}"
 
 
-def _pairs(view: View, metric: Metric, first: str, second: str) -> pd.DataFrame:
-    return view.values[metric.id][[first, second]].replace([np.inf, -np.inf], np.nan).dropna()
+def _pairs(aligned: AlignedRuns, metric: Metric, first: str, second: str) -> pd.DataFrame:
+    return aligned.values[metric.id][[first, second]].replace([np.inf, -np.inf], np.nan).dropna()
 
 
 def _curve(
-    view: View, axes: Axes, x: NDArray[np.float64], spread: list[NDArray[np.float64]], label: str, band: bool
+    aligned: AlignedRuns, axes: Axes, x: NDArray[np.float64], spread: list[NDArray[np.float64]], label: str, band: bool
 ) -> Artist:
-    """Means of the groups, with bands where they are asked for and the groups are large enough; returns the line."""
-    tint, shape = colours(view.places)[label], markers(view.places)[label]
+    """Plot means of the groups, with bands if asked for and the groups are large enough, and return the line."""
+    tint, shape = colours(aligned.places)[label], markers(aligned.places)[label]
     if band and all(len(values) >= _BAND for values in spread):
         bounds = np.array([_interval(values) for values in spread])
         axes.fill_between(x, bounds[:, 0], bounds[:, 1], color=tint, alpha=0.16, linewidth=0)

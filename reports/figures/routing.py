@@ -11,8 +11,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from scipy import stats
 
-from isrbench.harness.severity.dimensions import DIMENSIONS
-from isrbench.reports.comparison import View
+from isrbench.reports.aligned import AlignedRuns
 from isrbench.reports.figures.style import (
     BLUE,
     GREY,
@@ -26,44 +25,14 @@ from isrbench.reports.figures.style import (
     panels,
     save,
 )
-from isrbench.reports.statistics import SEED
+from isrbench.reports.routing import correlation, correlations, severity_and_experts
 from isrbench.reports.strata import Stratum
 from isrbench.reports.tables.table import p_text
 
-_DRAWS = 2000
 
-
-def correlation(x: pd.Series, y: pd.Series) -> tuple[float, float, float, float]:
-    """Spearman's rho, its p, and a bootstrap 95% interval (pairs resampled); NaN where either is constant."""
-    if x.nunique() < 2 or y.nunique() < 2:
-        return float("nan"), float("nan"), float("nan"), float("nan")
-    found: Any = stats.spearmanr(x, y)
-    rng = np.random.default_rng(SEED)
-    a, b = x.to_numpy(), y.to_numpy()
-    draws = rng.integers(0, len(a), (_DRAWS, len(a)))
-    ranks_a, ranks_b = (stats.rankdata(v[draws], axis=1) for v in (a, b))
-    ranks_a -= ranks_a.mean(axis=1, keepdims=True)
-    ranks_b -= ranks_b.mean(axis=1, keepdims=True)
-    norm = np.sqrt((ranks_a**2).sum(axis=1) * (ranks_b**2).sum(axis=1))
-    rhos = (ranks_a * ranks_b).sum(axis=1)[norm > 0] / norm[norm > 0]
-    low, high = np.quantile(rhos, (0.025, 0.975))
-    return float(found.statistic), float(found.pvalue), float(low), float(high)
-
-
-def correlations(view: View, label: str) -> pd.DataFrame:
-    """Active experts against severity and each of its dimensions: rows of by, n, rho, p, low, high."""
-    rows = []
-    for by in ("severity", *DIMENSIONS):
-        pair = _pair(view, label, by)
-        if len(pair) > 2:
-            rho, p, low, high = correlation(pair["x"], pair["y"])
-            rows.append({"by": by, "n": len(pair), "rho": rho, "p": p, "low": low, "high": high})
-    return pd.DataFrame(rows, columns=["by", "n", "rho", "p", "low", "high"])
-
-
-def severity_scatter(view: View, label: str, folder: Path, name: str) -> list[Path]:
-    """Severity against mean active experts, one point an image, with a line fitted by least squares."""
-    pair = _pair(view, label, "severity")
+def severity_scatter(aligned: AlignedRuns, label: str, folder: Path, name: str) -> list[Path]:
+    """Plot severity against mean active experts, one point an image, with a line fitted by least squares."""
+    pair = severity_and_experts(aligned, label, "severity")
     if len(pair) < 3:
         return []
     rho, p, low, high = correlation(pair["x"], pair["y"])
@@ -72,34 +41,35 @@ def severity_scatter(view: View, label: str, folder: Path, name: str) -> list[Pa
         axes.set_xlabel("estimated severity (higher = worse input)")
         axes.set_ylabel("active experts, mean of layers")
         text = "constant: no correlation" if np.isnan(rho) else _rho_text(rho, p, low, high)
-        entitle(drawn, f"{label} on {view.title}: {text}")
+        entitle(drawn, f"{label} on {aligned.title}: {text}")
         return save(drawn, folder, name)
 
 
-def dimension_scatter(view: View, label: str, folder: Path, name: str) -> list[Path]:
-    """The same for severity and each of its seven dimensions, small, with rho and p over each."""
-    table = correlations(view, label)
+def dimension_scatter(aligned: AlignedRuns, label: str, folder: Path, name: str) -> list[Path]:
+    """Plot severity and each of its seven dimensions against active experts, in small panels, with rho and p above."""
+    table = correlations(aligned, label)
     if table.empty:
         return []
     rows = -(-len(table) // 2)
     with panels(rows, 2, height=0.7 + 1.25 * rows, sharey=True) as (drawn, axes):
         for ax, found in zip(axes, table.to_dict("records"), strict=False):
-            _points_and_fit(ax, _pair(view, label, str(found["by"])), ORANGE if found["by"] == "severity" else GREY)
+            by = str(found["by"])
+            _points_and_fit(ax, severity_and_experts(aligned, label, by), ORANGE if by == "severity" else GREY)
             constant = np.isnan(found["rho"])
             text = "constant" if constant else f"ρ\u00a0=\u00a0{found['rho']:.2f}, {p_text(found['p'])}"
-            ax.set_title(f"{found['by']}\n{text}", fontsize=6.5, loc="left", pad=2)
+            ax.set_title(f"{by}\n{text}", fontsize=6.5, loc="left", pad=2)
             ax.tick_params(labelsize=6)
         for ax in axes[len(table) :]:
             ax.set_visible(False)
         drawn.supylabel("active experts, mean of layers", fontsize=7.5)
         drawn.supxlabel("estimated severity and its dimensions (higher = worse input)", fontsize=7.5)
-        entitle(drawn, f"{label} on {view.title}: active experts by each dimension")
+        entitle(drawn, f"{label} on {aligned.title}: active experts by each dimension")
         return save(drawn, folder, name)
 
 
-def dimension_bars(view: View, label: str, folder: Path, name: str) -> list[Path]:
-    """Spearman's rho of active experts with severity and with each of its seven dimensions, with interval and p."""
-    table = correlations(view, label).dropna()
+def dimension_bars(aligned: AlignedRuns, label: str, folder: Path, name: str) -> list[Path]:
+    """Plot Spearman's rho of active experts with severity and each of its seven dimensions, with interval and p."""
+    table = correlations(aligned, label).dropna()
     if table.empty:
         return []
     with figure(height=2.3) as (drawn, axes):
@@ -116,13 +86,13 @@ def dimension_bars(view: View, label: str, folder: Path, name: str) -> list[Path
         right.set_yticks(places, [p_text(p) for p in table["p"]], fontsize=6)
         right.tick_params(length=0)
         right.spines["right"].set_visible(False)
-        entitle(drawn, f"{label} on {view.title}: what routing follows")
+        entitle(drawn, f"{label} on {aligned.title}: what routing follows")
         return save(drawn, folder, name)
 
 
-def layer_heatmap(view: View, label: str, groups: list[Stratum], folder: Path, name: str) -> list[Path]:
-    """Mean active experts of each layer (in order of execution) in each stratum; grey where no image went through."""
-    rows = view.routing.query("label == @label")
+def layer_heatmap(aligned: AlignedRuns, label: str, groups: list[Stratum], folder: Path, name: str) -> list[Path]:
+    """Plot mean active experts of each layer (in order of execution) and stratum; grey where no image went through."""
+    rows = aligned.routing.query("label == @label")
     if rows.empty or not groups:
         return []
     means = _by_group(rows, groups, "active")
@@ -135,15 +105,15 @@ def layer_heatmap(view: View, label: str, groups: list[Stratum], folder: Path, n
         axes.set_ylabel(groups[0].name.split()[0])
         axes.grid(visible=False)
         axes.set_xlabel("adapted layer, in order of execution")
-        entitle(drawn, f"{label} on {view.title}: active experts by layer")
+        entitle(drawn, f"{label} on {aligned.title}: active experts by layer")
         bar = drawn.colorbar(heat, ax=axes, pad=0.02, aspect=12)
         bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
         return save(drawn, folder, name)
 
 
-def zero_share(view: View, label: str, groups: list[Stratum], folder: Path, name: str) -> list[Path]:
-    """Share of picked slots that are zero slots, by layer depth, a line for each stratum."""
-    rows = view.routing.query("label == @label")
+def zero_share(aligned: AlignedRuns, label: str, groups: list[Stratum], folder: Path, name: str) -> list[Path]:
+    """Plot the share of picked slots that are zero slots, by layer, a line for each stratum."""
+    rows = aligned.routing.query("label == @label")
     if rows.empty:
         return []
     shown = groups or [Stratum("all images", "", tuple(rows["image"].unique()))]
@@ -158,13 +128,9 @@ def zero_share(view: View, label: str, groups: list[Stratum], folder: Path, name
         axes.set_ylim(bottom=0)
         axes.set_xlabel("adapted layer, in order of execution")
         axes.set_ylabel("zero slots / (zero + active)")
-        entitle(drawn, f"{label} on {view.title}: slots left empty")
+        entitle(drawn, f"{label} on {aligned.title}: slots left empty")
         legend_below(drawn, lines)
         return save(drawn, folder, name)
-
-
-def _pair(view: View, label: str, by: str) -> pd.DataFrame:
-    return pd.concat([view.images[by], view.active[label]], axis=1, keys=["x", "y"]).dropna().astype(float)
 
 
 def _points_and_fit(axes: Axes, pair: pd.DataFrame, tint: str) -> None:
@@ -176,7 +142,7 @@ def _points_and_fit(axes: Axes, pair: pd.DataFrame, tint: str) -> None:
 
 
 def _by_group(rows: pd.DataFrame, groups: list[Stratum], column: str) -> NDArray[np.float64]:
-    """Means, (group, layer); NaN where a group has no image with that layer: it failed, or has fewer layers."""
+    """Return means, (group, layer); NaN where a group has no image with that layer: it failed, or has fewer layers."""
     positions = sorted(rows["position"].unique())
     parts: list[Any] = [rows.query("image in @g.images").groupby("position")[column].mean() for g in groups]
     means = [part.reindex(positions) for part in parts]

@@ -1,4 +1,4 @@
-"""One look for every plot: colour-blind safe, readable at a paper's column width, PNG and SVG, light and dark."""
+"""One style for every plot: colour-blind safe, readable at a paper's column width, PNG and SVG, light and dark."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ COLUMN = 3.4
 INK = "#222222"
 GREY = "#5b6470"
 RING = "#c8ced6"
-"""Thin rings round points of a colour map, to be seen on both grounds."""
+"""Thin rings round points of a colour map: visible on both backgrounds."""
 BLUE, ORANGE = "#0072b2", "#d55e00"
 _COLOURS = (BLUE, ORANGE, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
 """Okabe and Ito's palette (jfly.uni-koeln.de/color), strongest contrasts first, yellow left out, one brown added."""
@@ -34,14 +35,14 @@ _DARK = {
     BLUE: "#4aa8e0", ORANGE: "#f0803c", "#009e73": "#2fc59a", "#cc79a7": "#e29cc3", "#e69f00": "#f2b632",
     "#56b4e9": "#8fd0f5", "#000000": "#c9d1d9", "#8c6d31": "#c3a05a",
 }  # fmt: skip
-"""Colour on paper -> on the page's dark ground."""
+"""Colour on paper -> on the page's dark background."""
 
 _RC: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 7.5,
     "text.color": INK,
-    # Titles and labels are other people's words: a dollar sign is a dollar sign.
+    # Titles and labels come from users: a dollar sign is a dollar sign.
     "text.parse_math": False,
     "axes.labelsize": 7.5,
     "axes.labelcolor": INK,
@@ -75,20 +76,30 @@ _RC: dict[Any, Any] = {
 
 
 def colours(labels: Sequence[str] | Mapping[str, int]) -> dict[str, str]:
-    """A colour for each label by its place (given, or in the sequence); they repeat after eight, markers do not."""
+    """Return a colour for each label by its place (given, or in the sequence); colours repeat after eight."""
     return {label: _COLOURS[place % len(_COLOURS)] for label, place in _placed(labels).items()}
 
 
 def markers(labels: Sequence[str] | Mapping[str, int]) -> dict[str, str]:
-    """A marker for each label: nobody has to tell methods apart by colour alone."""
+    """Return a marker for each label, so that methods differ by more than colour."""
     return {
         label: _MARKERS[(place + place // len(_COLOURS)) % len(_MARKERS)] for label, place in _placed(labels).items()
     }
 
 
+@dataclass(frozen=True)
+class Plot:
+    """One plot that was drawn."""
+
+    files: tuple[Path, ...]
+    """PNG, SVG, and SVG for a dark background."""
+    text: str
+    """What it shows."""
+
+
 @contextmanager
 def figure(width: float = COLUMN, height: float = 2.5) -> Iterator[tuple[Figure, Axes]]:
-    """An empty figure in the house style, without the global state of pyplot."""
+    """Yield an empty figure in this style, without the global state of pyplot."""
     with panels(1, 1, width, height) as (drawn, axes):
         yield drawn, axes[0]
 
@@ -97,21 +108,21 @@ def figure(width: float = COLUMN, height: float = 2.5) -> Iterator[tuple[Figure,
 def panels(
     rows: int, columns: int, width: float = COLUMN, height: float = 2.5, **options: Any
 ) -> Iterator[tuple[Figure, list[Axes]]]:
-    """The same with several axes, row by row; ``options`` are those of ``Figure.subplots``."""
+    """Yield an empty figure with several axes, row by row; ``options`` are those of ``Figure.subplots``."""
     with mpl.rc_context(_RC):
         drawn = Figure(figsize=(width, height), layout="constrained")
         yield drawn, list(drawn.subplots(rows, columns, squeeze=False, **options).flatten())
 
 
 def entitle(drawn: Figure, text: str) -> None:
-    """Put a title over the whole figure, from its left edge, on as many lines as it needs."""
+    """Put a title above the whole figure, from its left edge, on as many lines as it needs."""
     letters = round(drawn.get_figwidth() * 15.5)
-    # A break within "p < 0.001" would part a number from its meaning; textwrap keeps no-break spaces.
+    # textwrap keeps no-break spaces, so that "p < 0.001" stays on one line.
     drawn.suptitle("\n".join(textwrap.wrap(text, letters)), x=0.012, ha="left", fontsize=8, fontweight="bold")
 
 
 def legend_below(drawn: Figure, entries: Mapping[str, Artist]) -> None:
-    """A legend under the figure; as many columns as names of that length leave room for."""
+    """Put a legend below the figure, in as many columns as names of that length leave room for."""
     longest = max(map(len, entries), default=1)
     columns = max(1, min(len(entries), int(drawn.get_figwidth() * 17 / (longest + 6)), 4))
     # matplotlib leaves out labels that begin with an underscore.
@@ -128,7 +139,7 @@ def save(drawn: Figure, folder: Path, name: str) -> list[Path]:
     drawn.savefig(paths[0], metadata={"Software": None})
     drawn.savefig(paths[1], metadata={"Date": None, "Creator": None})
     light = paths[1].read_text(encoding="utf-8")
-    # Drawn once: on the dark ground only colours differ.
+    # Drawn once: on the dark background only colours differ.
     dark = re.sub(r"(?<=: )#[0-9a-f]{6}\b", lambda found: _DARK.get(found[0], found[0]), light)
     paths[2].write_text(dark, encoding="utf-8")
     return paths

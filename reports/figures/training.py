@@ -1,4 +1,4 @@
-"""Training curves in the house style."""
+"""Plots of training curves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from isrbench.harness.errors import UserError
-from isrbench.reports.figures.style import colours, entitle, figure, legend_below, save
+from isrbench.reports.figures.style import Plot, colours, entitle, figure, legend_below, save
 from isrbench.reports.names import unique_slugs
 
 _WINDOW = 25
@@ -17,15 +17,12 @@ _COLUMNS = ["step", "name", "value"]
 _FIX = "give the curves.csv of a training run: step, name, value"
 
 
-def training_curves(files: Sequence[Path], folder: Path) -> list[tuple[list[Path], str]]:
-    """One plot for each quantity in the CSVs (columns step, name, value): raw values faint, a running mean on top.
+def training_curves(files: Sequence[Path], folder: Path) -> list[Plot]:
+    """Plot each quantity in the CSVs (columns step, name, value): raw values faint, a running mean on top.
 
     Args:
         files: One CSV a training run; each is named by the folder it lies in, and further up where two share that.
         folder: Where the plots go.
-
-    Returns:
-        For each plot its files, and what it shows.
 
     Raises:
         UserError: If a file cannot be read or is not such a CSV.
@@ -34,25 +31,25 @@ def training_curves(files: Sequence[Path], folder: Path) -> list[tuple[list[Path
     curves = {label: _read(file) for label, file in labels.items()}
     names = list(dict.fromkeys(str(name) for rows in curves.values() for name in rows["name"]))
     slugs = unique_slugs(names)
-    return [(_draw(curves, name, folder, slugs[name]), f"Training: {name} by step") for name in names]
+    return [Plot(tuple(_draw(curves, name, folder, slugs[name])), f"Training: {name} by step") for name in names]
 
 
 def _read(file: Path) -> pd.DataFrame:
     try:
         rows = pd.read_csv(file)
     except OSError as error:
-        raise UserError(f"--training {file} cannot be read: {error.strerror}", _FIX) from error
+        raise UserError(f"the training curves {file} cannot be read: {error.strerror}", _FIX) from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise UserError(f"--training {file} is not a CSV: {error}", _FIX) from error
+        raise UserError(f"the training curves {file} are not a CSV: {error}", _FIX) from error
     if not set(_COLUMNS) <= set(rows.columns):
-        raise UserError(f"--training {file} has no columns step, name, value", _FIX)
+        raise UserError(f"the training curves {file} have no columns step, name, value", _FIX)
     for column in ("step", "value"):
         rows[column] = pd.to_numeric(rows[column], errors="coerce")
     return rows.dropna(subset=_COLUMNS)
 
 
 def _labels(files: Sequence[Path]) -> dict[str, Path]:
-    """As many folder names from the end as tell the files apart, then a number."""
+    """Name each file by as many of its folders, from the end, as tell the files apart."""
     paths = list(dict.fromkeys(file.resolve() for file in files))
     depths = dict.fromkeys(paths, 1)
     for _ in range(max((len(path.parts) for path in paths), default=0)):

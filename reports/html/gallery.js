@@ -6,9 +6,9 @@ class Gallery {
     this.group = 0;
     this.sign = -1;
     this.box = $(".gallery", section);
-    for (const name of ["sort", "metric", "method", "picture"]) this[name] = $(`.${name}`, section);
+    for (const name of ["sort", "metric", "method", "version"]) this[name] = $(`.${name}`, section);
     this.fill();
-    for (const control of [this.sort, this.metric, this.method, this.picture]) {
+    for (const control of [this.sort, this.metric, this.method, this.version]) {
       control.addEventListener("change", () => this.draw());
     }
     const order = $(".order", section);
@@ -30,11 +30,11 @@ class Gallery {
     if (data.metrics.length) sorts.push(["value", "metric value"]);
     if (data.metrics.length && data.labels.length > 1) sorts.push(["spread", "where methods differ most"]);
     if (data.images.some((i) => i.active.some((a) => a !== null))) sorts.push(["active", "active experts"]);
-    const pictures = [["method", "the method's"], ["lr", "LR"]];
-    if (data.images.some((i) => i.hr[0])) pictures.push(["hr", "HR"]);
+    const versions = [["method", "restored"], ["lr", "LR"]];
+    if (data.images.some((i) => i.hr[0])) versions.push(["hr", "HR"]);
     const option = ([value, textContent]) => make("option", { value, textContent });
     this.sort.append(...sorts.map(option));
-    this.picture.append(...pictures.map(option));
+    this.version.append(...versions.map(option));
     this.metric.append(...data.metrics.map((m, i) => option([i, m.title])));
     this.method.append(...data.labels.map((label, i) => option([i, label])));
   }
@@ -70,9 +70,9 @@ class Gallery {
   }
 
   thumbnail(image) {
-    const wanted = this.picture.value === "method" ? image.out[this.method.value] : image[this.picture.value];
+    const wanted = this.version.value === "method" ? image.out[this.method.value] : image[this.version.value];
     if (!wanted || !wanted[1]) {
-      const failed = this.picture.value === "method" && image.status[this.method.value] === "failed";
+      const failed = this.version.value === "method" && image.status[this.method.value] === "failed";
       return make("span", { className: "blank", textContent: failed ? "failed" : "no file" });
     }
     return make("img", { loading: "lazy", decoding: "async", alt: "", width: 240, height: 240, src: wanted[1] });
@@ -90,7 +90,7 @@ class Gallery {
       const percent = clamp(100 * image.severity, 1, 100);
       bar.style.width = `${percent}%`;
       bar.style.setProperty("--full", `${10000 / percent}%`);
-      const words = [`severity ${image.severity.toFixed(2)}`, ...(image.level ? [image.level] : [])];
+      const words = [`severity ${image.severity.toFixed(2)}`, ...(image.level ? [`level ${image.level}`] : [])];
       lines.push(make("span", { textContent: words.join(", ") }), make("span", { className: "meter" }, bar));
     }
     const active = this.active(image);

@@ -1,4 +1,4 @@
-"""Bring pictures into the report's folder: copies that can be moved or published, and thumbnails."""
+"""Copies of images in the report's folder, so that it can be moved or published, and thumbnails."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 
 from PIL import Image
 
-from isrbench.reports.comparison import View
+from isrbench.reports.aligned import AlignedRuns
 
 _THUMBNAIL = 240
 _WORKERS = 4
 _UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-"""What PIL raises for a file that is no picture, or half of one."""
+"""What PIL raises for a file that is not an image, or is only half of one."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Placed:
+class CopiedImage:
     """All versions of one image."""
 
     lr: Version
@@ -37,7 +37,7 @@ class Placed:
     outputs: tuple[Version, ...]
     """One a label."""
     unreadable: tuple[str, ...]
-    """Files that are there but are no pictures."""
+    """Files that exist but are not images."""
 
     @property
     def links(self) -> list[str]:
@@ -46,34 +46,35 @@ class Placed:
         return list(dict.fromkeys(link for v in versions for link in (v.file, v.thumbnail) if link))
 
 
-def place_images(view: View, page_folder: Path, name: str) -> list[Placed]:
+def copy_images(aligned: AlignedRuns, page_folder: Path, name: str) -> list[CopiedImage]:
     """Copy LR, HR and outputs of every image below ``page_folder/images/name``, with thumbnails.
 
-    Copies, not hard links: a link would change the dataset or the run with whoever edits the published page.
+    Copies, not hard links: whoever edits the published page would change the dataset or the run through a link.
     """
     folder = page_folder / "images" / name
 
-    def place(entry: tuple[int, Any]) -> Placed:
+    def copy(entry: tuple[int, Any]) -> CopiedImage:
         number, image = entry
         stem = f"{number:05d}-{re.sub(r'[^A-Za-z0-9._-]+', '_', str(image))[:60]}"
-        facts = view.images.loc[image]
-        sources = [facts["lr_path"], facts["hr_path"], *(view.outputs.loc[image, label] for label in view.labels)]
-        kinds = ["lr", "hr", *(f"m{i}" for i in range(len(view.labels)))]
+        facts = aligned.images.loc[image]
+        outputs = [aligned.outputs.loc[image, label] for label in aligned.labels]
+        sources = [facts["lr_path"], facts["hr_path"], *outputs]
+        kinds = ["lr", "hr", *(f"m{i}" for i in range(len(outputs)))]
         made = [_version(s, folder, kind, stem, page_folder) for s, kind in zip(sources, kinds, strict=True)]
-        lr, hr, *outputs = [version for version, _ in made]
-        return Placed(lr, hr, tuple(outputs), tuple(bad for _, bad in made if bad))
+        lr, hr, *restored = [version for version, _ in made]
+        return CopiedImage(lr, hr, tuple(restored), tuple(bad for _, bad in made if bad))
 
     with ThreadPoolExecutor(_WORKERS) as pool:
-        return list(pool.map(place, enumerate(view.images.index)))
+        return list(pool.map(copy, enumerate(aligned.images.index)))
 
 
-def placed_files(placed: Sequence[Placed], page_folder: Path) -> list[Path]:
-    """Paths of all files of ``placed``."""
-    return [page_folder / link for one in placed for link in one.links]
+def copied_files(copied: Sequence[CopiedImage], page_folder: Path) -> list[Path]:
+    """Return the paths of all files of ``copied``."""
+    return [page_folder / link for one in copied for link in one.links]
 
 
 def _version(source: Any, folder: Path, kind: str, stem: str, page_folder: Path) -> tuple[Version, str]:
-    """One version, and its path if it cannot be read."""
+    """Return one version, and its path if it cannot be read."""
     if not isinstance(source, str) or not Path(source).is_file():
         return Version(None, None), ""
     try:
@@ -95,7 +96,7 @@ def _version(source: Any, folder: Path, kind: str, stem: str, page_folder: Path)
 
 
 def _thumbnail(source: Path) -> Image.Image | None:
-    """A small copy, or None where the picture is small itself. Reads the file to its end either way."""
+    """Return a small copy, or None where the image is small itself. Reads the file to its end either way."""
     with Image.open(source) as opened:
         if max(opened.size) <= _THUMBNAIL:
             opened.load()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +10,13 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from isrbench.harness.api.registry import metrics
-from isrbench.reports.comparison import View
-from isrbench.reports.figures.draw import Plot
+from isrbench.harness.api.records import Manifest
+from isrbench.reports.aligned import ABSENT, AlignedRuns
+from isrbench.reports.compared_set import ComparedSet
+from isrbench.reports.figures.style import Plot
 from isrbench.reports.html.data import gallery_data, script_json
-from isrbench.reports.html.images import Placed, place_images, placed_files
-from isrbench.reports.strata import Stratum
-from isrbench.reports.tables.table import Table, heading
+from isrbench.reports.html.images import CopiedImage, copied_files, copy_images
+from isrbench.reports.tables.table import heading
 
 _HERE = Path(__file__).parent
 _SCRIPTS = ("page.js", "gallery.js", "viewer.js")
@@ -27,118 +26,82 @@ _SCRIPTS = ("page.js", "gallery.js", "viewer.js")
 class Section:
     """What the page shows of one set."""
 
-    view: View
-    name: str
-    """Unlike that of any other set: names its files."""
-    baseline: str | None
-    strata: tuple[Stratum, ...]
-    tables: tuple[Table, ...]
-    """The overall table, then one a stratum."""
+    compared: ComparedSet
     plots: tuple[Plot, ...]
     files: tuple[Path, ...]
     """Tables as files."""
 
 
-def write_page(sections: Sequence[Section], training: Sequence[Plot], out: Path, title: str) -> tuple[Path, list[Path]]:
-    """Write ``index.html`` and all it needs below ``out``.
+def write_page(sections: Sequence[Section], training: Sequence[Plot], folder: Path) -> tuple[Path, list[Path]]:
+    """Write ``index.html`` and all that it needs into ``folder``.
 
-    Pictures are copied, so that the folder can be moved or published as it is.
+    Images are copied, so that the folder can be moved or published as it is.
 
     Returns:
-        The path of ``index.html``, and those of the pictures.
+        The path of ``index.html``, and those of the images.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    placed = [place_images(section.view, out, section.name) for section in sections]
-    data = [gallery_data(s.view, s.strata, p) for s, p in zip(sections, placed, strict=True)]
+    folder.mkdir(parents=True, exist_ok=True)
+    copied = [copy_images(s.compared.aligned, folder, s.compared.slug) for s in sections]
+    data = [gallery_data(s.compared, images) for s, images in zip(sections, copied, strict=True)]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["heading"] = heading
     page = environment.get_template("template.html").render(
-        title=title,
-        sections=[_context(s, p, out) for s, p in zip(sections, placed, strict=True)],
-        training=[_plot(plot, out) for plot in training],
+        title=f"isrbench: {', '.join(s.compared.aligned.title for s in sections)}",
+        sections=[_context(s, images, folder) for s, images in zip(sections, copied, strict=True)],
+        training=[_plot(plot, folder) for plot in training],
         data=script_json(data),
         css=(_HERE / "report.css").read_text(encoding="utf-8"),
         js="\n".join((_HERE / script).read_text(encoding="utf-8") for script in _SCRIPTS),
     )
-    index = out / "index.html"
+    index = folder / "index.html"
     index.write_text(page, encoding="utf-8")
-    return index, [file for one in placed for file in placed_files(one, out)]
+    return index, [file for images in copied for file in copied_files(images, folder)]
 
 
-def _context(section: Section, placed: Sequence[Placed], out: Path) -> dict[str, Any]:
-    view = section.view
-    severity = view.images["severity"].dropna()
-    names = ["All images", *(s.name for s in section.strata)]
-    bounds = ["", *(s.bounds for s in section.strata)]
-    unreadable = [file for one in placed for file in one.unreadable]
+def _context(section: Section, copied: Sequence[CopiedImage], folder: Path) -> dict[str, Any]:
+    compared = section.compared
+    aligned = compared.aligned
+    severity = aligned.images["severity"].dropna()
+    names = ["All images", *(s.name for s in compared.strata)]
+    bounds = ["", *(s.bounds for s in compared.strata)]
+    unreadable = [file for image in copied for file in image.unreadable]
     return {
-        "dataset": view.title,
-        "images": len(view.images),
-        "labels": view.labels,
-        "baseline": section.baseline,
+        "title": aligned.title,
+        "images": len(aligned.images),
+        "labels": aligned.labels,
+        "baseline": compared.baseline,
         "severity": f"{severity.mean():.3f}" if len(severity) else None,
-        "metrics": view.metrics,
-        "groups": list(zip(names, bounds, section.tables, strict=True)),
-        "protocols": section.tables[0].protocols,
-        "plots": [_plot(plot, out) for plot in section.plots],
-        "files": [(file.relative_to(out).as_posix(), file.name.partition(".")[2]) for file in section.files],
-        "failures": _failures(view),
-        "absent": _absent(view),
-        "problems": _problems(view),
-        "notes": [*view.notes, *(f"not a readable picture, left out of the gallery: {file}" for file in unreadable)],
-        "runs": [_run(label, row) for label, row in view.runs.iterrows()],
+        "metrics": aligned.metrics,
+        "groups": list(zip(names, bounds, compared.tables, strict=True)),
+        "definitions": compared.tables[0].definitions,
+        "plots": [_plot(plot, folder) for plot in section.plots],
+        "files": [(file.relative_to(folder).as_posix(), file.name.partition(".")[2]) for file in section.files],
+        "failed": aligned.failed,
+        "missing": aligned.missing,
+        "absent": _absent(aligned),
+        "notes": [*aligned.notes, *(f"not a readable image, left out of the gallery: {file}" for file in unreadable)],
+        "runs": [_run(label, row) for label, row in aligned.runs.iterrows()],
     }
 
 
-def _plot(plot: Plot, out: Path) -> tuple[str, str, str]:
-    """(light, dark, what it shows); links relative to the page."""
-    _, light, dark = (file.relative_to(out).as_posix() for file in plot.files)
+def _plot(plot: Plot, folder: Path) -> tuple[str, str, str]:
+    """Return (light, dark, what it shows); links relative to the page."""
+    _, light, dark = (file.relative_to(folder).as_posix() for file in plot.files)
     return light, dark, plot.text
 
 
-def _failures(view: View) -> list[dict[str, str]]:
-    """Images that a method failed on. An image that a run does not hold is no failure."""
-    found = []
-    for label in view.labels:
-        for image in view.status.index[view.status[label] == "failed"]:
-            error = view.errors.loc[image, label]
-            found.append({"label": label, "image": str(image), **_error(error)})
-    return found
-
-
-def _absent(view: View) -> list[str]:
-    counts = {label: int((view.status[label] == "absent").sum()) for label in view.labels}
-    n = len(view.status)
-    return [f"{label} holds {n - count} of {n} images" for label, count in counts.items() if count]
-
-
-def _problems(view: View) -> list[dict[str, Any]]:
-    """Metrics without a value on restored images, with what says how to fix it."""
-    titles = {id: metrics().get(id).title for id in view.problems["metric"].unique() if id in metrics()}
-    return [
-        {
-            "label": row["label"],
-            "metric": titles.get(row["metric"], row["metric"]),
-            "status": row["status"],
-            "images": row["images"],
-            **_error(row["error"]),
-        }
-        for _, row in view.problems.iterrows()
-    ]
-
-
-def _error(error: Any) -> dict[str, str]:
-    """What to show at once (a message, or a traceback's last line), and the rest."""
-    text = error.strip() if isinstance(error, str) else ""
-    traceback = "Traceback" in text
-    return {"brief": text.splitlines()[-1] if traceback else text, "traceback": text if traceback else ""}
+def _absent(aligned: AlignedRuns) -> list[str]:
+    counts = {label: int((aligned.status[label] == ABSENT).sum()) for label in aligned.labels}
+    n = len(aligned.status)
+    return [f"{label} has {n - count} of {n} images" for label, count in counts.items() if count]
 
 
 def _run(label: Any, row: pd.Series) -> dict[str, Any]:
     latency: Any = row["latency_ms"]
+    manifest: Manifest = row["manifest"]  # pyright: ignore[reportAssignmentType]
     return {
         "label": label,
         "run": row["run"],
@@ -146,16 +109,16 @@ def _run(label: Any, row: pd.Series) -> dict[str, Any]:
         "device": row["device"],
         "seed": row["seed"],
         "size": row["complexity_size"] if isinstance(row["complexity_size"], str) else "–",
-        "macs": scaled(row["macs"]),
-        "params": scaled(row["params_total"]),
-        "active": scaled(row["params_active"]),
+        "macs": _scaled(row["macs"]),
+        "params": _scaled(row["params_total"]),
+        "active": _scaled(row["params_active"]),
         "latency": "–" if latency is None or pd.isna(latency) else f"{latency:,.3g} ms",
-        "manifest": json.dumps(row["manifest"], indent=2, ensure_ascii=False, default=str),
+        "manifest": manifest.model_dump_json(indent=2),
     }
 
 
-def scaled(value: Any) -> str:
-    """Three digits with the prefix that fits: ``3.15 M``; ``–`` where unknown."""
+def _scaled(value: Any) -> str:
+    """Return three digits with the prefix that fits: ``3.15 M``; ``–`` where unknown."""
     if value is None or pd.isna(value):
         return "–"
     for unit, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):

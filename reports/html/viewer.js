@@ -3,11 +3,11 @@ const viewer = (() => {
   const dialog = $("#viewer"), stage = $(".stage", dialog), a = $("img.a", stage), b = $("img.b", stage);
   const handle = $(".handle", stage), frame = $(".spot", stage), split = $(".split", dialog), zoom = $(".zoom", dialog);
   const pa = $(".pa", dialog), pb = $(".pb", dialog), patches = $(".patches", dialog);
-  const MAGNIFY = 2; // how much larger than the stage the small pictures show their spot
+  const MAGNIFY = 2; // how much larger than the stage the patches show their spot
   const COARSE = 2; // CSS pixels a source pixel may cover before it is drawn with its edges
   let gallery = null, place = 0, versions = [], aspect = 1;
-  let centre = { x: 0.5, y: 0.5 }; // of the stage, in parts of the picture
-  let spot = { x: 0.72, y: 0.5 }; // what the small pictures show, in parts of the stage
+  let centre = { x: 0.5, y: 0.5 }; // of the stage, in parts of the image
+  let spot = { x: 0.72, y: 0.5 }; // what the patches show, in parts of the stage
 
   function versionsOf(image) {
     const found = [{ name: "LR", kind: "lr", src: image.lr[0] }];
@@ -51,10 +51,10 @@ const viewer = (() => {
     });
     $("#viewer-name").textContent = image.name;
     patches.replaceChildren(...versions.map((v, i) => {
-      const picture = make("img", { src: v.src, alt: "", draggable: false });
-      picture.addEventListener("load", arrange);
+      const img = make("img", { src: v.src, alt: "", draggable: false });
+      img.addEventListener("load", arrange);
       const patch = make("button", { type: "button", className: "patch", title: "Show on the right (with Shift: on the left)" },
-        make("span", { className: "crop" }, picture), make("span", { className: "name", textContent: v.name }));
+        make("span", { className: "crop" }, img), make("span", { className: "name", textContent: v.name }));
       patch.addEventListener("click", (e) => choose(e.shiftKey ? pa : pb, i));
       return patch;
     }));
@@ -98,10 +98,10 @@ const viewer = (() => {
 
   function pick() {
     const left = versions[pa.value], right = versions[pb.value];
-    for (const [picture, version] of [[a, left], [b, right]]) {
-      picture.hidden = !version;
-      if (version) picture.src = version.src; else picture.removeAttribute("src");
-      picture.alt = version ? version.name : "";
+    for (const [img, version] of [[a, left], [b, right]]) {
+      img.hidden = !version;
+      if (version) img.src = version.src; else img.removeAttribute("src");
+      img.alt = version ? version.name : "";
     }
     $(".nothing", stage).hidden = versions.length > 0;
     $(".ta", stage).textContent = left ? left.name : "";
@@ -110,33 +110,33 @@ const viewer = (() => {
     arrange();
   }
 
-  // Everything that depends on zoom, place, line and sizes. One transform for every picture: the same spot everywhere.
+  // Everything that depends on zoom, place, line and sizes. One transform for every version: the same spot everywhere.
   function arrange() {
     const z = Number(zoom.value), at = Number(split.value), half = 0.5 / z;
     centre = { x: clamp(centre.x, half, 1 - half), y: clamp(centre.y, half, 1 - half) };
     const left = centre.x - half, top = centre.y - half;
     a.style.transform = b.style.transform = `scale(${z}) translate(${-100 * left}%, ${-100 * top}%)`;
     handle.style.left = `${at}%`;
-    // The line is a place on the stage; the clip belongs to the moved picture.
+    // The line is a place on the stage; the clip belongs to the moved image.
     a.style.clipPath = `inset(0 ${100 * (1 - left - (at / 100) / z)}% 0 0)`;
     const width = stage.clientWidth, height = stage.clientHeight;
-    for (const picture of [a, b]) coarse(picture, (width * z) / picture.naturalWidth);
+    for (const img of [a, b]) coarse(img, (width * z) / img.naturalWidth);
     const crop = $(".crop", patches);
     frame.hidden = !crop || !width;
     if (frame.hidden) return;
     const side = crop.clientWidth, seen = side / MAGNIFY; // the frame's side on the stage
     const u = clamp(spot.x * width, seen / 2, width - seen / 2), v = clamp(spot.y * height, seen / 2, height - seen / 2);
     Object.assign(frame.style, { width: `${seen}px`, height: `${seen}px`, left: `${u - seen / 2}px`, top: `${v - seen / 2}px` });
-    const scale = (MAGNIFY * width * z) / side; // the picture is as wide as the patch before it is scaled
+    const scale = (MAGNIFY * width * z) / side; // the image is as wide as the patch before it is scaled
     const x = (left + u / width / z) * side * scale - side / 2, y = (top + v / height / z) * (side / aspect) * scale - side / 2;
-    for (const picture of $$(".crop img", patches)) {
-      picture.style.aspectRatio = String(aspect);
-      picture.style.transform = `translate(${-x}px, ${-y}px) scale(${scale})`;
-      coarse(picture, (side * scale) / picture.naturalWidth);
+    for (const img of $$(".crop img", patches)) {
+      img.style.aspectRatio = String(aspect);
+      img.style.transform = `translate(${-x}px, ${-y}px) scale(${scale})`;
+      coarse(img, (side * scale) / img.naturalWidth);
     }
   }
 
-  const coarse = (picture, size) => picture.classList.toggle("pixel", Number.isFinite(size) && size > COARSE);
+  const coarse = (img, size) => img.classList.toggle("pixel", Number.isFinite(size) && size > COARSE);
 
   b.addEventListener("load", () => {
     aspect = b.naturalWidth / b.naturalHeight;
@@ -170,7 +170,7 @@ const viewer = (() => {
   let dragged = null;
   stage.addEventListener("pointerdown", (e) => {
     if (e.button !== 0) return; // the right button asks for the menu
-    const what = e.target === frame ? "spot" : e.target === handle || Number(zoom.value) === 1 ? "line" : "picture";
+    const what = e.target === frame ? "spot" : e.target === handle || Number(zoom.value) === 1 ? "line" : "image";
     dragged = { what, at: positionOf(e), centre: { ...centre } };
     stage.setPointerCapture(e.pointerId);
     if (what === "line") drag(e, dragged);

@@ -1,4 +1,4 @@
-"""Tables as LaTeX that pdflatex compiles as it stands."""
+"""Tables as LaTeX that pdflatex compiles without changes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _SPECIAL = {
     "[": "{[}", "]": "{]}",
     "µ": r"$\mu$", "°": r"\textdegree{}", "²": r"\textsuperscript{2}", "³": r"\textsuperscript{3}",
 }  # fmt: skip
-"""Brackets stand in braces: at a row's start TeX would take ``[x]`` for an option of the row before."""
+"""Brackets are put in braces: at a row's start TeX would take ``[x]`` for an option of the row before."""
 _LATIN = 0x180
-"""The T1 encoding has the letters below; what lies above is replaced."""
+"""The T1 encoding has the letters below this code point; others are replaced."""
 
 _HEAD = r"""\documentclass{article}
 \usepackage[T1]{fontenc}
@@ -32,7 +32,7 @@ _HEAD = r"""\documentclass{article}
 
 
 def latex(table: Table) -> str:
-    """A ``table`` float with intervals below the means; needs booktabs, T1 fonts and textcomp."""
+    """Return a ``table`` float with intervals below the means; it needs booktabs, T1 fonts and textcomp."""
     columns = "l" + "r" * len(table.metrics)
     lines = [
         r"\begin{table}[t]",
@@ -55,15 +55,16 @@ def latex(table: Table) -> str:
 
 
 def latex_document(tables: Sequence[Table]) -> str:
-    """A whole document: the tables, then what each metric's value depends on."""
-    protocols = [rf"\item {latex_text(protocol)}" for protocol in tables[0].protocols]
-    last = ["\\section*{Protocol}", "\\begin{itemize}", *protocols, "\\end{itemize}", ""] if protocols else []
-    body = "\\clearpage\n".join([*map(latex, tables), *(["\n".join(last)] if last else [])])
+    """Return a whole document: the tables, then how each metric is defined."""
+    defined = dict.fromkeys(text for table in tables for text in table.definitions)
+    items = [rf"\item {latex_text(text)}" for text in defined]
+    last = ["\\section*{How each metric is defined}", "\\begin{itemize}", *items, "\\end{itemize}", ""]
+    body = "\\clearpage\n".join([*map(latex, tables), *(["\n".join(last)] if items else [])])
     return f"{_HEAD}{body}\\end{{document}}\n"
 
 
 def latex_text(text: str) -> str:
-    """Any text as LaTeX that shows it; letters without a Latin form become ``?``."""
+    """Return LaTeX that shows any text as it is; letters without a Latin form become ``?``."""
     shown = "".join(map(_letter, text.replace("\r", " ").replace("\n", " ")))
     return shown.replace("--", "-{}-")  # TeX would join them to a dash
 
@@ -73,7 +74,7 @@ def _letter(letter: str) -> str:
         return _SPECIAL[letter]
     if ord(letter) < 0x80:
         return letter if letter.isprintable() else " "
-    # T1 has nearly all of Latin-1 and Latin Extended-A; signs and digits in between differ from engine to engine.
+    # T1 has nearly all of Latin-1 and Latin Extended-A; the signs and digits among them depend on the engine.
     if letter.isalpha() and ord(letter) < _LATIN and letter not in "ªºµĦħĸŁłŉŦŧ":
         return letter
     plain = unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode()

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Sequence
 
 from tabulate import tabulate
 
 from isrbench.reports.tables.table import Entry, Mark, Table, heading
 
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]|#~$@!])|(?<=[a-z])(:)(?=//)|(?<=www)(\.)", re.IGNORECASE)
-"""What GitHub gives a meaning: emphasis, links, cells, mathematics, mentions, and addresses that it links by itself."""
+"""Letters that have a meaning on GitHub: emphasis, links, cells, mathematics, mentions, and addresses that it links."""
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _KEPT = "\ue000"
-"""Stands for a space at a cell's end, which tabulate would strip: a letter of no script."""
+"""Stands for a space at a cell's end, which tabulate would strip: a private-use letter, which no text has."""
 _WIDTH = 100
 
 
 def markdown(table: Table) -> str:
-    """GitHub Markdown: bold best, underlined second, intervals below the means, caption and notes below all."""
+    """Return GitHub Markdown: best bold, second underlined, intervals below the means, caption and notes at the end."""
     rows = [[_md(label), *map(_md_entry, entries)] for label, entries in table.rows]
     rows += [[f"*{_md(label)}*", *map(_md_entry, entries)] for label, entries in table.reported]
     body = tabulate(
@@ -33,13 +34,15 @@ def markdown(table: Table) -> str:
     return "\n".join([f"### {_md(table.title)}", "", body, "", _md(table.caption), *apart, *notes]) + "\n"
 
 
-def protocols(table: Table) -> str:
-    """What each metric's value depends on, as a Markdown list."""
-    return "\n".join(["### Protocol", "", *(f"- {_md(protocol)}" for protocol in table.protocols)]) + "\n"
+def markdown_document(tables: Sequence[Table]) -> str:
+    """Return the tables as Markdown, then how each metric is defined."""
+    defined = dict.fromkeys(text for table in tables for text in table.definitions)
+    listed = ["### How each metric is defined", "", *(f"- {_md(text)}" for text in defined)]
+    return "\n".join([*map(markdown, tables), "\n".join(listed) + "\n"])
 
 
-def terminal(table: Table) -> str:
-    """Plain text: ``*`` best, ``_`` second, ``+`` and ``-`` against the baseline; digits line up."""
+def plain_text(table: Table) -> str:
+    """Return a table for terminals: ``*`` best, ``_`` second, ``+`` and ``-`` against the baseline; digits line up."""
     marks = {Mark.BEST: "*", Mark.SECOND: "_", Mark.NONE: _KEPT}
 
     def cell(entry: Entry) -> str:
@@ -69,7 +72,7 @@ def _wrapped(text: str) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """One line, without what would steer a terminal."""
+    """Return one line, without control characters."""
     return "".join(letter if letter.isprintable() or letter == _KEPT else " " for letter in text)
 
 

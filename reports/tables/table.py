@@ -1,4 +1,4 @@
-"""Tables of means: what a paper, a README and a terminal need, from one description."""
+"""Tables of means: one description for Markdown, LaTeX, plain text and the page."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 import pandas as pd
 
 from isrbench.harness.api.metric import Metric
-from isrbench.reports.comparison import View
-from isrbench.reports.statistics import DRAWS, LEVEL, Cell
+from isrbench.reports.aligned import AlignedRuns
+from isrbench.reports.statistics import DRAWS, LEVEL, Cell, Cells
 
 
 class Mark(Enum):
-    """How a mean stands among its column."""
+    """How a mean ranks in its column."""
 
     BEST = "best"
     SECOND = "second"
@@ -24,7 +24,7 @@ class Mark(Enum):
 
 @dataclass(frozen=True)
 class Entry:
-    """One cell as it is shown."""
+    """One cell as it is printed."""
 
     text: str
     mark: Mark = Mark.NONE
@@ -53,9 +53,9 @@ class Table:
     reported: tuple[tuple[str, tuple[Entry, ...]], ...] = ()
     """Reported by others: never ranked with the measured ones."""
     notes: tuple[str, ...] = ()
-    """Why cells are blank, and the sources of reported rows."""
-    protocols: tuple[str, ...] = ()
-    """A sentence for each metric: colour space, border, variant."""
+    """Why cells are blank, what was left out, and the sources of reported rows."""
+    definitions: tuple[str, ...] = ()
+    """How each metric is defined, in a sentence: colour space, border, variant."""
     estimator: str = ""
     """What estimated the severities."""
     legend: str = ""
@@ -63,73 +63,89 @@ class Table:
 
 
 def score_table(
-    view: View,
-    cells: Mapping[tuple[str, str], Cell],
+    aligned: AlignedRuns,
+    cells: Cells,
     title: str,
     n: int,
     baseline: str | None = None,
     reported: pd.DataFrame | None = None,
 ) -> Table:
-    """Describe the table of ``cells`` (:func:`isrbench.reports.statistics.compare`).
+    """Describe the table of ``cells``.
 
     Args:
-        view: The runs that the cells come from.
-        cells: One for each (label, metric id).
+        aligned: The runs that the cells come from.
+        cells: Of :func:`isrbench.reports.statistics.compare_means`.
         title: What the images are, such as ``RealSR, severity low``.
         n: How many images.
         baseline: Label that significance refers to.
         reported: Rows of :func:`isrbench.reports.reported.reported_rows`, or None.
     """
-    rows = tuple((label, tuple(_entry(cells[label, m.id], m) for m in view.metrics)) for label in view.labels)
-    blanks = [(label, m, cells[label, m.id]) for label in view.labels for m in view.metrics]
-    notes = tuple(f"{label}, {m.title}: {cell.reason}" for label, m, cell in blanks if cell.mean is None) + view.notes
+    metrics = aligned.metrics
+    rows = tuple((label, tuple(_entry(cells[label, m.id], m) for m in metrics)) for label in aligned.labels)
+    blanks = [(label, m, cells[label, m.id]) for label in aligned.labels for m in metrics]
+    notes = tuple(f"{label}, {m.title}: {cell.reason}" for label, m, cell in blanks if cell.mean is None)
+    notes += aligned.notes
     others: tuple[tuple[str, tuple[Entry, ...]], ...] = ()
     if reported is not None and len(reported):
         sources = {source: place + 1 for place, source in enumerate(reported["source"].unique())}
-        others = tuple(_reported(row, sources[row["source"]], view.metrics) for _, row in reported.iterrows())
+        others = tuple(_reported(row, sources[row["source"]], metrics) for _, row in reported.iterrows())
         notes += tuple(f"[{place}] {source}" for source, place in sources.items())
-    protocols = tuple(f"{m.title}: {m.colour}; {m.definition}" for m in view.metrics)
-    legend = _legend(baseline) if baseline in view.labels else ""
+    legend = _legend(baseline) if baseline in aligned.labels else ""
     return Table(
-        title, _caption(view, title, n, legend), view.metrics, n, rows, others, notes, protocols, view.estimator, legend
+        title=title,
+        caption=_caption(aligned, title, n, legend),
+        metrics=metrics,
+        n=n,
+        rows=rows,
+        reported=others,
+        notes=notes,
+        definitions=tuple(f"{m.title}: {_definition(m)}" for m in metrics),
+        estimator=aligned.estimator,
+        legend=legend,
     )
 
 
 def heading(metric: Metric) -> str:
-    """A metric's column heading: title, unit and arrow."""
+    """Return a metric's column heading: title, unit and arrow."""
     return f"{metric.title}{f' ({metric.unit})' if metric.unit else ''} {metric.direction.arrow}"
 
 
 def shown(value: float, metric: Metric) -> str:
-    """A value with the digits that the field prints; infinity as its sign."""
+    """Return a value with the digits that the field prints; infinity as its sign."""
     if value in (float("inf"), float("-inf")):
         return "∞" if value > 0 else "-∞"
     return f"{value:.{metric.decimals}f}"
 
 
 def p_text(p: float) -> str:
-    """``p = 0.012`` or ``p < 0.001``, with spaces that no line breaks at."""
+    """Return ``p = 0.012`` or ``p < 0.001``, with no-break spaces."""
     return "p\u00a0<\u00a00.001" if p < 0.001 else f"p\u00a0=\u00a0{p:.3f}"
 
 
-def as_csv(
-    view: View, cells_by_group: Mapping[str, Mapping[tuple[str, str], Cell]], baseline: str | None
-) -> pd.DataFrame:
-    """All numbers at full precision, with what they depend on: one row a group, method and metric."""
-    protocols = {m.id: f"{m.colour}; {m.definition}" for m in view.metrics}
+def long_form(aligned: AlignedRuns, cells_by_group: Mapping[str, Cells], baseline: str | None) -> pd.DataFrame:
+    """Return all numbers at full precision, with what they depend on: one row a group, method and metric.
+
+    Columns: dataset (the set's title), group, those of :class:`isrbench.reports.statistics.Cell`, baseline, estimator,
+    definition.
+    """
+    definitions = {m.id: _definition(m) for m in aligned.metrics}
     rows = [
         {
-            "dataset": view.title,
+            "dataset": aligned.title,
             "group": group,
             **vars(cell),
             "baseline": baseline,
-            "estimator": view.estimator,
-            "protocol": protocols[cell.metric],
+            "estimator": aligned.estimator,
+            "definition": definitions[cell.metric],
         }
         for group, cells in cells_by_group.items()
         for cell in cells.values()
     ]
     return pd.DataFrame(rows)
+
+
+def _definition(metric: Metric) -> str:
+    return f"{metric.colour}; {metric.definition}"
 
 
 def _entry(cell: Cell, metric: Metric) -> Entry:
@@ -167,12 +183,12 @@ def _legend(baseline: str | None) -> str:
     )
 
 
-def _caption(view: View, title: str, n: int, legend: str) -> str:
-    colours = {m.colour: [o.title for o in view.metrics if o.colour == m.colour] for m in view.metrics}
-    protocol = "; ".join(f"{', '.join(names)} on {colour}" for colour, names in colours.items())
+def _caption(aligned: AlignedRuns, title: str, n: int, legend: str) -> str:
+    colours = {m.colour: [o.title for o in aligned.metrics if o.colour == m.colour] for m in aligned.metrics}
+    computed = "; ".join(f"{', '.join(names)} on {colour}" for colour, names in colours.items())
     images = "one image" if n == 1 else f"{n} images"
     return (
         f"{title}: means over {images} with bootstrap 95% intervals ({DRAWS:,} resamples). Arrows point to better "
-        f"values; best in bold, second underlined; a mean with a missing part is blank. "
-        f"{f'{legend}. ' if legend else ''}Protocol: {protocol}. Severity estimator: {view.estimator}."
+        f"values; best in bold, second underlined; a mean is blank where an image has no value. "
+        f"{f'{legend}. ' if legend else ''}Computed: {computed}. Severity estimator: {aligned.estimator}."
     )

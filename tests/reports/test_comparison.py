@@ -1,278 +1,171 @@
-"""Which runs stand side by side, which numbers are compared, and what is left out with a word."""
+"""The comparison that Python users and the command line share."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from isrbench.harness.errors import UserError
 from isrbench.harness.store.frames import Frames
-from isrbench.reports.comparison import views
-from isrbench.reports.figures.pareto import comparable
-from isrbench.reports.figures.training import training_curves
-from isrbench.reports.names import slug, unique_slugs
-from isrbench.reports.report import build_report
-from isrbench.reports.statistics import compare, signed_rank_sum
-from isrbench.reports.strata import Rule, parse_rule, strata
-from isrbench.reports.tables.table import as_csv
-from tests.support.report_frames import frames
-
-
-def _sets(made: Frames, sets: dict[str, tuple[str, int | None]], created: str = "2999-01-01T00:00:00+00:00") -> Frames:
-    """Return each method's manifest a set's (content hash, limit)."""
-    runs = made.runs.assign(created=created)
-    runs["manifest"] = [
-        {**m, "dataset": {"content_hash": sets[method][0], "limit": sets[method][1]}}
-        for m, method in zip(runs["manifest"], runs["method"], strict=True)
-    ]
-    return replace(made, runs=runs)
-
-
-def _cut(made: Frames, method: str, keep: list[str]) -> Frames:
-    def part(rows: pd.DataFrame) -> pd.DataFrame:
-        return rows[(rows["method"] != method) | rows["image"].isin(keep)]
-
-    return replace(made, images=part(made.images), scores=part(made.scores))
-
-
-def test_other_pictures_of_equal_names_are_never_paired(tmp_path):
-    made = frames(tmp_path, count=4, failed=False)
-    one, other = views(
-        _sets(made, {"bicubic": ("a" * 64, None), "folder": ("b" * 64, None), "mor-tiny": ("a" * 64, None)})
-    )
-    assert (one.title, one.labels) == ("sample (pictures aaaaaa)", ("Bicubic", "MoR-SR tiny"))
-    assert (other.title, other.labels) == ("sample (pictures bbbbbb)", ("OSEDiff PNGs",))
-
-
-@pytest.mark.parametrize("how", ["same files", "changed since", "elsewhere"])
-def test_a_limited_run_joins_its_set_only_while_the_files_are_the_same(tmp_path, how):
-    made = _cut(frames(tmp_path, count=6, failed=False), "folder", ["scene_000", "scene_001"])
-    created = "2000-01-01T00:00:00+00:00" if how == "changed since" else "2999-01-01T00:00:00+00:00"
-    made = _sets(made, {"bicubic": ("a", None), "folder": ("b", 2), "mor-tiny": ("a", None)}, created)
-    if how == "elsewhere":
-        images = made.images.copy()
-        images.loc[images["method"] == "folder", "lr_path"] = str(tmp_path / "m1-0.png")
-        made = replace(made, images=images)
-    found = views(made)
-    assert len(found) == (1 if how == "same files" else 2)
-    if how == "same files":
-        cell = compare(found[0], list(found[0].images.index), None)["OSEDiff PNGs", "psnr"]
-        assert cell.reason == "4 of 6: not in the run"
-
-
-def test_severities_come_from_one_estimator_and_whole(tmp_path):
-    made = frames(tmp_path, count=6, failed=False)
-    images, runs = made.images.copy(), made.runs.assign(estimator=["none", "A", "B"])
-    images.loc[images["method"] == "bicubic", "severity"] = np.nan
-    images.loc[images["method"] == "folder", ["severity", "blur"]] = 0.01
-    images.loc[(images["method"] == "folder") & (images["image"] == "scene_000"), "severity"] = np.nan
-    view = views(replace(made, images=images, runs=runs))[0]
-    own = made.images[made.images["method"] == "mor-tiny"].set_index("image")
-    assert view.estimator == "B"
-    assert (view.images["severity"] == own["severity"]).all() and (view.images["blur"] == own["blur"]).all()
-    assert any("severities are those of B; A gave others for OSEDiff PNGs" in note for note in view.notes)
-
-
-def test_a_sign_needs_mean_and_ranks_to_agree(tmp_path):
-    made = frames(tmp_path, count=30, failed=False)
-    scores = made.scores.set_index(["method", "image", "metric"]).sort_index()
-    shift = np.full(30, -0.1) - np.arange(30) / 1000
-    shift[0] = 10  # one image lifts the mean above the baseline; 29 of 30 are worse
-    for image, by in zip(sorted(made.images["image"].unique()), shift, strict=True):
-        scores.loc[("folder", image, "psnr"), "value"] = scores.loc[("bicubic", image, "psnr"), "value"] + by
-    view = views(replace(made, scores=scores.reset_index()))[0]
-    cell = compare(view, list(view.images.index), "Bicubic")["OSEDiff PNGs", "psnr"]
-    assert cell.p_holm < 0.05 and cell.difference > 0 > cell.signed_rank and cell.better is None
-    assert signed_rank_sum(np.array([0.0, 1.0, -3.0, 2.0])) == 1 - 3 + 2
-
-
-def _with_fid(made: Frames) -> Frames:
-    values = {"bicubic": 80.0, "folder": 60.0, "mor-tiny": 70.0}
-    rows = [
-        {"run": run, "method": method, "dataset": "sample", "image": "", "metric": "fid", "value": values[method],
-         "status": "ok", "error": None}
-        for run, method in zip(made.runs["run"], made.runs["method"], strict=True)
-    ]  # fmt: skip
-    return replace(made, scores=pd.concat([made.scores, pd.DataFrame(rows)], ignore_index=True))
-
-
-def test_fid_is_blank_unless_every_image_is_there(tmp_path):
-    made = _with_fid(frames(tmp_path, count=6, failed=False))
-    view = views(made)[0]
-    cells = compare(view, list(view.images.index), "Bicubic")
-    assert [cells[label, "fid"].rank for label in ("Bicubic", "OSEDiff PNGs", "MoR-SR tiny")] == [3, 1, 2]
-    assert cells["Bicubic", "fid"].low is None and cells["MoR-SR tiny", "fid"].p is None
-    part = compare(view, ["scene_000"], None)["Bicubic", "fid"]
-    assert part.mean is None and part.reason == "defined for the whole set only"
-    cut = views(_cut(made, "folder", ["", "scene_000"]))[0]
-    cell = compare(cut, list(cut.images.index), None)["OSEDiff PNGs", "fid"]
-    assert (cell.mean, cell.rank, cell.reason) == (None, None, "5 of 6: not in the run")
-    failed = views(_with_fid(frames(tmp_path, count=6)))[0]
-    assert compare(failed, list(failed.images.index), None)["OSEDiff PNGs", "fid"].reason == "1 of 6: failed"
-
-
-def test_equal_severities_are_one_group_and_edges_say_where_groups_meet(tmp_path):
-    images = views(frames(tmp_path, count=30, failed=False))[0].images
-    (alone,) = strata(images.assign(severity=0.02), Rule("severity"))
-    assert (alone.name, alone.bounds) == ("severity all", "[0, 1]")
-    mostly = strata(images.assign(severity=[0.0] * 20 + list(np.linspace(0.1, 1, 10))), Rule("severity"))
-    assert [g.name for g in mostly] == ["severity low", "severity high"]
-    close = strata(images.assign(severity=0.5 + np.arange(30) / 10_000), Rule("severity"))
-    assert [g.bounds for g in close] == ["[0, 0.501)", "[0.501, 0.502)", "[0.502, 1]"]
-    for group in close:
-        assert len(group.images) == 10
-    outside = strata(images, parse_rule("edges:0.98,0.99"))
-    assert [(g.name, g.bounds) for g in outside] == [("severity all", "[0, 0.98)")]
-
-
-@pytest.mark.parametrize(
-    ("levels", "order"),
-    [
-        (["0.8", "0.2", "0.5"], ["0.2", "0.5", "0.8"]),
-        (["10", "9", "100"], ["9", "10", "100"]),
-        (["severe", "mild", "medium"], ["mild", "medium", "severe"]),
-        (["b", "0.5", "mild"], ["mild", "0.5", "b"]),
-    ],
+from isrbench.reports.comparison import compare, merge_frames
+from tests.support.report_frames import (
+    begun,
+    frames,
+    of_images,
+    of_methods,
+    of_metrics,
+    on_dataset,
+    part_of,
+    with_manifests,
 )
-def test_levels_come_in_their_order(levels, order):
-    images = pd.DataFrame({"level": levels}, index=["x", "y", "z"])
-    assert [g.name for g in strata(images, Rule("level"))] == [f"level {level}" for level in order]
+
+TWO = ["scene_000", "scene_001"]
 
 
-def test_only_latencies_measured_alike_are_compared(tmp_path):
-    view = views(frames(tmp_path, count=4))[0]
-    runs = view.runs.assign(latency_ms=[1.0, 2.0, 3.0], complexity_size="16x16", device=["cpu", "cuda", "cpu"])
-    chosen, condition, others = comparable(replace(view, runs=runs), list(view.labels), "latency_ms")
-    assert (chosen, condition) == (["Bicubic", "OSEDiff PNGs"], "LR 16x16, cpu")
-    assert others == ["MoR-SR tiny (LR 16x16, cuda)"]
-    assert len(comparable(replace(view, runs=runs), list(view.labels), "macs")[0]) == 3
+@dataclass(frozen=True)
+class Run:
+    """What a user holds."""
+
+    rows: Frames
+
+    def frames(self) -> Frames:
+        return self.rows
 
 
-def test_slugs_are_numbered_where_they_meet(tmp_path):
-    assert unique_slugs(["A+B", "A-B", "a b 2", "東京", "京都"]) == {
-        "A+B": "a-b", "A-B": "a-b-2", "a b 2": "a-b-2-2", "東京": "x", "京都": "x-2"
-    }  # fmt: skip
-    assert slug("") == "x"
-    made = frames(tmp_path / "pictures", count=10, failed=False)
-    runs = made.runs.assign(title=["A+B", "A-B", "Bicubic"])
-    files = build_report(replace(made, runs=runs), tmp_path / "out").files
-    assert len(files) == len(set(files))
+def test_runs_and_frames_compare_alike(tmp_path):
+    made = frames(tmp_path, count=6, failed=False)
+    runs = [Run(of_methods(made, method)) for method in ("mor", "bicubic", "folder")]
+    expected = compare(made).table
+    pd.testing.assert_frame_equal(compare(runs).table, expected)
+    pd.testing.assert_frame_equal(compare(Run(made)).table, expected)
+    pd.testing.assert_frame_equal(compare(run for run in [made, *runs]).table, expected)
 
 
-def test_colours_stay_with_a_method_from_set_to_set(tmp_path):
+def test_the_table_holds_all_numbers_and_the_tables_hold_means(tmp_path):
+    made = frames(tmp_path, count=12, failed=False)
+    found = compare(made, baseline="folder", strata="level")
+    table = found.table.set_index(["group", "method", "metric"])
+    assert set(found.table["group"]) == {"all", "level mild", "level medium", "level severe"}
+    cell = table.loc[("all", "Bicubic", "psnr")]
+    assert cell["baseline"] == "OSEDiff PNGs" and cell["n"] == 12
+    assert cell["low"] < cell["mean"] < cell["high"] and 0 <= cell["p"] <= cell["p_holm"] <= 1
+    assert list(found.tables) == ["sample", "sample, level mild", "sample, level medium", "sample, level severe"]
+    means = found.tables["sample"]
+    assert means.loc["Bicubic", "psnr"] == cell["mean"] and list(means.columns) == ["psnr", "ssim", "lpips", "musiq"]
+
+
+def test_a_blank_mean_is_missing_and_says_why(tmp_path):
+    found = compare(frames(tmp_path, count=6))
+    assert found.tables["sample"].loc["OSEDiff PNGs"].isna().all()
+    row = found.table.query("group == 'all' and method == 'OSEDiff PNGs' and metric == 'psnr'").iloc[0]
+    assert pd.isna(row["mean"]) and row["reason"] == "1 of 6: failed"
+
+
+def test_python_and_files_say_the_same(tmp_path):
+    found = compare(of_methods(frames(tmp_path / "images", count=6), "bicubic", "folder"), reported=True)
+    page = found.to_html(tmp_path / "out")
+    assert page == tmp_path / "out" / "index.html"
+    tables = tmp_path / "out/tables"
+    assert (tables / "sample.md").read_text(encoding="utf-8") == found.to_markdown()
+    assert (tables / "sample.tex").read_text(encoding="utf-8") == found.to_latex()
+    assert (tables / "sample.csv").read_text(encoding="utf-8") == found.table.to_csv(index=False)
+    assert (tables / "sample.txt").read_text(encoding="utf-8").startswith(found.to_text())
+
+
+def test_figures_are_those_of_the_report(tmp_path):
+    found = compare(of_metrics(of_methods(frames(tmp_path / "images", count=10), "bicubic", "folder"), "psnr"))
+    plots = found.figures(tmp_path / "figures")
+    found.to_html(tmp_path / "out")
+    assert plots and all(file.parent.name == "sample" for plot in plots for file in plot.files)
+    for file in (file for plot in plots for file in plot.files):
+        assert file.read_bytes() == (tmp_path / "out/plots/sample" / file.name).read_bytes()
+
+
+def test_several_sets_are_in_one_document(tmp_path):
     made = frames(tmp_path, count=4)
-    parts = []
-    for dataset, methods in (("one", ["bicubic", "folder", "mor-tiny"]), ("two", ["mor-tiny"])):
-        cut = [part[part["method"].isin(methods)].assign(dataset=dataset) for part in vars(made).values()]
-        parts.append(Frames(*(part.assign(run=part["run"] + dataset) for part in cut)))
-    one, two = views(Frames(*(pd.concat([getattr(p, n) for p in parts]) for n in vars(made))))
-    assert one.places["MoR-SR tiny"] == two.places["MoR-SR tiny"] == 1
+    other = with_manifests(on_dataset(made, "other"), lambda m: m.model_copy(update={"run": f"{m.run}-o"}))
+    found = compare([made, other])
+    assert repr(found) == "Comparison(other: 3 methods, sample: 3 methods)"
+    assert set(found.table["dataset"]) == {"other", "sample"}
+    text = found.to_markdown()
+    assert text.count("### How each metric is defined") == 1
+    assert text.index("### other\n") < text.index("### sample\n")
 
 
-def test_a_metric_that_nobody_declares_is_left_out_with_a_note(tmp_path):
-    made = frames(tmp_path, count=6)
-    scores = made.scores.replace({"metric": {"musiq": "gone"}})
-    view = views(replace(made, scores=scores))[0]
-    assert [m.id for m in view.metrics] == ["psnr", "ssim", "lpips"]
-    assert any("metric gone, which no installed package declares" in note for note in view.notes)
+def test_part_of_a_set_is_called_so_everywhere_and_papers_stay_out(tmp_path):
+    made = of_methods(frames(tmp_path / "images", count=10, failed=False), "bicubic", "folder")
+    made = on_dataset(of_metrics(made, "psnr"), "RealSR", whole=100, limit=10)
+    found = compare(made, reported=True)
+    label = "RealSR, 10 of 100 images"
+    page = found.to_html(tmp_path / "out")
+    assert next(iter(found.tables)) == label and set(found.table["dataset"]) == {label}
+    assert f"<h1>{label}</h1>" in page.read_text(encoding="utf-8")
+    (compared,) = found.sets
+    assert all(table.title.startswith(label) and table.caption.startswith(label) for table in compared.tables)
+    assert all(not table.reported for table in compared.tables)
+    assert any("what papers report of RealSR" in note and "whole set" in note for note in compared.tables[0].notes)
+    names = {path.relative_to(tmp_path / "out").parts[1] for path in (tmp_path / "out").rglob("*.png")}
+    assert names == {"realsr-10-of-100-images"}
+    whole = compare(on_dataset(made, "RealSR", whole=10), reported=True)
+    assert whole.sets[0].tables[0].reported and next(iter(whole.tables)) == "RealSR"
 
 
-def test_problems_are_those_of_metrics_not_of_lost_images(tmp_path):
-    made = frames(tmp_path, count=6)
-    scores = made.scores.copy()
-    gone = (scores["metric"] == "musiq") & (scores["method"] == "bicubic")
-    scores.loc[gone, ["value", "status", "error"]] = [
-        np.nan,
-        "unavailable",
-        "no weights\n  fix: isrbench fetch weights",
-    ]
-    (problem,) = views(replace(made, scores=scores))[0].problems.to_dict("records")
-    assert problem == {"label": "Bicubic", "metric": "musiq", "status": "unavailable", "images": 6,
-                       "error": "no weights\n  fix: isrbench fetch weights"}  # fmt: skip
+def test_figures_of_a_part_say_so_in_their_title(tmp_path):
+    made = of_methods(frames(tmp_path / "images", count=10, failed=False), "bicubic", "folder")
+    made = on_dataset(of_metrics(made, "psnr"), "RealSR", whole=100, limit=10)
+    plots = compare(made).figures(tmp_path)
+    drawn = {file.stem for plot in plots for file in plot.files if file.suffix == ".png"}
+    whole = compare(on_dataset(made, "RealSR", whole=10)).figures(tmp_path)
+    assert drawn == {file.stem for plot in whole for file in plot.files if file.suffix == ".png"}
+    for one, other in zip(plots, whole, strict=True):
+        assert one.files[1].parent != other.files[1].parent
+        assert one.files[1].read_bytes() != other.files[1].read_bytes(), "the title is drawn"
 
 
-def test_csv_holds_differences_protocol_and_estimator(tmp_path):
-    view = views(frames(tmp_path, count=6, failed=False))[0]
-    rows = as_csv(view, {"all": compare(view, list(view.images.index), "Bicubic")}, "Bicubic")
-    mine = rows[(rows["method"] == "MoR-SR tiny") & (rows["metric"] == "psnr")].iloc[0]
-    assert mine["difference_low"] < mine["difference"] < mine["difference_high"] and 0 <= mine["p_holm"] <= 1
-    assert mine["estimator"] == "tiny" and "border 0" in mine["protocol"] and mine["baseline"] == "Bicubic"
+def test_common_compares_whole_and_part_on_what_they_share(tmp_path):
+    made = begun(part_of(frames(tmp_path, count=6, failed=False), "folder", TWO, whole=6), "2999-01-01T00:00:00+00:00")
+    apart, shared = compare(made), compare(made, common=True)
+    assert [s.aligned.title for s in apart.sets] == ["sample", "sample, 2 of 6 images"]
+    assert next(iter(shared.tables)) == "sample, on the 2 images that all runs share"
+    assert shared.sets[0].tables[0].caption.startswith("sample, on the 2 images that all runs share: means over 2")
+    mine = made.scores.query("method == 'bicubic' and metric == 'psnr' and image in @TWO")["value"]
+    assert shared.tables["sample, on the 2 images that all runs share"].loc["Bicubic", "psnr"] == mine.mean()
+    assert list(shared.sets[0].aligned.labels) == ["Bicubic", "MoR-SR (tiny)", "OSEDiff PNGs"]
 
 
-def _curves(file: Path, names: list[str]) -> Path:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("step,name,value\n" + "".join(f"{s},{n},{s}\n" for n in names for s in range(4)))
-    return file
+def test_the_baseline_is_an_id_a_label_or_a_run(tmp_path):
+    made = frames(tmp_path, count=4)
+    for name in ("folder", "OSEDiff PNGs", "folder-sample-00000001"):
+        assert compare(made, baseline=name).sets[0].baseline == "OSEDiff PNGs"
+    assert compare(made).sets[0].baseline == "Bicubic"
+    assert compare(of_methods(made, "mor")).sets[0].baseline is None
 
 
-def test_training_curves_never_overwrite_one_another(tmp_path):
-    files = [_curves(tmp_path / run / "same/curves.csv", ["loss a", "loss/a"]) for run in ("one", "two")]
-    found = training_curves(files, tmp_path / "out")
-    assert [paths[0].name for paths, _ in found] == ["loss-a.png", "loss-a-2.png"]
-    other = training_curves([files[0], _curves(tmp_path / "x/curves.csv", ["loss a"])], tmp_path / "out2")
-    assert len(other) == 2
+def test_mistakes_are_clear(tmp_path):
+    made = frames(tmp_path / "images", count=4)
+    with pytest.raises(UserError, match="there is no baseline 'bicubc'; did you mean 'bicubic'"):
+        compare(made, baseline="bicubc")
+    with pytest.raises(UserError, match="not a way to group"):
+        compare(made, strata="nonsense")
+    for nothing in ([], Frames(made.runs.head(0), made.scores, made.images, made.routing)):
+        with pytest.raises(UserError, match="no run to compare"):
+            compare(nothing)
+    with pytest.raises(TypeError, match="load_runs"):
+        compare("runs")
+    (tmp_path / "file").write_text("")
+    for write in (compare(made).to_html, compare(made).figures):
+        with pytest.raises(UserError, match="cannot write"):
+            write(tmp_path / "file" / "out")
 
 
-@pytest.mark.parametrize("text", [None, "", "a,b\n1,2\n", 'x"\n"'])
-def test_a_broken_training_file_is_one_clear_message(tmp_path, text):
-    file = tmp_path / "curves.csv"
-    if text is not None:
-        file.write_text(text)
-    with pytest.raises(UserError, match=f"--training {file} "):
-        training_curves([file], tmp_path / "out")
-
-
-def test_files_of_the_last_report_go_and_other_files_stay(tmp_path):
-    made, out = frames(tmp_path / "pictures", count=12, failed=False), tmp_path / "out"
-    first = build_report(made, out).files
-    (out / "mine.txt").write_text("keep")
-    one = Frames(*(part[part["method"] == "bicubic"] for part in vars(made).values()))
-    second = build_report(one, out).files
-    there = {path for path in out.rglob("*") if path.is_file()}
-    assert there == {*second, out / "mine.txt", out / "report-files.json"} and set(first) - set(second)
-    assert not [path for path in out.rglob("*") if path.is_dir() and not any(path.iterdir())]
-
-
-def test_pictures_are_copies(tmp_path):
-    made, out = frames(tmp_path / "pictures", count=3, failed=False), tmp_path / "out"
-    source = Path(made.images["hr_path"].iloc[0])
-    before = source.read_bytes()
-    (target,) = (out_file for out_file in build_report(made, out).files if out_file.parent.name == "hr" and
-                 out_file.name.startswith("00000"))  # fmt: skip
-    assert target.read_bytes() == before and not source.samefile(target)
-    target.unlink()
-    target.hardlink_to(source)  # as reports once did
-    build_report(replace(made, images=made.images.assign(hr_path=made.images["lr_path"])), out)
-    assert source.read_bytes() == before
-
-
-def test_a_corrupt_picture_costs_itself_alone(tmp_path):
-    made = frames(tmp_path / "pictures", count=4)
-    for column, name in (("hr_path", "bad.png"), ("lr_path", "half.png")):
-        bad = tmp_path / name
-        bad.write_bytes(Path(made.images[column].iloc[0]).read_bytes()[:60] if name == "half.png" else b"no picture")
-        made.images.loc[made.images["image"] == "scene_001", column] = str(bad)
-    text = build_report(made, tmp_path / "out").page.read_text(encoding="utf-8")
-    assert "left out of the gallery" in text and "bad.png" in text and "half.png" in text
-
-
-def test_a_stratum_that_failed_or_has_fewer_layers_leaves_the_heat_map_standing(tmp_path):
-    made = frames(tmp_path / "pictures", count=12, failed=False)
-    mine = made.images[made.images["method"] == "mor-tiny"].sort_values("severity")["image"]
-    routing = made.routing[~made.routing["image"].isin(mine.tail(4))]
-    routing = routing[~(routing["image"].isin(mine.head(4)) & (routing["position"] > 3))]
-    files = build_report(replace(made, routing=routing), tmp_path / "out").files
-    assert {"layers-mor-sr-tiny.png", "zero-mor-sr-tiny.png"} <= {f.name for f in files}
-
-
-@pytest.mark.parametrize("title", ["a $x$ b", "$", "_hidden", r"\frac{", "<img onerror=alert(1)>"])
-def test_titles_are_no_mathematics_and_stay_in_the_legend(tmp_path, title):
-    made = frames(tmp_path / "pictures", count=10, failed=False)
-    runs = made.runs.assign(title=["Bicubic", title, "MoR"], dataset="$set$")
-    parts = [part.assign(dataset="$set$") for part in (made.scores, made.images, made.routing)]
-    files = build_report(Frames(runs, *parts), tmp_path / "out", baseline="bicubic").files
-    assert {"severity-psnr.svg", "severity-psnr.dark.svg"} <= {f.name for f in files}
+def test_of_a_run_that_comes_twice_the_fuller_part_counts(tmp_path):
+    made = frames(tmp_path, count=6, failed=False)
+    cut = of_images(made, "folder", TWO)
+    merged = merge_frames([cut, made])
+    assert len(merged.runs) == 3 and len(merged.scores) == len(made.scores) and len(merged.images) == len(made.images)
+    assert len(merged.routing) == len(made.routing)
+    other = with_manifests(made, lambda m: m.model_copy(update={"identity": "other"}))
+    with pytest.raises(UserError, match="two different runs are called bicubic-sample-00000000"):
+        merge_frames([made, other])

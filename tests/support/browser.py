@@ -1,4 +1,4 @@
-"""A real headless Chromium for the tests of the page, and the page that they open."""
+"""A real headless Chromium for the tests of the page."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-
-from isrbench.reports.report import build_report
-from tests.support.report_frames import NASTY, frames
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -60,24 +57,3 @@ def drag(browser, stage, right: int, down: int) -> None:
 
     chain = ActionChains(browser).move_to_element_with_offset(stage, 120, 100)
     chain.click_and_hold().move_by_offset(right, down).release().perform()
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("page")
-    return build_report(frames(folder / "pictures", names=[NASTY]), folder / "out").page
-
-
-@pytest.fixture(scope="module")
-def browser(page):
-    opened = open_page(page, 1280, 1000)
-    yield opened
-    opened.quit()
-
-
-@pytest.fixture(autouse=True)
-def fresh(request):
-    if "browser" in request.fixturenames:
-        browser = request.getfixturevalue("browser")
-        browser.get("about:blank")
-        browser.get(request.getfixturevalue("page").as_uri())

@@ -8,10 +8,19 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from isrbench.harness.store.frames import Frames
-from isrbench.reports.report import build_report
-from tests.support.browser import all_of, browser, choose, fresh, open_page, open_viewer, page, texts  # noqa: F401
-from tests.support.report_frames import frames
+from isrbench.reports.comparison import compare
+from tests.support.browser import all_of, choose, open_page, open_viewer, texts
+from tests.support.report_frames import (
+    MESSAGE,
+    TRACEBACK,
+    frames,
+    of_images,
+    of_methods,
+    of_metrics,
+    on_dataset,
+    part_of,
+    with_manifests,
+)
 
 FILE = "<img onerror=alert(1)>.png"
 
@@ -29,7 +38,7 @@ def test_page_needs_no_network_and_every_link_leads_to_a_file(page):
 
 
 def test_page_is_small(tmp_path):
-    page = build_report(frames(tmp_path / "pictures", count=100), tmp_path / "out").page
+    page = compare(frames(tmp_path / "images", count=100)).to_html(tmp_path / "out")
     assert page.stat().st_size < 500_000, "2 MB is the limit, and the plots come on top"
     plots = sum(p.stat().st_size for p in (tmp_path / "out/plots").rglob("*.svg") if ".dark" not in p.name)
     assert page.stat().st_size + plots < 2_000_000
@@ -37,21 +46,22 @@ def test_page_is_small(tmp_path):
 
 def test_text_of_users_is_escaped(page):
     text = page.read_text(encoding="utf-8")
-    assert "ValueError: boom" in text and "&lt;b&gt;line&lt;/b&gt;" in text and "<b>line" not in text
+    assert "ValueError: boom &lt;b&gt;bold" in text and "<b>bold" not in text
+    assert "&lt;b&gt;line&lt;/b&gt;" in text and "<b>line" not in text
     assert "<img src=x" not in text and "</script><b>" not in text
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+", p.name) for p in page.parent.rglob("*")), "odd names on disk"
 
 
 def test_odd_file_names_are_harmless_as_files_titles_and_sets(tmp_path):
-    made = frames(tmp_path / "pictures", count=10, names=[FILE])
+    made = frames(tmp_path / "images", count=10, names=[FILE])
     odd = tmp_path / FILE
     odd.write_bytes(Path(made.images["hr_path"].iloc[0]).read_bytes())
-    images = made.images.assign(dataset=FILE)
+    images = made.images.copy()
     images.loc[images["image"] == FILE, ["lr_path", "hr_path"]] = str(odd)
-    runs = made.runs.assign(title=[FILE, "b", "c"], dataset=FILE)
-    parts = [part.assign(dataset=FILE) for part in (made.scores, made.routing)]
-    report = build_report(Frames(runs, parts[0], images, parts[1]), tmp_path / "out", baseline="bicubic")
-    opened = open_page(report.page, 1280, 900)
+    titles = {"bicubic": FILE, "folder": "b", "mor": "c"}
+    made = with_manifests(replace(made, images=images), lambda m: m.model_copy(update={"title": titles[m.name]}))
+    page = compare(on_dataset(made, FILE), baseline="bicubic").to_html(tmp_path / "out")
+    opened = open_page(page, 1280, 900)
     try:
         open_viewer(opened)
         assert opened.execute_script("return [...document.images].filter(i => i.hasAttribute('onerror')).length") == 0
@@ -59,7 +69,7 @@ def test_odd_file_names_are_harmless_as_files_titles_and_sets(tmp_path):
         assert [e for e in opened.get_log("browser") if e["level"] in {"SEVERE", "WARNING"}] == []
     finally:
         opened.quit()
-    assert "<img onerror" not in report.page.read_text(encoding="utf-8")
+    assert "<img onerror" not in page.read_text(encoding="utf-8")
     assert r"&lt;img onerror=alert(1)&gt;" in (tmp_path / "out/tables/img-onerror-alert-1-png.md").read_text()
 
 
@@ -103,7 +113,7 @@ def test_gallery_sorts_by_severity_metric_and_spread(browser):
     all_of(browser, ".order")[0].click()
     choose(browser, ".sort", "metric value")
     choose(browser, ".metric", "LPIPS")
-    choose(browser, ".method", "MoR-SR tiny")
+    choose(browser, ".method", "MoR-SR (tiny)")
     values = [by_name[n]["values"]["lpips"][1] for n in texts(browser, ".shot b")]
     assert values == sorted(values, reverse=True)
     choose(browser, ".sort", "where methods differ most")
@@ -125,15 +135,46 @@ def test_cells_show_intervals_and_differences(browser):
 
 
 def test_absent_images_are_no_failures_and_metrics_say_how_to_fix(tmp_path):
-    made = frames(tmp_path / "pictures", count=6)
-    gone = (made.images["method"] == "bicubic") & (made.images["image"] == "scene_001")
+    made = of_metrics(frames(tmp_path / "images", count=6), "psnr", "musiq")
+    made = of_images(made, "bicubic", ["scene_000", "scene_002", "scene_003", "scene_004", "scene_005"])
     scores = made.scores.copy()
-    missing = (scores["metric"] == "musiq") & (scores["method"] == "mor-tiny")
-    scores.loc[missing, ["value", "status", "error"]] = [float("nan"), "unavailable", "isrbench fetch weights -m musiq"]
-    made = replace(made, images=made.images[~gone], scores=scores)
-    text = build_report(made, tmp_path / "out").page.read_text(encoding="utf-8")
-    assert "1 failed image<" in text and "Bicubic holds 5 of 6 images" in text
-    assert "isrbench fetch weights -m musiq" in text and "unavailable (6×)" in text
+    missing = (scores["metric"] == "musiq") & (scores["method"] == "mor")
+    scores.loc[missing, ["value", "status"]] = [float("nan"), "unavailable"]
+    scores["message"] = scores["message"].mask(missing, "no weights of MUSIQ")
+    scores["fix"] = scores["fix"].mask(missing, "isrbench fetch weights -m musiq")
+    text = compare(replace(made, scores=scores)).to_html(tmp_path / "out").read_text(encoding="utf-8")
+    assert "1 failed image<" in text and "Bicubic has 5 of 6 images" in text
+    assert "unavailable on 6 images" in text and '<span class="error">no weights of MUSIQ</span>' in text
+    assert "Fix: <code>isrbench fetch weights -m musiq</code>" in text
+
+
+def test_a_failure_shows_its_message_and_folds_its_traceback(browser):
+    assert texts(browser, ".failures .error") == [MESSAGE]
+    assert texts(browser, ".failures pre") == [TRACEBACK] and not all_of(browser, ".failures pre")[0].is_displayed()
+    all_of(browser, ".failures details summary")[0].click()
+    assert all_of(browser, ".failures pre")[0].is_displayed()
+
+
+def test_a_corrupt_image_is_noted(tmp_path):
+    made = of_methods(frames(tmp_path / "images", count=4), "bicubic")
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no image")
+    made.images.loc[made.images["image"] == "scene_001", "hr_path"] = str(bad)
+    text = compare(made).to_html(tmp_path / "out").read_text(encoding="utf-8")
+    assert f"not a readable image, left out of the gallery: {bad}" in text
+
+
+def test_tabs_name_whole_and_part(tmp_path):
+    made = of_metrics(frames(tmp_path / "images", count=4, failed=False), "psnr")
+    page = compare(part_of(made, "folder", ["scene_000"], whole=4)).to_html(tmp_path / "out")
+    opened = open_page(page, 1280, 900)
+    try:
+        assert texts(opened, "[data-tab]") == ["sample", "sample, 1 of 4 images"]
+        all_of(opened, "[data-tab='1']")[0].click()
+        assert [h.text for h in all_of(opened, "h1") if h.is_displayed()] == ["sample, 1 of 4 images"]
+        assert [e for e in opened.get_log("browser") if e["level"] in {"SEVERE", "WARNING"}] == []
+    finally:
+        opened.quit()
 
 
 def test_links_in_the_bar_lead_to_parts_of_the_shown_set(browser):
@@ -192,9 +233,9 @@ def test_phone_width_does_not_scroll_sideways(page):
 
 
 def test_thumbnails_load_lazily(tmp_path):
-    made = frames(tmp_path / "pictures", count=90, failed=False)
-    one = Frames(*(part[part["method"] == "bicubic"] for part in vars(made).values()))
-    opened = open_page(build_report(one, tmp_path / "out").page, 390, 844)
+    made = frames(tmp_path / "images", count=90, failed=False)
+    page = compare(of_methods(made, "bicubic")).to_html(tmp_path / "out")
+    opened = open_page(page, 390, 844)
     try:
         loaded = "return [...document.querySelectorAll('.shot img')].filter(i => i.complete && i.naturalWidth).length"
         time.sleep(0.5)

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from isrbench.reports.report import build_report
-from tests.support.browser import all_of, browser, choose, drag, fresh, open_page, open_viewer, page, texts  # noqa: F401
+from isrbench.reports.comparison import compare
+from tests.support.browser import all_of, choose, drag, open_page, open_viewer, texts
 from tests.support.report_frames import NASTY, frames
 
 
@@ -52,12 +52,12 @@ def test_zoom_shows_the_same_spot_in_every_version(browser):
     assert browser.execute_script(patch_size) == pytest.approx(2 * stage_size, rel=0.01), "twice the stage's scale"
     spot = browser.execute_script("return document.querySelector('.spot').getBoundingClientRect().toJSON()")
     crop = browser.execute_script("return document.querySelector('.crop').clientWidth")
-    assert spot["width"] == pytest.approx(crop / 2, abs=1), "the frame is what the small pictures show"
+    assert spot["width"] == pytest.approx(crop / 2, abs=1), "the frame is what the patches show"
     assert browser.execute_script("return [...document.querySelectorAll('.crop img')].every(i => i.matches('.pixel'))")
     before = patches[0]
     drag(browser, stage, -60, 0)
     after = browser.execute_script("return document.querySelector('.crop img').style.transform")
-    assert after != before, "moving the picture moves every patch"
+    assert after != before, "moving the image moves every patch"
 
 
 def test_viewer_keys_and_choices(browser):
@@ -72,7 +72,7 @@ def test_viewer_keys_and_choices(browser):
     choose(browser, ".pa", "HR")
     assert texts(browser, ".ta") == ["HR"]
     assert "/hr/" in browser.execute_script("return document.querySelector('img.a').src")
-    assert texts(browser, ".values tbody th") == ["Bicubic", "MoR-SR tiny", "OSEDiff PNGs"]
+    assert texts(browser, ".values tbody th") == ["Bicubic", "MoR-SR (tiny)", "OSEDiff PNGs"]
     assert "severity" in texts(browser, ".facts-line")[0]
     ActionChains(browser).send_keys(Keys.ESCAPE).perform()
     assert not all_of(browser, "#viewer")[0].is_displayed()
@@ -117,12 +117,12 @@ def test_the_page_behind_keeps_still_and_only_a_press_outside_closes(browser):
     WebDriverWait(browser, 10).until(lambda page: page.execute_script(released))
 
 
-def test_cards_show_the_chosen_picture_and_missing_files_say_so(tmp_path):
-    made = frames(tmp_path / "pictures", count=4)
+def test_cards_show_the_chosen_version_and_missing_files_say_so(tmp_path):
+    made = frames(tmp_path / "images", count=4)
     images = made.images.copy()
     images.loc[images["image"] == "scene_000", ["lr_path", "hr_path", "output_path"]] = "/nonexistent.png"
     images["hr_path"] = None
-    opened = open_page(build_report(replace(made, images=images), tmp_path / "out").page, 1000, 900)
+    opened = open_page(compare(replace(made, images=images)).to_html(tmp_path / "out"), 1000, 900)
     try:
         choose(opened, ".sort", "name")
         all_of(opened, ".order")[0].click()
@@ -131,7 +131,7 @@ def test_cards_show_the_chosen_picture_and_missing_files_say_so(tmp_path):
         if sources[0] != "blank":
             sources = sources[::-1]
         assert sources[0] == "blank" and all("/m0/" in source for source in sources[1:])
-        choose(opened, ".picture", "LR")
+        choose(opened, ".version", "LR")
         assert sum("/lr/" in source for source in opened.execute_script(shown)) == 3
         names = texts(opened, ".shot b")
         open_viewer(opened, names.index("scene_000"))

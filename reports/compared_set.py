@@ -1,0 +1,100 @@
+"""One set's runs compared: strata, statistics and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from isrbench.reports.aligned import AlignedRuns
+from isrbench.reports.reported import reported_rows
+from isrbench.reports.routing import correlations, routed
+from isrbench.reports.statistics import Cells, compare_means
+from isrbench.reports.strata import Rule, Stratum, strata
+from isrbench.reports.tables.latex import latex_document
+from isrbench.reports.tables.render import markdown_document, plain_text
+from isrbench.reports.tables.table import Table, long_form, score_table
+
+USUAL_BASELINE = "bicubic"
+"""The method that others are compared with unless the user names another."""
+
+
+@dataclass(frozen=True)
+class ComparedSet:
+    """The runs on one set of images, with what was computed from them."""
+
+    aligned: AlignedRuns
+    slug: str
+    """Names the set's files; unlike that of any other set."""
+    baseline: str | None
+    """Label that the others are compared with; None where no run of it is there."""
+    strata: tuple[Stratum, ...]
+    cells: Mapping[str, Cells]
+    """Group ("all", then each stratum's name) -> means, intervals and differences."""
+    tables: tuple[Table, ...]
+    """The table over all images, then one a stratum."""
+
+    def long_form(self) -> pd.DataFrame:
+        """Return all numbers at full precision: see :func:`isrbench.reports.tables.table.long_form`."""
+        return long_form(self.aligned, self.cells, self.baseline)
+
+    def routing(self) -> pd.DataFrame | None:
+        """Return correlations of active experts with severity, with a method column; None where no method routes."""
+        found = [correlations(self.aligned, label).assign(method=label) for label in routed(self.aligned)]
+        return pd.concat(found) if found else None
+
+    def to_markdown(self) -> str:
+        """Return all tables as GitHub Markdown, then how each metric is defined."""
+        return markdown_document(self.tables)
+
+    def to_latex(self) -> str:
+        """Return all tables as a LaTeX document."""
+        return latex_document(self.tables)
+
+    def to_text(self) -> str:
+        """Return all tables as plain text."""
+        return "\n".join(map(plain_text, self.tables))
+
+
+def compare_set(aligned: AlignedRuns, slug: str, *, baseline: str | None, rule: Rule, reported: bool) -> ComparedSet:
+    """Compute everything about one set.
+
+    Args:
+        aligned: Its runs.
+        slug: Names its files.
+        baseline: Method id, label or run that the others are compared with; None = bicubic.
+        rule: How images are grouped.
+        reported: Whether to add what papers report. Papers report means over whole sets: beside a part they are left
+            out, and a note says so.
+    """
+    groups = strata(aligned.images, rule)
+    base = baseline_label(aligned, baseline)
+    cells = {"all": compare_means(aligned, list(aligned.images.index), base)}
+    cells |= {group.name: compare_means(aligned, group.images, base) for group in groups}
+    tables = tuple(_tables(aligned, groups, cells, base, reported))
+    return ComparedSet(aligned, slug, base, tuple(groups), cells, tables)
+
+
+def baseline_label(aligned: AlignedRuns, baseline: str | None) -> str | None:
+    """Return the label that ``baseline`` (method id, label or run; None = bicubic) stands for, or None."""
+    wanted = baseline or USUAL_BASELINE
+    if wanted in aligned.labels:
+        return wanted
+    found = aligned.runs.index[(aligned.runs["method"] == wanted) | (aligned.runs["run"] == wanted)]
+    return str(found[0]) if len(found) else None
+
+
+def _tables(
+    aligned: AlignedRuns, groups: Sequence[Stratum], cells: Mapping[str, Cells], base: str | None, reported: bool
+) -> Iterator[Table]:
+    others = reported_rows(aligned.dataset) if reported else None
+    left_out = others is not None and len(others) > 0 and aligned.partial
+    table = score_table(aligned, cells["all"], aligned.title, len(aligned.images), base, None if left_out else others)
+    if left_out:
+        note = f"left out: what papers report of {aligned.dataset}, because their means are over the whole set"
+        table = replace(table, notes=(*table.notes, note))
+    yield table
+    for group in groups:
+        title = f"{aligned.title}, {group.name}" + (f" {group.bounds}" if group.bounds else "")
+        yield score_table(aligned, cells[group.name], title, len(group.images), base)

@@ -1,0 +1,61 @@
+"""Quality against cost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from isrbench.harness.api.metric import Direction
+from isrbench.harness.api.records import Invocation
+from isrbench.reports.aligned import AlignedRuns, align
+from isrbench.reports.figures.pareto import comparable, front, pareto
+from isrbench.reports.statistics import means
+from tests.support.plots import assert_drawn
+from tests.support.report_frames import frames, with_manifests
+
+
+@pytest.fixture
+def aligned(tmp_path) -> AlignedRuns:
+    """Three methods, all with a cost."""
+    (own,) = align(frames(tmp_path / "images", count=4, failed=False))
+    runs = own.runs.assign(macs=[1e9, 2e9, 4e9], latency_ms=[1.0, 2.0, 3.0], complexity_size="16x16")
+    return replace(own, runs=runs)
+
+
+def test_quality_against_cost_is_drawn(aligned, tmp_path):
+    cells = means(aligned, list(aligned.images.index))
+    files, words = pareto(aligned, cells, aligned.metrics[0], "macs", tmp_path, "macs")
+    assert_drawn(files)
+    assert words == "PSNR against MACs (LR 16x16)"
+
+
+def test_two_methods_have_no_front(aligned, tmp_path):
+    runs = aligned.runs.assign(macs=[1e9, None, 4e9])
+    cells = means(aligned, list(aligned.images.index))
+    assert pareto(replace(aligned, runs=runs), cells, aligned.metrics[0], "macs", tmp_path, "c") == ([], "")
+
+
+def test_front_holds_what_nothing_beats():
+    points = {"cheap": (1.0, 20.0), "beaten": (2.0, 19.0), "good": (3.0, 25.0), "expensive": (9.0, 25.0)}
+    assert front(points, Direction.HIGHER) == ["cheap", "good"]
+    assert front(points, Direction.LOWER) == ["cheap", "beaten"]
+
+
+def test_only_latencies_measured_alike_are_compared(aligned):
+    runs = aligned.runs.assign(device=["cpu", "cuda", "cpu"])
+    chosen, condition, others = comparable(replace(aligned, runs=runs), list(aligned.labels), "latency_ms")
+    assert (chosen, condition) == (["Bicubic", "OSEDiff PNGs"], "LR 16x16, cpu")
+    assert others == ["MoR-SR (tiny) (LR 16x16, cuda)"]
+    assert len(comparable(replace(aligned, runs=runs), list(aligned.labels), "macs")[0]) == 3
+
+
+def test_latencies_of_two_machines_do_not_compare(tmp_path):
+    calls = {
+        method: [Invocation(argv=[], start="2026-01-01T00:00:00+00:00", platform=platform, cpus=4)]
+        for method, platform in (("bicubic", "one"), ("folder", "one"), ("mor", "other"))
+    }
+    made = with_manifests(frames(tmp_path, count=3), lambda m: m.model_copy(update={"invocations": calls[m.name]}))
+    (own,) = align(made)
+    chosen, _, others = comparable(own, ["Bicubic", "MoR-SR (tiny)"], "latency_ms")
+    assert chosen == ["Bicubic"] and others == ["MoR-SR (tiny) (LR 16x16, cpu, other with 4 CPUs)"]

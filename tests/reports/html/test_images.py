@@ -1,0 +1,38 @@
+"""Copies of images in the report's folder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from isrbench.reports.aligned import align
+from isrbench.reports.html.images import copied_files, copy_images
+from tests.support.report_frames import frames
+
+
+def test_images_are_copies_and_never_written_through_a_link(tmp_path):
+    made, out = frames(tmp_path / "images", count=3, failed=False), tmp_path / "out"
+    source = Path(made.images["hr_path"].iloc[0])
+    before = source.read_bytes()
+    (aligned,) = align(made)
+    copied = copy_images(aligned, out, "sample")
+    assert len(copied_files(copied, out)) == 3 * 5 and all(file.is_file() for file in copied_files(copied, out))
+    target = out / str(copied[0].hr.file)
+    assert target.read_bytes() == before and not source.samefile(target)
+    target.unlink()
+    target.hardlink_to(source)  # as reports once did
+    (other,) = align(replace(made, images=made.images.assign(hr_path=made.images["lr_path"])))
+    copy_images(other, out, "sample")
+    assert source.read_bytes() == before
+
+
+def test_a_corrupt_image_costs_itself_alone(tmp_path):
+    made = frames(tmp_path / "images", count=4)
+    for column, name in (("hr_path", "bad.png"), ("lr_path", "half.png")):
+        bad = tmp_path / name
+        bad.write_bytes(Path(made.images[column].iloc[0]).read_bytes()[:60] if name == "half.png" else b"no image")
+        made.images.loc[made.images["image"] == "scene_001", column] = str(bad)
+    copied = copy_images(align(made)[0], tmp_path / "out", "sample")
+    assert [Path(file).name for file in copied[1].unreadable] == ["half.png", "bad.png"]
+    assert copied[1].lr.file is None and copied[1].outputs[0].file is not None
+    assert all(not other.unreadable and other.lr.file for place, other in enumerate(copied) if place != 1)
