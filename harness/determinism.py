@@ -14,7 +14,7 @@ _EXCLUSIVE = threading.RLock()
 
 
 def resolve_device(name: str) -> str:
-    """``auto`` is CUDA where there is one, else the CPU; anything else must be a device that computes here.
+    """Return the torch device string for ``--device``: ``auto`` is CUDA where there is one, else the CPU.
 
     Raises:
         UserError: If the device does not exist, or holds no values (``meta``).
@@ -26,7 +26,7 @@ def resolve_device(name: str) -> str:
     fix = "use --device auto, cpu or cuda"
     try:
         float(torch.ones(1, device=name).sum())
-    except Exception as error:  # each back end has its own way to say that it is not there
+    except Exception as error:  # each backend fails in its own way where it is not there
         if name.partition(":")[0] == "meta":
             raise UserError("--device meta computes nothing, so there would be no image", fix) from error
         said = shorten((str(error).splitlines() or [type(error).__name__])[0], 160, placeholder=" ...")
@@ -47,7 +47,7 @@ def make_deterministic(device: str) -> None:
 
 
 def exclusive(device: str) -> AbstractContextManager[object]:
-    """Keep every other computation off an accelerator meanwhile; on the CPU threads do not disturb each other."""
+    """Keep every other computation off an accelerator meanwhile; does nothing for the CPU."""
     return nullcontext() if on_cpu(device) else _EXCLUSIVE
 
 
@@ -65,5 +65,5 @@ def one_thread() -> Iterator[None]:
 
 
 def on_cpu(device: str) -> bool:
-    """Whether ``device`` is the CPU (``cpu``, ``cpu:0``)."""
+    """Return whether ``device`` is the CPU (``cpu``, ``cpu:0``)."""
     return device.partition(":")[0] == "cpu"

@@ -16,7 +16,7 @@ PROBE_SECONDS = 4.0
 
 
 def offline() -> str | None:
-    """The environment variable that forbids the network, or None."""
+    """Return the environment variable that forbids the network, or None."""
     on = {"1", "true", "yes", "on"}
     return next((s for s in OFFLINE_SWITCHES if os.environ.get(s, "").strip().lower() in on), None)
 
@@ -28,7 +28,7 @@ def endpoint() -> str:
 
 @cache
 def network() -> bool:
-    """Whether the hub answers; asked once a process. A thread, because no timeout covers looking up a name."""
+    """Return whether the hub answers; asked once a process, on a thread because no timeout covers looking up a name."""
     import http.client
     import urllib.error
     import urllib.request

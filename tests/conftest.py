@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.images import make_image as picture  # noqa: F401 - until every test imports it from there
 from tests.support.images import write_pairs
 from tests.support.packages import site  # noqa: F401 - a fixture
 from tests.support.paths import SHARED

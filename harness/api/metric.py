@@ -23,7 +23,7 @@ class Direction(str, Enum):
 
     @property
     def arrow(self) -> str:
-        """The arrow that tables print."""
+        """Return the arrow that tables print."""
         return "↑" if self is Direction.HIGHER else "↓"
 
 

@@ -104,7 +104,7 @@ def _declared(options_type: type[Any]) -> dict[str, tuple[Field[Any], Any]]:
 
 
 def _by_field_name(known: Mapping[str, tuple[Field[Any], Any]], texts: Mapping[str, str]) -> dict[str, str]:
-    """The texts under their fields' names instead of aliases."""
+    """Return the texts under their fields' names instead of aliases."""
     names = {alias: name for name, (option, _) in known.items() for alias in option.metadata.get("aliases", ())}
     found: dict[str, str] = {}
     for given, text in texts.items():
@@ -127,7 +127,7 @@ def _default(option: Field[Any]) -> Any:
 
 
 def _typed(value: Any) -> str:
-    """``value`` as one would type it on the command line."""
+    """Return ``value`` as one would type it on the command line."""
     if value is None:
         return _NONE
     if isinstance(value, bool):
@@ -136,7 +136,7 @@ def _typed(value: Any) -> str:
 
 
 def _optional(annotation: Any) -> tuple[Any, bool]:
-    """The annotation without ``None``, and whether None was allowed."""
+    """Return the annotation without ``None``, and whether None was allowed."""
     if get_origin(annotation) not in {Union, types.UnionType}:
         return annotation, False
     rest = [part for part in get_args(annotation) if part is not type(None)]
@@ -146,7 +146,7 @@ def _optional(annotation: Any) -> tuple[Any, bool]:
 
 
 def _choices(annotation: Any) -> dict[str, Any] | None:
-    """What may be typed for a Literal or an Enum, and what each stands for; None for other annotations."""
+    """Return what may be typed for a Literal or an Enum, and what each stands for; None for other annotations."""
     if get_origin(annotation) is Literal:
         return {_typed(value): value for value in get_args(annotation)}
     if isinstance(annotation, type) and issubclass(annotation, Enum):

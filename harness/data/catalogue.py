@@ -109,7 +109,7 @@ def id_of_folder(folder: Path) -> str:
 
 
 def _scale_of_first_pair(lr_folder: Path, hr_folder: Path) -> int | None:
-    """How many times larger HR is than LR; None where no image is in both folders, which loading the pairs reports."""
+    """Return how many times larger HR is than LR; None where no image is in both folders (loading reports that)."""
     from isrbench.harness.imaging.images import read_size
 
     lrs, hrs = ({path.stem: path for path in list_images(folder)} for folder in (lr_folder, hr_folder))

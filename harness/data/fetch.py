@@ -124,7 +124,7 @@ def write_table(card: Card, table: Any, target: Path) -> None:
 
 
 def _plain_name(card: Card, name: str) -> str:
-    """The id as a file name: one with a folder in it could be written anywhere, a hidden one would not be read."""
+    """Return the id as a file name: with a folder in it, it could be written anywhere; hidden, it would not be read."""
     if name.startswith(".") or not name.strip() or any(c in name for c in "/\\:\0"):
         raise UserError(
             f"{card.table.path if card.table else card.id} has a row with the id '{name}', which cannot be a file name",

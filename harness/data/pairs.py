@@ -126,7 +126,7 @@ def content_hash(pairs: Iterable[Pair]) -> str:
 
 
 def _join(card: Card, root: Path) -> list[_Files]:
-    """The files of the whole set, sorted by id."""
+    """Return the files of the whole set, sorted by id."""
     if not root.is_dir():
         raise UserError(f"{root}, the `root` in the card of {card.id}, is not a folder", "correct `root` in the card")
     layout = find_layout(card, root)
@@ -177,7 +177,7 @@ def _unpaired(root: Path, layout: tuple[str, str], no_hr: Sequence[str], no_lr: 
 
 
 def _or_as_another_set(first: str, key: str, card: Card, root: Path) -> str:
-    """How to fix a copy of a set that is not the set."""
+    """Say how to fix a copy of a set that is not the set."""
     if card.id not in catalogue():
         return f"{first}, or correct `{key}` in its card"
     folder = f"--dataset {shlex.quote(str(root))}"
@@ -209,7 +209,7 @@ def _check_size(path: Path, size: tuple[int, ...], expected: tuple[int, int] | N
 
 
 def _levels(card: Card, root: Path, ids: Sequence[str]) -> dict[str, str]:
-    """The true severity levels by id; empty where the card names none."""
+    """Return the true severity levels by id; empty where the card names none."""
     if card.levels is None:
         return {}
     path = root / card.levels

@@ -131,7 +131,7 @@ def _check(photos: Sequence[Path], out: Path, side: int, levels: Sequence[float]
 
 
 def _card(photos: Sequence[Path], name: str, side: int, levels: Sequence[float], seed: int) -> str:
-    """The card's text; UserError where ``name`` cannot be a set's id."""
+    """Return the card's text; UserError where ``name`` cannot be a set's id."""
     words = " ".join(f"{level:g}" for level in levels)
     command = f"isrbench tools make-set --crop {side} --levels {words} --seed {seed}"
     texts = {
@@ -159,7 +159,7 @@ def _card(photos: Sequence[Path], name: str, side: int, levels: Sequence[float],
 
 
 def _centre(photo: Path, side: int) -> NDArray[np.uint8]:
-    """A copy of the photo's centre, uint8 (side, side, 3)."""
+    """Return a copy of the photo's centre, uint8 (side, side, 3)."""
     pixels = read_photo(photo)
     height, width = pixels.shape[:2]
     if min(height, width) < side:

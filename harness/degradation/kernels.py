@@ -71,7 +71,7 @@ def draw_final_sinc(rng: np.random.Generator) -> Kernel:
 
 
 def sinc(cutoff: float, size: int) -> Kernel:
-    """The ideal circular low-pass filter (a jinc), cut off at ``cutoff`` radians a pixel.
+    """Return the ideal circular low-pass filter (a jinc), cut off at ``cutoff`` radians a pixel.
 
     Returns:
         (size, size), sums to 1, with negative lobes.
@@ -85,7 +85,7 @@ def sinc(cutoff: float, size: int) -> Kernel:
 
 
 def gaussian(sigma: float, size: int) -> Kernel:
-    """An isotropic Gaussian kernel (size, size) that sums to 1."""
+    """Return an isotropic Gaussian kernel (size, size) that sums to 1."""
     weights = np.exp(-0.5 * _mahalanobis(size, sigma, sigma, 0.0))
     return weights / weights.sum()
 
@@ -117,13 +117,13 @@ def convolve(image: Tensor, kernel: Kernel) -> Tensor:
 
 
 def _draw_beta(rng: np.random.Generator, limits: Range) -> float:
-    """Half of the draws fall below 1 (sharper than a Gaussian) and half above, whatever the range."""
+    """Draw a shape exponent: half of the draws are below 1 (sharper than a Gaussian) and half above, for any range."""
     low, high = limits
     return rng.uniform(low, 1.0) if rng.random() < 0.5 else rng.uniform(1.0, high)
 
 
 def _mahalanobis(size: int, sigma_x: float, sigma_y: float, angle: float) -> Kernel:
-    """Squared distance of every pixel to the centre, in units of the rotated standard deviations."""
+    """Return the squared distance of every pixel to the centre, in units of the rotated standard deviations."""
     axis = np.arange(size) - size // 2
     x, y = axis[None, :], axis[:, None]
     along = math.cos(angle) * x + math.sin(angle) * y

@@ -101,7 +101,7 @@ def degrade(hr: Tensor, preset: Degradation, seeds: Sequence[int], scale: int = 
 
 
 def sharpen(image: Tensor) -> Tensor:
-    """Unsharp masking of Real-ESRGAN: weight 0.5 where the residual exceeds 10 grey levels, the mask blurred.
+    """Sharpen as Real-ESRGAN does: weight 0.5 where the residual exceeds 10 grey levels, by a blurred mask.
 
     Args:
         image: float (3, H, W) in [0, 1] on the CPU.
@@ -148,7 +148,7 @@ def _degrade_one(hr: Tensor, preset: Degradation, rng: np.random.Generator, scal
 
 
 def _grey_levels(image: Tensor) -> Tensor:
-    """The image rounded to grey levels 0-255, half to even, in its own type: float64 here.
+    """Return the image rounded to grey levels 0-255, half to even, in its own type: float64 here.
 
     Not :func:`isrbench.harness.imaging.images.to_pixels`, which rounds float32 half up: every drawn LR would change.
     """
@@ -192,7 +192,7 @@ def _noise(image: Tensor, stage: Stage, rng: np.random.Generator) -> Tensor:
 
 
 def _poisson(image: Tensor, gray: bool, rng: np.random.Generator) -> Tensor:
-    """Photon noise of the 8-bit image, at as many levels as it has distinct values (rounded up to a power of 2)."""
+    """Draw photon noise of the 8-bit image, at as many levels as it has values (rounded up to a power of 2)."""
     if gray:
         image = (image.new_tensor([0.2989, 0.587, 0.114])[:, None, None] * image).sum(0, keepdim=True)
     rounded = _grey_levels(image)

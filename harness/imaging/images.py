@@ -199,7 +199,7 @@ def _opened(path: Path) -> Image.Image:
 
 
 def _png_size(path: Path) -> tuple[int, int] | None:
-    """(width, height) that a PNG's header states, even where PIL will not open it; None for other files."""
+    """Return the (width, height) that a PNG's header states, even where PIL will not open it; None for other files."""
     with path.open("rb") as file:
         head = file.read(24)
     return struct.unpack(">II", head[16:]) if len(head) == 24 and head.startswith(b"\x89PNG\r\n\x1a\n") else None
@@ -238,7 +238,7 @@ def _refuse_all_but_rgb8(image: Image.Image, path: Path) -> None:
 
 
 def _bits_per_channel(image: Image.Image) -> int:
-    """Bits of a channel in the file: PIL opens a 16-bit RGB PNG or TIFF as plain RGB, quietly halving its depth."""
+    """Return the bits of a channel in the file: PIL opens a 16-bit RGB PNG or TIFF as 8-bit RGB without a word."""
     tiles = getattr(image, "tile", None) or []
     raw = tiles[0][3] if tiles else None
     raw = raw[0] if isinstance(raw, tuple) else raw

@@ -24,7 +24,7 @@ _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 def psnr(
     restored: NDArray[np.uint8], reference: NDArray[np.uint8] | None, lr: NDArray[np.uint8] | None = None
 ) -> float:
-    """Return the PSNR in dB on the unrounded Y of YCbCr (BT.601, 16-235), peak 255, border 0: pyiqa ``psnr``, ``ycbcr``.
+    """Return the PSNR in dB on the unrounded Y of YCbCr (BT.601, 16-235), peak 255, border 0; pyiqa's ``psnr``.
 
     The squared error is a sum of exact integers, so the value is the same on every machine.
 
@@ -102,7 +102,7 @@ def rounded_luma(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _luma(rgb: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """255000 * (Y - 16) as exact integers, int32 (H, W)."""
+    """Return 255000 * (Y - 16) as exact integers, int32 (H, W)."""
     total = rgb[..., 0].astype(np.int32) * _LUMA[0]
     total += rgb[..., 1].astype(np.int32) * _LUMA[1]
     total += rgb[..., 2].astype(np.int32) * _LUMA[2]
@@ -118,7 +118,7 @@ _TAPS = _gaussian()
 
 
 def _blur(plane: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Gaussian window as two passes, 'valid' size; mirror taps share a multiplication."""
+    """Apply the Gaussian window in two passes, 'valid' size; mirror taps share a multiplication."""
     for axis in (0, 1):
         size, half = plane.shape[axis] - _WINDOW + 1, _WINDOW // 2
         shifted = [plane[k : k + size] if axis == 0 else plane[:, k : k + size] for k in range(_WINDOW)]

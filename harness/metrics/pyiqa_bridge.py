@@ -1,4 +1,4 @@
-"""Metrics that pyiqa computes, made safe for threads, silent, and sure never to download anything."""
+"""Metrics that pyiqa computes, made safe for threads and silent; nothing is downloaded here."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def fid(device: str) -> SetMetric:
 
 
 def frechet_distance(one: NDArray[np.floating], two: NDArray[np.floating]) -> float:
-    """Squared Frechet distance of the Gaussians fitted to two sets of features (Heusel et al. 2017, equation 6).
+    """Return the squared Frechet distance of Gaussians fitted to two sets of features (Heusel et al. 2017, eq. 6).
 
     With centred, scaled features A and B the covariances are A'A and B'B, and Tr (A'A B'B)^(1/2) is the sum of the
     singular values of AB'. That is exact where sets are smaller than the features are wide and the usual matrix root
@@ -97,7 +97,7 @@ def frechet_distance(one: NDArray[np.floating], two: NDArray[np.floating]) -> fl
 
 
 def _split_the_same(device: str) -> AbstractContextManager[None]:
-    """One thread on the CPU; an accelerator splits its sums in its own, fixed way."""
+    """Use one thread on the CPU; an accelerator splits its sums in a fixed way."""
     return one_thread() if on_cpu(device) else nullcontext()
 
 
@@ -109,7 +109,7 @@ def _linked(folder: Path, files: Sequence[Path]) -> Path:
 
 
 def _create(name: str, device: str, options: dict[str, Any]) -> Any:
-    """Pyiqa's network without its wrapper, which is not safe for threads (it switches global flags)."""
+    """Build pyiqa's network without its wrapper, which is not safe for threads (it switches global flags)."""
     import torch
 
     with _BUILDING:
@@ -126,7 +126,7 @@ def _create(name: str, device: str, options: dict[str, Any]) -> Any:
 
 @contextmanager
 def _without_pretraining(maniqa_arch: Any) -> Iterator[None]:
-    """Keep MANIQA from fetching 330 MB of ViT weights that its own checkpoint, loaded strictly, replaces at once."""
+    """Keep MANIQA from downloading 330 MB of ViT weights that its own checkpoint, loaded strictly, replaces at once."""
     timm = maniqa_arch.timm
 
     def create_model(name: str, pretrained: bool = False, **options: Any) -> Any:

@@ -169,7 +169,7 @@ class Scorer:
         return _guarded(metric.id, lambda: image_value(metric, cast(ImageMetric, compute), *given, device=self.device))
 
     def _function(self, id: str) -> ImageMetric | SetMetric | Score:
-        """The metric, built on first use; what stands in its way is remembered and not tried again."""
+        """Return the metric, built on first use, or why it cannot be built, which is not tried again."""
         with self._building:
             if id not in self._built:
                 with exclusive(self.device):

@@ -81,7 +81,7 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _last_words(*streams: IO[bytes]) -> str:
-    """The end of the first stream that is not empty, on lines of its own."""
+    """Return the end of the first stream that is not empty, on lines of its own."""
     for stream in streams:
         size = stream.seek(0, os.SEEK_END)
         stream.seek(max(0, size - _TAIL_BYTES))

@@ -146,7 +146,7 @@ def _make_folders(folder: Path) -> tuple[Path, Path]:
 
 
 def _hash_of_files(words: Sequence[str], depends_on: Sequence[Path]) -> str:
-    """One hash over the files that the command names, also behind ``--name=``, and over what it depends on.
+    """Return one hash over the files that the command names, also behind ``--name=``, and over what it depends on.
 
     The program is looked up on the PATH. Of a folder every file counts, by its name below the folder and its bytes;
     ``__pycache__`` does not, since running Python changes it.

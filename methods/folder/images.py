@@ -110,7 +110,7 @@ class Folder:
         return self._files[found[0]]
 
     def _candidates(self, image: str) -> list[str]:
-        """Stems of the files that match the image's name and the suffix."""
+        """Return the stems of the files that match the image's name and the suffix."""
         if "*" not in self._suffix:
             return [s for s in (image + self._suffix,) if s in self._files]
         pattern = re.compile(re.escape(image) + ".*".join(map(re.escape, self._suffix.split("*"))))

@@ -10,7 +10,7 @@ import pytest
 
 from isrbench.harness.errors import UserError
 from isrbench.reports.entry_points import publish, write
-from tests.conftest import write_pairs
+from tests.support.images import write_pairs
 
 
 @pytest.fixture(scope="module")

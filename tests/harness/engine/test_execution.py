@@ -29,7 +29,7 @@ from isrbench.harness.metrics.scorer import Scorer
 from isrbench.harness.store.frames import load_frames
 from isrbench.harness.store.store import Store
 from isrbench.harness.store.summary import summarise
-from tests.conftest import write_pairs
+from tests.support.images import write_pairs
 from tests.support.nearest import CALLS, Nearest, Options, run, table
 from tests.support.paths import ROOT
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from isrbench.methods.studies import bench_scoring
-from tests.conftest import write_pairs
+from tests.support.images import write_pairs
 
 
 @pytest.fixture

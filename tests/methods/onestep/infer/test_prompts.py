@@ -22,7 +22,7 @@ from isrbench.methods.onestep.infer.prompts import Tagger, load_tagger, make_pro
 from isrbench.methods.onestep.options import OneStepOptions
 from isrbench.methods.osediff.adapter import DenseConfig, attach
 from isrbench.methods.osediff.plugin import _kind
-from tests.conftest import write_pairs
+from tests.support.images import write_pairs
 from tests.support.onestep_base import one_thread, write_base  # noqa: F401
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz,"
