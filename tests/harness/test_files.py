@@ -1,0 +1,48 @@
+"""Files are whole or not there; folders are listed the same way everywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isrbench.harness.files import file_hash, list_images, replacing
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    path.write_text("before")
+    with replacing(path) as partial:
+        partial.write_text("after")
+        assert path.read_text() == "before"
+    assert path.read_text() == "after" and [p.name for p in tmp_path.iterdir()] == ["x.txt"]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_failed_replacement_leaves_what_was_there_and_no_partial_file(error: BaseException, tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    path.write_text("before")
+    with pytest.raises(type(error)), replacing(path) as partial:
+        partial.write_text("half")
+        raise error
+    assert path.read_text() == "before" and [p.name for p in tmp_path.iterdir()] == ["x.txt"]
+
+
+def test_images_are_listed_by_ending_without_hidden_files(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("b.PNG", "a.jpeg", ".c.png", "notes.txt", "sub/d.tif"):
+        (tmp_path / name).write_bytes(b"")
+    assert [p.name for p in list_images(tmp_path)] == ["a.jpeg", "b.PNG"]
+    assert [p.name for p in list_images(tmp_path, recursive=True)] == ["a.jpeg", "b.PNG", "d.tif"]
+
+
+@given(st.binary(max_size=200))
+def test_a_files_hash_is_that_of_its_bytes(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x"
+        path.write_bytes(content)
+        assert file_hash(path) == hashlib.sha256(content).hexdigest()
