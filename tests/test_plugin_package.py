@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +14,11 @@ import pytest
 from isrbench.harness.data.catalogue import find_card
 from isrbench.harness.data.pairs import load_pairs
 from isrbench.harness.imaging.images import read_rgb
+from tests.support.cli import finished
+from tests.support.packages import install
 from tests.support.paths import ROOT
+
+pytestmark = pytest.mark.process
 
 PACKAGE = Path(__file__).parent / "plugin_package"
 
@@ -47,48 +49,38 @@ def installed(tmp_path_factory) -> Path:
     pytest.fail(f"the plugin package cannot be installed: {output}")
 
 
-def _python(code: str, *paths: Path, args: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (*paths, ROOT)))}
-    command = [sys.executable, "-c", code, *args]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+def _python(code: str, *paths: Path) -> tuple[int, str, str]:
+    return finished(script=code, path=(*paths, ROOT))
 
 
 def test_method_and_metric_of_an_installed_package_are_found_and_work(installed):
     code = """
 import sys
-from isrbench.harness.api.method import MethodPlugin, Runtime
-from isrbench.harness.api.metric import Metric
-from isrbench.harness.api.registry import Registry
-methods = Registry.from_entry_points("method", MethodPlugin, "isrbench.methods")
-metrics = Registry.from_entry_points("metric", Metric, "isrbench.metrics")
-assert "nearest" in methods and "mae" in metrics, (list(methods), list(metrics))
+from isrbench.harness.api.method import Runtime
+from isrbench.harness.api.registry import methods, metrics
+assert "nearest" in methods() and "mae" in metrics(), (list(methods()), list(metrics()))
 assert "isrbench_nearest" not in sys.modules, "listing imported the plugin"
-plugin, metric = methods.get("nearest"), metrics.get("mae")
+plugin, metric = methods().get("nearest"), metrics().get("mae")
 assert "torch" not in sys.modules, "metadata imported torch"
 import torch
 lr = torch.rand(3, 5, 7)
-image = plugin.build(plugin.options(), Runtime(scale=4)).restore(lr, image="a", seed=0).image
+image = plugin.make(plugin.options(), Runtime(scale=4)).restore(lr, image="a", seed=0).image
 assert image.shape == (3, 20, 28) and torch.equal(image[:, ::4, ::4], lr)
 print(plugin.info.title, metric.title)
 """
-    done = _python(code, installed)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["Nearest", "MAE"]
+    code, out, err = _python(code, installed)
+    assert code == 0, err
+    assert out.split() == ["Nearest", "MAE"]
 
 
 def test_eval_runs_an_installed_method_and_scores_with_an_installed_metric(installed, tmp_path):
     """Down to the report, which has to know a stranger's metric as well."""
-    args = [
-        "eval", "--method", "nearest", "--dataset", "sample", "--limit", "2", "--metrics", "mae",
-        "--runs-dir", str(tmp_path / "runs"), "--json",
-    ]  # fmt: skip
-    done = _python(
-        "import sys\nsys.argv[0] = 'isrbench'\nfrom isrbench.harness.cli.main import main\nmain()", installed, args=args
-    )
-    assert done.returncode == 0, done.stderr
-    summary = json.loads(done.stdout)
+    args = ("--dataset", "sample", "--limit", "2", "--metrics", "mae", "--runs-dir", tmp_path / "runs", "--json")
+    code, out, err = finished("eval", "--method", "nearest", *args, path=(installed, ROOT))
+    assert code == 0, err
+    summary = json.loads(out)
     expected = []
-    for pair in load_pairs(find_card("sample"))[:2]:
+    for pair in load_pairs(find_card("sample"), limit=2):
         large = read_rgb(pair.lr).repeat(4, axis=0).repeat(4, axis=1).astype(float)
         expected.append(np.abs(large - read_rgb(pair.hr)).mean())
     (row,) = summary["metrics"]
@@ -98,16 +90,24 @@ def test_eval_runs_an_installed_method_and_scores_with_an_installed_metric(insta
 
 
 def test_two_packages_with_one_name_are_refused_and_both_shown(installed, tmp_path):
-    rival = tmp_path / "rival-1.0.dist-info"
-    rival.mkdir()
-    (rival / "METADATA").write_text("Metadata-Version: 2.1\nName: rival\nVersion: 1.0\n")
-    (rival / "entry_points.txt").write_text("[isrbench.methods]\nnearest = rival.plugin:OTHER\n")
+    install(tmp_path, "rival", {"isrbench.methods": {"nearest": "rival.plugin:OTHER"}})
     code = """
-from isrbench.harness.api.method import MethodPlugin
-from isrbench.harness.api.registry import Registry
-Registry.from_entry_points("method", MethodPlugin, "isrbench.methods")
+from isrbench.harness.api.registry import methods
+assert "nearest" not in methods() and "bicubic" in methods()
+print(methods().refused["nearest"].message)
 """
-    done = _python(code, installed, tmp_path)
-    assert done.returncode != 0
-    assert "two methods are registered as 'nearest'" in done.stderr
-    assert "isrbench_nearest:NEAREST" in done.stderr and "rival.plugin:OTHER" in done.stderr
+    code, out, err = _python(code, installed, tmp_path)
+    assert code == 0, err
+    assert "isrbench_nearest:NEAREST" in out and "rival.plugin:OTHER" in out
+
+
+def test_contributing_names_what_the_example_has():
+    """The five steps and the example cannot drift apart."""
+    steps = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    example = (PACKAGE / "src" / "isrbench_nearest" / "__init__.py").read_text(encoding="utf-8")
+    for name in ("weights_hash", "restore", "cost", "input_hash", "MethodPlugin", "definition", "direction", "colour"):
+        assert f"`{name}" in steps or f"{name}," in steps or f"{name}(" in steps, name
+        assert name in example, name
+    metadata = (PACKAGE / "pyproject.toml").read_text(encoding="utf-8")
+    for group in ("isrbench.methods", "isrbench.metrics"):
+        assert f'[project.entry-points."{group}"]' in steps and f'[project.entry-points."{group}"]' in metadata

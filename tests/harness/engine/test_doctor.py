@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from isrbench.harness.engine import doctor
-from isrbench.harness.engine.doctor import Finding, exit_code
+from isrbench.harness.engine.doctor import Finding, examine, exit_code
+from tests.support.packages import install
 from tests.support.paths import ROOT
 
 BROKEN = {
@@ -20,6 +20,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("how", BROKEN)
 def test_a_broken_torch_is_a_finding_with_the_readmes_fix(how: str, tmp_path: Path) -> None:
     """In a process of its own, in which nothing can import torch."""
@@ -42,30 +43,40 @@ def test_a_broken_torch_is_a_finding_with_the_readmes_fix(how: str, tmp_path: Pa
     assert found["metric psnr"]["ok"] and found["dataset sample"]["ok"], "the rest must still be looked at"
 
 
-@pytest.fixture
-def quick(monkeypatch) -> None:
-    """No child process: every package answers at once."""
-    monkeypatch.setattr(doctor, "_import_apart", lambda modules: {m: {"device": "cpu"} for m in modules})
-
-
-def test_a_runs_folder_that_cannot_be_written_is_found(quick, tmp_path: Path) -> None:
+def test_a_runs_folder_that_cannot_be_written_is_found(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    bad = list(doctor.examine(None, tmp_path / "file" / "runs"))[-1]
+    bad = list(examine(None, tmp_path / "file" / "runs", packages={}))[-1]
     assert (bad.what, bad.ok, bad.fix) == ("runs folder", False, "use --runs-dir DIR") and bad.needed
-    good = list(doctor.examine(None, tmp_path / "new" / "runs"))[-1]
+    good = list(examine(None, tmp_path / "new" / "runs", packages={}))[-1]
     assert good.ok and [p.name for p in tmp_path.iterdir()] == ["file"], "looking must leave nothing behind"
 
 
-def test_a_broken_plugin_is_a_finding_of_its_own(quick, tmp_path: Path, monkeypatch) -> None:
-    info = tmp_path / "bad-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bad\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[isrbench.methods]\nbad = bad_plugin:PLUGIN\n")
-    (tmp_path / "bad_plugin.py").write_text("1 / 0\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    findings = {f.what: f for f in doctor.examine(None, tmp_path)}
+def test_a_broken_plugin_is_a_finding_of_its_own(site: Path, tmp_path: Path) -> None:
+    install(site, "bad", {"isrbench.methods": {"bad": "bad_plugin:PLUGIN"}}, bad_plugin="1 / 0\n")
+    findings = {f.what: f for f in examine(None, tmp_path, packages={})}
     assert not findings["method bad"].ok and "ZeroDivisionError" in findings["method bad"].found
     assert exit_code(findings.values()) == 0, "a stranger's plugin does not break isrbench"
+
+
+def test_a_plugin_that_takes_a_name_is_a_finding_beside_the_one_that_keeps_it(site: Path, tmp_path: Path) -> None:
+    install(site, "rival", {"isrbench.metrics": {"psnr": "rival:METRIC"}})
+    findings = {f.what: f for f in examine(None, tmp_path, packages={})}
+    assert findings["metric psnr"].ok
+    refused = findings["metric psnr of another package"]
+    assert not refused.ok and "rival:METRIC" in refused.found and refused.fix
+
+
+@pytest.mark.process
+def test_a_folder_of_a_librarys_name_is_not_taken_for_the_library(tmp_path: Path) -> None:
+    (tmp_path / "numpy").mkdir()
+    (tmp_path / "numpy" / "__init__.py").write_text("raise ImportError('not this one')\n")
+    code = (
+        "import os, pathlib\nfrom isrbench.harness.engine.doctor import examine\n"
+        f"os.chdir({str(tmp_path)!r})\n"
+        "found = next(examine(None, pathlib.Path('runs'), packages={'numpy': 'numpy'}))\nassert found.ok, found\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_exit_code_counts_only_what_is_needed() -> None:

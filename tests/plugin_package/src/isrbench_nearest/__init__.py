@@ -19,6 +19,8 @@ class NearestOptions:
 
 
 class _Nearest:
+    weights_hash = ""  # nothing but the options decides an image
+
     def __init__(self, scale: int) -> None:
         self._scale = scale
 
@@ -26,11 +28,11 @@ class _Nearest:
         rows = lr.repeat_interleave(self._scale, dim=1)
         return Restored(rows.repeat_interleave(self._scale, dim=2))
 
-    def complexity(self, height: int, width: int) -> Cost:
+    def cost(self, height: int, width: int) -> Cost:
         return Cost(macs=0, params_total=0)
 
-    def fingerprint(self, image: str) -> str:
-        return ""
+    def input_hash(self, image: str) -> str:
+        return ""  # an image has no input besides its LR
 
 
 def _build(options: NearestOptions, runtime: Runtime) -> Method:
@@ -38,7 +40,7 @@ def _build(options: NearestOptions, runtime: Runtime) -> Method:
 
 
 def _build_mae(device: str) -> ImageMetric:
-    def mae(restored: NDArray[np.uint8], hr: NDArray[np.uint8] | None) -> float:
+    def mae(restored: NDArray[np.uint8], hr: NDArray[np.uint8] | None, lr: NDArray[np.uint8] | None) -> float:
         assert hr is not None  # a full-reference metric is only asked where there is an HR image
         return float(abs(restored.astype(float) - hr).mean())
 
@@ -57,6 +59,6 @@ MAE = Metric(
     direction=Direction.LOWER,
     reference=Reference.FULL,
     colour="RGB",
-    protocol="mean over all pixels and channels, grey levels",
+    definition="mean over all pixels and channels, in grey levels",
     build=_build_mae,
 )
