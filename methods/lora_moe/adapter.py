@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from isrbench.methods.mor.adapter import attach
 from isrbench.methods.mor.config import MoRConfig
-
-__all__ = ["LORA_MOE", "attach"]
+from isrbench.methods.onestep.adapter import AdapterSpec
 
 LORA_MOE = MoRConfig(
     shared=8, routed=4, expert_rank=8, zero_slots=0, top_k=1, gate_norm="all", balance="uniform", balance_alpha=0.01
 )
 """One shared and four routed LoRAs of rank 8, top-1. Our choices: gate N p_i, which is 1 for a uniform router and
 still carries gradient at k = 1 (where p_i / sum of the picked is always 1), and the conventional balance loss."""
+
+SPEC = AdapterSpec("lora_moe", LORA_MOE, attach)

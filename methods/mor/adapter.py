@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import fields
+from itertools import count
 from typing import Literal, cast
 
 import torch
@@ -16,14 +17,14 @@ from isrbench.methods.mor.balance import balance_loss
 from isrbench.methods.mor.config import MoRConfig
 from isrbench.methods.mor.layers import Execution, MoRLayer, Steering, wrap
 from isrbench.methods.mor.router import RouterBank, Routing
-from isrbench.methods.onestep.base.targets import base_name, unet_targets, vae_targets
-from isrbench.methods.onestep.checkpoint import check_state
+from isrbench.methods.onestep.adapter import AdapterSpec, BaseAdapter, wrap_layers
+from isrbench.methods.onestep.base.targets import unet_targets, vae_targets
 
 _ROUTER = "mor_router"
 _STAGES = ("conv_in", "down_blocks", "mid_block", "up_blocks", "conv_out", "quant_conv")
 
 
-class MoRAdapter:
+class MoRAdapter(BaseAdapter):
     """Mixture-of-ranks branches under :class:`isrbench.methods.onestep.adapter.Adapter`; made by :func:`attach`.
 
     Every trainable tensor lives inside the UNet or the VAE (the routers as ``unet.mor_router``), so that moving the
@@ -31,7 +32,7 @@ class MoRAdapter:
     """
 
     def __init__(self, models: dict[str, nn.Module], layers: dict[str, MoRLayer], steering: Steering) -> None:
-        self._models = models
+        super().__init__(models, layers)
         self._layers = layers
         self._steering = steering
         self._router = cast(RouterBank, models["unet"].get_submodule(_ROUTER))
@@ -43,11 +44,6 @@ class MoRAdapter:
     def config(self) -> MoRConfig:
         """What the adapter was attached with."""
         return self._router.config
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """Adapted modules in the order of execution: ``vae.`` or ``unet.`` and the module's dotted name."""
-        return tuple(self._layers)
 
     @property
     def execution(self) -> Execution | None:
@@ -94,36 +90,23 @@ class MoRAdapter:
         self._steering.enabled = enabled
 
     def parameters(self) -> dict[str, nn.Parameter]:
-        """The trainable parameters by stable name: ``unet.<module>.A`` and ``.B``, ``router.weight`` and ``.bias``."""
+        """Return the trainable parameters by stable name: ``unet.<module>.A``, ``.B``; ``router.weight``, ``.bias``."""
         named = {}
         for name, layer in self._layers.items():
             named[f"{name}.A"], named[f"{name}.B"] = layer.ranks.A, layer.ranks.B
         return named | {"router.weight": self._router.weight, "router.bias": self._router.bias}
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Copies of all parameters by stable name, on the CPU."""
-        return {name: parameter.detach().cpu().clone() for name, parameter in self.parameters().items()}
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Load what ``state_dict`` gave; each value is cast to the parameter's own type.
-
-        Raises:
-            UserError: If names or shapes do not fit this base and config; names the first that does not.
-        """
-        parameters = self.parameters()
-        check_state(state, parameters)
-        with torch.no_grad():
-            for name, parameter in parameters.items():
-                parameter.copy_(state[name])
+    def parameters_changed(self) -> None:
+        """Free the folded weights and the last routing."""
         self._forget()
 
     def balance_loss(self) -> Tensor:
-        """The load-balancing loss of the last ``route``, weighted by the config's alpha."""
+        """Return the load-balancing loss of the last ``route``, weighted by the config's alpha."""
         routing = self._last_routing()
         return balance_loss(routing, cast(Tensor, self._severity), self.config.balance_alpha, self.config.balance)
 
     def traces(self) -> tuple[RoutingTrace, ...]:
-        """The routing of each image of the last ``route``; active experts are counted in ranks."""
+        """Return the routing of each image of the last ``route``; active experts are counted in ranks."""
         routing = self._last_routing()
         active = self.config.shared + routing.experts * self.config.expert_rank
         return tuple(
@@ -132,28 +115,24 @@ class MoRAdapter:
         )
 
     def macs(self, positions: Mapping[str, int]) -> int:
-        """See :meth:`isrbench.methods.onestep.adapter.Adapter.macs`: active ranks x positions x (A's row + B's row)."""
+        """Count active ranks x positions x (A's row + B's row); see ``Adapter.macs``."""
         costs = zip(self._layers.items(), self.traces()[0].active, strict=True)
         return sum(active * positions[name] * layer.rank_cost for (name, layer), active in costs)
 
     def folding_macs(self) -> int:
-        """MACs of folding the last route's first image: B diag(g) A over the active ranks of every layer."""
+        """Return the MACs of folding the last route's first image: B diag(g) A over the active ranks of every layer."""
         costs = zip(self._layers.values(), self.traces()[0].active, strict=True)
         return sum(active * layer.weight.numel() for layer, active in costs)
 
     def active_parameters(self) -> int:
-        """Parameters that touch the last route's first image: its active ranks, and the routers."""
+        """Return how many parameters touch the last route's first image: its active ranks, and the routers."""
         costs = zip(self._layers.values(), self.traces()[0].active, strict=True)
         routers = sum(parameter.numel() for parameter in self._router.parameters())
         return routers + sum(active * layer.rank_cost for layer, active in costs)
 
     def detach(self) -> None:
         """Put the base's own modules back, bit-identical, and take the routers away."""
-        ours = set(self._layers.values())
-        for model in self._models.values():
-            found = [(p, n, m) for p in model.modules() for n, m in p.named_children() if m in ours]
-            for parent, name, layer in found:
-                setattr(parent, name, cast(MoRLayer, layer).base)
+        super().detach()
         delattr(self._models["unet"], _ROUTER)
 
     def _last_routing(self) -> Routing:
@@ -219,31 +198,24 @@ def attach(unet: nn.Module, vae: nn.Module, config: MoRConfig, seed: int) -> MoR
         The adapter: enabled, in training execution, to be routed before the first forward pass.
 
     Raises:
-        UserError: If the models already carry such branches, or a target is no plain Linear or ungrouped Conv2d.
+        UserError: If the models already carry such branches, or a target is not a plain Linear or ungrouped Conv2d.
     """
     if hasattr(unet, _ROUTER):
         raise UserError("the UNet already carries a mixture-of-ranks adapter", "call its detach() first")
     models = {"vae": vae, "unet": unet}
-    targets = {"vae": vae_targets(vae), "unet": unet_targets(unet)}
+    targets = {"vae": in_order(vae_targets(vae)), "unet": in_order(unet_targets(unet))}
     generator = torch.Generator().manual_seed(seed)
-    steering, layers, places = Steering(), {}, []
-    for part, model in models.items():
-        for name in in_order(targets[part]):
-            place = base_name(model, name)
-            layer = wrap(model.get_submodule(place), len(layers), steering, config, generator)
-            layers[f"{part}.{name}"] = layer
-            places.append((model, place, layer))
-    device = next(unet.parameters()).device
-    router = RouterBank(len(layers), config, device, generator)
-    for model in models.values():
-        for name, parameter in model.named_parameters():
-            if "lora_" not in name:
-                parameter.requires_grad_(False)
-    for model, place, layer in places:
-        parent, _, child = place.rpartition(".")
-        setattr(model.get_submodule(parent), child, layer)
-    unet.add_module(_ROUTER, router)
+    steering, position, device = Steering(), count(), next(unet.parameters()).device
+
+    def wrapped(name: str, base: nn.Module) -> MoRLayer:
+        return wrap(base, next(position), steering, config, generator)
+
+    layers = wrap_layers(models, targets, wrapped)
+    unet.add_module(_ROUTER, RouterBank(len(layers), config, device, generator))
     return MoRAdapter(models, layers, steering)
+
+
+SPEC = AdapterSpec("mor", MoRConfig(), attach)
 
 
 def in_order(names: list[str]) -> list[str]:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from isrbench.harness.errors import UserError
+from isrbench.methods.onestep.base.targets import base_name, wrapped_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from torch import Tensor, nn
-
     from isrbench.harness.api.method import RoutingTrace
+
+W = TypeVar("W", bound=nn.Module)
 
 
 class Adapter(Protocol):
     """Trainable branches attached to a UNet and a VAE encoder, steered as one.
 
-    Attached by ``attach(unet, vae, config, seed)`` of the method's own module. The base weights stay frozen
+    Attached by the ``attach(unet, vae, config, seed)`` of its :class:`AdapterSpec`. The base weights stay frozen
     and bit-identical. With the branches freshly attached or disabled the model equals its base. An adapter starts
     enabled and ready for training.
     """
@@ -63,7 +70,7 @@ class Adapter(Protocol):
         ...
 
     def detach(self) -> None:
-        """Put the base's own modules back; the adapter is of no use afterwards."""
+        """Put the base's own modules back; the adapter cannot be used afterwards."""
         ...
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -71,7 +78,7 @@ class Adapter(Protocol):
         ...
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Load what ``state_dict`` gave.
+        """Load what ``state_dict`` returned.
 
         Raises:
             UserError: If names or shapes do not fit; names the first that does not.
@@ -94,3 +101,146 @@ class Adapter(Protocol):
     def active_parameters(self) -> int:
         """Adapter parameters that touch the last route's first image."""
         ...
+
+
+class SeverityEstimator(Protocol):
+    """What routing needs of an :class:`isrbench.harness.severity.estimator.Estimator`."""
+
+    @property
+    def id(self) -> str:
+        """What is estimated with."""
+        ...
+
+    def load(self) -> object:
+        """Load the network now; raises UserError where the first estimate would."""
+        ...
+
+    def estimate(self, lr: Tensor) -> Tensor:
+        """Return the severity (B, 7) in [0, 1] of LRs (B, 3, H, W) in [0, 1]."""
+        ...
+
+
+Estimators = Callable[[str, str, "float | None"], SeverityEstimator]
+"""``(spec, device, logit_scale) -> estimator``: :func:`isrbench.harness.severity.estimator.get_estimator`."""
+
+
+@dataclass(frozen=True)
+class AdapterSpec:
+    """What the family knows of a method: its name and its adapter."""
+
+    id: str
+    """The method's id; written into adapter files."""
+    default: Any
+    """Its default config: a frozen dataclass of JSON values that checks itself and has ``from_json``."""
+    attach: Callable[[nn.Module, nn.Module, Any, int], Adapter]
+    """``attach(unet, vae, config, seed)``."""
+    routes: bool = True
+    """Whether it reads the severity; a dense adapter needs no estimator."""
+
+
+class BaseAdapter(ABC):
+    """What every adapter does alike: it wraps modules of frozen models, has a state, and can be taken off again.
+
+    Args:
+        models: ``vae`` and ``unet``.
+        wrappers: The modules that stand around the base's own, by layer name, as :func:`wrap_layers` returns them.
+    """
+
+    def __init__(self, models: Mapping[str, nn.Module], wrappers: Mapping[str, nn.Module]) -> None:
+        self._models = models
+        self._wrappers = wrappers
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Adapted modules: ``vae.`` or ``unet.`` and the module's dotted name."""
+        return tuple(self._wrappers)
+
+    @abstractmethod
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Return the trainable parameters by stable name."""
+
+    @abstractmethod
+    def parameters_changed(self) -> None:
+        """Do again what was computed from the parameters, such as merged weights."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return copies of all parameters by stable name, on the CPU."""
+        return {name: parameter.detach().cpu().clone() for name, parameter in self.parameters().items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Load what ``state_dict`` returned; each value is cast to the parameter's own dtype.
+
+        Raises:
+            UserError: If names or shapes do not fit this base and config; names the first that does not.
+        """
+        parameters = self.parameters()
+        _check_state(state, parameters)
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                parameter.copy_(state[name])
+        self.parameters_changed()
+
+    def detach(self) -> None:
+        """Put the base's own modules back, bit-identical."""
+        ours = {id(wrapper) for wrapper in self._wrappers.values()}
+        for model in self._models.values():
+            found = [(p, n, m) for p in model.modules() for n, m in p.named_children() if id(m) in ours]
+            for parent, name, wrapper in found:
+                setattr(parent, name, getattr(wrapper, str(wrapped_name(wrapper))))
+
+
+def wrap_layers(
+    models: Mapping[str, nn.Module],
+    targets: Mapping[str, Iterable[str]],
+    wrap: Callable[[str, nn.Module], W],
+) -> dict[str, W]:
+    """Freeze models and put a wrapper around each target; nothing is changed where one cannot be made.
+
+    Where a peft adapter is there already (the trainer's regulariser), a wrapper goes inside of it, around the plain
+    layer, so that either can be switched without the other; its parameters stay trainable.
+
+    Args:
+        models: ``vae`` and ``unet``; wrappers are made in this order.
+        targets: Names of the modules to wrap, by model.
+        wrap: Makes the wrapper of a layer (``unet.conv_in``) from its module, which the wrapper keeps as ``base`` or
+            ``base_layer``.
+
+    Returns:
+        The wrappers by layer name.
+    """
+    wrappers: dict[str, W] = {}
+    places: list[tuple[nn.Module, str]] = []
+    for part, model in models.items():
+        for name in targets[part]:
+            place = base_name(model, name)
+            wrappers[f"{part}.{name}"] = wrap(f"{part}.{name}", model.get_submodule(place))
+            places.append((model, place))
+    for model in models.values():
+        for name, parameter in model.named_parameters():
+            if "lora_" not in name:
+                parameter.requires_grad_(False)
+    for (model, place), wrapper in zip(places, wrappers.values(), strict=True):
+        parent, _, child = place.rpartition(".")
+        setattr(model.get_submodule(parent), child, wrapper)
+    return wrappers
+
+
+def _check_state(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Check that a loaded state has exactly the expected names and shapes.
+
+    Raises:
+        UserError: Naming the first tensor that is missing, unknown or of another shape.
+    """
+    fix = "pass a checkpoint of the same config and base"
+    for name, tensor in expected.items():
+        if name not in state:
+            raise UserError(f"the adapter's state has no '{name}'", fix)
+        if state[name].shape != tensor.shape:
+            raise UserError(
+                f"the adapter's '{name}' is {tuple(state[name].shape)}, but the base and config need "
+                f"{tuple(tensor.shape)}",
+                fix,
+            )
+    unknown = sorted(set(state) - set(expected))
+    if unknown:
+        raise UserError(f"the adapter's state has '{unknown[0]}', which the base and config have no place for", fix)

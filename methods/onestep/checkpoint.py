@@ -13,38 +13,45 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import replacing
+from isrbench.harness.identity import tensors_hash
 
-FORMAT = "isrbench.onestep-adapter/1"
-_FIELDS = ("kind", "base", "config", "training", "timestep")
+FORMAT = "isrbench.onestep-adapter/2"
+_FIELDS = ("method", "base", "config", "training", "timestep")
 _ROUTERS = "router."
-_SAMPLED_VALUES = 64
+_DTYPES = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
+    torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
+}  # fmt: skip
+"""Names of dtypes in a safetensors header."""
+_ALIGNMENT = 8
+_SHOWN = 12
+"""Digits of a hash in messages."""
 
 
 @dataclass(frozen=True)
 class AdapterCheckpoint:
     """A trained adapter with all that is needed to attach it again."""
 
-    kind: str
+    method: str
     """Id of the method that can attach it: ``osediff``, ``lora_moe``, ``mor`` or a plugin's."""
     config: dict[str, Any]
     """The adapter's config as JSON values: ranks, targets, routing choices."""
     base: str
-    """:func:`base_fingerprint` of the base it was trained on; empty where the source did not record it."""
+    """:func:`base_hash` of the base it was trained on; empty where the source did not record it."""
     state: dict[str, Tensor]
-    """What the adapter's ``state_dict`` gave, on the CPU."""
+    """What the adapter's ``state_dict`` returned, on the CPU."""
     training: dict[str, Any] = field(default_factory=dict)
-    """How it was trained, as JSON values: steps, seed, losses, data, final metrics."""
+    """How it was trained, as JSON values: steps, seed, losses, data, estimator."""
     timestep: int = 999
     """The diffusion timestep that its one step starts from."""
 
 
 def save_adapter(path: Path, checkpoint: AdapterCheckpoint, dtype: torch.dtype | None = None) -> None:
-    """Write ``checkpoint`` to ``path`` in one step: a reader never sees half a file.
+    """Write ``checkpoint`` to ``path`` in one step: a reader never sees half a file. Equal checkpoints, equal bytes.
 
     Args:
         path: The ``.safetensors`` file; its folder is made where it is missing.
@@ -54,7 +61,7 @@ def save_adapter(path: Path, checkpoint: AdapterCheckpoint, dtype: torch.dtype |
     """
     header = {
         "format": FORMAT,
-        "kind": checkpoint.kind,
+        "method": checkpoint.method,
         "base": checkpoint.base,
         "config": json.dumps(checkpoint.config, sort_keys=True),
         "training": json.dumps(checkpoint.training, sort_keys=True),
@@ -65,47 +72,48 @@ def save_adapter(path: Path, checkpoint: AdapterCheckpoint, dtype: torch.dtype |
         for name, tensor in checkpoint.state.items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial:
-        save_file(state, partial, metadata=header)
+    with replacing(path) as partial_file:
+        _write(partial_file, state, header)
 
 
-def load_adapter(path: Path, *, kind: str | None = None, base: str | None = None) -> AdapterCheckpoint:
+def load_adapter(path: Path, *, method: str | None = None, base: str | None = None) -> AdapterCheckpoint:
     """Read and check an adapter file.
 
     Args:
         path: A file that :func:`save_adapter` wrote.
-        kind: The method that wants to attach it; None accepts any.
-        base: Fingerprint of the base that it is going to be attached to; None skips that check.
+        method: The method that wants to attach it; None accepts any.
+        base: Hash of the base that it is going to be attached to; None skips that check.
 
     Returns:
         The checkpoint, tensors on the CPU in the stored dtype.
 
     Raises:
-        UserError: If the file is missing, truncated or no adapter, if its header is damaged, or if it is of another
-            kind or for another base.
+        UserError: If the file is missing, truncated or not an adapter, if its header is damaged, or if it is of another
+            method or for another base.
     """
     header, state = _read(path)
     if header.get("format") != FORMAT:
         raise UserError(
-            f"{path} is a safetensors file, but not an adapter of this family (format {header.get('format')!r})",
-            "pass a file that `isrbench train` wrote",
+            f"{path} is a safetensors file, but not an adapter of this release (format {header.get('format')!r}, "
+            f"not {FORMAT!r})",
+            "pass a file that `isrbench train` of this release wrote, or train it again",
         )
     checkpoint = _checkpoint(path, header, state)
-    if kind is not None and checkpoint.kind != kind:
+    if method is not None and checkpoint.method != method:
         raise UserError(
-            f"{path} is an adapter of method '{checkpoint.kind}', not of '{kind}'",
-            f"run it with --method {checkpoint.kind}",
+            f"{path} is an adapter of method '{checkpoint.method}', not of '{method}'",
+            f"run it with --method {checkpoint.method}",
         )
     if base is not None and checkpoint.base and checkpoint.base != base:
         raise UserError(
-            f"{path} was trained on another base (fingerprint {checkpoint.base}, this base is {base})",
+            f"{path} was trained on another base (hash {checkpoint.base[:_SHOWN]}, this base's is {base[:_SHOWN]})",
             "pass the `base` it was trained on; `training` in the file's header names it",
         )
     return checkpoint
 
 
-def base_fingerprint(unet: nn.Module, vae: nn.Module, *, extra: str = "") -> str:
-    """Identify a frozen base by its networks' configs and tensors (:func:`hash_tensors`).
+def base_hash(unet: nn.Module, vae: nn.Module, *, extra: str = "") -> str:
+    """Return the sha256 of a frozen base, in hex: its networks' configs and every value of their tensors, in float16.
 
     Of a config counts what differs from the class's defaults: a newer diffusers with more fields changes nothing.
     Take it before adapters are attached and before casting to bfloat16.
@@ -114,51 +122,9 @@ def base_fingerprint(unet: nn.Module, vae: nn.Module, *, extra: str = "") -> str
         unet: The UNet with real weights.
         vae: The VAE, likewise.
         extra: What else makes this base what it is, such as its noise schedule and its prompts.
-
-    Returns:
-        16 hexadecimal digits.
     """
-    digest = hashlib.sha256(extra.encode())
-    for model in (unet, vae):
-        digest.update(json.dumps(_config(model), sort_keys=True).encode())
-        hash_tensors(digest, model)
-    return digest.hexdigest()[:16]
-
-
-def hash_tensors(digest: Any, model: nn.Module) -> None:
-    """Feed a model's tensors to ``digest``: of each its name, shape, first values and the sum of all its bit patterns.
-
-    The sum is exact, and needs no hash of gigabytes. Values are taken in float16, so that the float32 and float16 files
-    of one model are the same.
-    """
-    for name, tensor in sorted(model.state_dict().items()):
-        values = tensor.detach().to("cpu", torch.float16).flatten()
-        total = int(values.view(torch.int16).sum(dtype=torch.int64))
-        digest.update(f"{name}{tuple(tensor.shape)}{total}".encode())
-        digest.update(values[:_SAMPLED_VALUES].numpy().tobytes())
-
-
-def check_state(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Check that a loaded state has exactly the expected names and shapes.
-
-    Raises:
-        UserError: Naming the first tensor that is missing, unknown or of another shape.
-    """
-    for name, tensor in expected.items():
-        if name not in state:
-            raise UserError(f"the adapter's state has no '{name}'", "pass a checkpoint of the same config and base")
-        if state[name].shape != tensor.shape:
-            raise UserError(
-                f"the adapter's '{name}' is {tuple(state[name].shape)}, but the base and config need "
-                f"{tuple(tensor.shape)}",
-                "pass a checkpoint of the same config and base",
-            )
-    unknown = sorted(set(state) - set(expected))
-    if unknown:
-        raise UserError(
-            f"the adapter's state has '{unknown[0]}', which the base and config have no place for",
-            "pass a checkpoint of the same config and base",
-        )
+    parts = [[_config(model), tensors_hash(model.state_dict(), half=True)] for model in (unet, vae)]
+    return hashlib.sha256(json.dumps([extra, parts], sort_keys=True).encode()).hexdigest()
 
 
 def _config(model: Any) -> dict[str, Any]:
@@ -181,12 +147,33 @@ def _checkpoint(path: Path, header: Mapping[str, str], state: dict[str, Tensor])
         raise UserError(f"the header of {path} is damaged: {error}", fix) from error
     if not (isinstance(config, dict) and isinstance(training, dict)):
         raise UserError(f"the header of {path} is damaged: config and training are not both JSON objects", fix)
-    return AdapterCheckpoint(header["kind"], config, header["base"], state, training, timestep)
+    return AdapterCheckpoint(header["method"], config, header["base"], state, training, timestep)
 
 
 def _storable(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
-    tensor = tensor.detach().to("cpu", dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype)
-    return tensor.clone(memory_format=torch.contiguous_format)
+    return tensor.detach().to("cpu", dtype if dtype is not None and tensor.is_floating_point() else None).contiguous()
+
+
+def _write(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file; the library's own writer puts the metadata in random order.
+
+    Layout: the header's length as 8 little-endian bytes, the header as JSON, the tensors' bytes. Large items come
+    first, so that all are aligned.
+    """
+    names = sorted(state, key=lambda name: (-state[name].element_size(), name))
+    entries: dict[str, Any] = {"__metadata__": dict(metadata)}
+    start = 0
+    for name in names:
+        end = start + state[name].numel() * state[name].element_size()
+        dtype = _DTYPES[state[name].dtype]
+        entries[name] = {"dtype": dtype, "shape": list(state[name].shape), "data_offsets": [start, end]}
+        start = end
+    header = json.dumps(entries, sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % _ALIGNMENT)
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        for name in names:
+            file.write(state[name].flatten().view(torch.uint8).numpy().data)
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
@@ -197,5 +184,5 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(
-            f"{path} is no whole safetensors file: {error}", "fetch or train it again; it may be truncated"
+            f"{path} is not a whole safetensors file: {error}", "fetch or train it again; it may be truncated"
         ) from error

@@ -15,8 +15,8 @@ ColourFix = Literal["adain", "wavelet", "none"]
 """How a result gets the LR's colours: see :mod:`isrbench.methods.onestep.infer.colour`."""
 
 
-def _help(text: str) -> dict[str, Any]:
-    return {"help": text}
+def _help(text: str, *aliases: str) -> dict[str, Any]:
+    return {"help": text, "aliases": aliases} if aliases else {"help": text}
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class OneStepOptions:
     adapter: Path | None = field(
         default=None, metadata=_help("adapter file; none = the one that ships for the tiny base")
     )
-    precision: Literal["fp32", "bf16", "fp16"] = field(default="fp32", metadata=_help("number format of the networks"))
+    dtype: Literal["fp32", "bf16", "fp16"] = field(default="fp32", metadata=_help("dtype of the networks", "precision"))
     latent: Literal["sample", "mode"] = field(
         default="sample", metadata=_help("draw the latent (by the image's seed), or take its mean")
     )
@@ -56,7 +56,7 @@ class OneStepOptions:
     tile: int = field(default=96, metadata=_help("side of a latent tile; images of a larger area are tiled"))
     overlap: int = field(default=32, metadata=_help("latents that neighbouring tiles share"))
     vae_pixels: int = field(
-        default=1088 * 1088, metadata=_help("images of more pixels than this go through the VAE in strips")
+        default=1088 * 1088, metadata=_help("images of more pixels than this go through the VAE in chunks")
     )
     merge: bool = field(default=True, metadata=_help("merge or fold the adapter into the base: exact, and the fastest"))
     prompts: Literal["adapter", "none", "fixed", "file", "tags"] = field(

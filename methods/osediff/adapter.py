@@ -17,8 +17,8 @@ from peft.tuners.lora.layer import Linear as LoraLinear
 from torch import Tensor, nn
 
 from isrbench.harness.errors import UserError
-from isrbench.methods.onestep.base.targets import base_name, unet_group, unet_targets, vae_targets
-from isrbench.methods.onestep.checkpoint import check_state
+from isrbench.methods.onestep.adapter import AdapterSpec, BaseAdapter, wrap_layers
+from isrbench.methods.onestep.base.targets import unet_targets, vae_targets
 
 _CHANGE = "change"
 
@@ -95,12 +95,12 @@ class _Branch:
         return weight.to(self.base.weight.dtype)
 
 
-class DenseAdapter:
+class DenseAdapter(BaseAdapter):
     """Dense LoRA branches; made by :func:`attach`. Its parameters live inside the UNet and the VAE."""
 
     def __init__(self, models: dict[str, nn.Module], branches: dict[str, _Branch], config: DenseConfig) -> None:
+        super().__init__(models, {name: branch.layer for name, branch in branches.items()})
         self.config = config
-        self._models = models
         self._branches = branches
         self._enabled = True
         self._merge = False
@@ -109,20 +109,15 @@ class DenseAdapter:
         ]
         self._apply()
 
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """Adapted modules: ``vae.`` or ``unet.`` and the module's dotted name."""
-        return tuple(self._branches)
-
     def route(self, severity: Tensor | None) -> None:
         """A dense adapter does not route."""
 
     def balance_loss(self) -> Tensor:
-        """Zero: nothing is routed."""
+        """Return zero: nothing is routed."""
         return next(iter(self.parameters().values())).new_zeros(())
 
     def traces(self) -> None:
-        """None: nothing is routed."""
+        """Return None: nothing is routed."""
         return
 
     def set_enabled(self, enabled: bool) -> None:
@@ -133,7 +128,7 @@ class DenseAdapter:
     def for_inference(self, *, merge: bool = True) -> None:
         """Merge all branches into stand-in weights; the pristine ones are kept beside them.
 
-        Call it with the models in their final type and on their final device.
+        Call it with the models in their final dtype and on their final device.
         """
         self._merge = merge
         self._apply()
@@ -149,17 +144,16 @@ class DenseAdapter:
         self._apply()
         for hook in self._hooks:
             hook.remove()
-        ours = {id(branch.layer): branch for branch in self._branches.values()}
-        for model in self._models.values():
-            found = [(p, n, m) for p in model.modules() for n, m in p.named_children() if id(m) in ours]
-            for parent, name, layer in found:
-                base = ours[id(layer)].base
-                if hasattr(base, _CHANGE):
-                    delattr(base, _CHANGE)
-                setattr(parent, name, base)
+        super().detach()
+        for branch in self._branches.values():
+            if branch.change is not None:
+                delattr(branch.base, _CHANGE)
 
     def parameters(self) -> dict[str, nn.Parameter]:
-        """The trainable parameters by stable name: ``unet.<module>.A``, ``.B``; ``unet.conv_in.weight``, ``.bias``."""
+        """Return the trainable parameters by stable name: ``unet.<module>.A``, ``.B``.
+
+        ``unet.conv_in.weight`` and ``.bias`` are trained and stored as their change from the base.
+        """
         named: dict[str, nn.Parameter] = {}
         for name, branch in self._branches.items():
             a, b = branch.matrices()
@@ -168,36 +162,23 @@ class DenseAdapter:
                 named |= {f"{name}.{part}": p for part, p in branch.change.named_parameters()}
         return named
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Copies of all parameters by stable name, on the CPU. ``conv_in`` is stored as its change from the base."""
-        return {name: parameter.detach().cpu().clone() for name, parameter in self.parameters().items()}
-
-    @torch.no_grad()
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Load what ``state_dict`` gave.
-
-        Raises:
-            UserError: If names or shapes do not fit this base and config; names the first that does not.
-        """
-        parameters = self.parameters()
-        check_state(state, parameters)
+    def parameters_changed(self) -> None:
+        """Merge again where the branches are merged."""
         merge, self._merge = self._merge, False
         self._apply()
-        for name, parameter in parameters.items():
-            parameter.copy_(state[name])
         self._merge = merge
         self._apply()
 
     def folding_macs(self) -> int:
-        """Zero: merged once for all images."""
+        """Return zero: merged once for all images."""
         return 0
 
     def macs(self, positions: Mapping[str, int]) -> int:
-        """See ``Adapter.macs``; run apart, ``conv_in``'s change is one more convolution."""
+        """Count all branches, ``conv_in``'s change as one more convolution; see ``Adapter.macs``."""
         return sum(positions[name] * _cost(branch) for name, branch in self._branches.items())
 
     def active_parameters(self) -> int:
-        """All of them."""
+        """Return the number of all of them."""
         return sum(parameter.numel() for parameter in self.parameters().values())
 
     @torch.no_grad()
@@ -248,36 +229,55 @@ def attach(unet: nn.Module, vae: nn.Module, config: DenseConfig, seed: int) -> D
         seed: Decides the start of A; B starts at zero, so the model equals its base.
     """
     models = {"vae": vae, "unet": unet}
-    names = {"vae": vae_targets(vae), "unet": unet_targets(unet)}
-    for model in models.values():
-        for name, parameter in model.named_parameters():
-            if "lora_" not in name:
-                parameter.requires_grad_(False)
-    branches: dict[str, _Branch] = {}
+    targets = {"vae": vae_targets(vae), "unet": unet_targets(unet)}
+
+    def wrapped(name: str, base: nn.Module) -> LoraLinear | LoraConv2d:
+        in_vae = name.startswith("vae.")
+        rank = config.rank_vae if in_vae and config.rank_vae is not None else config.rank
+        return _wrap(base, _group(name), rank, config.alpha)
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for part, model in models.items():
-            rank = config.rank_vae if part == "vae" and config.rank_vae is not None else config.rank
-            for name in names[part]:
-                group = "default_encoder" if part == "vae" else f"default_{unet_group(name)}"
-                branches[f"{part}.{name}"] = _wrap(model, base_name(model, name), group, rank, config.alpha)
+        layers = wrap_layers(models, targets, wrapped)
+    branches = {name: _Branch(layer, _group(name)) for name, layer in layers.items()}
     first = branches["unet.conv_in"].base
     if config.train_conv_in and isinstance(first, nn.Conv2d):
         first.add_module(_CHANGE, _zeros_like(first))
     return DenseAdapter(models, branches, config)
 
 
-def _wrap(model: nn.Module, place: str, adapter: str, rank: int, alpha: float) -> _Branch:
-    base = model.get_submodule(place)
+SPEC = AdapterSpec("osediff", DenseConfig(), attach, routes=False)
+
+
+def unet_group(name: str) -> str:
+    """Tell which of OSEDiff's three UNet adapters the module belongs to.
+
+    Args:
+        name: A module that :func:`isrbench.methods.onestep.base.targets.unet_targets` names.
+
+    Returns:
+        ``"encoder"`` (down blocks, ``conv_in``), ``"decoder"`` (up blocks, ``conv_out``) or ``"others"`` (mid block).
+    """
+    if "down_blocks" in name or "conv_in" in name:
+        return "encoder"
+    if "up_blocks" in name or "conv_out" in name:
+        return "decoder"
+    return "others"
+
+
+def _group(name: str) -> str:
+    """The name under which the published code keeps the LoRA of a layer."""
+    return "default_encoder" if name.startswith("vae.") else f"default_{unet_group(name)}"
+
+
+def _wrap(base: nn.Module, adapter: str, rank: int, alpha: float) -> LoraLinear | LoraConv2d:
     kind = LoraConv2d if isinstance(base, nn.Conv2d) else LoraLinear
     config = LoraConfig(r=rank, lora_alpha=cast(int, alpha), init_lora_weights="gaussian")
     layer = kind(base, adapter, config=config, r=rank, lora_alpha=cast(int, alpha))
-    # Master weights stay float32 whatever the base's type.
+    # Master weights stay float32 whatever the base's dtype.
     for part in (layer.lora_A, layer.lora_B):
         part.float()
-    parent, _, child = place.rpartition(".")
-    setattr(model.get_submodule(parent), child, layer)
-    return _Branch(layer, adapter)
+    return layer
 
 
 def _zeros_like(conv: nn.Conv2d) -> nn.Conv2d:

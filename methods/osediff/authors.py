@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from isrbench.harness.errors import UserError
-from isrbench.methods.onestep.base.load import Backbone
+from isrbench.methods.onestep.base.diffusion import DiffusionBase
 from isrbench.methods.onestep.base.targets import unet_targets, vae_targets
 from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, load_adapter
 
@@ -23,23 +23,23 @@ _ALPHA = 8.0
 _FIX = "pass the osediff.pkl that the authors publish"
 
 
-def read(path: Path, backbone: Backbone) -> AdapterCheckpoint:
+def read(path: Path, base: DiffusionBase) -> AdapterCheckpoint:
     """Read an adapter file of this project, or the authors' layout where the name ends in ``.pkl``.
 
     Raises:
         UserError: If the file is missing, damaged, holds code, or does not fit the base.
     """
     if path.suffix == ".pkl":
-        return read_pickle(path, backbone)
-    return load_adapter(path, kind="osediff", base=backbone.fingerprint)
+        return read_pickle(path, base)
+    return load_adapter(path, method="osediff", base=base.base_hash)
 
 
-def read_pickle(path: Path, backbone: Backbone) -> AdapterCheckpoint:
+def read_pickle(path: Path, base: DiffusionBase) -> AdapterCheckpoint:
     """Read the authors' layout; a pickle that would run code is refused.
 
     Args:
         path: ``osediff.pkl``.
-        backbone: The pristine base: ``conv_in`` is stored whole there, and as its change here.
+        base: The pristine base: ``conv_in`` is stored whole there, and as its change here.
 
     Raises:
         UserError: As :func:`read`.
@@ -47,12 +47,12 @@ def read_pickle(path: Path, backbone: Backbone) -> AdapterCheckpoint:
     content = _unpickled(path)
     for wrong in _misfits(content):
         raise UserError(f"{path} {wrong}", _FIX)
-    _same_modules(path, "UNet", [name for key in _LISTS for name in content[key]], unet_targets(backbone.unet))
-    _same_modules(path, "VAE", content["vae_lora_encoder_modules"], vae_targets(backbone.vae))
+    _same_modules(path, "UNet", [name for key in _LISTS for name in content[key]], unet_targets(base.unet))
+    _same_modules(path, "VAE", content["vae_lora_encoder_modules"], vae_targets(base.vae))
     state: dict[str, Tensor] = {}
     for part in ("vae", "unet"):
         for name, tensor in content[f"state_dict_{part}"].items():
-            renamed = _renamed(path, part, name, tensor, backbone)
+            renamed = _renamed(path, part, name, tensor, base)
             if state.keys() & renamed.keys():
                 raise UserError(f"{path} has '{name}' a second time, under another adapter's name", _FIX)
             state |= renamed
@@ -74,23 +74,23 @@ def _misfits(content: dict[str, Any]) -> Iterator[str]:
         value = content[key]
         if key.startswith("rank_"):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                yield f"has {key} {value!r}, which is no rank"
+                yield f"has {key} {value!r}, which is not a rank"
         elif key.startswith("state_dict_"):
             if not isinstance(value, dict):
                 yield f"has a {type(value).__name__} as {key}, not a dict of tensors"
                 continue
             for name, tensor in value.items():
                 if not (isinstance(name, str) and isinstance(tensor, Tensor) and tensor.is_floating_point()):
-                    yield f"has in {key} an entry {name!r} that is no tensor of numbers"
+                    yield f"has in {key} an entry {name!r} that is not a tensor of numbers"
         elif not (isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)):
-            yield f"has as {key} no list of names"
+            yield f"has as {key} something other than a list of names"
 
 
-def _renamed(path: Path, part: str, name: str, tensor: Tensor, backbone: Backbone) -> dict[str, Tensor]:
+def _renamed(path: Path, part: str, name: str, tensor: Tensor, base: DiffusionBase) -> dict[str, Tensor]:
     found = _LORA.fullmatch(name)
     if found:
         return {f"{part}.{found['module']}.{found['matrix']}": tensor.float()}
-    first = backbone.unet.conv_in
+    first = base.unet.conv_in
     if part == "unet" and name in ("conv_in.base_layer.weight", "conv_in.base_layer.bias"):
         which = name.rpartition(".")[2]
         own = getattr(first, which).detach().cpu().float()
@@ -120,7 +120,7 @@ def _unpickled(path: Path) -> dict[str, Any]:
             _FIX,
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise UserError(f"{path} is no whole torch file: {str(error).splitlines()[0]}", "fetch it again") from error
+        raise UserError(f"{path} is not a whole torch file: {str(error).splitlines()[0]}", "fetch it again") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} holds a {type(content).__name__}, not a dict", _FIX)
     return content

@@ -15,8 +15,8 @@ from isrbench.harness.api.method import Cost, Restored, Runtime
 from isrbench.harness.complexity import count_macs, count_parameters
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash
+from isrbench.harness.imaging.tiling import blend_tiles, ramp_weights, tile_starts
 from isrbench.methods.spandrel.options import SpandrelOptions
-from isrbench.methods.spandrel.tiling import restore_tiled, tile_starts
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,10 @@ class Network:
         """Run the network on the whole image, or in blended tiles."""
         batch = lr[None].to(self._model.device, self._model.dtype)
         if self._options.tile:
-            restored = restore_tiled(self._model, batch, self._model.scale, self._options.tile, self._options.overlap)
+            overlap, scale = self._options.overlap, self._model.scale
+            tile = (min(self._options.tile, batch.shape[2]), min(self._options.tile, batch.shape[3]))
+            weights = ramp_weights(tile, overlap, scale, batch.device)
+            restored = blend_tiles(self._model, batch, tile, overlap, weights, scale)
         else:
             restored = self._model(batch)
         return Restored(restored[0].float())

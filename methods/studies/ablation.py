@@ -8,7 +8,6 @@ Interrupted, the same command continues. Rows: the paper's section "Ablation".
 from __future__ import annotations
 
 import argparse
-import csv
 import logging
 import sys
 from collections.abc import Sequence
@@ -19,10 +18,15 @@ from typing import Any
 import pandas as pd
 
 from isrbench.harness.errors import UserError
+from isrbench.harness.severity.estimator import get_estimator
+from isrbench.methods.lora_moe.adapter import SPEC as LORA_MOE
+from isrbench.methods.mor.adapter import SPEC as MOR
+from isrbench.methods.onestep.adapter import AdapterSpec, Estimators
 from isrbench.methods.onestep.train.config import parse_config, split_overrides
-from isrbench.methods.onestep.train.networks import AdapterKind
+from isrbench.methods.onestep.train.curves import read_curves
 from isrbench.methods.onestep.train.run import Run
 from isrbench.methods.onestep.train.state import last_state
+from isrbench.methods.osediff.adapter import SPEC as OSEDIFF
 
 log = logging.getLogger(__name__)
 
@@ -32,37 +36,27 @@ class Variant:
     """One row of the table."""
 
     title: str
-    kind: AdapterKind
+    spec: AdapterSpec
     fields: dict[str, Any]
     """Fields of the adapter's config, laid over the preset's for its method."""
 
 
-def _dense(rank: int) -> dict[str, Any]:
-    return {"rank": rank, "train_conv_in": False}
+VARIANTS = (
+    Variant("LoRA r16", OSEDIFF, {"rank": 16, "train_conv_in": False}),
+    Variant("LoRA r40", OSEDIFF, {"rank": 40, "train_conv_in": False}),
+    Variant("LoRA+MoE", LORA_MOE, {}),
+    Variant("MoR-v1", MOR, {"zero_slots": 0}),
+    Variant("MoR-v2", MOR, {"balance": "uniform"}),
+    Variant("MoR-full", MOR, {}),
+)
+"""The paper's rows, and a dense LoRA of as many ranks as MoR holds. MoR-v1 has no zero slots, MoR-v2 the conventional
+balance loss."""
 
 
-def variants() -> list[Variant]:
-    """List the paper's rows. MoR-v1 has no zero slots, MoR-v2 the conventional balance loss."""
-    from isrbench.methods.lora_moe.adapter import LORA_MOE
-    from isrbench.methods.mor.adapter import attach as attach_mor
-    from isrbench.methods.mor.config import MoRConfig
-    from isrbench.methods.osediff.adapter import DenseConfig
-    from isrbench.methods.osediff.adapter import attach as attach_dense
-
-    dense = AdapterKind("osediff", DenseConfig(), attach_dense, routes=False)
-    moe = AdapterKind("lora_moe", LORA_MOE, attach_mor)
-    mor = AdapterKind("mor", MoRConfig(), attach_mor)
-    return [
-        Variant("LoRA r16", dense, _dense(16)),
-        Variant("LoRA r40", dense, _dense(40)),
-        Variant("LoRA+MoE", moe, {}),
-        Variant("MoR-v1", mor, {"zero_slots": 0}),
-        Variant("MoR-v2", mor, {"balance": "uniform"}),
-        Variant("MoR-full", mor, {}),
-    ]
-
-
-def ablate(out: Path, options: Sequence[str], seeds: Sequence[int], chosen: Sequence[Variant]) -> pd.DataFrame:
+def ablate(
+    out: Path, options: Sequence[str], seeds: Sequence[int], chosen: Sequence[Variant] = VARIANTS,
+    estimators: Estimators = get_estimator,
+) -> pd.DataFrame:  # fmt: skip
     """Train and validate every variant with every seed.
 
     Args:
@@ -70,6 +64,7 @@ def ablate(out: Path, options: Sequence[str], seeds: Sequence[int], chosen: Sequ
         options: What the trainer's command line takes, the same for all.
         seeds: The seeds.
         chosen: The rows.
+        estimators: Where the severity estimator comes from.
 
     Returns:
         Long form: variant, seed, metric, value (of the last validation).
@@ -78,14 +73,14 @@ def ablate(out: Path, options: Sequence[str], seeds: Sequence[int], chosen: Sequ
     for seed in seeds:  # seed by seed, so that an interrupted ablation has whole columns
         for variant in chosen:
             folder = out / f"{variant.title.replace(' ', '-')}-{seed}"
-            config, _ = parse_config(variant.kind.id, [*options, "--out", str(folder), "--seed", str(seed)])
+            config, _ = parse_config(variant.spec.id, [*options, "--out", str(folder), "--seed", str(seed)])
             if not config.validation.folders:
                 raise UserError(
                     "the table is made of validations, and there are no photos for them",
                     "pass --validation FOLDER",
                 )
             config = config.model_copy(update={"adapter": config.adapter | variant.fields})
-            Run(config, variant.kind, resume=last_state(folder / "states") is not None).loop()
+            Run(config, variant.spec, last_state(folder / "states") is not None, estimators).loop()
             for metric, value in last_validation(folder / "curves.csv").items():
                 rows.append((variant.title, seed, metric, value))
             table = to_table(pd.DataFrame(rows, columns=["variant", "seed", "metric", "value"]))
@@ -95,12 +90,8 @@ def ablate(out: Path, options: Sequence[str], seeds: Sequence[int], chosen: Sequ
 
 def last_validation(curves: Path) -> dict[str, float]:
     """Read the last validation of a run, bicubic's values included."""
-    found: dict[str, float] = {}
-    with curves.open(newline="") as file:
-        for row in csv.DictReader(file):
-            if row["name"].startswith(("validation/", "bicubic/")):
-                found[row["name"]] = float(row["value"])
-    return found
+    looked = ("validation/", "bicubic/")
+    return {name: points[-1][1] for name, points in read_curves(curves).items() if name.startswith(looked)}
 
 
 def to_table(rows: pd.DataFrame) -> str:
@@ -133,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     args.out.mkdir(parents=True, exist_ok=True)
     try:
-        rows = ablate(args.out, options, args.seeds, variants())
+        rows = ablate(args.out, options, args.seeds)
     except UserError as error:
         log.error("%s", error)
         return 2

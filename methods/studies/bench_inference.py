@@ -3,7 +3,7 @@
 isrbench tools bench-inference --size tiny --device cpu --pixels 512
 isrbench tools bench-inference --size sd21 --device cuda --dtype fp16 --pixels 512 2048 --out bench.json
 
-One run = route, encode, one UNet step, decode, with random weights. The candidates take turns (A B C A B C ...), so
+One run = route, encode, one UNet step, x0, decode, with random weights. The candidates take turns (A B C A B C ...), so
 that a machine that warms up or is disturbed touches all alike; ratios are medians over the rounds' own ratios. All
 share one set of base weights but the merged LoRA, which needs its own. Run it on an otherwise idle machine.
 """
@@ -17,7 +17,7 @@ import logging
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +31,15 @@ from isrbench.harness.api.options import positive
 from isrbench.methods.mor.adapter import MoRAdapter, attach
 from isrbench.methods.mor.config import MoRConfig
 from isrbench.methods.mor.layers import Execution
-from isrbench.methods.onestep.base.load import PRECISIONS, build_models, sd21_configs
+from isrbench.methods.onestep.base.diffusion import DiffusionBase
+from isrbench.methods.onestep.base.load import DTYPES, build_models, random_sd21
 from isrbench.methods.onestep.base.targets import unet_targets, vae_targets
-from isrbench.methods.onestep.base.tiny import UNET_CONFIG, VAE_CONFIG
-from isrbench.methods.onestep.infer.tiling import in_tiles
+from isrbench.methods.onestep.base.tiny import UNET_CONFIG, VAE_CONFIG, tiny_base
 from isrbench.methods.studies.tensor_peak import TensorPeak
 
 log = logging.getLogger(__name__)
 
+_TIMESTEP = 999
 _TILE, _OVERLAP = 96, 32  # latents, as OSEDiff tiles
 _MIB = 2**20
 
@@ -48,8 +49,7 @@ class Candidate:
     """One way to run the base."""
 
     name: str
-    unet: Any
-    vae: Any
+    base: DiffusionBase
     route: Callable[[], object]
     """What has to be done once per image before the networks run."""
     forget: Callable[[], object] = lambda: None
@@ -88,22 +88,31 @@ def candidates(size: str, device: torch.device, dtype: torch.dtype, rank: int, s
         severity: (B, 7), one row per image. Folding needs B = 1 and is left out otherwise.
     """
     torch.manual_seed(0)
-    unet, vae = _base(size, device, dtype)
-    routed_unet, routed_vae = _sharing(unet), _sharing(vae)
-    adapter = attach(routed_unet, routed_vae, MoRConfig(router_std=1.0), seed=0)
+    base = _random_base(size, device, dtype)
+    vae, unet = base.vae, base.unet
+    routed = replace(base, vae=_sharing(vae), unet=_sharing(unet))
+    adapter = attach(routed.unet, routed.vae, MoRConfig(router_std=1.0), seed=0)
     for name, parameter in adapter.parameters().items():
         if name.endswith(".B"):
             nn.init.normal_(parameter, std=1e-3)
-    found = [Candidate("base", unet, vae, lambda: None)]
+    found = [Candidate("base", base, lambda: None)]
     executions: tuple[Execution, ...] = ("folded", "gathered", "masked")
     for execution in executions[len(severity) > 1 :]:
         route, forget = _routing(adapter, execution, severity)
-        found.append(Candidate(f"mor {execution}", routed_unet, routed_vae, route, forget))
-    loras = [(LoraConfig(r=rank, target_modules=names), model) for model, names in _targets(unet, vae)]
-    apart = [inject_adapter_in_model(config, _sharing(model)).to(dtype) for config, model in loras]
-    merged = [LoraModel(copy.deepcopy(model), config, "default").merge_and_unload() for config, model in loras]
-    found.append(Candidate(f"lora r{rank} merged", merged[0], merged[1], lambda: None))
-    found.append(Candidate(f"lora r{rank} unmerged", apart[0], apart[1], lambda: None))
+        found.append(Candidate(f"mor {execution}", routed, route, forget))
+    loras = {
+        "unet": (unet, LoraConfig(r=rank, target_modules=unet_targets(unet))),
+        "vae": (vae, LoraConfig(r=rank, target_modules=vae_targets(vae))),
+    }
+    apart: dict[str, Any] = {
+        part: inject_adapter_in_model(config, _sharing(model)).to(dtype) for part, (model, config) in loras.items()
+    }
+    merged: dict[str, Any] = {
+        part: LoraModel(copy.deepcopy(model), config, "default").merge_and_unload()
+        for part, (model, config) in loras.items()
+    }
+    found.append(Candidate(f"lora r{rank} merged", replace(base, **merged), lambda: None))
+    found.append(Candidate(f"lora r{rank} unmerged", replace(base, **apart), lambda: None))
     return found
 
 
@@ -116,14 +125,14 @@ def bench(found: Sequence[Candidate], pixels: int, rounds: int, batch: int) -> l
         rounds: Timed rounds after one warm-up.
         batch: Images at once.
     """
-    parameter = next(found[0].unet.parameters())
-    image = torch.rand(batch, 3, pixels, pixels).to(parameter)
-    prompt = torch.randn(batch, 77, found[0].unet.config["cross_attention_dim"]).to(parameter)
-    still = {c.name: _still(c, image, prompt) for c in found}
+    base = found[0].base
+    image = torch.rand(batch, 3, pixels, pixels).to(base.device, base.dtype)
+    embedding = torch.randn(batch, 77, base.unet.config["cross_attention_dim"]).to(base.device, base.dtype)
+    still = {c.name: _still(c, image, embedding) for c in found}
     times: dict[str, list[tuple[float, float]]] = {c.name: [] for c in found}
     for turn in range(rounds + 1):
         for candidate in found:
-            taken = _time(candidate, image, prompt)
+            taken = _time(candidate, image, embedding)
             if turn:
                 times[candidate.name].append(taken)
     merged = next(c.name for c in found if c.name.endswith(" merged"))
@@ -143,48 +152,43 @@ def bench(found: Sequence[Candidate], pixels: int, rounds: int, batch: int) -> l
 
 
 @torch.no_grad()
-def run_once(candidate: Candidate, image: Tensor, prompt: Tensor) -> Tensor:
-    """Encode, step and decode a batch (B, 3, H, W); large latents go through the UNet in OSEDiff's tiles."""
-
-    def step(latent: Tensor) -> Tensor:
-        return candidate.unet(latent, 999, encoder_hidden_states=prompt).sample
-
-    latent = candidate.vae.encode(image).latent_dist.mode()
-    stepped = in_tiles(step, latent, _TILE, _OVERLAP)
-    return candidate.vae.decode(stepped.to(latent)).sample
+def run_once(candidate: Candidate, image: Tensor, embedding: Tensor) -> Tensor:
+    """Restore a batch (B, 3, H, W); large latents go through the UNet in OSEDiff's tiles."""
+    base = candidate.base
+    return base.decode(base.one_step(image, _TIMESTEP, embedding, tile=_TILE, overlap=_OVERLAP))
 
 
-def _still(candidate: Candidate, image: Tensor, prompt: Tensor) -> tuple[float, float]:
+def _still(candidate: Candidate, image: Tensor, embedding: Tensor) -> tuple[float, float]:
     """Peak bytes and MACs of one run; both are the same every time."""
     candidate.forget()
-    own = [t for m in (candidate.unet, candidate.vae) for t in (*m.parameters(), *m.buffers())]
+    own = [t for m in (candidate.base.unet, candidate.base.vae) for t in (*m.parameters(), *m.buffers())]
     weights = sum(tensor.numel() * tensor.element_size() for tensor in {id(t): t for t in own}.values())
     if image.is_cuda:
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         candidate.route()
-        run_once(candidate, image, prompt)
+        run_once(candidate, image, embedding)
         peak = torch.cuda.max_memory_allocated() - before
     else:
-        with TensorPeak([*own, image, prompt]) as watch:
+        with TensorPeak([*own, image, embedding]) as watch:
             candidate.route()
-            run_once(candidate, image, prompt)
+            run_once(candidate, image, embedding)
         peak = watch.peak
     candidate.forget()
     # The counter knows the plain attention, not every fused kernel.
     with FlopCounterMode(display=False) as counter, sdpa_kernel([SDPBackend.MATH]):
         candidate.route()
-        run_once(candidate, image, prompt)
+        run_once(candidate, image, embedding)
     return float(weights + peak), counter.get_total_flops() / 2
 
 
-def _time(candidate: Candidate, image: Tensor, prompt: Tensor) -> tuple[float, float]:
+def _time(candidate: Candidate, image: Tensor, embedding: Tensor) -> tuple[float, float]:
     _wait(image)
     start = time.perf_counter()
     candidate.route()
     _wait(image)
     routed = time.perf_counter()
-    run_once(candidate, image, prompt)
+    run_once(candidate, image, embedding)
     _wait(image)
     return routed - start, time.perf_counter() - start
 
@@ -210,13 +214,12 @@ def _routing(
     return route, lambda: adapter.run_as(execution)
 
 
-def _base(size: str, device: torch.device, dtype: torch.dtype) -> tuple[Any, Any]:
-    vae, unet = build_models(*(sd21_configs() if size == "sd21" else (VAE_CONFIG, UNET_CONFIG)), str(device))
-    return unet.to(dtype), vae.to(dtype)
-
-
-def _targets(unet: nn.Module, vae: nn.Module) -> list[tuple[nn.Module, list[str]]]:
-    return [(unet, unet_targets(unet)), (vae, vae_targets(vae))]
+def _random_base(size: str, device: torch.device, dtype: torch.dtype) -> DiffusionBase:
+    if size == "sd21":
+        base = random_sd21(str(device))
+    else:
+        base = tiny_base(*build_models(VAE_CONFIG, UNET_CONFIG, str(device)))
+    return replace(base, vae=base.vae.to(dtype), unet=base.unet.to(dtype), abar=base.abar.to(device))
 
 
 def _sharing(model: nn.Module) -> Any:
@@ -224,12 +227,12 @@ def _sharing(model: nn.Module) -> Any:
     return copy.deepcopy(model, {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())})
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run the bench and log a table."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the bench and log a table; returns the exit code."""
     parser = argparse.ArgumentParser(prog="isrbench tools bench-inference", description=__doc__)
     parser.add_argument("--size", choices=("tiny", "sd21"), default="tiny")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtype", choices=tuple(PRECISIONS), default="fp32")
+    parser.add_argument("--dtype", choices=tuple(DTYPES), default="fp32")
     parser.add_argument("--pixels", type=int, nargs="+", default=[512], help="sides of the square outputs")
     parser.add_argument("--rounds", type=positive, default=20)
     parser.add_argument(
@@ -243,7 +246,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if given.threads:
         torch.set_num_threads(given.threads)
     severity = torch.rand(given.batch, 7, generator=torch.Generator().manual_seed(0))
-    found = candidates(given.size, torch.device(given.device), PRECISIONS[given.dtype], given.rank, severity)
+    found = candidates(given.size, torch.device(given.device), DTYPES[given.dtype], given.rank, severity)
     costs = [cost for pixels in given.pixels for cost in bench(found, pixels, given.rounds, given.batch)]
     log.info(
         "%-22s %6s %10s %9s %8s %9s %10s %9s",
@@ -262,7 +265,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if given.out:
         options = {name: str(value) for name, value in vars(given).items()}
         given.out.write_text(json.dumps({"options": options, "costs": [asdict(cost) for cost in costs]}, indent=1))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -28,18 +28,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from isrbench.harness.severity.estimator import get_estimator
+from isrbench.methods.onestep.adapter import Estimators
+from isrbench.methods.onestep.base.diffusion import DiffusionBase
 from isrbench.methods.onestep.base.load import build_models, random_sd21
-from isrbench.methods.onestep.base.tiny import UNET_CONFIG, VAE_CONFIG, new_prompts, scheduler
+from isrbench.methods.onestep.base.tiny import UNET_CONFIG, VAE_CONFIG, tiny_base
 from isrbench.methods.onestep.train.config import TrainConfig, parse_config
 from isrbench.methods.onestep.train.data import Batch
 from isrbench.methods.onestep.train.discriminator import Discriminator, FeatureTaps, tap_channels
 from isrbench.methods.onestep.train.draws import draw
-from isrbench.methods.onestep.train.frozen import Frozen
-from isrbench.methods.onestep.train.networks import HEAD_WIDTH, assemble, autocast, recompute
+from isrbench.methods.onestep.train.networks import HEAD_WIDTH, assemble, for_training, recompute
 from isrbench.methods.onestep.train.optimizers import make_optimizers
 from isrbench.methods.onestep.train.regulariser import Regulariser
 from isrbench.methods.onestep.train.step import Networks, run_micro_batch
-from isrbench.methods.studies.ablation import Variant, variants
+from isrbench.methods.studies.ablation import VARIANTS, Variant
 from isrbench.methods.studies.tensor_peak import TensorPeak
 
 log = logging.getLogger(__name__)
@@ -77,8 +79,7 @@ class Candidate:
         config, nets = self.config, self.nets
         for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
-        side = config.data.crop // nets.frozen.factor
-        shape = (int(nets.frozen.vae.config["latent_channels"]), side, side)
+        shape = nets.base.latent_shape(config.data.crop, config.data.crop)
         draws = draw(config.seed, self.batch.items, shape, config.losses, self.batch.hr.device)
         run_micro_batch(nets, config.losses, self.batch, draws, 0, 1.0)
         for optimizer in self.optimizers.values():
@@ -88,7 +89,7 @@ class Candidate:
     def tensors(self) -> list[Tensor]:
         """Weights, buffers, gradients and optimizer states."""
         nets = self.nets
-        models = (nets.frozen.unet, nets.frozen.vae, nets.discriminator)
+        models = (nets.base.unet, nets.base.vae, nets.discriminator)
         found = [t for m in models for t in (*m.parameters(), *m.buffers())]
         found += [p.grad for m in models for p in m.parameters() if p.grad is not None]
         states = [value for o in self.optimizers.values() for state in o.state.values() for value in state.values()]
@@ -110,7 +111,7 @@ class ThreeUNets(nn.Module):
 
     @contextmanager
     def playing(self, part: str) -> Iterator[None]:
-        """Let ``part`` answer for a while."""
+        """Let ``part`` answer inside the block."""
         before, self.part = self.part, part
         try:
             yield
@@ -145,32 +146,35 @@ class _SeparateRegulariser:
         return getattr(self._regulariser, name)
 
 
-def three_unets(frozen: Frozen, config: TrainConfig, variant: Variant, device: torch.device) -> Networks:
+def three_unets(base: DiffusionBase, config: TrainConfig, variant: Variant, device: torch.device) -> Networks:
     """Put what ``train.networks.assemble`` builds into OSEDiff's arrangement; one VAE serves all."""
-    teacher = frozen.unet
+    teacher = base.unet
     generator, own = copy.deepcopy(teacher), copy.deepcopy(teacher)
     regulariser = Regulariser(own, config.regulariser_rank, config.seed + 1)
     taps = FeatureTaps(teacher)
-    adapter = variant.kind.attach(generator, frozen.vae, _adapter_config(variant), config.seed)
-    if config.checkpointing:
+    adapter = variant.spec.attach(generator, base.vae, _adapter_config(variant), config.seed)
+    if config.gradient_checkpointing:
         for unet in (generator, teacher, own):
             recompute(unet)
     unets: Any = ThreeUNets(generator, teacher, own)
+    positive, negative = base.text.pair("", "")
     return Networks(
-        frozen=replace(frozen, unet=unets).to(device),
+        base=for_training(replace(base, unet=unets), config, device),
+        positive=positive.to(device),
+        negative=negative.to(device),
         adapter=_SeparateAdapter(adapter, unets),  # type: ignore[arg-type]
         regulariser=_SeparateRegulariser(regulariser, unets),  # type: ignore[arg-type]
         discriminator=Discriminator(tap_channels(teacher), HEAD_WIDTH, config.seed + 2).to(device),
         taps=taps,
-        severity=None,
         estimator=None,
         lpips=None,
         timestep=config.timestep,
-        autocast=autocast(config, device),
     )
 
 
-def build(size: str, name: str, config: TrainConfig, device: torch.device) -> Candidate:
+def build(
+    size: str, name: str, config: TrainConfig, device: torch.device, estimators: Estimators = get_estimator
+) -> Candidate:
     """Build the candidate ``name`` around a random base.
 
     Args:
@@ -178,36 +182,31 @@ def build(size: str, name: str, config: TrainConfig, device: torch.device) -> Ca
         name: One of ``CANDIDATES``.
         config: The training run whose step is made.
         device: Where.
+        estimators: Where the severity estimator comes from.
     """
     wanted = "MoR-full" if name == "mor" else "LoRA r16"
-    variant = next(v for v in variants() if v.title == wanted)
-    frozen = _frozen(size)
+    variant = next(v for v in VARIANTS if v.title == wanted)
+    base = _random_base(size)
     if name.endswith("3 UNets"):
-        nets = three_unets(frozen, config, variant, device)
+        nets = three_unets(base, config, variant, device)
     else:
-        nets = assemble(frozen, config, variant.kind, _adapter_config(variant), device)
+        nets = assemble(base, config, variant.spec, _adapter_config(variant), device, estimators)
     generator = torch.Generator().manual_seed(0)
-    sides = (config.data.crop, config.data.crop // 4, max(config.data.crop, config.data.context) // 4)
-    hr, lr, context = (torch.rand(config.batch, 3, side, side, generator=generator).to(device) for side in sides)
-    batch = Batch(hr, lr, context, torch.arange(config.batch, device=device))
+    sides = (config.data.crop, config.data.crop // 4, max(config.data.crop, config.data.severity_window) // 4)
+    hr, lr, window = (torch.rand(config.batch, 3, side, side, generator=generator).to(device) for side in sides)
+    batch = Batch(hr, lr, window, torch.arange(config.batch, device=device))
     return Candidate(nets, make_optimizers(nets, config.optim), config, batch)
 
 
 def _adapter_config(variant: Variant) -> Any:
     """The variant's own sizes; what a preset adds (the spread of the routers' start) costs nothing."""
-    return replace(variant.kind.default, **variant.fields)
+    return replace(variant.spec.default, **variant.fields)
 
 
-def _frozen(size: str) -> Frozen:
+def _random_base(size: str) -> DiffusionBase:
     """A base with random weights."""
     torch.manual_seed(0)
-    if size == "sd21":
-        base = random_sd21()
-        negative = torch.randn_like(base.text.embed(""))
-        return Frozen(base.vae, base.unet, base.abar, base.text.embed(""), negative, base.factor, base.fingerprint)
-    vae, unet = build_models(VAE_CONFIG, UNET_CONFIG, "cpu")
-    prompts, abar = new_prompts(), scheduler().alphas_cumprod
-    return Frozen(vae, unet, abar, prompts["positive"], prompts["negative"], 4, "random")
+    return random_sd21() if size == "sd21" else tiny_base(*build_models(VAE_CONFIG, UNET_CONFIG, "cpu"))
 
 
 def memory(candidate: Candidate) -> tuple[float, float]:
@@ -245,8 +244,8 @@ def _wait(candidate: Candidate) -> None:
 CANDIDATES = ("osediff", "mor", "osediff, 3 UNets")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the bench and print a table; returns the exit code."""
+def main(argv: Sequence[str] | None = None, estimators: Estimators = get_estimator) -> int:
+    """Run the bench and log a table; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=("tiny", "sd21"), default="tiny")
     parser.add_argument("--device", default="cpu")
@@ -259,18 +258,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     log.setLevel(logging.INFO)  # not the root: loading a CLIP model says a dozen lines there
     given = [f"{key}={value}" for key, value in (("data.crop", args.crop), ("batch", args.batch)) if value]
     if args.crop:
-        given.append("data.context=0")
+        given.append("data.severity_window=0")
     plain = ["losses.perceptual_kind=features", "estimator=tiny", 'data.folders=["random"]']
     config, _ = parse_config("osediff", ["--preset", args.size, *plain, *given])
     device = torch.device(args.device)
     costs = []
     for name in CANDIDATES:
-        held, peak = memory(build(args.size, name, config, device))
+        held, peak = memory(build(args.size, name, config, device, estimators))
         costs.append(Cost(name, held / _MIB, peak / _MIB))
         log.info("%s: %.1f MiB held, %.1f MiB at most", name, costs[-1].held_mib, costs[-1].peak_mib)
         gc.collect()
     if args.rounds:
-        times = bench({name: build(args.size, name, config, device) for name in CANDIDATES}, args.rounds)
+        times = bench({name: build(args.size, name, config, device, estimators) for name in CANDIDATES}, args.rounds)
         first = times[CANDIDATES[0]]
         for i, taken in enumerate(times.values()):
             ratio = statistics.median(mine / other for mine, other in zip(taken, first, strict=True))

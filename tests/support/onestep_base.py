@@ -56,6 +56,6 @@ def write_base(folder: Path, seed: int = 0, prediction: str = "epsilon") -> Path
     DDPMScheduler(
         beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, prediction_type=prediction
     ).save_pretrained(folder / "scheduler")
-    context = torch.randn(1, 3, 8, generator=torch.Generator().manual_seed(1))
-    save_file({"positive": context, "negative": -context}, folder / "prompts.safetensors")
+    embedding = torch.randn(1, 3, 8, generator=torch.Generator().manual_seed(1))
+    save_file({"positive": embedding, "negative": -embedding}, folder / "prompts.safetensors")
     return folder

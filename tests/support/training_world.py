@@ -9,21 +9,18 @@ from accelerate.state import AcceleratorState
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from PIL import Image
 
-from isrbench.methods.mor.adapter import attach
-from isrbench.methods.mor.config import MoRConfig
+from isrbench.methods.mor.adapter import SPEC as MOR
+from isrbench.methods.onestep.adapter import AdapterSpec
 from isrbench.methods.onestep.base.tiny import save_base
-from isrbench.methods.onestep.train import networks
 from isrbench.methods.onestep.train.config import validated
 from isrbench.methods.onestep.train.data import Batch
 from isrbench.methods.onestep.train.draws import draw
-from isrbench.methods.onestep.train.networks import AdapterKind
 from isrbench.methods.onestep.train.run import Run
 from isrbench.methods.onestep.train.step import run_micro_batch
 from isrbench.methods.osediff.adapter import DenseConfig
 from isrbench.methods.osediff.adapter import attach as attach_dense
 
-MOR = AdapterKind("mor", MoRConfig(), attach)
-DENSE = AdapterKind("osediff", DenseConfig(rank=2), attach_dense, routes=False)
+DENSE = AdapterSpec("osediff", DenseConfig(rank=2), attach_dense, routes=False)
 CPU = torch.device("cpu")
 
 
@@ -34,15 +31,21 @@ class Statistics:
         parts = [lr.mean((1, 2, 3)), lr.std((1, 2, 3)), lr.amax((1, 2, 3)), lr.amin((1, 2, 3)), *lr.mean((2, 3)).T]
         return torch.stack(parts, dim=1).clamp(0, 1)
 
-    def fingerprint(self):
-        return "statistics"
+    id = "statistics"
+
+    def load(self):
+        pass
+
+
+def statistics(spec="tiny", device="cpu", logit_scale=None):
+    """Stands for ``get_estimator``."""
+    return Statistics()
 
 
 @pytest.fixture(autouse=True)
-def light(monkeypatch):
-    """No CLIP, one thread, and a precision that each run may choose afresh; import it to have it."""
+def light():
+    """One thread, and a dtype that each run may choose afresh; import it to have it."""
     AcceleratorState._reset_state()
-    monkeypatch.setattr(networks, "load_severity", lambda name, device, logit_scale: Statistics())
     torch.set_num_threads(1)
 
 
@@ -87,13 +90,13 @@ def values(world, out, **changes):
     return plain
 
 
-def begin(world, out, kind=MOR, resume=False, **changes) -> Run:
+def begin(world, out, spec=MOR, resume=False, **changes) -> Run:
     plain = values(world, out, **changes)
-    return Run(validated(plain if kind is MOR else plain | {"adapter": {}}), kind, resume)
+    return Run(validated(plain if spec is MOR else plain | {"adapter": {}}), spec, resume, statistics)
 
 
-def run(world, out, kind=MOR, resume=False, **changes) -> Run:
-    one = begin(world, out, kind, resume, **changes)
+def run(world, out, spec=MOR, resume=False, **changes) -> Run:
+    one = begin(world, out, spec, resume, **changes)
     one.loop()
     return one
 

@@ -1,8 +1,8 @@
-"""A VAE in strips of rows: far less memory on large images, and exactly the untiled result up to rounding.
+"""A VAE in chunks of rows: far less memory on large images, and exactly the untiled result up to rounding.
 
-Every convolution runs strip by strip with the rows it needs from its neighbours, and every group norm uses the
+Every convolution runs chunk by chunk with the rows it needs from its neighbours, and every group norm uses the
 statistics of the whole image, so there are no seams to hide. (The published scripts cut the VAE into tiles with
-11 latents of context, and diffusers blends tiles that were normalised each by itself; both change the picture.)
+a margin of 11 latents, and diffusers blends tiles that were normalised each by itself; both change the result.)
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from isrbench.harness.errors import UserError
 
-STRIP_PIXELS = 2**19
-"""Positions that one strip covers at most, unless a single row has more."""
+CHUNK_PIXELS = 2**19
+"""Positions that one chunk covers at most, unless a single row has more."""
 
 _IMAGES = 72
 """Bytes a pixel of the images around the VAE: source, padded, decoded and so on, six of three float32 channels."""
@@ -28,13 +28,13 @@ _Part = Callable[[Tensor], Tensor]
 
 
 def check_memory(vae_config: Any, height: int, width: int, bytes_per_value: int, available: int) -> None:
-    """Refuse an image whose strips cannot fit, before the machine starts to swap or the process is killed.
+    """Refuse an image whose chunks cannot fit, before the machine starts to swap or the process is killed.
 
     Args:
         vae_config: Config of the ``AutoencoderKL``.
         height: Rows of the padded image.
         width: Its columns.
-        bytes_per_value: Of the networks' number format: 4, or 2 in half precision.
+        bytes_per_value: Of the networks' dtype: 4, or 2 in half precision.
         available: What the device has left.
 
     Raises:
@@ -46,12 +46,12 @@ def check_memory(vae_config: Any, height: int, width: int, bytes_per_value: int,
         raise UserError(
             f"an image of {width} x {height} pixels takes about {needed / 2**30:.1f} GiB in the VAE, "
             f"but only {available / 2**30:.1f} GiB are available",
-            f"use -o precision=fp16, or {fix}" if bytes_per_value > 2 else fix,
+            f"use -o dtype=fp16, or {fix}" if bytes_per_value > 2 else fix,
         )
 
 
 def available_bytes(device: str) -> int:
-    """Bytes that the device has left: of a GPU's memory, or of the machine's (where Linux tells; else no limit)."""
+    """Return the bytes that a GPU has left, or the machine (where Linux tells; else no limit)."""
     if device.startswith("cuda"):
         # Blocks that torch keeps from earlier images are free to it, though not to the driver.
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -64,15 +64,15 @@ def available_bytes(device: str) -> int:
 
 
 def peak_bytes(vae_config: Any, height: int, width: int, bytes_per_value: int) -> int:
-    """Estimate the most memory that encoding or decoding in strips takes; weights are not counted.
+    """Estimate the most memory that encoding or decoding in chunks takes; weights are not counted.
 
-    A residual block of a level holds its input and two tensors of its output's width at once, and works on one strip.
+    A residual block of a level holds its input and two tensors of its output's width at once, and works on one chunk.
 
     Args:
         vae_config: Config of the ``AutoencoderKL``.
         height: Rows of the image.
         width: Its columns.
-        bytes_per_value: Of the networks' number format.
+        bytes_per_value: Of the networks' dtype.
     """
     widths = list(vae_config["block_out_channels"])
     into_encoder = zip(widths, [widths[0], *widths], strict=False)
@@ -82,12 +82,12 @@ def peak_bytes(vae_config: Any, height: int, width: int, bytes_per_value: int) -
     for path in (into_encoder, into_decoder):
         for level, (own, before) in enumerate(path):
             here = pixels >> 2 * level
-            strip = min(max(STRIP_PIXELS, 2 * width), here) * max(own, before) * (8 + 2 * bytes_per_value)
-            most = max(most, here * (2 * own + before) * bytes_per_value + strip)
+            chunk = min(max(CHUNK_PIXELS, 2 * width), here) * max(own, before) * (8 + 2 * bytes_per_value)
+            most = max(most, here * (2 * own + before) * bytes_per_value + chunk)
     return most + pixels * _IMAGES
 
 
-def encode_in_strips(vae: Any, pixels: Tensor) -> Tensor:
+def encode_in_chunks(vae: Any, pixels: Tensor) -> Tensor:
     """Encode as ``vae.encode`` does.
 
     Args:
@@ -108,7 +108,7 @@ def encode_in_strips(vae: Any, pixels: Tensor) -> Tensor:
     return x if vae.quant_conv is None else vae.quant_conv(x)
 
 
-def decode_in_strips(vae: Any, latents: Tensor) -> Tensor:
+def decode_in_chunks(vae: Any, latents: Tensor) -> Tensor:
     """Decode as ``vae.decode`` does.
 
     Args:
@@ -151,7 +151,7 @@ def _resnet(x: Tensor, block: Any) -> Tensor:
 
 
 def _normed(x: Tensor, norm: nn.GroupNorm, activation: _Part) -> _Part:
-    """The group norm and activation of any strip of ``x``, by the statistics of all of it."""
+    """The group norm and activation of any chunk of ``x``, by the statistics of all of it."""
     batch, channels = x.shape[:2]
     each = [_statistics(x[..., top:end, :].reshape(batch, norm.num_groups, -1)) for top, end in _rows(x)]
     variances, means = torch.stack(each, dim=-1)
@@ -163,50 +163,50 @@ def _normed(x: Tensor, norm: nn.GroupNorm, activation: _Part) -> _Part:
     gain = (variance + norm.eps).rsqrt().repeat_interleave(repeat, dim=1) * norm.weight.float()
     shift = norm.bias.float() - mean.repeat_interleave(repeat, dim=1) * gain
     gain, shift = gain[..., None, None], shift[..., None, None]
-    return lambda strip: activation(torch.addcmul(shift, strip.float(), gain).to(x.dtype))
+    return lambda chunk: activation(torch.addcmul(shift, chunk.float(), gain).to(x.dtype))
 
 
 def _statistics(piece: Tensor) -> Tensor:
     return torch.stack(torch.var_mean(piece.float(), dim=-1, correction=0))
 
 
-def _convolved(x: Tensor, conv: nn.Module, before: _Part = lambda strip: strip) -> Tensor:
+def _convolved(x: Tensor, conv: nn.Module, before: _Part = lambda chunk: chunk) -> Tensor:
     """A 3x3 convolution with padding 1 of ``before(x)``."""
 
-    def strip(top: int, end: int) -> Tensor:
+    def chunk(top: int, end: int) -> Tensor:
         low, high = max(top - 1, 0), min(end + 1, x.shape[-2])
         y = conv(before(x[..., low:high, :]))
         return y[..., top - low : top - low + end - top, :]
 
-    return _assembled(x, strip, 1.0)
+    return _assembled(x, chunk, 1.0)
 
 
 def _halved(x: Tensor, conv: nn.Module) -> Tensor:
     """A 3x3 convolution of stride 2, padded by one row below and one column to the right."""
 
-    def strip(top: int, end: int) -> Tensor:
+    def chunk(top: int, end: int) -> Tensor:
         rows = x[..., top : min(end + 1, x.shape[-2]), :]
         return conv(F.pad(rows, (0, 1, 0, 1 if end == x.shape[-2] else 0)))
 
-    return _assembled(x, strip, 0.5)
+    return _assembled(x, chunk, 0.5)
 
 
 def _doubled(x: Tensor, conv: nn.Module) -> Tensor:
     """Nearest neighbours x2, then a 3x3 convolution with padding 1."""
 
-    def strip(top: int, end: int) -> Tensor:
+    def chunk(top: int, end: int) -> Tensor:
         low, high = max(top - 1, 0), min(end + 1, x.shape[-2])
         y = conv(F.interpolate(x[..., low:high, :], scale_factor=2.0, mode="nearest"))
         return y[..., 2 * (top - low) : 2 * (top - low + end - top), :]
 
-    return _assembled(x, strip, 2.0)
+    return _assembled(x, chunk, 2.0)
 
 
-def _assembled(x: Tensor, strip: Callable[[int, int], Tensor], factor: float) -> Tensor:
-    """Write strip after strip into one tensor, which has ``factor`` times the rows of ``x``."""
+def _assembled(x: Tensor, chunk: Callable[[int, int], Tensor], factor: float) -> Tensor:
+    """Write chunk after chunk into one tensor, which has ``factor`` times the rows of ``x``."""
     whole: Tensor | None = None
     for top, end in _rows(x):
-        piece = strip(top, end)
+        piece = chunk(top, end)
         if whole is None:
             whole = piece.new_empty(*piece.shape[:2], int(x.shape[-2] * factor), piece.shape[-1])
         whole[..., int(top * factor) : int(end * factor), :] = piece
@@ -215,7 +215,7 @@ def _assembled(x: Tensor, strip: Callable[[int, int], Tensor], factor: float) ->
 
 
 def _rows(x: Tensor) -> Iterator[tuple[int, int]]:
-    """(top, end) of every strip; all tops are even, so that halving meets no seam."""
+    """(top, end) of every chunk; all tops are even, so that halving meets no seam."""
     height, width = x.shape[-2:]
-    step = max(2, STRIP_PIXELS // width // 2 * 2)
+    step = max(2, CHUNK_PIXELS // width // 2 * 2)
     return ((top, min(top + step, height)) for top in range(0, height, step))

@@ -44,40 +44,25 @@ def vae_targets(vae: nn.Module) -> list[str]:
     ]
 
 
-def unet_group(name: str) -> str:
-    """Tell which of OSEDiff's three UNet adapters the module belongs to.
-
-    Args:
-        name: One of :func:`unet_targets`.
-
-    Returns:
-        ``"encoder"`` (down blocks, ``conv_in``), ``"decoder"`` (up blocks, ``conv_out``) or ``"others"`` (mid block).
-    """
-    if "down_blocks" in name or "conv_in" in name:
-        return "encoder"
-    if "up_blocks" in name or "conv_out" in name:
-        return "decoder"
-    return "others"
-
-
 def base_name(model: nn.Module, name: str) -> str:
-    """Name the innermost base module under ``name``, inside whatever adapters wrap it.
+    """Return the name of the innermost base module under ``name``, inside whatever adapters wrap it.
 
     Adapters keep what they wrap as ``base`` (this project's) or ``base_layer`` (peft's).
     """
-    wrapped = _wrapped(model.get_submodule(name))
+    wrapped = wrapped_name(model.get_submodule(name))
     return name if wrapped is None else base_name(model, f"{name}.{wrapped}")
+
+
+def wrapped_name(module: nn.Module) -> str | None:
+    """Return under which name an adapter's wrapper keeps the module it stands around; None for other modules."""
+    return next((name for name in ("base", "base_layer") if isinstance(getattr(module, name, None), nn.Module)), None)
 
 
 def _weighted(model: nn.Module, prefix: str = "") -> list[str]:
     names: list[str] = []
     for name, child in model.named_children():
-        if isinstance(child, (nn.Linear, nn.Conv2d)) or _wrapped(child) is not None:
+        if isinstance(child, (nn.Linear, nn.Conv2d)) or wrapped_name(child) is not None:
             names.append(prefix + name)
         else:
             names += _weighted(child, f"{prefix}{name}.")
     return names
-
-
-def _wrapped(module: nn.Module) -> str | None:
-    return next((name for name in ("base", "base_layer") if isinstance(getattr(module, name, None), nn.Module)), None)

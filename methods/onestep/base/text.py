@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from isrbench.harness.errors import UserError
-from isrbench.methods.onestep.checkpoint import hash_tensors
+from isrbench.harness.identity import tensors_hash
 
 FIXED_PROMPTS = "prompts.safetensors"
 """File of fixed embeddings in the folder of a base without a text encoder."""
@@ -42,15 +42,14 @@ class TextEncoder:
         return self._fixed is None
 
     @property
-    def identity(self) -> dict[str, list] | str:
-        """What decides the embeddings: the fixed ones as plain numbers, or a hash of tokenizer and text encoder."""
+    def weights_hash(self) -> str:
+        """sha256 of what decides the embeddings: the fixed ones, or tokenizer and text encoder."""
         if self._fixed is not None:
-            return {name: t.tolist() for name, t in sorted(self._fixed.items())}
+            return tensors_hash(self._fixed)
         vocabulary = sorted(self._tokenizer.get_vocab().items())
         parts = [vocabulary, self._tokenizer.model_max_length, self._tokenizer(_PROBE).input_ids]
-        digest = hashlib.sha256(json.dumps(parts).encode())
-        hash_tensors(digest, self._model)
-        return digest.hexdigest()
+        weights = tensors_hash(self._model.state_dict(), half=True)
+        return hashlib.sha256(f"{json.dumps(parts)} {weights}".encode()).hexdigest()
 
     def pair(self, prompt: str, negative: str) -> tuple[Tensor, Tensor]:
         """Return the embeddings that training needs, of ``prompt`` and of what guidance leads away from.

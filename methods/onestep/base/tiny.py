@@ -1,6 +1,6 @@
 """The tiny Stable-Diffusion-shaped world: architecture, scheduler and prompts of the base that ships.
 
-Everything is a plain diffusers model, so the one-step backbone treats it as it treats Stable Diffusion 2.1: the files
+Everything is a plain diffusers model, so it is treated as Stable Diffusion 2.1 is: the files
 under ``weights/tiny`` are what ``save_pretrained`` writes, plus one file of prompt embeddings.
 """
 
@@ -20,6 +20,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from isrbench.harness.errors import UserError
+from isrbench.methods.onestep.base.diffusion import DiffusionBase
+from isrbench.methods.onestep.base.text import TextEncoder
 
 ONE_STEP_TIMESTEP = 99
 """The timestep of the single step. SD 2.1 uses 999, where sqrt(1 - abar) / sqrt(abar) = 14.6 multiplies every error of
@@ -171,7 +173,7 @@ def load_unet(path: Path) -> UNet2DConditionModel:
         return unet
     except (OSError, EOFError, LookupError, TypeError, RuntimeError, UnpicklingError, SafetensorError) as error:
         raise UserError(
-            f"{path} holds no UNet of the tiny base ({type(error).__name__})",
+            f"{path} does not hold a UNet of the tiny base ({type(error).__name__})",
             "name the unet.state of a stage, or the folder unet of a base",
         ) from error
 
@@ -190,6 +192,16 @@ def new_prompts() -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(0)
     shape = (1, PROMPT_TOKENS, UNET_CONFIG["cross_attention_dim"])
     return {name: torch.randn(shape, generator=generator) for name in ("positive", "negative")}
+
+
+def tiny_base(vae: Any, unet: Any) -> DiffusionBase:
+    """Put an autoencoder and a UNet together as the tiny base that they are going to be.
+
+    Args:
+        vae: An autoencoder of ``VAE_CONFIG``.
+        unet: A UNet of ``UNET_CONFIG``.
+    """
+    return DiffusionBase(vae, unet, scheduler().alphas_cumprod, "epsilon", TextEncoder(new_prompts()))
 
 
 def save_base(folder: Path, vae: AutoencoderKL, unet: UNet2DConditionModel, prompts: dict[str, Tensor]) -> None:

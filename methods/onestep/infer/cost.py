@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from isrbench.harness.complexity import count_macs
+from isrbench.harness.imaging.tiling import Size, tile_starts
+from isrbench.methods.onestep.base.diffusion import tile_size
 from isrbench.methods.onestep.base.load import build_models
 from isrbench.methods.onestep.base.targets import unet_targets, vae_targets
-from isrbench.methods.onestep.infer.geometry import Size
-from isrbench.methods.onestep.infer.tiling import tile_starts
 
 
 @dataclass(frozen=True)
@@ -53,17 +53,15 @@ def base_cost(vae_config: Any, unet_config: Any, size: Size, tile: int, overlap:
     height, width = (side // factor for side in size)
     pixels = torch.empty(1, 3, *size, device="meta")
     latents = torch.empty(1, vae.config.latent_channels, height, width, device="meta")
-    context = torch.empty(1, tokens, unet.config.cross_attention_dim, device="meta")
-    tall, wide, tiles = height, width, 1
-    if height * width > tile * tile:
-        tall, wide = min(tile, height), min(tile, width)
-        tiles = len(tile_starts(height, tall, overlap)) * len(tile_starts(width, wide, overlap))
+    embedding = torch.empty(1, tokens, unet.config.cross_attention_dim, device="meta")
+    tall, wide = tile_size((height, width), tile)
+    tiles = len(tile_starts(height, tall, overlap)) * len(tile_starts(width, wide, overlap))
     t = torch.zeros(1, device="meta")
     models = {"vae": vae, "unet": unet}
     names = [*(f"vae.{name}" for name in vae_targets(vae)), *(f"unet.{name}" for name in unet_targets(unet))]
     with count_positions(models, names) as positions:
         encoder = count_macs(lambda: vae.encode(pixels))
-        step = count_macs(lambda: unet(latents[..., :tall, :wide], t, encoder_hidden_states=context))
+        step = count_macs(lambda: unet(latents[..., :tall, :wide], t, encoder_hidden_states=embedding))
     decoder = count_macs(lambda: vae.decode(latents))
     positions = {name: n * (tiles if name.startswith("unet.") else 1) for name, n in positions.items()}
     return BaseCost(encoder, step * tiles, decoder, positions)
@@ -71,7 +69,7 @@ def base_cost(vae_config: Any, unet_config: Any, size: Size, tile: int, overlap:
 
 @contextmanager
 def count_positions(models: Mapping[str, nn.Module], names: Sequence[str]) -> Iterator[Counter[str]]:
-    """Count the output positions (tokens or pixels) of the named modules over all forward passes in the context.
+    """Count the output positions (tokens or pixels) of the named modules over all forward passes inside the block.
 
     Args:
         models: ``vae`` and ``unet``.

@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-Size = tuple[int, int]
-"""(height, width) in pixels."""
+from isrbench.harness.errors import UserError
+from isrbench.harness.imaging.tiling import Size
+
 _LONGEST = 8
 """The enlarged long side is at most this many times the smallest side: a 1 x 1000 image must not become a wall."""
 
@@ -68,6 +69,23 @@ def upscale(lr: Tensor, geometry: Geometry, scale: int) -> Tensor:
 def shrink(image: Tensor, size: Size) -> Tensor:
     """Undo the enlarging: Pillow's bicubic on 8-bit pixels, float32 (3, *size) in [0, 1]."""
     return _to_tensor(_to_image(image).resize((size[1], size[0]), Image.Resampling.BICUBIC))
+
+
+def check_tile(tile: int, multiple: int) -> None:
+    """Check that a UNet halves a tile evenly.
+
+    Args:
+        tile: Tile side in latents.
+        multiple: What the UNet divides a side by: 2 to the number of its halvings.
+
+    Raises:
+        UserError: If it does not.
+    """
+    if tile < multiple or tile % multiple:
+        raise UserError(
+            f"tile={tile} does not fit this base, whose UNet divides a side by {multiple}",
+            f"set it to a multiple of {multiple}, such as {max(96 // multiple, 1) * multiple}",
+        )
 
 
 def pad(image: Tensor, size: Size) -> Tensor:

@@ -14,19 +14,21 @@ from torch import Tensor
 from isrbench.harness.api.method import Cost, Restored, Runtime
 from isrbench.harness.complexity import count_parameters
 from isrbench.harness.errors import UserError
+from isrbench.harness.files import file_hash
 from isrbench.harness.severity.dimensions import DIMENSIONS
-from isrbench.methods.onestep.adapter import Adapter
+from isrbench.harness.severity.estimator import get_estimator
+from isrbench.methods.onestep.adapter import Adapter, AdapterSpec, Estimators, SeverityEstimator
 from isrbench.methods.onestep.base.chunked_vae import available_bytes, check_memory
-from isrbench.methods.onestep.base.load import TINY, Backbone, load_backbone
+from isrbench.methods.onestep.base.diffusion import DiffusionBase
+from isrbench.methods.onestep.base.load import TINY, is_tiny, load_base
 from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, load_adapter
 from isrbench.methods.onestep.infer.colour import fix_colour, truncate
-from isrbench.methods.onestep.infer.cost import base_cost, count_positions
-from isrbench.methods.onestep.infer.geometry import Geometry, pad, plan, shrink, upscale
+from isrbench.methods.onestep.infer.cost import BaseCost, base_cost, count_positions
+from isrbench.methods.onestep.infer.geometry import Geometry, check_tile, pad, plan, shrink, upscale
 from isrbench.methods.onestep.infer.prompts import FilePrompts, Prompter, Tagger, make_prompter
-from isrbench.methods.onestep.infer.tiling import check_tile, in_tiles
 from isrbench.methods.onestep.options import ColourFix, OneStepOptions, RoutedOptions
 
-Reader = Callable[[Path, Backbone], AdapterCheckpoint]
+Reader = Callable[[Path, DiffusionBase], AdapterCheckpoint]
 """Reads an adapter file for a base; raises UserError where it does not fit."""
 
 
@@ -34,19 +36,21 @@ Reader = Callable[[Path, Backbone], AdapterCheckpoint]
 class OneStepMethod:
     """A loaded base with its adapter; see :class:`isrbench.harness.api.method.Method`."""
 
-    backbone: Backbone
+    base: DiffusionBase
     adapter: Adapter
     options: OneStepOptions
     runtime: Runtime
     timestep: int
     """Timestep of the one step."""
     prompter: Prompter
-    severity: Any = None
-    """A :class:`isrbench.harness.severity.clip.SeverityEstimator` for adapters that route, else None."""
-    weights: str = ""
-    """Hash of the adapter file, or empty."""
+    estimator: SeverityEstimator | None = None
+    """For adapters that route, else None."""
+    adapter_hash: str = ""
+    """sha256 of the adapter file, or empty."""
     colour_fix: ColourFix = "adain"
-    """How results get the LR's colours; decided by then, the options' ``adapter`` included."""
+    """How results get the LR's colours; the options' ``adapter`` is resolved by then."""
+    variant: str = ""
+    """``tiny`` on the base that ships; see :class:`isrbench.harness.api.method.Labeled`."""
 
     @torch.no_grad()
     def restore(self, lr: Tensor, *, image: str, seed: int) -> Restored:
@@ -56,12 +60,12 @@ class OneStepMethod:
             UserError: If the image has no prompt, or half precision overflowed.
         """
         geometry = self._plan(*lr.shape[-2:])
-        context = self.backbone.text.embed(self.prompter(image, lr))
-        self.adapter.route(self.severity.estimate(lr[None]).to(self.backbone.device) if self.severity else None)
-        source = upscale(lr, geometry, self.runtime.scale).to(self.backbone.device)
-        models = {"vae": self.backbone.vae, "unet": self.backbone.unet}
-        with count_positions(models, self.adapter.layers if self.severity else ()) as positions:
-            restored = self._one_step(pad(source, geometry.padded), context, seed)
+        embedding = self.base.text.embed(self.prompter(image, lr))
+        self.adapter.route(self.estimator.estimate(lr[None]).to(self.base.device) if self.estimator else None)
+        source = upscale(lr, geometry, self.runtime.scale).to(self.base.device)
+        models = {"vae": self.base.vae, "unet": self.base.unet}
+        with count_positions(models, self.adapter.layers if self.estimator else ()) as positions:
+            restored = self._one_step(pad(source, geometry.padded), embedding, seed)
         height, width = geometry.upscaled
         result = self._finish(restored[:, :height, :width], source, geometry)
         traces = self.adapter.traces()
@@ -71,15 +75,15 @@ class OneStepMethod:
         return Restored(result, replace(traces[0], macs=macs, params=params))
 
     def cost(self, height: int, width: int) -> Cost:
-        """Cost of one LR image.
+        """Return the cost of one LR image.
 
         A merged adapter costs nothing on top of the base; a folded one costs the folding, once an image. With
         ``merge=false`` the branches that are on count. Where it routes, it is for an image of severity 0.5 throughout.
         """
-        cost = self._base_cost(height, width)
-        if self.severity:
-            self.adapter.route(torch.full((1, len(DIMENSIONS)), 0.5, device=self.backbone.device))
-        total, _ = count_parameters(self.backbone.vae, self.backbone.unet)
+        cost = self.base_cost(height, width)
+        if self.estimator:
+            self.adapter.route(torch.full((1, len(DIMENSIONS)), 0.5, device=self.base.device))
+        total, _ = count_parameters(self.base.vae, self.base.unet)
         own = sum(parameter.numel() for parameter in self.adapter.parameters().values())
         active = self.adapter.active_parameters()
         return Cost(
@@ -89,6 +93,13 @@ class OneStepMethod:
             params_trainable=own,
             params_active=total - own + active,
         )
+
+    def base_cost(self, height: int, width: int) -> BaseCost:
+        """Return what the base alone costs for one LR image of ``height`` x ``width`` pixels."""
+        base, options = self.base, self.options
+        tokens = base.text.embed(options.prompt).shape[1]
+        size = self._plan(height, width).padded
+        return base_cost(base.vae.config, base.unet.config, size, options.tile, options.overlap, tokens)
 
     def prepare(self, images: Sequence[tuple[str, Path]]) -> None:
         """Check that every image has a prompt before the first one is restored.
@@ -102,12 +113,12 @@ class OneStepMethod:
 
     @property
     def weights_hash(self) -> str:
-        """Hash of the base, the adapter file, the severity estimator and the tag list."""
-        parts = [self.backbone.fingerprint, self.weights]
-        if self.severity:
-            parts.append(self.severity.fingerprint())
+        """Return the hash of the base, the adapter file, the severity estimator and the tags."""
+        parts = [self.base.base_hash, self.adapter_hash]
+        if self.estimator:
+            parts.append(self.estimator.id)
         if isinstance(self.prompter, Tagger):
-            parts.append(self.prompter.fingerprint())
+            parts.append(self.prompter.tags_hash)
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def input_hash(self, image: str) -> str:
@@ -121,36 +132,28 @@ class OneStepMethod:
 
     def _plan(self, height: int, width: int) -> Geometry:
         size = self.options.process_size
-        process_size = self.backbone.native_size if size is None else size
-        return plan(height, width, self.runtime.scale, process_size, self.backbone.multiple)
+        process_size = self.base.native_size if size is None else size
+        return plan(height, width, self.runtime.scale, process_size, self.base.multiple)
 
-    def _base_cost(self, height: int, width: int) -> Any:
-        backbone, options = self.backbone, self.options
-        tokens = backbone.text.embed(options.prompt).shape[1]
-        size = self._plan(height, width).padded
-        return base_cost(backbone.vae.config, backbone.unet.config, size, options.tile, options.overlap, tokens)
-
-    def _one_step(self, pixels: Tensor, context: Tensor, seed: int) -> Tensor:
+    def _one_step(self, pixels: Tensor, embedding: Tensor, seed: int) -> Tensor:
         """Padded pixels (3, H, W) in [0, 1] to restored ones."""
-        backbone, options = self.backbone, self.options
-        strips = pixels.shape[-2] * pixels.shape[-1] > options.vae_pixels
-        if strips:
-            value = backbone.vae.dtype.itemsize
-            height, width = pixels.shape[-2:]
-            check_memory(backbone.vae.config, height, width, value, available_bytes(self.runtime.device))
+        base, options = self.base, self.options
+        height, width = pixels.shape[-2:]
+        chunked = height * width > options.vae_pixels
+        if chunked:
+            check_memory(base.vae.config, height, width, base.dtype.itemsize, available_bytes(self.runtime.device))
         noise = None
         if options.latent == "sample":
-            side = (pixels.shape[-2] // backbone.factor, pixels.shape[-1] // backbone.factor)
-            shape = (1, backbone.vae.config.latent_channels, *side)
+            shape = (1, *base.latent_shape(height, width))
             noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-        z = backbone.encode(pixels[None] * 2 - 1, noise, strips=strips)
-        predicted = in_tiles(
-            lambda part: backbone.predict(part, self.timestep, context), z, options.tile, options.overlap
-        )
-        decoded = backbone.decode(backbone.clean(z, predicted, self.timestep), strips=strips)[0]
+        z = base.one_step(
+            pixels[None] * 2 - 1, self.timestep, embedding, noise,
+            tile=options.tile, overlap=options.overlap, chunked=chunked,
+        )  # fmt: skip
+        decoded = base.decode(z, chunked=chunked)[0]
         if not torch.isfinite(decoded).all():  # before the clamp, which would hide an infinity
             raise UserError(
-                f"the network gave values that are no numbers in {options.precision}", "use -o precision=fp32 or bf16"
+                f"the network returned values that are not finite in {options.dtype}", "use -o dtype=fp32 or bf16"
             )
         return decoded.clamp(-1, 1) / 2 + 0.5
 
@@ -162,40 +165,54 @@ class OneStepMethod:
         return restored if geometry.upscaled == geometry.result else shrink(restored, geometry.result)
 
 
-def build_method(options: OneStepOptions, runtime: Runtime, kind: Any, read: Reader | None = None) -> OneStepMethod:
+def read_own(spec: AdapterSpec) -> Reader:
+    """Return a reader of this project's own adapter files of one method."""
+    return lambda path, base: load_adapter(path, method=spec.id, base=base.base_hash)
+
+
+def build_method(
+    options: OneStepOptions, runtime: Runtime, spec: AdapterSpec, read: Reader | None = None,
+    estimators: Estimators = get_estimator,
+) -> OneStepMethod:  # fmt: skip
     """Load base and adapter as the options say.
 
     Args:
-        options: Checked options; a :class:`RoutedOptions` where ``kind`` routes.
+        options: Checked options; a :class:`RoutedOptions` where the adapter routes.
         runtime: Scale and device.
-        kind: The method's ``AdapterKind``; its config type has ``from_json``.
+        spec: The method's adapter.
         read: Reads the adapter file; None reads this project's own format.
+        estimators: Where the severity estimator comes from.
 
     Raises:
         UserError: If base, adapter, timestep, estimator or prompts do not fit or cannot be loaded.
     """
     if runtime.scale not in (1, 2, 3, 4):
-        raise UserError(f"one-step methods restore at scales 1 to 4, not {runtime.scale}", "choose another data set")
-    path = options.adapter or shipped_adapter(kind.id, options.base)
+        raise UserError(f"one-step methods restore at scales 1 to 4, not {runtime.scale}", "choose another dataset")
+    path = options.adapter or shipped_adapter(spec.id, options.base)
     if not path.is_file():  # before gigabytes are fetched
         raise UserError(f"there is no adapter file {path}", "check -o adapter=")
-    backbone = load_backbone(options.base, runtime.device, options.precision)
-    check_tile(options.tile, backbone.multiple // backbone.factor)
-    if options.prompts not in ("adapter", "none") and not backbone.text.takes_text:
+    base = load_base(options.base, runtime.device, options.dtype)
+    check_tile(options.tile, base.multiple // base.factor)
+    if options.prompts not in ("adapter", "none") and not base.text.takes_text:
         raise UserError(f"base '{options.base}' has one fixed prompt and takes no text", "use -o prompts=none")
-    checkpoint = read(path, backbone) if read else load_adapter(path, kind=kind.id, base=backbone.fingerprint)
+    checkpoint = (read or read_own(spec))(path, base)
     timestep = checkpoint.timestep if options.timestep is None else options.timestep
-    if not 0 <= timestep < len(backbone.abar):
-        raise UserError(f"timestep is {timestep}", f"choose one of 0 to {len(backbone.abar) - 1}")
+    if not 0 <= timestep < len(base.abar):
+        raise UserError(f"timestep is {timestep}", f"choose one of 0 to {len(base.abar) - 1}")
     colour_fix = _colour_fix(options, checkpoint, path)
-    adapter: Adapter = kind.attach(backbone.unet, backbone.vae, type(kind.default).from_json(checkpoint.config), 0)
+    adapter = spec.attach(base.unet, base.vae, type(spec.default).from_json(checkpoint.config), 0)
     adapter.load_state_dict(checkpoint.state)
     adapter.for_inference(merge=options.merge)
-    severity = _estimator(options, checkpoint, path, runtime.device) if isinstance(options, RoutedOptions) else None
-    prompt = str(checkpoint.training.get("prompt", "")) if backbone.text.takes_text else ""
+    estimator = None
+    if isinstance(options, RoutedOptions):
+        estimator = _estimator(options, checkpoint, path, runtime.device, estimators)
+        estimator.load()
+    prompt = str(checkpoint.training.get("prompt", "")) if base.text.takes_text else ""
     prompter = make_prompter(options, prompt, runtime.device)
-    weights = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    return OneStepMethod(backbone, adapter, options, runtime, timestep, prompter, severity, weights, colour_fix)
+    variant = "tiny" if is_tiny(options.base) else ""
+    return OneStepMethod(
+        base, adapter, options, runtime, timestep, prompter, estimator, file_hash(path), colour_fix, variant
+    )
 
 
 def _colour_fix(options: OneStepOptions, checkpoint: AdapterCheckpoint, path: Path) -> ColourFix:
@@ -204,27 +221,25 @@ def _colour_fix(options: OneStepOptions, checkpoint: AdapterCheckpoint, path: Pa
         return options.colour_fix
     trained = checkpoint.training.get("colour_fix", "adain")
     if trained not in get_args(ColourFix):
-        raise UserError(
-            f"{path} was trained for colour fix '{trained}', which is none of ours", "add -o colour_fix=adain"
-        )
+        raise UserError(f"{path} was trained for the unknown colour fix '{trained}'", "add -o colour_fix=adain")
     return trained
 
 
-def _estimator(options: RoutedOptions, checkpoint: AdapterCheckpoint, path: Path, device: str) -> Any:
+def _estimator(
+    options: RoutedOptions, checkpoint: AdapterCheckpoint, path: Path, device: str, estimators: Estimators
+) -> SeverityEstimator:
     """The severity estimator that the adapter's routers were trained with, or the one that the user insists on."""
-    from isrbench.harness.severity.clip import load_estimator
-
     if options.estimator is not None:
-        return load_estimator(options.estimator, device, options.logit_scale)
+        return estimators(options.estimator, device, options.logit_scale)
     trained = checkpoint.training.get("estimator")
     if trained is None:
         raise UserError(
             f"{path} does not say with which severity estimator it was trained", "name it: -o estimator=tiny"
         )
-    scale = checkpoint.training.get("logit_scale")
-    estimator = load_estimator(trained, device, scale)
-    fingerprint = checkpoint.training.get("estimator_fingerprint")
-    if fingerprint is not None and fingerprint != estimator.fingerprint():
+    scale: Any = checkpoint.training.get("logit_scale")
+    estimator = estimators(trained, device, scale)
+    known = checkpoint.training.get("estimator_id")
+    if known is not None and known != estimator.id:
         raise UserError(
             f"{path} was trained with severity estimator '{trained}', but the one of this name has changed since",
             f"train the adapter again, or insist on it with -o estimator={trained}"
@@ -233,12 +248,12 @@ def _estimator(options: RoutedOptions, checkpoint: AdapterCheckpoint, path: Path
     return estimator
 
 
-def shipped_adapter(kind: str, base: str) -> Path:
-    """Where the adapter of method ``kind`` for the tiny base ships.
+def shipped_adapter(method: str, base: str) -> Path:
+    """Return the path of the adapter of ``method`` that ships for the tiny base.
 
     Raises:
         UserError: If the base is another one, for which none ships.
     """
     if base != "tiny":
-        raise UserError(f"no {kind} adapter ships for base '{base}'", "add -o adapter=FILE, or use -o base=tiny")
-    return TINY / f"{kind}.safetensors"
+        raise UserError(f"no {method} adapter ships for base '{base}'", "add -o adapter=FILE, or use -o base=tiny")
+    return TINY / f"{method}.safetensors"

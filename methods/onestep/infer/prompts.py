@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from isrbench.harness.errors import UserError
+from isrbench.harness.identity import tensors_hash
 from isrbench.methods.onestep.options import OneStepOptions
 
 if sys.version_info >= (3, 11):
@@ -26,7 +27,7 @@ TAGS = Path(__file__).parent / "tags.toml"
 
 
 class Prompter(Protocol):
-    """Gives each image its prompt."""
+    """Finds each image's prompt."""
 
     def __call__(self, image: str, lr: Tensor) -> str:
         """Return the prompt of the image with this id and this LR, float (3, H, W) in [0, 1].
@@ -82,7 +83,7 @@ class FilePrompts:
         return self.of(image)
 
     def of(self, image: str) -> str:
-        """The image's prompt.
+        """Return the image's prompt.
 
         Raises:
             UserError: If the file has no line for it.
@@ -129,24 +130,19 @@ class Tagger:
         order = torch.sort((self._texts @ embedded[0]).cpu(), descending=True, stable=True).indices
         return ", ".join(self._tags[i] for i in order[: self._count].tolist())
 
-    def fingerprint(self) -> str:
-        """sha256 of all that decides an image's tags: the weights, the tags, their sentence and their number."""
-        return self._fingerprint
-
     @cached_property
-    def _fingerprint(self) -> str:
-        digest = hashlib.sha256(json.dumps([self._tags, self._template, self._count, self._size]).encode())
-        for tensor in (self._mean, self._std, *(t for _, t in sorted(self._model.state_dict().items()))):
-            digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+    def tags_hash(self) -> str:
+        """sha256 of all that decides an image's tags: the weights, the tags, their sentence and their number."""
+        weights = tensors_hash({"mean": self._mean, "std": self._std, **self._model.state_dict()})
+        parts = [self._tags, self._template, self._count, self._size, weights]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def load_tagger(spec: str, tag_list: Path, count: int, device: str) -> Tagger:
     """Load an open_clip model as a tagger.
 
     Args:
-        spec: As :func:`isrbench.harness.severity.clip.load_estimator` takes it.
+        spec: As :func:`isrbench.harness.severity.clip.load_clip` takes it.
         tag_list: TOML file with ``tags`` (list of texts) and ``template``.
         count: Tags a prompt.
         device: Torch device string.
@@ -154,11 +150,11 @@ def load_tagger(spec: str, tag_list: Path, count: int, device: str) -> Tagger:
     Raises:
         UserError: If the list or the model cannot be loaded.
     """
-    from isrbench.harness.severity.clip import load_estimator
+    from isrbench.harness.severity.clip import load_clip
 
     tags, template = read_tags(tag_list)
-    model = load_estimator(spec, device).model
-    return Tagger(model, _tokenizer(spec), tags, template, count)
+    model, tokenizer = load_clip(spec, device)
+    return Tagger(model, tokenizer, tags, template, count)
 
 
 def read_tags(path: Path) -> tuple[list[str], str]:
@@ -175,12 +171,3 @@ def read_tags(path: Path) -> tuple[list[str], str]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"tag list {path} does not fit: {error!r}", "see methods/onestep/infer/tags.toml") from error
     return tags, template
-
-
-def _tokenizer(spec: str) -> Callable[[list[str]], Tensor]:
-    import open_clip
-
-    from isrbench.harness.severity.clip import TINY
-
-    folder = TINY if spec == "tiny" else Path(spec)
-    return open_clip.get_tokenizer(f"local-dir:{folder}" if folder.is_dir() else spec.split("/")[0])

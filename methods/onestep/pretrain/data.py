@@ -6,16 +6,18 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from isrbench.harness.identity import tensors_hash
 from isrbench.harness.imaging.images import read_photo
-from isrbench.methods.onestep.pretrain.loop import Stage, weights_hash
-from isrbench.methods.onestep.train.crops import find_images, random_crop, stream, to_tensor
+from isrbench.methods.onestep.base.diffusion import DiffusionBase
+from isrbench.methods.onestep.pretrain.loop import Stage
+from isrbench.methods.onestep.train.data import find_images, random_crop, stack
 from isrbench.methods.onestep.train.degrade import make_lr, upsample
+from isrbench.methods.onestep.train.draws import stream
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ class Pairs:
     """float32, as ``hr``: the scaled latents of the degraded, enlarged crops."""
 
 
-def cached_pairs(stage: Stage, vae: Any, names: Sequence[str]) -> Pairs:
+def cached_pairs(stage: Stage, base: DiffusionBase, names: Sequence[str]) -> Pairs:
     """Return the stage's pairs; encoding takes minutes, so they are kept in ``out`` for an interrupted or later stage.
 
     A file of 0.3 MB a pair, 8 MB a photo; twice that in memory while it is made.
@@ -46,28 +48,28 @@ def cached_pairs(stage: Stage, vae: Any, names: Sequence[str]) -> Pairs:
 
     Args:
         stage: Data, seed and place.
-        vae: The frozen autoencoder.
+        base: Its autoencoder encodes.
         names: Degradations to draw from.
     """
     digest = hashlib.sha256(repr((list(names), stage.seed, DRAWS, SIDE, "turned")).encode())
     for path in find_images(stage.data):
         digest.update(path.read_bytes())
-    digest.update(weights_hash(vae).encode())
+    digest.update(tensors_hash(base.vae.state_dict()).encode())
     cache = stage.out / f"pairs-{digest.hexdigest()[:12]}.pt"
     if not cache.exists():
         part = cache.with_suffix(".tmp")
-        torch.save(vars(encode_pairs(stage, vae, names)), part)
+        torch.save(vars(encode_pairs(stage, base, names)), part)
         part.replace(cache)
     return Pairs(**torch.load(cache, weights_only=True))
 
 
 @torch.no_grad()
-def encode_pairs(stage: Stage, vae: Any, names: Sequence[str], size: int = 4 * SIDE) -> Pairs:
+def encode_pairs(stage: Stage, base: DiffusionBase, names: Sequence[str], size: int = 4 * SIDE) -> Pairs:
     """Cut ``DRAWS`` random crops of every photo, turn and degrade each once, and encode both.
 
     Args:
         stage: Data and seed.
-        vae: The frozen autoencoder.
+        base: Its autoencoder encodes.
         names: Degradations to draw from.
         size: Side of a crop in pixels.
     """
@@ -76,11 +78,11 @@ def encode_pairs(stage: Stage, vae: Any, names: Sequence[str], size: int = 4 * S
     for n in range(DRAWS * len(images)):
         rng = stream(stage.seed, 1, n)
         crop = np.rot90(random_crop(images[n % len(images)], size, rng), int(rng.integers(4))).copy()
-        hr = to_tensor([crop])
+        hr = stack([crop])
         pair = torch.cat([hr, upsample(make_lr(hr[0], names, rng)[None])])
-        z = vae.encode((pair * 2 - 1).contiguous(memory_format=torch.channels_last)).latent_dist.mean
+        z = base.encode((pair * 2 - 1).contiguous(memory_format=torch.channels_last))
         pixels.append(torch.from_numpy(crop).permute(2, 0, 1))
-        latents.append(z * vae.config["scaling_factor"])
+        latents.append(z)
         if n % 500 == 0:
             log.info("latents %d/%d", n, DRAWS * len(images))
     hr, lr = torch.stack(latents, dim=1)

@@ -15,21 +15,22 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from isrbench.methods.onestep.base.tiny import ONE_STEP_TIMESTEP, load_unet, new_prompts, save_base, scheduler
+from isrbench.methods.onestep.base.diffusion import DiffusionBase
+from isrbench.methods.onestep.base.tiny import ONE_STEP_TIMESTEP, load_unet, new_prompts, save_base, tiny_base
 from isrbench.methods.onestep.pretrain.data import cached_pairs, cut_windows, middle
 from isrbench.methods.onestep.pretrain.loop import Losses, Stage, fit
 from isrbench.methods.onestep.pretrain.unet import decode_window
 from isrbench.methods.onestep.pretrain.vae import differences
-from isrbench.methods.onestep.train.crops import stream
-from isrbench.methods.onestep.train.losses import clean_from_noise, discriminator_loss, generator_gan_loss
+from isrbench.methods.onestep.train.draws import stream
+from isrbench.methods.onestep.train.losses import discriminator_loss, generator_gan_loss
 
 DETAIL_GAIN = 8.0
 """What fine detail is multiplied by before the critic sees it: grain of a grey level or two, 0.01 in [-1, 1], would
-otherwise drown in the picture."""
+otherwise drown in the image."""
 
 
 class Critic(nn.Module):
-    """A small patch discriminator of pictures and of their fine detail (picture minus its 3 x 3 mean)."""
+    """A small patch discriminator of images and of their fine detail (image minus its 3 x 3 mean)."""
 
     def __init__(self, width: int = 48) -> None:
         super().__init__()
@@ -73,14 +74,15 @@ def train_decoder(
     unet: Any = load_unet(stage.out / "unet.state").eval().requires_grad_(False)
     unet.to(memory_format=torch.channels_last)
     prompts, critic = new_prompts(), Critic()
-    pairs = cached_pairs(stage, vae, names)
+    base = tiny_base(vae, unet)
+    pairs = cached_pairs(stage, base, names)
     trained = nn.ModuleDict({"post_quant_conv": vae.post_quant_conv, "decoder": vae.decoder, "critic": critic})
     trained.requires_grad_(True)
     restored = stage.batch // 2
 
     def losses(step: int) -> Losses:
         pixels, target, z = cut_windows(pairs, stage.batch, window, stream(stage.seed, 3, step))
-        y = decode_window(vae, torch.cat([restore(unet, z[:restored], prompts["positive"]), target[restored:]]))
+        y = decode_window(base, torch.cat([restore(base, z[:restored]), target[restored:]]))
         x = middle(pixels.float() / 127.5 - 1, y.shape[-1])
         critic.requires_grad_(False)
         verdict = generator_gan_loss([critic(y)], "hinge")
@@ -100,8 +102,6 @@ def train_decoder(
 
 
 @torch.no_grad()
-def restore(unet: Any, z: Tensor, prompt: Tensor) -> Tensor:
-    """Return the UNet's x0, (B, 16, h, w), of scaled LR latents in one step under ``prompt`` (1, 4, 64)."""
-    t = torch.tensor(ONE_STEP_TIMESTEP)
-    eps = unet(z, t, prompt.expand(len(z), -1, -1)).sample.float()
-    return clean_from_noise(z, eps, scheduler().alphas_cumprod[t[None]])
+def restore(base: DiffusionBase, z: Tensor) -> Tensor:
+    """Return x0, (B, 16, h, w), of scaled LR latents in one step under the positive prompt."""
+    return base.x0(z, base.predict(z, ONE_STEP_TIMESTEP, base.text.pair("", "")[0]), ONE_STEP_TIMESTEP)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import time
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from isrbench.harness.errors import UserError
+from isrbench.harness.identity import tensors_hash
 from isrbench.methods.onestep.train.curves import cut_curves, write_curve
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def fit(stage: Stage, name: str, model: nn.Module, step_losses: Callable[[int], 
     Raises:
         UserError: If the state began with other weights, or is further than ``stage.steps``.
     """
-    began = weights_hash(model)
+    began = tensors_hash(model.state_dict())
     optimizer = torch.optim.AdamW(model.parameters(), lr=stage.lr, weight_decay=0.0, betas=(0.9, 0.99))
     first = _resume(stage.out / f"{name}.state", model, optimizer, began, stage.steps)
     cut_curves(stage.out / f"{name}.csv", first)
@@ -90,14 +90,6 @@ def schedule(step: int, steps: int, warmup: int = 100) -> float:
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-
-
-def weights_hash(model: nn.Module) -> str:
-    """Hash all values of a model on the CPU: sha256, in hex."""
-    digest = hashlib.sha256()
-    for tensor in model.state_dict().values():
-        digest.update(tensor.contiguous().numpy())
-    return digest.hexdigest()
 
 
 def _resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, began: str, steps: int) -> int:

@@ -13,12 +13,12 @@ import torch.nn.functional as F
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor
 
-from isrbench.methods.onestep.base.tiny import ONE_STEP_TIMESTEP, load_unet, new_prompts, new_unet, save_base, scheduler
+from isrbench.methods.onestep.base.diffusion import DiffusionBase
+from isrbench.methods.onestep.base.tiny import ONE_STEP_TIMESTEP, load_unet, new_prompts, new_unet, save_base, tiny_base
 from isrbench.methods.onestep.pretrain.data import SIDE, cached_pairs, cut_windows, middle
 from isrbench.methods.onestep.pretrain.loop import Losses, Stage, fit
 from isrbench.methods.onestep.pretrain.vae import differences
-from isrbench.methods.onestep.train.crops import stream
-from isrbench.methods.onestep.train.losses import add_noise, clean_from_noise
+from isrbench.methods.onestep.train.draws import stream
 
 BORDER = 4
 """Latents at each border of a cut window that are not decoded: there the UNet sees that it was cut."""
@@ -37,7 +37,7 @@ def train_unet(stage: Stage, names: Sequence[str], window: int, edges: float, st
     A quarter of a batch learns diffusion, see :func:`mix`; the loss is the mean squared error of the noise. The others
     are LR latents at the one-step timestep under the positive prompt; the loss is minus the PSNR of the decoded pixels,
     the L1 distance to the HR of their finite differences and of their patches' mean colours, and a little of that of
-    the latents. Latents alone would not do: their channels differ by a factor of 20 in what they change in the picture.
+    the latents. Latents alone would not do: their channels differ by a factor of 20 in what they change in the image.
 
     Args:
         stage: Data, steps, rates and places.
@@ -52,19 +52,20 @@ def train_unet(stage: Stage, names: Sequence[str], window: int, edges: float, st
     prompts = new_prompts()
     unet: Any = load_unet(start) if start else new_unet()
     unet.to(memory_format=torch.channels_last)
-    pairs = cached_pairs(stage, vae, names)
+    base = tiny_base(vae, unet)
+    pairs = cached_pairs(stage, base, names)
     if stage.compiled:
         unet.compile()
         vae.decoder.compile()
-    alphas, diffused = scheduler().alphas_cumprod, stage.batch // 4
+    diffused = stage.batch // 4
 
     def losses(step: int) -> Losses:
         rng = stream(stage.seed, 2, step)
         pixels, target, z = cut_windows(pairs, stage.batch, window, rng)
-        batch = mix(target, z, diffused, prompts, alphas, rng)
-        eps = unet(batch.z, batch.t, batch.prompt).sample.float()
-        x0 = clean_from_noise(z[diffused:], eps[diffused:], batch.abar[diffused:])
-        y = decode_window(vae, x0)
+        batch = mix(base, target, z, diffused, rng)
+        eps = base.predict(batch.z, batch.t, batch.prompt_embedding)
+        x0 = base.x0(z[diffused:], eps[diffused:], ONE_STEP_TIMESTEP)
+        y = decode_window(base, x0)
         x = middle(pixels[diffused:].float() / 127.5 - 1, y.shape[-1])
         parts = {
             "diffusion": F.mse_loss(eps[:diffused], batch.noise),
@@ -89,40 +90,35 @@ class Mixed:
     """(B, 16, h, w)."""
     t: Tensor
     """(B,) timesteps."""
-    abar: Tensor
-    """(B,) cumulative alphas at ``t``."""
-    prompt: Tensor
+    prompt_embedding: Tensor
     """(B, 4, 64)."""
     noise: Tensor
     """The noise in the first latents, (diffused, 16, h, w)."""
 
 
-def mix(
-    hr: Tensor, lr: Tensor, diffused: int, prompts: dict[str, Tensor], alphas: Tensor, rng: np.random.Generator
-) -> Mixed:
+def mix(base: DiffusionBase, hr: Tensor, lr: Tensor, diffused: int, rng: np.random.Generator) -> Mixed:
     """Noise the first ``diffused`` latents at any timestep, and leave the others' LR as they are.
 
     The noised ones are HR latents under the positive prompt or, one in four, LR latents under the negative one, so that
     classifier-free guidance has a direction.
 
     Args:
+        base: Knows the noise schedule and the prompts.
         hr: Scaled latents (B, 16, h, w).
         lr: The degraded ones; the same shape.
         diffused: How many are noised.
-        prompts: :func:`isrbench.methods.onestep.base.tiny.new_prompts`.
-        alphas: (1000,), cumulative alphas by timestep.
         rng: Where every draw comes from.
     """
     count = len(lr)
-    t = torch.from_numpy(rng.integers(0, 1000, count))
+    t = torch.from_numpy(rng.integers(0, len(base.abar), count))
     t[diffused:] = ONE_STEP_TIMESTEP
     noise = torch.from_numpy(rng.standard_normal(lr[:diffused].shape, dtype="float32"))
     dirty = torch.from_numpy(rng.random(count) < 0.25)
     dirty[diffused:] = False
-    abar = alphas[t]
+    positive, negative = base.text.pair("", "")
     clean = torch.where(dirty[:diffused, None, None, None], lr[:diffused], hr[:diffused])
-    z = torch.cat([add_noise(clean, noise, abar[:diffused]), lr[diffused:]])
-    return Mixed(z, t, abar, torch.where(dirty[:, None, None], prompts["negative"], prompts["positive"]), noise)
+    z = torch.cat([base.add_noise(clean, noise, t[:diffused]), lr[diffused:]])
+    return Mixed(z, t, torch.where(dirty[:, None, None], negative, positive), noise)
 
 
 def mean_psnr(y: Tensor, x: Tensor) -> Tensor:
@@ -134,17 +130,17 @@ def mean_psnr(y: Tensor, x: Tensor) -> Tensor:
     return -10 * torch.log10((y - x).square().mean(dim=(1, 2, 3)) / 4 + 1e-8).mean()
 
 
-def decode_window(vae: Any, z: Tensor) -> Tensor:
+def decode_window(base: DiffusionBase, z: Tensor) -> Tensor:
     """Decode what of scaled latents (B, 16, h, h) a loss should see.
 
-    A window of ``SIDE`` is a whole encoded crop, whose border is a picture's border: all of it. A smaller one was cut
+    A window of ``SIDE`` is a whole encoded crop, whose border is an image's border: all of it. A smaller one was cut
     from a crop: its middle, without the outer ``BORDER`` latents and then without the outer 8 px, which feel the cut
     too.
 
     Returns:
-        float32 (B, 3, n, n), about [-1, 1], the middle of the window's picture; n = 4 h or 4 h - 8 ``BORDER`` - 16.
+        float32 (B, 3, n, n), about [-1, 1], the middle of the window's image; n = 4 h or 4 h - 8 ``BORDER`` - 16.
     """
     whole = z.shape[-1] == SIDE
     inner = z if whole else middle(z, z.shape[-1] - 2 * BORDER)
-    image = vae.decode(inner / vae.config["scaling_factor"]).sample.float()
+    image = base.decode(inner)
     return image if whole else middle(image, image.shape[-1] - 16)

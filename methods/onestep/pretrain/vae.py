@@ -13,7 +13,8 @@ from torch import Tensor
 from isrbench.harness.imaging.images import read_photo
 from isrbench.methods.onestep.base.tiny import new_vae, widen_vae
 from isrbench.methods.onestep.pretrain.loop import Losses, Stage, fit
-from isrbench.methods.onestep.train.crops import find_images, random_crop, stream, to_tensor
+from isrbench.methods.onestep.train.data import find_images, random_crop, stack
+from isrbench.methods.onestep.train.draws import stream
 
 
 def train_vae(stage: Stage, channels: int | None, kl: float, edges: float, size: int = 64) -> None:
@@ -35,7 +36,7 @@ def train_vae(stage: Stage, channels: int | None, kl: float, edges: float, size:
     def losses(step: int) -> Losses:
         rng = stream(stage.seed, step)
         crops = [random_crop(images[rng.integers(len(images))], size, rng) for _ in range(stage.batch)]
-        x = to_tensor(crops).mul(2).sub(1).contiguous(memory_format=torch.channels_last)
+        x = stack(crops).mul(2).sub(1).contiguous(memory_format=torch.channels_last)
         posterior = vae.encode(x).latent_dist
         noise = torch.from_numpy(rng.standard_normal(posterior.mean.shape, dtype="float32"))
         y = vae.decode(posterior.mean + posterior.std * noise).sample.float()
@@ -57,5 +58,5 @@ def differences(x: Tensor) -> Tensor:
 @torch.no_grad()
 def _latent_std(vae: Any, images: list[np.ndarray]) -> float:
     rng = stream(0)
-    crops = to_tensor([random_crop(image, 128, rng) for image in images[::6]]).mul(2).sub(1)
+    crops = stack([random_crop(image, 128, rng) for image in images[::6]]).mul(2).sub(1)
     return float(torch.cat([vae.encode(part).latent_dist.mean for part in crops.split(10)]).std())

@@ -24,6 +24,13 @@ _OVERRIDE = re.compile(r"[a-z_][a-z0-9_.]*=")
 HELP = """key=value sets any field of the config: optim.lr=1e-4, adapter.top_k=4, data.hub=ID, accumulate=4, threads=1.
 The fields are the classes of methods/onestep/train/config.py; those of adapter.* are the method's own config."""
 PRESETS = Path(__file__).parent / "presets"
+_RENAMED = {
+    "precision": "dtype",
+    "checkpointing": "gradient_checkpointing",
+    "data.context": "data.severity_window",
+}
+"""Fields by the names that earlier releases gave them."""
+_SAME_VALUE = {("dtype", "no"): "fp32"}
 TIMESTEPS = 1000
 """Timesteps of the noise schedules that training knows, Stable Diffusion's."""
 
@@ -51,12 +58,12 @@ class Data(_Part):
     """A Hugging Face ``datasets`` id (or a folder it can load) instead of folders."""
     split: str = "train"
     streaming: bool = False
-    """Stream the hub data set rather than download it."""
+    """Stream the hub dataset rather than download it."""
     column: str = "image"
-    """The hub data set's image column."""
+    """The hub dataset's image column."""
     crop: int = Field(512, ge=16, multiple_of=4)
     """Side of the HR crop in pixels."""
-    context: int = Field(0, ge=0, multiple_of=4)
+    severity_window: int = Field(0, ge=0, multiple_of=4)
     """Side of the larger HR window around the crop that is degraded, and whose LR the severity estimator sees; 0 =
     the crop itself. A severity of a whole image should not be learnt from a crop of a few pixels."""
     degradations: tuple[str, ...] = ("realesrgan",)
@@ -148,9 +155,9 @@ class TrainConfig(_Part):
     """Images per process and micro-batch."""
     accumulate: int = Field(1, ge=1)
     """Micro-batches per step."""
-    precision: Literal["no", "bf16"] = "no"
+    dtype: Literal["fp32", "bf16"] = "fp32"
     """``bf16`` autocasts the networks; weights, losses and optimizers stay float32."""
-    checkpointing: bool = False
+    gradient_checkpointing: bool = False
     """Recompute the generator's UNet in the backward pass instead of keeping its activations."""
     device: Literal["auto", "cpu"] = "auto"
     threads: int = Field(0, ge=0)
@@ -199,7 +206,9 @@ def parse_config(method: str, argv: Sequence[str]) -> tuple[TrainConfig, bool]:
     words, overrides = split_overrides(argv)
     args, unknown = parser.parse_known_args(words)
     if unknown:
-        raise UserError(f"'{unknown[0]}' is no option and no key=value", f"isrbench train --method {method} --help")
+        raise UserError(
+            f"'{unknown[0]}' is neither an option nor key=value", f"isrbench train --method {method} --help"
+        )
     values = _read_preset(args.preset)
     values["adapter"] = values.pop("method", {}).get(method, {})
     for name in ("out", "steps", "seed"):
@@ -215,24 +224,35 @@ def parse_config(method: str, argv: Sequence[str]) -> tuple[TrainConfig, bool]:
 
 
 def split_overrides(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Part a command line in its words and its ``key=value``; an option that takes many words would swallow them."""
+    """Split a command line into its words and its ``key=value``, which an option of many words would swallow."""
     return [w for w in argv if not _OVERRIDE.match(w)], [w for w in argv if _OVERRIDE.match(w)]
 
 
 def validated(values: dict[str, Any]) -> TrainConfig:
-    """Build the config from plain values.
+    """Build the config from plain values; names of earlier releases are understood.
 
     Raises:
         UserError: Naming every value that does not fit.
     """
     try:
-        config = TrainConfig(**values)
+        config = TrainConfig(**_renamed(values))
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise UserError(f"the training config does not fit: {wrong}", "see methods/onestep/train/config.py") from error
     if not config.data.folders and not config.data.hub:
-        raise UserError("no training data", "pass --data FOLDER ..., or data.hub=ID for a Hugging Face data set")
+        raise UserError("no training data", "pass --data FOLDER ..., or data.hub=ID for a Hugging Face dataset")
     return config
+
+
+def _renamed(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a config's values under today's names."""
+    fresh: dict[str, Any] = {}
+    for name, value in values.items():
+        key = _RENAMED.get(name, name)
+        if name == "data" and isinstance(value, dict):
+            value = {_RENAMED.get(f"data.{n}", f"data.{n}").removeprefix("data."): v for n, v in value.items()}
+        fresh[key] = _SAME_VALUE.get((key, value), value) if isinstance(value, str) else value
+    return fresh
 
 
 def _read_preset(name: str) -> dict[str, Any]:
@@ -241,18 +261,20 @@ def _read_preset(name: str) -> dict[str, Any]:
         known = sorted(p.stem for p in PRESETS.glob("*.toml"))
         raise UserError(unknown_name("training preset", name, known), "pass --preset tiny, or the path of a TOML file")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return _renamed(tomllib.loads(path.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no TOML file: {error}", "see methods/onestep/train/presets/tiny.toml") from error
+        raise UserError(f"{path} is not a TOML file: {error}", "see methods/onestep/train/presets/tiny.toml") from error
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
     """Set ``a.b=value``; the value is TOML, or a bare string."""
     key, _, text = override.partition("=")
+    key = _RENAMED.get(key, key)
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text
+    value = _SAME_VALUE.get((key, value), value) if isinstance(value, str) else value
     *parents, last = key.split(".")
     for parent in parents:
         values = values.setdefault(parent, {})

@@ -1,7 +1,7 @@
-"""Training data: photos from folders or a Hugging Face data set, degraded on the fly.
+"""Training data: photos from folders or a Hugging Face dataset, degraded on the fly.
 
 Item n of a run is a pure function of the seed and n, whatever the loader processes, the batch, the number of
-processes or the step at which a run was resumed. (A streamed data set is drawn in its shuffled order instead.)
+processes or the step at which a run was resumed. (A streamed dataset is drawn in its shuffled order instead.)
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from isrbench.harness.errors import UserError
+from isrbench.harness.files import list_images
 from isrbench.harness.imaging.images import check_photo, photo_pixels, read_photo
 from isrbench.methods.onestep.train.config import Data
-from isrbench.methods.onestep.train.crops import find_images, random_crop, stream, to_tensor
 from isrbench.methods.onestep.train.degrade import SCALE, check_degradations, make_lr
+from isrbench.methods.onestep.train.draws import stream
 
 _PAIR = 11
 _NAMED = 5
@@ -35,10 +36,50 @@ class Batch(NamedTuple):
     """float32 (B, 3, H, W) in [0, 1]."""
     lr: Tensor
     """float32 (B, 3, H / 4, W / 4) in [0, 1]."""
-    context: Tensor
+    severity_window: Tensor
     """float32 (B, 3, h, w) in [0, 1]: the LR that the severity is estimated from; contains ``lr``."""
     items: Tensor
     """int64 (B,): the items' numbers, from which all further randomness of their training step is drawn."""
+
+
+def find_images(folders: Iterable[Path]) -> list[Path]:
+    """Return the image files below ``folders`` in a stable order.
+
+    Raises:
+        UserError: If a folder is missing or holds no image.
+    """
+    found: list[Path] = []
+    for folder in folders:
+        here = list_images(folder, recursive=True)
+        if not here:
+            raise UserError(f"no images below {folder}", "pass a folder of JPEG or PNG photos with --data")
+        found += here
+    return found
+
+
+def random_crop(image: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Cut a random ``size`` x ``size`` window, mirrored left to right half the time; small images are reflected first.
+
+    Args:
+        image: uint8 (H, W, 3).
+        size: Side of the window in pixels.
+        rng: Where the position and the mirroring come from.
+
+    Returns:
+        uint8 (size, size, 3), a contiguous copy.
+    """
+    short = [max(0, size - side) for side in image.shape[:2]]
+    if any(short):
+        image = np.pad(image, ((0, short[0]), (0, short[1]), (0, 0)), mode="symmetric")
+    top = int(rng.integers(image.shape[0] - size + 1))
+    left = int(rng.integers(image.shape[1] - size + 1))
+    window = image[top : top + size, left : left + size]
+    return (window[:, ::-1] if rng.random() < 0.5 else window).copy()
+
+
+def stack(images: Sequence[np.ndarray]) -> Tensor:
+    """Stack uint8 (H, W, 3) images of one size as float32 (B, 3, H, W) in [0, 1]."""
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
 
 
 class Photos(Protocol):
@@ -62,7 +103,7 @@ class FolderPhotos:
 
 
 class HubPhotos:
-    """The image column of a Hugging Face data set."""
+    """The image column of a Hugging Face dataset."""
 
     def __init__(self, rows: Any, column: str) -> None:
         self._rows, self._column = rows, column
@@ -71,7 +112,7 @@ class HubPhotos:
         return len(self._rows)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        return _pixels(self._rows[index][self._column], f"picture {index}")
+        return _pixels(self._rows[index][self._column], f"image {index}")
 
 
 class PairDataset(Dataset):
@@ -89,7 +130,7 @@ class PairDataset(Dataset):
 
 
 class StreamedPairs(IterableDataset):
-    """Pairs from a streamed data set, each process and loader taking its share; resumes by skipping."""
+    """Pairs from a streamed dataset, each process and loader taking its share; resumes by skipping."""
 
     def __init__(self, rows: Any, data: Data, seed: int, numbers: Sequence[int]) -> None:
         self._rows, self._data, self._seed, self._numbers = rows, data, seed, numbers
@@ -101,7 +142,7 @@ class StreamedPairs(IterableDataset):
             if n is None:
                 return
             if position == n:
-                image = _pixels(row[self._data.column], f"picture {n} of the stream")
+                image = _pixels(row[self._data.column], f"image {n} of the stream")
                 yield _pair(image, self._data, n, stream(self._seed, _PAIR, n))
                 n = next(wanted, None)
 
@@ -126,7 +167,7 @@ def check_photos(data: Data) -> str:
 
     Returns:
         Hash of their names without endings: a file that is converted or copied anew on the way stays the same
-        photo. A hub data set is not looked at.
+        photo. A hub dataset is not looked at.
 
     Raises:
         UserError: If a folder holds no image, or naming the files that cannot be trained on.
@@ -192,14 +233,13 @@ def open_loader(data: Data, seed: int, batch: int, numbers: Sequence[int]) -> It
 
 
 def _pair(image: np.ndarray, data: Data, n: int, rng: np.random.Generator) -> Batch:
-    window = max(data.crop, data.context)
-    hr = to_tensor([random_crop(image, window, rng)])
-    context = make_lr(hr[0], data.degradations, rng)[None]
+    hr = stack([random_crop(image, max(data.crop, data.severity_window), rng)])
+    window = make_lr(hr[0], data.degradations, rng)[None]
     small = data.crop // SCALE
-    top, left = rng.integers(context.shape[-1] - small + 1, size=2)
-    lr = context[..., top : top + small, left : left + small]
+    top, left = rng.integers(window.shape[-1] - small + 1, size=2)
+    lr = window[..., top : top + small, left : left + small]
     top, left = SCALE * top, SCALE * left
-    return Batch(hr[..., top : top + data.crop, left : left + data.crop], lr, context, torch.tensor([n]))
+    return Batch(hr[..., top : top + data.crop, left : left + data.crop], lr, window, torch.tensor([n]))
 
 
 def _collate(pairs: list[Batch | UserError]) -> Batch | UserError:
@@ -226,9 +266,7 @@ def _load_hub(data: Data) -> Any:
     try:
         rows = datasets.load_dataset(data.hub, split=data.split, streaming=data.streaming)
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"the data set {data.hub} cannot be loaded: {error}", "check data.hub and data.split"
-        ) from error
+        raise UserError(f"the dataset {data.hub} cannot be loaded: {error}", "check data.hub and data.split") from error
     columns: list[str] = rows.column_names or [data.column]
     if data.column not in columns:
         raise UserError(f"{data.hub} has no column '{data.column}', but {', '.join(columns)}", "set data.column")
@@ -236,5 +274,5 @@ def _load_hub(data: Data) -> Any:
 
 
 def _pixels(image: Image.Image, name: str) -> np.ndarray:
-    fix = "save the data set's pictures as 8-bit RGB files, and pass their folder as --data"
-    return photo_pixels(image, f"{name} of the data set", fix)
+    fix = "save the dataset's images as 8-bit RGB files, and pass their folder as --data"
+    return photo_pixels(image, f"{name} of the dataset", fix)

@@ -9,9 +9,13 @@ import torch
 from torch import Tensor
 
 from isrbench.methods.onestep.train.config import TIMESTEPS, Losses
-from isrbench.methods.onestep.train.crops import stream
 
 _STEP = 21
+
+
+def stream(*key: int) -> np.random.Generator:
+    """Return the random stream of one event, such as (seed, step): the same whatever was drawn before."""
+    return np.random.default_rng(key)
 
 
 @dataclass(frozen=True)

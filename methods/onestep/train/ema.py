@@ -45,10 +45,10 @@ class RunningMean:
             self._adapter.load_state_dict(weights)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The mean, or the weights where none is kept."""
+        """Return the mean, or the weights where none is kept."""
         return self._adapter.state_dict() if self._mean is None else self._mean
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Load what ``state_dict`` gave."""
+        """Load what ``state_dict`` returned."""
         if self._mean is not None:
             self._mean = {name: value.clone() for name, value in state.items()}

@@ -19,24 +19,6 @@ LPIPS_FILES = ("pyiqa/LPIPS_v0.1_vgg-a78928a0.pth", "checkpoints/vgg16-397923af.
 """What LPIPS with VGG needs below ``torch.hub.get_dir()``."""
 
 
-def add_noise(z: Tensor, noise: Tensor, abar: Tensor) -> Tensor:
-    """Diffuse latents: sqrt(abar) z + sqrt(1 - abar) noise.
-
-    Args:
-        z: (B, C, H, W).
-        noise: The same shape.
-        abar: (B,), the cumulative alpha at each image's timestep.
-    """
-    abar = abar.view(-1, 1, 1, 1)
-    return abar.sqrt() * z + (1 - abar).sqrt() * noise
-
-
-def clean_from_noise(z_t: Tensor, eps: Tensor, abar: Tensor) -> Tensor:
-    """Return x0 = (z_t - sqrt(1 - abar) eps) / sqrt(abar); arguments as in :func:`add_noise`."""
-    abar = abar.view(-1, 1, 1, 1)
-    return (z_t - (1 - abar).sqrt() * eps) / abar.sqrt()
-
-
 def vsd_gradient(z: Tensor, x0_regulariser: Tensor, x0_teacher: Tensor) -> Tensor:
     """Return the direction of variational score distillation: (x0_reg - x0_teacher) / mean |z - x0_teacher|.
 

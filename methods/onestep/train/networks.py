@@ -2,88 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 import torch
-from accelerate import Accelerator
 
 from isrbench.harness.errors import UserError
 from isrbench.harness.severity.dimensions import DIMENSIONS
-from isrbench.methods.onestep.adapter import Adapter
-from isrbench.methods.onestep.train.config import TrainConfig
+from isrbench.harness.severity.estimator import get_estimator
+from isrbench.methods.onestep.adapter import AdapterSpec, Estimators, SeverityEstimator
+from isrbench.methods.onestep.base.diffusion import DiffusionBase
+from isrbench.methods.onestep.base.load import load_base
+from isrbench.methods.onestep.train.config import TIMESTEPS, TrainConfig
 from isrbench.methods.onestep.train.discriminator import Discriminator, FeatureTaps, tap_channels
-from isrbench.methods.onestep.train.frozen import Frozen, load_frozen
 from isrbench.methods.onestep.train.losses import load_lpips
 from isrbench.methods.onestep.train.regulariser import Regulariser
 from isrbench.methods.onestep.train.step import Networks
-
-if TYPE_CHECKING:
-    from isrbench.harness.severity.clip import SeverityEstimator
 
 HEAD_WIDTH = 64
 """Hidden channels of the discriminator's heads."""
 
 
-@dataclass(frozen=True)
-class AdapterKind:
-    """A method's adapter as the trainer sees it."""
-
-    id: str
-    """The method's id; written into the adapter file."""
-    default: Any
-    """Its default config: a frozen dataclass of JSON values that checks itself."""
-    attach: Callable[..., Adapter]
-    """``attach(unet, vae, config, seed)``."""
-    routes: bool = True
-    """Whether it reads the severity; a dense adapter trains without an estimator."""
-
-
-def build_networks(config: TrainConfig, kind: AdapterKind, adapter_config: Any, accelerator: Accelerator) -> Networks:
+def build_networks(
+    config: TrainConfig, spec: AdapterSpec, adapter_config: Any, device: torch.device,
+    estimators: Estimators = get_estimator,
+) -> Networks:  # fmt: skip
     """Load the base, attach the regulariser, then the adapter, and put all of it on the device.
 
     Args:
         config: The run.
-        kind: The adapter to attach.
+        spec: The adapter to attach.
         adapter_config: What it is attached with.
-        accelerator: Knows the device and the precision.
+        device: Where to train.
+        estimators: Where the severity estimator comes from.
 
     Raises:
-        UserError: If the base, the estimator or LPIPS weights are missing, or the adapter does not fit the base.
+        UserError: If the base, the estimator or LPIPS weights are missing, or base, crops or adapter do not fit each
+            other.
     """
-    frozen = load_frozen(config.base, config.prompt, config.negative_prompt)
-    return assemble(frozen, config, kind, adapter_config, accelerator.device)
+    base = load_base(config.base)
+    _check_fit(config, base)
+    return assemble(base, config, spec, adapter_config, device, estimators)
 
 
 def assemble(
-    frozen: Frozen, config: TrainConfig, kind: AdapterKind, adapter_config: Any, device: torch.device
-) -> Networks:
+    base: DiffusionBase, config: TrainConfig, spec: AdapterSpec, adapter_config: Any, device: torch.device,
+    estimators: Estimators = get_estimator,
+) -> Networks:  # fmt: skip
     """Put everything around a base that is loaded; see :func:`build_networks`."""
-    frozen = frozen.to(device)
-    regulariser = Regulariser(frozen.unet, config.regulariser_rank, config.seed + 1)
-    taps = FeatureTaps(frozen.unet)
-    discriminator = Discriminator(tap_channels(frozen.unet), HEAD_WIDTH, config.seed + 2).to(device)
-    adapter = kind.attach(frozen.unet, frozen.vae, adapter_config, config.seed)
-    if config.checkpointing:
-        recompute(frozen.unet)
-    estimator = load_severity(config.estimator, device, config.logit_scale) if kind.routes else None
-    if estimator and adapter_config.dims != len(DIMENSIONS):
-        raise UserError(f"adapter.dims is {adapter_config.dims}", f"the estimator gives {len(DIMENSIONS)} dimensions")
+    base = for_training(base, config, device)
+    regulariser = Regulariser(base.unet, config.regulariser_rank, config.seed + 1)
+    taps = FeatureTaps(base.unet)
+    discriminator = Discriminator(tap_channels(base.unet), HEAD_WIDTH, config.seed + 2).to(device)
+    adapter = spec.attach(base.unet, base.vae, adapter_config, config.seed)
+    if config.gradient_checkpointing:
+        recompute(base.unet)
+    positive, negative = base.text.pair(config.prompt, config.negative_prompt)
     wants_lpips = config.losses.perceptual > 0 and config.losses.perceptual_kind == "lpips"
     return Networks(
-        frozen=frozen,
+        base=base,
+        positive=positive.to(device),
+        negative=negative.to(device),
         adapter=adapter,
         regulariser=regulariser,
         discriminator=discriminator,
         taps=taps,
-        severity=estimator.estimate if estimator else None,
-        estimator=estimator.fingerprint() if estimator else None,
+        estimator=_estimator(config, adapter_config, device, estimators) if spec.routes else None,
         lpips=load_lpips(device) if wants_lpips else None,
         timestep=config.timestep,
-        autocast=autocast(config, device),
     )
+
+
+def for_training(base: DiffusionBase, config: TrainConfig, device: torch.device) -> DiffusionBase:
+    """Return the base on the device, under autocast where the run asks for it."""
+    return replace(base.to(device), autocast=torch.bfloat16 if config.dtype == "bf16" else None)
 
 
 def recompute(unet: Any) -> None:
@@ -93,13 +85,26 @@ def recompute(unet: Any) -> None:
     unet.train()
 
 
-def autocast(config: TrainConfig, device: torch.device) -> Callable[[], AbstractContextManager]:
-    """Return the context in which the networks compute: autocast to bfloat16 where the run asks for it."""
-    return lambda: torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
+def _estimator(
+    config: TrainConfig, adapter_config: Any, device: torch.device, estimators: Estimators
+) -> SeverityEstimator:
+    if adapter_config.dims != len(DIMENSIONS):
+        raise UserError(f"adapter.dims is {adapter_config.dims}", f"the estimator gives {len(DIMENSIONS)} dimensions")
+    estimator = estimators(config.estimator, str(device), config.logit_scale)
+    estimator.load()
+    return estimator
 
 
-def load_severity(name: str, device: torch.device, logit_scale: float | None) -> SeverityEstimator:
-    """Load the severity estimator ``name``."""
-    from isrbench.harness.severity.clip import load_estimator
-
-    return load_estimator(name, str(device), logit_scale)
+def _check_fit(config: TrainConfig, base: DiffusionBase) -> None:
+    """Refuse what this base cannot be trained with, before anything is computed."""
+    if len(base.abar) != TIMESTEPS:
+        raise UserError(
+            f"base '{config.base}' has {len(base.abar)} timesteps, not {TIMESTEPS}",
+            "train on a base made as Stable Diffusion 1 and 2 are",
+        )
+    crops = {"data.crop": config.data.crop}
+    if config.validation.folders:
+        crops["validation.crop"] = config.validation.crop
+    for name, crop in crops.items():
+        if crop % base.multiple:
+            raise UserError(f"{name} is {crop}", f"this base needs a multiple of {base.multiple}")

@@ -48,16 +48,16 @@ class Regulariser:
             self.switch(False)
 
     def parameters(self) -> dict[str, nn.Parameter]:
-        """The trainable parameters by stable name."""
+        """Return the trainable parameters by stable name."""
         return self._parameters
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Copies of the parameters, on the CPU."""
+        """Return copies of the parameters, on the CPU."""
         return {name: p.detach().cpu().clone() for name, p in self._parameters.items()}
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Load what ``state_dict`` gave."""
+        """Load what ``state_dict`` returned."""
         for name, parameter in self._parameters.items():
             parameter.copy_(state[name])
 

@@ -23,14 +23,15 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from isrbench.harness.errors import UserError
+from isrbench.harness.severity.estimator import get_estimator
+from isrbench.methods.onestep.adapter import AdapterSpec, Estimators
 from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, save_adapter
 from isrbench.methods.onestep.train.config import TrainConfig, parse_config
 from isrbench.methods.onestep.train.curves import cut_curves, write_curve
 from isrbench.methods.onestep.train.data import Batch, check_photos, item_numbers, open_loader
 from isrbench.methods.onestep.train.draws import draw
 from isrbench.methods.onestep.train.ema import RunningMean
-from isrbench.methods.onestep.train.frozen import Frozen
-from isrbench.methods.onestep.train.networks import AdapterKind, build_networks
+from isrbench.methods.onestep.train.networks import build_networks
 from isrbench.methods.onestep.train.optimizers import learning_rate_factor, make_optimizers
 from isrbench.methods.onestep.train.state import last_state, load_state, save_state
 from isrbench.methods.onestep.train.step import run_micro_batch
@@ -39,12 +40,12 @@ from isrbench.methods.onestep.train.validate import Validator
 log = logging.getLogger(__name__)
 
 
-def train(argv: Sequence[str], kind: AdapterKind) -> int:
-    """Train ``kind`` as a command line says; what a method's plugin offers as ``train``.
+def train(argv: Sequence[str], spec: AdapterSpec) -> int:
+    """Train an adapter as a command line says; what a method's plugin offers as ``train``.
 
     Args:
         argv: See :func:`isrbench.methods.onestep.train.config.parse_config`.
-        kind: The adapter to train.
+        spec: The adapter to train.
 
     Returns:
         0 when all steps are done.
@@ -53,8 +54,8 @@ def train(argv: Sequence[str], kind: AdapterKind) -> int:
         UserError: If an option, the data, the base or the state to resume from does not fit, or if a loss is no
             longer finite; the last good state is kept.
     """
-    config, resume = parse_config(kind.id, argv)
-    Run(config, kind, resume).loop()
+    config, resume = parse_config(spec.id, argv)
+    Run(config, spec, resume).loop()
     return 0
 
 
@@ -63,32 +64,23 @@ class Run:
 
     Args:
         config: What to do.
-        kind: The adapter to train.
+        spec: The adapter to train.
         resume: Continue from the last state in ``config.out``.
+        estimators: Where the severity estimator comes from.
     """
 
-    def __init__(self, config: TrainConfig, kind: AdapterKind, resume: bool) -> None:
+    def __init__(
+        self, config: TrainConfig, spec: AdapterSpec, resume: bool, estimators: Estimators = get_estimator
+    ) -> None:
         if config.threads:
             torch.set_num_threads(config.threads)
-        self.config, self.kind = config, kind
-        self.accelerator = Accelerator(
-            mixed_precision=config.precision,
-            cpu=config.device == "cpu",
-            log_with=list(config.trackers) or None,
-            project_dir=config.out,
-        )
-        if len(self.accelerator.log_with) < len(config.trackers):  # accelerate drops in silence what is not installed
-            raise UserError(
-                f"not all of the trackers {', '.join(config.trackers)} are installed",
-                'pip install -c constraints.txt ".[trackers]", or leave trackers out',
-            )
+        self.config, self.spec = config, spec
+        self.accelerator = _accelerator(config)
         torch.manual_seed(config.seed)
         self.photos = check_photos(config.data)
-        self.adapter_config = _adapter_config(kind, config.adapter)
-        self.nets = build_networks(config, kind, self.adapter_config, self.accelerator)
-        _check_fit(config, self.nets.frozen)
-        side = config.data.crop // self.nets.frozen.factor
-        self.latent = (int(self.nets.frozen.vae.config["latent_channels"]), side, side)
+        self.adapter_config = _adapter_config(spec, config.adapter)
+        self.nets = build_networks(config, spec, self.adapter_config, self.accelerator.device, estimators)
+        self.latent = self.nets.base.latent_shape(config.data.crop, config.data.crop)
         self.optimizers = make_optimizers(self.nets, config.optim)
         self.trained = {
             name: [p for group in optimizer.param_groups for p in group["params"]]
@@ -100,7 +92,11 @@ class Run:
         self._begin(resume)
 
     def loop(self) -> None:
-        """Run all remaining steps, validating, saving and logging on the way."""
+        """Run all remaining steps, validating, saving and logging on the way.
+
+        Raises:
+            UserError: If a photo cannot be read, or a loss or gradient is no longer finite.
+        """
         config, accelerator = self.config, self.accelerator
         numbers = item_numbers(
             self.step, config.steps, config.accumulate, config.batch,
@@ -110,8 +106,12 @@ class Run:
         validator = self._validator()
         started, first = time.monotonic(), self.step
         while self.step < config.steps:
-            self._train_step(batches)
+            losses = self._add_gradients(batches)
+            self._update(losses)
+            self.mean.update(self.step)
             self.step += 1
+            for name, value in losses.items():
+                self.sums[name] = self.sums.get(name, 0.0) + value
             if self.step % config.log_every == 0:
                 seconds = (time.monotonic() - started) / (self.step - first)
                 self._log({name: total / config.log_every for name, total in self.sums.items()}, seconds)
@@ -128,10 +128,11 @@ class Run:
         base = "" if config.base == "tiny" else f" -o base={config.base}"
         log.info(
             "%s: trained %s\ntry it: isrbench eval --method %s%s -o adapter=%s --dataset sample --name mine",
-            self.kind.id, self._adapter, self.kind.id, base, self._adapter,
+            self.spec.id, self._adapter, self.spec.id, base, self._adapter,
         )  # fmt: skip
 
-    def _train_step(self, batches: Iterator[Batch]) -> None:
+    def _add_gradients(self, batches: Iterator[Batch]) -> dict[str, float]:
+        """Run one step's micro-batches forward and backward; returns the losses' means over all processes."""
         config, device = self.config, self.accelerator.device
         values: dict[str, Tensor] = {}
         for _ in range(config.accumulate):
@@ -141,28 +142,28 @@ class Run:
             part = run_micro_batch(self.nets, config.losses, batch, draws, self.step, 1 / config.accumulate)
             for name, value in part.items():
                 values[name] = values.get(name, 0) + value / config.accumulate
-        means = dict(zip(values, self._mean(torch.stack(list(values.values()))).tolist(), strict=True))
-        wrong = [name for name, value in means.items() if not math.isfinite(value)]
+        return dict(zip(values, self._mean(torch.stack(list(values.values()))).tolist(), strict=True))
+
+    def _update(self, losses: dict[str, float]) -> None:
+        """Average and clip the gradients, and let the three optimizers step."""
+        wrong = [name for name, value in losses.items() if not math.isfinite(value)]
         for name, parameters in self.trained.items():
             self._average_gradients(parameters)
-            norm = nn.utils.clip_grad_norm_(parameters, config.optim.clip)
+            norm = nn.utils.clip_grad_norm_(parameters, self.config.optim.clip)
             if not math.isfinite(float(norm)):
                 wrong.append(f"gradient of the {name}")
         if wrong:
             raise UserError(
                 f"step {self.step + 1}: not finite: {', '.join(wrong)}. The last good state is "
                 f"{last_state(self._states) or 'none'}",
-                "lower optim.lr, or train with precision=no, and --resume",
+                "lower optim.lr, or train with dtype=fp32, and --resume",
             )
-        factor = learning_rate_factor(config.optim, self.step, config.steps)
+        factor = learning_rate_factor(self.config.optim, self.step, self.config.steps)
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
                 group["lr"] = group["peak_lr"] * factor
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        self.mean.update(self.step)
-        for name, value in means.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
 
     def _average_gradients(self, parameters: list[nn.Parameter]) -> None:
         """Average over the processes. By hand: the UNet plays several parts, which a DDP wrapper does not allow."""
@@ -190,6 +191,14 @@ class Run:
     def _states(self) -> Path:
         return self.config.out / "states"
 
+    @property
+    def _adapter(self) -> Path:
+        return self.config.out / "adapter.safetensors"
+
+    @property
+    def _curves(self) -> Path:
+        return self.config.out / "curves.csv"
+
     def _begin(self, resume: bool) -> None:
         last = last_state(self._states)
         if last and not resume:
@@ -205,15 +214,19 @@ class Run:
         if self.config.trackers:
             self.accelerator.init_trackers("isrbench")
         self.accelerator.wait_for_everyone()
-        log.info("%s: step %d of %d, %s", self.kind.id, self.step, self.config.steps, self.config.out)
+        log.info("%s: step %d of %d, %s", self.spec.id, self.step, self.config.steps, self.config.out)
+
+    @property
+    def _estimator_id(self) -> str | None:
+        return self.nets.estimator.id if self.nets.estimator else None
 
     def _plain_config(self) -> dict[str, Any]:
         """The options, and what hides behind their names."""
         return self.config.model_dump(mode="json") | {
             "processes": self.accelerator.num_processes,
             "photos": self.photos,
-            "base_fingerprint": self.nets.frozen.fingerprint,
-            "estimator_fingerprint": self.nets.estimator,
+            "base_hash": self.nets.base.base_hash,
+            "estimator_id": self._estimator_id,
         }
 
     def _provenance(self) -> dict[str, Any]:
@@ -221,7 +234,7 @@ class Run:
         plain = self.config.model_dump(mode="json", exclude={"out", "validation", "adapter"})
         plain["data"]["folders"] = [Path(folder).name for folder in self.config.data.folders]
         own = {"step": self.step, "processes": self.accelerator.num_processes}
-        return plain | own | {"estimator_fingerprint": self.nets.estimator}
+        return plain | own | {"estimator_id": self._estimator_id}
 
     def _load(self, state: dict[str, Any]) -> None:
         self.nets.adapter.load_state_dict(state["adapter"])
@@ -247,9 +260,9 @@ class Run:
             "sums": self.sums,
         }
         checkpoint = AdapterCheckpoint(
-            kind=self.kind.id,
+            method=self.spec.id,
             config=asdict(self.adapter_config),
-            base=nets.frozen.fingerprint,
+            base=nets.base.base_hash,
             state=self.mean.state_dict(),
             training=self._provenance(),
             timestep=config.timestep,
@@ -257,14 +270,6 @@ class Run:
         # The result first: with the state there, a stopped process would not come back to write it.
         save_adapter(self._adapter, checkpoint, torch.float16 if config.half else None)
         save_state(self._states, self.step, state, config.keep)
-
-    @property
-    def _adapter(self) -> Path:
-        return self.config.out / "adapter.safetensors"
-
-    @property
-    def _curves(self) -> Path:
-        return self.config.out / "curves.csv"
 
     def _log(self, means: dict[str, float], seconds: float) -> None:
         text = " ".join(f"{name} {value:.4g}" for name, value in means.items())
@@ -279,20 +284,23 @@ class Run:
             self.accelerator.log(values, step=self.step)
 
 
-def _check_fit(config: TrainConfig, frozen: Frozen) -> None:
-    """Refuse what this base cannot be trained with, before anything is computed."""
-    halvings = len(frozen.unet.config["block_out_channels"]) - 1
-    multiple = frozen.factor * 2**halvings
-    crops = {"data.crop": config.data.crop}
-    if config.validation.folders:
-        crops["validation.crop"] = config.validation.crop
-    for name, crop in crops.items():
-        if crop % multiple:
-            raise UserError(f"{name} is {crop}", f"this base needs a multiple of {multiple}")
+def _accelerator(config: TrainConfig) -> Accelerator:
+    accelerator = Accelerator(
+        mixed_precision="bf16" if config.dtype == "bf16" else "no",
+        cpu=config.device == "cpu",
+        log_with=list(config.trackers) or None,
+        project_dir=config.out,
+    )
+    if len(accelerator.log_with) < len(config.trackers):  # accelerate drops in silence what is not installed
+        raise UserError(
+            f"not all of the trackers {', '.join(config.trackers)} are installed",
+            'pip install -c constraints.txt ".[trackers]", or leave trackers out',
+        )
+    return accelerator
 
 
-def _adapter_config(kind: AdapterKind, fields: dict[str, Any]) -> Any:
+def _adapter_config(spec: AdapterSpec, fields: dict[str, Any]) -> Any:
     try:
-        return replace(kind.default, **fields)
+        return replace(spec.default, **fields)
     except TypeError as error:
-        raise UserError(f"adapter config of {kind.id}: {error}", f"see {type(kind.default).__module__}") from error
+        raise UserError(f"adapter config of {spec.id}: {error}", f"see {type(spec.default).__module__}") from error

@@ -12,22 +12,22 @@ alternates regulariser, generator and discriminator.)
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from isrbench.methods.onestep.adapter import Adapter
+from isrbench.methods.onestep.adapter import Adapter, SeverityEstimator
+from isrbench.methods.onestep.base.diffusion import DiffusionBase
 from isrbench.methods.onestep.train import losses as L
 from isrbench.methods.onestep.train.config import Losses
 from isrbench.methods.onestep.train.data import Batch
 from isrbench.methods.onestep.train.degrade import upsample
 from isrbench.methods.onestep.train.discriminator import Discriminator, FeatureTaps
 from isrbench.methods.onestep.train.draws import Diffused, Draws
-from isrbench.methods.onestep.train.frozen import Frozen
 from isrbench.methods.onestep.train.regulariser import Regulariser
 
 
@@ -35,21 +35,23 @@ from isrbench.methods.onestep.train.regulariser import Regulariser
 class Networks:
     """Everything that takes part in a step."""
 
-    frozen: Frozen
+    base: DiffusionBase
+    positive: Tensor
+    """float32 (1, tokens, width): the prompt embedding of the generator, the teacher and the regulariser."""
+    negative: Tensor
+    """float32 (1, tokens, width): what guidance leads away from."""
     adapter: Adapter
     regulariser: Regulariser
     discriminator: Discriminator
     taps: FeatureTaps
-    severity: Callable[[Tensor], Tensor] | None
-    """LR images (B, 3, h, w) in [0, 1] to severity vectors (B, 7); None for an adapter that does not route."""
-    estimator: str | None
-    """Fingerprint of what estimates the severity."""
+    estimator: SeverityEstimator | None
+    """Estimates the severity; None for an adapter that does not route."""
     lpips: Callable[[Tensor, Tensor], Tensor] | None
     timestep: int
-    autocast: Callable[[], AbstractContextManager]
+    """Where the single step starts."""
 
     @contextmanager
-    def plain(self):  # noqa: ANN201
+    def plain(self) -> Iterator[None]:
         """Switch the adapter off: the UNet is the teacher."""
         self.adapter.set_enabled(False)
         try:
@@ -57,25 +59,16 @@ class Networks:
         finally:
             self.adapter.set_enabled(True)
 
-    def predict(self, z: Tensor, t: Tensor, prompt: Tensor) -> Tensor:
-        """Predict the noise in latents (B, C, h, w) at timesteps (B,), in float32, whatever state the UNet is in."""
-        with self.autocast():
-            return self.frozen.unet(z, t, prompt.expand(len(z), -1, -1)).sample.float()
+    def generate(self, lr: Tensor, severity_window: Tensor, noise: Tensor) -> Tensor:
+        """Restore LRs to latents x0: route by the severity of a window around them, then make the one step.
 
-    def generate(self, lr: Tensor, context: Tensor, noise: Tensor) -> Tensor:
-        """Restore LR images (B, 3, h, w) in [0, 1] to latents x0: route by the context's severity, encode, one step."""
-        self.adapter.route(self.severity(context) if self.severity else None)
-        scaling = self.frozen.vae.config["scaling_factor"]
-        with self.autocast():
-            posterior = self.frozen.vae.encode(upsample(lr) * 2 - 1).latent_dist
-        z = (posterior.mean.float() + posterior.std.float() * noise) * scaling
-        t = torch.full((len(z),), self.timestep, device=z.device)
-        return L.clean_from_noise(z, self.predict(z, t, self.frozen.positive), self.frozen.abar[t])
-
-    def decode(self, z: Tensor) -> Tensor:
-        """Decode latents to images (B, 3, H, W), about [-1, 1], in float32."""
-        with self.autocast():
-            return self.frozen.vae.decode(z / self.frozen.vae.config["scaling_factor"]).sample.float()
+        Args:
+            lr: (B, 3, h, w) in [0, 1].
+            severity_window: (B, 3, h', w') in [0, 1].
+            noise: (B, C, ...), what the encoder's posterior is sampled with.
+        """
+        self.adapter.route(self.estimator.estimate(severity_window) if self.estimator else None)
+        return self.base.one_step(upsample(lr) * 2 - 1, self.timestep, self.positive, noise)
 
 
 def run_micro_batch(nets: Networks, weights: Losses, batch: Batch, draws: Draws, step: int, share: float) -> dict:
@@ -92,7 +85,7 @@ def run_micro_batch(nets: Networks, weights: Losses, batch: Batch, draws: Draws,
     Returns:
         The losses' values by name: detached scalars.
     """
-    x0 = nets.generate(batch.lr, batch.context, draws.encode)
+    x0 = nets.generate(batch.lr, batch.severity_window, draws.encode)
     z = x0.detach().requires_grad_()
     parts, features = generator_losses(nets, weights, z, batch.hr, draws, step)
     total = torch.stack(list(parts.values())).sum()
@@ -106,7 +99,7 @@ def run_micro_batch(nets: Networks, weights: Losses, batch: Batch, draws: Draws,
     torch.autograd.backward(roots, gradients)
     values = parts | {"balance": balance, "generator": total + balance}
     if features is not None:
-        values["discriminator"] = _discriminator_loss(nets, weights, features)
+        values["discriminator"] = discriminator_loss(nets, weights, features)
         (values["discriminator"] * share).backward()
     if weights.vsd:
         values["regulariser"] = regulariser_loss(nets, z.detach(), draws.regulariser)
@@ -128,7 +121,7 @@ def generator_losses(
 ) -> tuple[dict[str, Tensor], Features | None]:
     """Compute the generator's weighted losses of latents ``z`` (a leaf), and what the discriminator learns from."""
     target = hr * 2 - 1
-    image = nets.decode(z)
+    image = nets.base.decode(z)
     parts = {"l2": weights.l2 * F.mse_loss(image, target)}
     if weights.perceptual and nets.lpips is not None:
         parts["perceptual"] = weights.perceptual * nets.lpips(image.clamp(-1, 1), target)
@@ -139,9 +132,7 @@ def generator_losses(
         if not weights.gan and not by_features:
             return parts, None
         with torch.no_grad():
-            with nets.autocast():
-                real_z = nets.frozen.vae.encode(target).latent_dist.mean
-            real = _features(nets, real_z.float() * nets.frozen.vae.config["scaling_factor"], draws.features)
+            real = _features(nets, nets.base.encode(target), draws.features)
         fake = _features(nets, z, draws.features)
     if by_features:
         parts["perceptual"] = weights.perceptual * L.feature_distance(fake, real)
@@ -157,24 +148,26 @@ def generator_losses(
 @torch.no_grad()
 def vsd_direction(nets: Networks, z: Tensor, diffused: Diffused, cfg: float) -> Tensor:
     """Return VSD's gradient at ``z`` for a plain UNet; the teacher is guided: negative + cfg (positive - negative)."""
-    abar = nets.frozen.abar[diffused.t]
-    z_t = L.add_noise(z, diffused.noise, abar)
-    positive = nets.predict(z_t, diffused.t, nets.frozen.positive)
-    negative = nets.predict(z_t, diffused.t, nets.frozen.negative)
+    base, t = nets.base, diffused.t
+    z_t = base.add_noise(z, diffused.noise, t)
+    positive = base.predict(z_t, t, nets.positive)
+    negative = base.predict(z_t, t, nets.negative)
     with nets.regulariser.enabled():
-        own = nets.predict(z_t, diffused.t, nets.frozen.positive)
-    teacher = L.clean_from_noise(z_t, negative + cfg * (positive - negative), abar)
-    return L.vsd_gradient(z, L.clean_from_noise(z_t, own, abar), teacher)
+        own = base.predict(z_t, t, nets.positive)
+    teacher = base.x0(z_t, negative + cfg * (positive - negative), t)
+    return L.vsd_gradient(z, base.x0(z_t, own, t), teacher)
 
 
 def regulariser_loss(nets: Networks, z: Tensor, diffused: Diffused) -> Tensor:
     """Return the plain diffusion loss of the regulariser on generated latents."""
-    z_t = L.add_noise(z, diffused.noise, nets.frozen.abar[diffused.t])
+    base, t = nets.base, diffused.t
+    z_t = base.add_noise(z, diffused.noise, t)
     with nets.plain(), nets.regulariser.enabled():
-        return F.mse_loss(nets.predict(z_t, diffused.t, nets.frozen.positive), diffused.noise)
+        return F.mse_loss(base.predict(z_t, t, nets.positive), base.diffusion_target(z, diffused.noise, t))
 
 
-def _discriminator_loss(nets: Networks, weights: Losses, features: Features) -> Tensor:
+def discriminator_loss(nets: Networks, weights: Losses, features: Features) -> Tensor:
+    """Return the discriminator's loss, its gradient penalty included where that has a weight."""
     real = [f.requires_grad_(weights.r1 > 0) for f in features.real]
     logits = nets.discriminator(real)
     loss = L.discriminator_loss(logits, nets.discriminator(features.fake), weights.gan_kind)
@@ -183,5 +176,5 @@ def _discriminator_loss(nets: Networks, weights: Losses, features: Features) -> 
 
 def _features(nets: Networks, z: Tensor, diffused: Diffused) -> list[Tensor]:
     with nets.taps as features:
-        nets.predict(L.add_noise(z, diffused.noise, nets.frozen.abar[diffused.t]), diffused.t, nets.frozen.positive)
+        nets.base.predict(nets.base.add_noise(z, diffused.noise, diffused.t), diffused.t, nets.positive)
     return [f.float() for f in features]

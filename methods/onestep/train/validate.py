@@ -1,4 +1,4 @@
-"""Looking at a run while it trains: restored validation crops as a picture, and their metrics."""
+"""Looking at a run while it trains: restored validation crops side by side with LR and HR, and their metrics."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from isrbench.harness.metrics.weights import ensure
 from isrbench.methods.onestep.infer.colour import fix_colour
 from isrbench.methods.onestep.options import ColourFix
 from isrbench.methods.onestep.train.config import TrainConfig
-from isrbench.methods.onestep.train.crops import find_images, random_crop, stream, to_tensor
+from isrbench.methods.onestep.train.data import find_images, random_crop, stack
 from isrbench.methods.onestep.train.degrade import SCALE, upsample
+from isrbench.methods.onestep.train.draws import stream
 from isrbench.methods.onestep.train.step import Networks
 
 _SEED = 31
@@ -54,7 +55,7 @@ class Validator:
     Metrics are named ``validation/METRIC@LEVEL``, bicubic enlargement's ``bicubic/METRIC@LEVEL``.
 
     Args:
-        config: What is trained: its ``validation`` says how many crops, how severe, which metrics. Pictures go to its
+        config: What is trained: its ``validation`` says how many crops, how severe, which metrics. Images go to its
             ``out``: LR enlarged, restored, HR, one row a crop; a file a level.
         device: Where the metrics run.
     """
@@ -66,7 +67,7 @@ class Validator:
         paths = find_images([Path(folder) for folder in look.folders])
         paths = paths[:: max(1, len(paths) // look.images)][: look.images]
         crops = [random_crop(read_photo(path), look.crop, stream(_SEED, n)) for n, path in enumerate(paths)]
-        self._hr = to_tensor(crops)
+        self._hr = stack(crops)
         self._lr = {
             level: degrade(self._hr, at_level(level), range(len(crops)), SCALE) for level in sorted(look.levels)
         }
@@ -78,17 +79,16 @@ class Validator:
 
     @torch.no_grad()
     def run(self, nets: Networks, step: int) -> dict[str, float]:
-        """Restore all crops one by one, save the pictures, and give the metrics, with the active experts if routed."""
-        device = nets.frozen.abar.device
+        """Restore all crops one by one, save the images, and return the metrics, with the active experts if routed."""
+        device = nets.base.device
         restored: dict[float, Tensor] = {}
         active: dict[str, float] = {}
         for level, images in self._lr.items():
             parts, experts = [], []
             for n, lr in enumerate(images.to(device).split(1)):
-                size = [side * SCALE // nets.frozen.factor for side in lr.shape[-2:]]
-                shape = (1, int(nets.frozen.vae.config["latent_channels"]), *size)
+                shape = (1, *nets.base.latent_shape(SCALE * lr.shape[-2], SCALE * lr.shape[-1]))
                 noise = torch.from_numpy(stream(_SEED, 1, n).standard_normal(shape, dtype=np.float32)).to(device)
-                image = ((nets.decode(nets.generate(lr, lr, noise)) + 1) / 2).clamp(0, 1)
+                image = ((nets.base.decode(nets.generate(lr, lr, noise)) + 1) / 2).clamp(0, 1)
                 parts.append(fix_colour(image[0], upsample(lr)[0], self._colour_fix)[None].cpu())
                 experts += [trace.mean_active for trace in nets.adapter.traces() or ()]
             restored[level] = torch.cat(parts)

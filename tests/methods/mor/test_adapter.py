@@ -377,7 +377,7 @@ def test_stable_diffusion_21_has_32_and_258_layers_on_the_meta_device() -> None:
 
     import isrbench.methods.onestep as onestep
 
-    configs = Path(onestep.__file__).parent / "configs"
+    configs = Path(onestep.__file__).parent / "base" / "configs"
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(json.loads((configs / "unet_sd21.json").read_text()))
         vae = AutoencoderKL.from_config(json.loads((configs / "vae_sd21.json").read_text()))

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from scipy.stats import spearmanr
 
-from isrbench.harness.api.method import Runtime
+from isrbench.harness.api.method import Labeled, Runtime
 from isrbench.harness.data.catalogue import find_card
 from isrbench.harness.data.pairs import load_pairs
 from isrbench.harness.degradation.pipeline import degrade
@@ -18,23 +18,23 @@ from isrbench.harness.metrics.fidelity import psnr
 from isrbench.methods.lora_moe.plugin import PLUGIN as LORA_MOE
 from isrbench.methods.mor.plugin import PLUGIN as MOR
 from isrbench.methods.onestep.base.load import TINY
-from isrbench.methods.onestep.train.crops import find_images, random_crop, stream
-from isrbench.methods.onestep.train.crops import to_tensor as stack
+from isrbench.methods.onestep.train.data import find_images, random_crop, stack
+from isrbench.methods.onestep.train.draws import stream
 from isrbench.methods.osediff.plugin import PLUGIN as OSEDIFF
-from tests.harness.cli.test_cli import isrbench
+from tests.support.cli import isrbench
 from tests.support.paths import ROOT
 
 
 @pytest.fixture(scope="module")
 def mor():
-    return MOR.build(MOR.options(), Runtime())
+    return MOR.make(MOR.options(), Runtime())
 
 
 def routed(method, files):
     """(severity, mean active experts) of each LR image; routing needs no restoration."""
     found = []
     for file in files:
-        severity = method.severity.estimate(to_tensor(read_rgb(file))[None])
+        severity = method.estimator.estimate(to_tensor(read_rgb(file))[None])
         method.adapter.route(severity)
         found.append((float(severity.mean()), method.adapter.traces()[0].mean_active))
     return np.array(found)
@@ -48,8 +48,8 @@ def test_all_weights_together_stay_small():
 
 @pytest.mark.parametrize("plugin", [MOR, OSEDIFF, LORA_MOE], ids=lambda p: p.info.id)
 def test_methods_need_no_option(plugin):
-    method = plugin.build(plugin.options(), Runtime())
-    assert method.colour_fix == "wavelet"
+    method = plugin.make(plugin.options(), Runtime())
+    assert method.colour_fix == "wavelet" and method.variant == "tiny" and isinstance(method, Labeled)
     lr = to_tensor(read_rgb(load_pairs(find_card("sample"))[0].lr))[:, :24, :24]
     restored = method.restore(lr, image="x", seed=0)
     assert restored.image.shape == (3, 96, 96)
@@ -109,8 +109,8 @@ def test_realsr_gains_texture_and_loses_little_fidelity(mor, realsr, every):
     """
     files = sorted((realsr / "test_LR").iterdir())[::every]
     pairs = [(to_tensor(read_rgb(file)), read_rgb(realsr / "test_HR" / file.name)) for file in files]
-    gmsd, piqe = iqa.image_metric("cpu", name="gmsd"), iqa.image_metric("cpu", name="piqe", exclusive=True)
-    scores = beside_bicubic(mor, pairs, lambda sr, hr: (psnr(sr, hr), gmsd(sr, hr), piqe(sr, None)))
+    gmsd, piqe = iqa.image_metric("cpu", name="gmsd"), iqa.image_metric("cpu", name="piqe", one_at_a_time=True)
+    scores = beside_bicubic(mor, pairs, lambda sr, hr: (psnr(sr, hr), gmsd(sr, hr, None), piqe(sr, None, None)))
     ours, bicubic = scores
     assert ours[0] > bicubic[0] - 2
     assert ours[1] <= bicubic[1] or every > 1

@@ -11,17 +11,17 @@ from PIL import Image
 from isrbench.harness.api.method import Runtime
 from isrbench.harness.errors import UserError
 from isrbench.methods.mor.config import MoRConfig
+from isrbench.methods.onestep.base.load import load_base
 from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, load_adapter, save_adapter
 from isrbench.methods.onestep.infer.geometry import plan, upscale
 from isrbench.methods.onestep.infer.method import build_method
 from isrbench.methods.onestep.options import OneStepOptions, RoutedOptions
 from isrbench.methods.onestep.train.config import validated
 from isrbench.methods.onestep.train.degrade import upsample
-from isrbench.methods.onestep.train.frozen import load_frozen
 from isrbench.methods.onestep.train.networks import assemble
 from isrbench.methods.osediff.adapter import DenseConfig
 from tests.support.onestep_base import models, one_thread, write_base  # noqa: F401
-from tests.support.training_world import CPU, DENSE, MOR, Statistics, light, values  # noqa: F401
+from tests.support.training_world import CPU, DENSE, MOR, Statistics, light, statistics, values  # noqa: F401
 
 KINDS = {
     "osediff": (DENSE, DenseConfig(rank=2)),
@@ -35,39 +35,38 @@ def folder(tmp_path_factory):
     """A base, and an adapter of each kind with random values."""
     folder = tmp_path_factory.mktemp("formula")
     base = str(write_base(folder / "base"))
-    for name, (kind, config) in KINDS.items():
-        frozen = load_frozen(base, "", "")
-        adapter = kind.attach(frozen.unet, frozen.vae, config, 0)
+    for name, (spec, config) in KINDS.items():
+        loaded = load_base(base)
+        adapter = spec.attach(loaded.unet, loaded.vae, config, 0)
         generator = torch.Generator().manual_seed(1)
         state = {k: v + torch.randn(v.shape, generator=generator) * 0.05 for k, v in adapter.state_dict().items()}
-        trained = {"estimator": "tiny"} if kind.routes else {}
-        checkpoint = AdapterCheckpoint(name, asdict(config), frozen.fingerprint, state, trained, TIMESTEP)
+        trained = {"estimator": "tiny"} if spec.routes else {}
+        checkpoint = AdapterCheckpoint(name, asdict(config), loaded.base_hash, state, trained, TIMESTEP)
         save_adapter(folder / f"{name}.safetensors", checkpoint)
     return folder
 
 
 @pytest.fixture
-def build(folder, monkeypatch):
-    monkeypatch.setattr("isrbench.harness.severity.clip.load_estimator", lambda *args, **kwargs: Statistics())
-
-    def build(name, scale=4, **options):
+def build(folder):
+    def build(name, scale=4, estimators=statistics, **options):
         options = {"base": str(folder / "base"), "adapter": folder / f"{name}.safetensors", **options}
-        kind = KINDS[name][0]
-        return build_method((RoutedOptions if kind.routes else OneStepOptions)(**options), Runtime(scale), kind)
+        spec = KINDS[name][0]
+        chosen = (RoutedOptions if spec.routes else OneStepOptions)(**options)
+        return build_method(chosen, Runtime(scale), spec, estimators=estimators)
 
     return build
 
 
 def networks(folder, name):
     """The trainer's networks with the same adapter."""
-    kind, config = KINDS[name]
+    spec, config = KINDS[name]
     plain = values(folder, "unused", timestep=TIMESTEP, data={"folders": ("unused",)}) | {"adapter": {}}
-    nets = assemble(load_frozen(str(folder / "base"), "", ""), validated(plain), kind, config, CPU)
+    nets = assemble(load_base(str(folder / "base")), validated(plain), spec, config, CPU, statistics)
     nets.adapter.load_state_dict(load_adapter(folder / f"{name}.safetensors").state)
     return nets
 
 
-def a_picture(height, width, low=0, high=256):
+def an_image(height, width, low=0, high=256):
     rng = np.random.default_rng(height)
     return Image.fromarray(rng.integers(low, high, (height, width, 3), dtype=np.uint8))
 
@@ -87,18 +86,18 @@ def adain_by_hand(image, source):
 
 
 @torch.no_grad()
-def by_hand(nets, picture, size, padded):
+def by_hand(nets, image, size, padded):
     """Pillow's upscaling, encoder, one UNet step at 249, x0, decoder, crop, adain; the adapter runs apart."""
-    source = to_tensor(picture.resize(size[::-1], Image.Resampling.BICUBIC))
+    source = to_tensor(image.resize(size[::-1], Image.Resampling.BICUBIC))
     rows, columns = (
         [*range(side), *range(side - 2, 2 * side - total - 2, -1)] for side, total in zip(size, padded, strict=True)
     )
     pixels = source[:, rows][:, :, columns][None] * 2 - 1
-    vae, unet = nets.frozen.vae, nets.frozen.unet
+    vae, unet = nets.base.vae, nets.base.unet
     posterior = vae.encode(pixels).latent_dist
     noise = torch.randn(posterior.mean.shape, generator=torch.Generator().manual_seed(SEED))
     z = (posterior.mean + posterior.std * noise) * vae.config.scaling_factor
-    eps = unet(z, torch.tensor([TIMESTEP]), encoder_hidden_states=nets.frozen.positive).sample
+    eps = unet(z, torch.tensor([TIMESTEP]), encoder_hidden_states=nets.positive).sample
     betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
     abar = torch.cumprod(1 - betas, 0)[TIMESTEP]
     x0 = (z - (1 - abar).sqrt() * eps) / abar.sqrt()
@@ -109,20 +108,20 @@ def by_hand(nets, picture, size, padded):
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize(("lr", "padded"), [((16, 12), (64, 48)), ((10, 11), (40, 48))])
 def test_restoring_is_the_formula(build, folder, name, lr, padded):
-    picture, nets = a_picture(*lr), networks(folder, name)
-    nets.adapter.route(Statistics().estimate(to_tensor(picture)[None]))
-    expected = by_hand(nets, picture, (4 * lr[0], 4 * lr[1]), padded)
+    image, nets = an_image(*lr), networks(folder, name)
+    nets.adapter.route(Statistics().estimate(to_tensor(image)[None]))
+    expected = by_hand(nets, image, (4 * lr[0], 4 * lr[1]), padded)
     for merge in (True, False):
         method = build(name, truncate=False, merge=merge)
-        found = method.restore(to_tensor(picture), image="x", seed=SEED).image
+        found = method.restore(to_tensor(image), image="x", seed=SEED).image
         assert (found - expected).abs().max() < 1e-5
     # With truncation: down to a level after the network, and once more after the colour fix.
-    cut = build(name).restore(to_tensor(picture), image="x", seed=SEED).image
+    cut = build(name).restore(to_tensor(image), image="x", seed=SEED).image
     assert (cut - expected).abs().max() < 3 / 255 and cut.mean() < expected.mean()
 
 
 def test_the_colour_fix_is_the_adapter_s_own_unless_told_otherwise(build, folder, tmp_path):
-    lr = to_tensor(a_picture(12, 12))
+    lr = to_tensor(an_image(12, 12))
     fixed = {kind: build("osediff", colour_fix=kind) for kind in ("adain", "wavelet", "none")}
     fixed = {kind: method.restore(lr, image="x", seed=SEED).image for kind, method in fixed.items()}
     assert all(not torch.equal(fixed[a], fixed[b]) for a, b in combinations(fixed, 2))
@@ -143,20 +142,20 @@ def test_inference_is_what_was_trained(build, folder, name, monkeypatch):
     nets = networks(folder, name)
     noise = torch.randn((1, 4, 16, 12), generator=torch.Generator().manual_seed(SEED))
     method = build(name, truncate=False, colour_fix="none")
-    lr = to_tensor(a_picture(16, 12, 64, 192))
+    lr = to_tensor(an_image(16, 12, 64, 192))
     enlarged = upscale(lr, plan(16, 12, 4, 0, 8), 4)
     for upsampled, bound in ((upsample, 0.1), (lambda lr: enlarged[None], 1e-5)):
         monkeypatch.setattr("isrbench.methods.onestep.train.step.upsample", upsampled)
-        trained = nets.decode(nets.generate(lr[None], lr[None], noise))[0].clamp(-1, 1) / 2 + 0.5
+        trained = nets.base.decode(nets.generate(lr[None], lr[None], noise))[0].clamp(-1, 1) / 2 + 0.5
         difference = (method.restore(lr, image="x", seed=SEED).image - trained).abs()
         assert difference.mean() < bound / 3 and difference.max() < bound
 
 
 def test_the_trainer_upsamples_with_pillow_s_kernel():
     """Pillow rounds to 8 bits after each of its two passes: half a level, and half a level through weights of 1.3."""
-    picture = a_picture(12, 9, 64, 192)
-    ours = upsample(to_tensor(picture)[None])[0]
-    theirs = to_tensor(picture.resize((36, 48), Image.Resampling.BICUBIC))
+    image = an_image(12, 9, 64, 192)
+    ours = upsample(to_tensor(image)[None])[0]
+    theirs = to_tensor(image.resize((36, 48), Image.Resampling.BICUBIC))
     difference = (ours - theirs).abs() * 255
     assert difference.max() < 0.5 + 0.5 * 1.3 + 0.02 and difference.mean() < 0.4
     flat = torch.full((1, 3, 5, 7), 77 / 255)
@@ -167,14 +166,14 @@ def test_the_trainer_upsamples_with_pillow_s_kernel():
 @pytest.mark.parametrize("merge", [True, False])
 def test_half_precision_stays_near_full(build, name, merge):
     options = {"truncate": False, "colour_fix": "none", "latent": "mode", "merge": merge}
-    lr = to_tensor(a_picture(16, 16))
+    lr = to_tensor(an_image(16, 16))
     full = build(name, **options).restore(lr, image="x", seed=0)
     # 11 and 8 bits of mantissa, through some thirty layers.
-    for precision, mean, most in (("fp16", 2e-3, 3e-2), ("bf16", 1.6e-2, 0.24)):
-        half = build(name, precision=precision, **options).restore(lr, image="x", seed=0)
+    for dtype, mean, most in (("fp16", 2e-3, 3e-2), ("bf16", 1.6e-2, 0.24)):
+        half = build(name, dtype=dtype, **options).restore(lr, image="x", seed=0)
         difference = (half.image - full.image).abs()
         assert 0 < difference.mean() < mean and difference.max() < most, (
-            precision,
+            dtype,
             difference.mean(),
             difference.max(),
         )
@@ -183,8 +182,8 @@ def test_half_precision_stays_near_full(build, name, merge):
 
 def test_the_trained_estimator_is_used_and_its_change_noticed(build, folder, tmp_path):
     checkpoint = load_adapter(folder / "mor.safetensors")
-    for fingerprint, match in (("statistics", None), ("another", "has changed since")):
-        training = {"estimator": "tiny", "estimator_fingerprint": fingerprint}
+    for known, match in (("statistics", None), ("another", "has changed since")):
+        training = {"estimator": "tiny", "estimator_id": known}
         save_adapter(tmp_path / "a.safetensors", replace(checkpoint, training=training))
         if match is None:
             build("mor", adapter=tmp_path / "a.safetensors")
@@ -203,15 +202,17 @@ def test_an_adapter_that_is_not_there_is_noticed_before_the_base_is_fetched(buil
         build("osediff", base="nobody/nothing", adapter=tmp_path / "none.safetensors")
 
 
-def test_the_estimator_s_temperature_is_the_trained_one_or_a_given_one(build, folder, tmp_path, monkeypatch):
+def test_the_estimator_s_temperature_is_the_trained_one_or_a_given_one(build, folder, tmp_path):
     asked = []
-    monkeypatch.setattr(
-        "isrbench.harness.severity.clip.load_estimator", lambda *args: asked.append(args) or Statistics()
-    )
+
+    def estimators(*args):
+        asked.append(args)
+        return Statistics()
+
     training = {"estimator": "clip", "logit_scale": 1.0}
     save_adapter(tmp_path / "a.safetensors", replace(load_adapter(folder / "mor.safetensors"), training=training))
-    build("mor", adapter=tmp_path / "a.safetensors")
-    build("mor", adapter=tmp_path / "a.safetensors", estimator="tiny", logit_scale=2.0)
+    build("mor", estimators=estimators, adapter=tmp_path / "a.safetensors")
+    build("mor", estimators=estimators, adapter=tmp_path / "a.safetensors", estimator="tiny", logit_scale=2.0)
     assert asked == [("clip", "cpu", 1.0), ("tiny", "cpu", 2.0)]
     with pytest.raises(UserError, match="needs an estimator"):
         build("mor", logit_scale=2.0)

@@ -1,4 +1,4 @@
-"""MACs: what a real restoration multiplies is what `complexity` says, and Stable Diffusion 2.1's on the meta device."""
+"""MACs: what a real restoration multiplies is what `cost` says, and Stable Diffusion 2.1's on the meta device."""
 
 import pytest
 import torch
@@ -10,19 +10,19 @@ from isrbench.harness.errors import UserError
 from isrbench.methods.mor.adapter import attach
 from isrbench.methods.mor.config import MoRConfig
 from isrbench.methods.mor.router import RouterBank
-from isrbench.methods.onestep.base.load import build_models, load_backbone, sd21_configs
+from isrbench.methods.onestep.base.load import build_models, load_base, sd21_configs
 from isrbench.methods.onestep.infer.cost import base_cost, count_positions
 from isrbench.methods.onestep.infer.method import OneStepMethod
 from isrbench.methods.onestep.options import OneStepOptions, RoutedOptions
 from isrbench.methods.osediff.adapter import DenseConfig
 from isrbench.methods.osediff.adapter import attach as attach_dense
-from tests.support.onestep_base import one_thread, write_base  # noqa: F401
+from tests.support.onestep_base import models, one_thread, write_base  # noqa: F401
 
 CONFIG = MoRConfig(shared=1, routed=6, zero_slots=2, top_k=3, router_std=3.0)
 
 
 class Half:
-    """Estimates 0.5 throughout, which is what `complexity` assumes."""
+    """Estimates 0.5 throughout, which is what `cost` assumes."""
 
     def estimate(self, lr):
         return torch.full((len(lr), 7), 0.5)
@@ -33,13 +33,13 @@ def build(tmp_path_factory):
     base = str(write_base(tmp_path_factory.mktemp("cost") / "base"))
 
     def build(attach, config, **options):
-        backbone = load_backbone(base)
-        adapter = attach(backbone.unet, backbone.vae, config, 0)
+        loaded = load_base(base)
+        adapter = attach(loaded.unet, loaded.vae, config, 0)
         routes = isinstance(config, MoRConfig)
         options = (RoutedOptions if routes else OneStepOptions)(base=base, **options)
         adapter.for_inference(merge=options.merge)
-        severity = Half() if routes else None
-        return OneStepMethod(backbone, adapter, options, Runtime(4), 249, lambda image, lr: "", severity)
+        estimator = Half() if routes else None
+        return OneStepMethod(loaded, adapter, options, Runtime(4), 249, lambda image, lr: "", estimator)
 
     return build
 
@@ -56,14 +56,14 @@ DENSE, WITH_CONV_IN = DenseConfig(rank=3, train_conv_in=False), DenseConfig(rank
 @pytest.mark.parametrize("merge", [True, False])
 @pytest.mark.parametrize(("attach", "config"), [(attach, CONFIG), (attach_dense, DENSE), (attach_dense, WITH_CONV_IN)])
 @pytest.mark.parametrize(("side", "tile"), [(12, 96), (24, 16)])
-def test_a_restoration_multiplies_what_complexity_says(build, attach, config, merge, side, tile):
+def test_a_restoration_multiplies_what_its_cost_says(build, attach, config, merge, side, tile):
     method = build(attach, config, merge=merge, tile=tile, overlap=tile // 4)
-    said = method.complexity(side, side).macs
+    said = method.cost(side, side).macs
     method.adapter.for_inference(merge=merge)  # forget: an image that is routed as the last one is not folded again
     assert counted(method, side) == said
-    bare = method._base_cost(side, side).total
+    bare = method.base_cost(side, side).total
     if not merge:
-        assert said > bare and said - bare == method.adapter.macs(method._base_cost(side, side).positions)
+        assert said > bare and said - bare == method.adapter.macs(method.base_cost(side, side).positions)
     elif attach is attach_dense:
         assert said == bare
 
@@ -71,7 +71,7 @@ def test_a_restoration_multiplies_what_complexity_says(build, attach, config, me
 def test_active_macs_are_base_plus_active_ranks_times_their_cost(build):
     method = build(attach, CONFIG, merge=False)
     whole, trace = counted(method, 12), method.adapter.traces()[0]
-    cost, parameters = method._base_cost(12, 12), method.adapter.parameters()
+    cost, parameters = method.base_cost(12, 12), method.adapter.parameters()
     by_hand = sum(
         active * cost.positions[name] * (parameters[f"{name}.A"][0].numel() + parameters[f"{name}.B"].shape[1])
         for name, active in zip(trace.layers, trace.active, strict=True)
@@ -84,7 +84,7 @@ def test_every_image_comes_with_the_cost_of_its_own_active_experts(build, merge)
     """Folded too, where that many were on, but ran as one weight."""
     method = build(attach, CONFIG, merge=merge, tile=12, overlap=4)
     trace = method.restore(torch.rand(3, 20, 20), image="x", seed=0).trace
-    assert trace.macs == method.adapter.macs(method._base_cost(20, 20).positions) > 0
+    assert trace.macs == method.adapter.macs(method.base_cost(20, 20).positions) > 0
     assert trace.params == method.adapter.active_parameters()
     assert not hooks_of(method)
 
@@ -155,3 +155,20 @@ def test_sd21_with_mor_on_the_meta_device(sd21):
     assert len(trace.active) == 290 and 8 <= min(trace.active) < max(trace.active) <= 16
     active = sum(k * cost.positions[name] * rank[name] for name, k in zip(trace.layers, trace.active, strict=True))
     assert count() == bare + active and adapter.macs(cost.positions) == active
+
+
+def test_sd21_macs_at_512():
+    cost = base_cost(*sd21_configs(), (512, 512), 96, 32, 77)
+    for macs, published in ((cost.encoder, 558.3), (cost.unet, 402.1), (cost.decoder, 1257.3)):
+        assert macs / 1e9 == pytest.approx(published, rel=1e-3)
+    assert cost.positions["unet.conv_in"] == 64 * 64
+    assert cost.positions["vae.encoder.conv_in"] == 512 * 512
+    assert len(cost.positions) == 258 + 32
+
+
+def test_tiled_unet_costs_one_unet_a_tile():
+    vae, unet = models()
+    whole = base_cost(vae.config, unet.config, (64, 64), 16, 4, 3)
+    tiled = base_cost(vae.config, unet.config, (64, 112), 16, 4, 3)
+    assert tiled.unet == 2 * whole.unet
+    assert tiled.positions["unet.conv_in"] == 2 * whole.positions["unet.conv_in"]

@@ -12,16 +12,16 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from isrbench.harness.api.method import MethodPlugin, Runtime
 from isrbench.harness.api.registry import Registry
 from isrbench.harness.engine.execution import execute
-from isrbench.harness.engine.plan import Request, make_plan
+from isrbench.harness.engine.plan import make_plan
+from isrbench.harness.engine.request import Request
 from isrbench.harness.errors import UserError
 from isrbench.harness.store.store import Store
-from isrbench.methods.onestep.base.load import load_backbone
+from isrbench.methods.onestep.base.load import load_base
 from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, load_adapter, save_adapter
 from isrbench.methods.onestep.infer.method import build_method
-from isrbench.methods.onestep.infer.prompts import Tagger, load_tagger, make_prompter
+from isrbench.methods.onestep.infer.prompts import TAGS, FilePrompts, Tagger, load_tagger, make_prompter, read_tags
 from isrbench.methods.onestep.options import OneStepOptions
-from isrbench.methods.osediff.adapter import DenseConfig, attach
-from isrbench.methods.osediff.plugin import _kind
+from isrbench.methods.osediff.adapter import SPEC, DenseConfig, attach
 from tests.support.images import write_pairs
 from tests.support.onestep_base import one_thread, write_base  # noqa: F401
 
@@ -56,10 +56,10 @@ def write_text_base(folder):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("prompts")
-    backbone = load_backbone(str(write_text_base(folder / "base")))
-    adapter = attach(backbone.unet, backbone.vae, DenseConfig(rank=2), 0)
+    base = load_base(str(write_text_base(folder / "base")))
+    adapter = attach(base.unet, base.vae, DenseConfig(rank=2), 0)
     state = adapter.state_dict()
-    checkpoint = AdapterCheckpoint("osediff", asdict(adapter.config), backbone.fingerprint, state, timestep=249)
+    checkpoint = AdapterCheckpoint("osediff", asdict(adapter.config), base.base_hash, state, timestep=249)
     save_adapter(folder / "a.safetensors", checkpoint)
     return folder
 
@@ -68,7 +68,7 @@ def folder(tmp_path_factory):
 def build(folder):
     def build(**options):
         options = {"base": str(folder / "base"), "adapter": folder / "a.safetensors", **options}
-        return build_method(OneStepOptions(**options), Runtime(4), _kind())
+        return build_method(OneStepOptions(**options), Runtime(4), SPEC)
 
     return build
 
@@ -81,7 +81,7 @@ def restored(method, image="x"):
 
 
 def test_a_prompt_is_tokenised_padded_cut_and_encoded(folder):
-    text = load_backbone(str(folder / "base")).text
+    text = load_base(str(folder / "base")).text
     assert text.takes_text
     for prompt in ("", "a cat", "a very long prompt that goes on and on"):
         ids = [LETTERS.index(word[-1]) + len(LETTERS) if at == len(word) - 1 else LETTERS.index(letter)
@@ -104,7 +104,7 @@ def test_none_fixed_and_file_reach_the_unet(build, tmp_path):
     assert not torch.equal(none, fixed)
     assert torch.equal(restored(from_file), fixed) and torch.equal(restored(from_file, "y"), none)
     assert not torch.equal(restored(from_file, "z"), fixed)
-    assert from_file.fingerprint("x") != from_file.fingerprint("z")
+    assert from_file.input_hash("x") != from_file.input_hash("z")
     from_file.prepare([("x", file), ("y", file)])
     with pytest.raises(UserError, match="no line for image 'w'"):
         from_file.prepare([("x", file), ("w", file)])
@@ -120,7 +120,7 @@ def test_the_prompt_of_the_training_is_the_default(build, folder, tmp_path):
 
 def test_a_base_with_another_text_encoder_is_another_base(build, folder, tmp_path):
     base = shutil.copytree(folder / "base", tmp_path / "base")
-    assert build(base=str(base)).fingerprint("x") == build().fingerprint("x")
+    assert build(base=str(base)).weights_hash == build().weights_hash
     weights = base / "text_encoder/model.safetensors"
     save_file({name: 2 * tensor for name, tensor in load_file(weights).items()}, weights, {"format": "pt"})
     with pytest.raises(UserError, match="another base"):
@@ -150,7 +150,7 @@ def test_eval_stops_before_any_image_where_one_has_no_prompt(folder, tmp_path):
     assert not list((tmp_path / "runs").rglob("*.png"))
     file.write_text("a\ta cat\nb\ta dog\n")
     plan = make_plan(request, methods)
-    assert execute(plan, Store(request.runs_dir)).exit_code == 0
+    assert execute(plan, Store(request.runs_dir)).failed == 0
     assert len(list((tmp_path / "runs").rglob("*.png"))) == 2
 
 
@@ -192,9 +192,9 @@ def test_tags_of_a_real_clip_model_become_the_prompt(build, clip, tags):
 
 
 def test_a_tagger_is_known_by_its_weights_its_tags_and_their_number(clip, tags, tmp_path):
-    first = load_tagger(str(clip), tags, 2, "cpu").fingerprint()
-    assert load_tagger(str(clip), tags, 2, "cpu").fingerprint() == first
-    others = {load_tagger(str(clip), tags, 3, "cpu").fingerprint()}
+    first = load_tagger(str(clip), tags, 2, "cpu").tags_hash
+    assert load_tagger(str(clip), tags, 2, "cpu").tags_hash == first
+    others = {load_tagger(str(clip), tags, 3, "cpu").tags_hash}
     state = load_file(clip / "open_clip_model.safetensors")
     name = next(name for name in state if name.startswith("visual") and state[name].ndim == 4)
     state[name][0, 0, 0, 0] += 1e-3
@@ -202,9 +202,9 @@ def test_a_tagger_is_known_by_its_weights_its_tags_and_their_number(clip, tags, 
     other.mkdir()
     save_file(state, other / "open_clip_model.safetensors")
     (other / "open_clip_config.json").write_text((clip / "open_clip_config.json").read_text())
-    others.add(load_tagger(str(other), tags, 2, "cpu").fingerprint())
+    others.add(load_tagger(str(other), tags, 2, "cpu").tags_hash)
     tags.write_text(tags.read_text().replace("photo", "picture"))
-    others.add(load_tagger(str(clip), tags, 2, "cpu").fingerprint())
+    others.add(load_tagger(str(clip), tags, 2, "cpu").tags_hash)
     assert len(others | {first}) == 4
 
 
@@ -216,3 +216,44 @@ def test_a_tag_list_or_model_that_does_not_fit_is_refused(clip, tmp_path):
             make_prompter(OneStepOptions(prompts="tags", tag_model=str(clip), tag_list=path), "", "cpu")
     with pytest.raises(UserError, match="neither 'tiny', nor a folder"):
         make_prompter(OneStepOptions(prompts="tags", tag_model="no/such"), "", "cpu")
+
+
+def test_prompt_file(tmp_path):
+    path = tmp_path / "prompts.txt"
+    path.write_text("a\ta house\nb\t\n")
+    prompts = FilePrompts(path)
+    assert prompts("a", torch.zeros(3, 1, 1)) == "a house" and prompts.of("b") == ""
+    with pytest.raises(UserError, match="no line for image 'c'"):
+        prompts.of("c")
+    for text in ("no tab", "a\tx\na\ty"):
+        path.write_text(text)
+        with pytest.raises(UserError):
+            FilePrompts(path)
+
+
+def test_tags_are_those_of_highest_similarity():
+    class Clip(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.visual = torch.nn.Module()
+            self.visual.image_size, self.visual.image_mean, self.visual.image_std = 4, (0, 0, 0), (1, 1, 1)
+            self.p = torch.nn.Parameter(torch.zeros(1))
+
+        def encode_image(self, x):
+            return x.mean((2, 3))
+
+        def encode_text(self, tokens):
+            return torch.eye(3)[tokens]
+
+    tagger = Tagger(
+        Clip(),
+        lambda texts: torch.tensor([t.startswith("a green") + 2 * t.endswith("blue") for t in texts]),
+        ["red", "green", "blue"],
+        "a {}",
+        2,
+    )
+    lr = torch.zeros(3, 5, 5)
+    lr[2], lr[1] = 0.9, 0.4
+    assert tagger("x", lr) == "blue, green"
+    tags, template = read_tags(TAGS)
+    assert len(tags) == len(set(tags)) > 100 and "{}" in template

@@ -9,7 +9,7 @@ from isrbench.harness.api.method import Runtime
 from isrbench.harness.errors import UserError
 from isrbench.methods.mor.adapter import attach
 from isrbench.methods.mor.config import MoRConfig
-from isrbench.methods.onestep.base.load import load_backbone
+from isrbench.methods.onestep.base.load import load_base
 from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, save_adapter
 from isrbench.methods.onestep.infer.method import OneStepMethod
 from isrbench.methods.onestep.options import RoutedOptions
@@ -25,8 +25,10 @@ class Brightness:
     def estimate(self, lr):
         return lr.mean((1, 2, 3))[:, None].expand(-1, 7)
 
-    def fingerprint(self):
-        return "brightness"
+    id = "brightness"
+
+    def load(self):
+        pass
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +36,8 @@ def build(tmp_path_factory):
     base = write_base(tmp_path_factory.mktemp("routed") / "base")
 
     def build(**options) -> OneStepMethod:
-        backbone = load_backbone(str(base))
-        adapter = attach(backbone.unet, backbone.vae, CONFIG, 0)
+        loaded = load_base(str(base))
+        adapter = attach(loaded.unet, loaded.vae, CONFIG, 0)
         generator = torch.Generator().manual_seed(4)
         with torch.no_grad():
             for name, parameter in adapter.parameters().items():
@@ -43,7 +45,7 @@ def build(tmp_path_factory):
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * spread)
         options = RoutedOptions(base=str(base), latent="mode", truncate=False, **options)
         adapter.for_inference(merge=options.merge)
-        return OneStepMethod(backbone, adapter, options, Runtime(4), 249, lambda image, lr: "", Brightness())
+        return OneStepMethod(loaded, adapter, options, Runtime(4), 249, lambda image, lr: "", Brightness())
 
     return build
 
@@ -63,13 +65,13 @@ def test_trace_follows_the_severity_and_folding_changes_nothing(build):
 
 def test_active_parameters_are_fewer_than_all(build):
     method = build(merge=False)
-    complexity = method.complexity(16, 16)
+    cost = method.cost(16, 16)
     parameters, trace = method.adapter.parameters(), method.adapter.traces()[0]
     idle = sum(
         (7 - active) * (parameters[f"{name}.A"][0].numel() + parameters[f"{name}.B"].shape[1])
         for name, active in zip(trace.layers, trace.active, strict=True)
     )
-    assert complexity.params_active == complexity.params_total - idle < complexity.params_total
+    assert cost.params_active == cost.params_total - idle < cost.params_total
 
 
 def test_all_tiles_share_the_image_s_routing(build):
@@ -84,6 +86,6 @@ def test_all_tiles_share_the_image_s_routing(build):
 def test_an_adapter_of_another_method_is_refused(build, tmp_path):
     method = build()
     path = tmp_path / "mor.safetensors"
-    save_adapter(path, AdapterCheckpoint("mor", {}, method.backbone.fingerprint, method.adapter.state_dict()))
+    save_adapter(path, AdapterCheckpoint("mor", {}, method.base.base_hash, method.adapter.state_dict()))
     with pytest.raises(UserError, match="--method mor"):
-        read(path, method.backbone)
+        read(path, method.base)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from isrbench.methods.onestep.train.frozen import load_frozen
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -26,7 +27,6 @@ from isrbench.methods.onestep.train.config import validated
 from isrbench.methods.onestep.train.curves import write_curve
 from isrbench.methods.onestep.train.data import Batch
 from isrbench.methods.onestep.train.draws import draw
-from isrbench.methods.onestep.train.frozen import load_frozen
 from isrbench.methods.onestep.train.run import Run, train
 from isrbench.methods.onestep.train.validate import Validator
 from tests.support.paths import ROOT

@@ -8,13 +8,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from isrbench.methods.onestep.train.frozen import Frozen
 
 from isrbench.methods.onestep.checkpoint import load_adapter
 from isrbench.methods.onestep.train import networks, step
 from isrbench.methods.onestep.train.config import Losses
 from isrbench.methods.onestep.train.curves import read_curves
 from isrbench.methods.onestep.train.draws import Diffused, draw
-from isrbench.methods.onestep.train.frozen import Frozen
 from isrbench.methods.onestep.train.step import (
     Networks,
     generator_losses,

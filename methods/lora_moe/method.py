@@ -1,0 +1,13 @@
+"""LoRA + MoE, ready to restore."""
+
+from __future__ import annotations
+
+from isrbench.harness.api.method import Runtime
+from isrbench.methods.lora_moe.adapter import SPEC
+from isrbench.methods.onestep.infer.method import OneStepMethod, build_method
+from isrbench.methods.onestep.options import RoutedOptions
+
+
+def build(options: RoutedOptions, runtime: Runtime) -> OneStepMethod:
+    """Load the base and its LoRAs; see :func:`isrbench.methods.onestep.infer.method.build_method`."""
+    return build_method(options, runtime, SPEC)

@@ -1,0 +1,89 @@
+"""Loading bases: what a base's hash sees, and which do not load."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from isrbench.harness.errors import UserError
+from isrbench.methods.onestep.base.load import TINY, build_models, is_tiny, load_base, random_sd21, sd21_configs
+from isrbench.methods.onestep.base.targets import unet_targets, vae_targets
+from isrbench.methods.osediff.adapter import unet_group
+from tests.support.onestep_base import one_thread, write_base  # noqa: F401
+
+
+def test_sd21_has_the_published_sizes_and_targets():
+    vae, unet = build_models(*sd21_configs())
+    assert sum(p.numel() for p in unet.parameters()) == 865_910_724
+    assert sum(p.numel() for p in vae.parameters()) == 83_653_863
+    names = unet_targets(unet)
+    groups = [unet_group(name) for name in names]
+    assert (len(names), len(vae_targets(vae))) == (258, 32)
+    assert [groups.count(g) for g in ("encoder", "decoder", "others")] == [94, 148, 16]
+    assert not any("time_emb" in name or "norm" in name for name in names)
+
+
+def test_random_sd21_is_not_built_by_accident_on_meta():
+    base = random_sd21("meta")
+    assert (base.factor, base.multiple, base.native_size) == (8, 64, 512)
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "value"),
+    [("vae", "scaling_factor", 0.5), ("unet", "norm_eps", 0.1), ("unet", "sample_size", 16),
+     ("scheduler", "beta_end", 0.02), ("scheduler", "prediction_type", "v_prediction")],
+)  # fmt: skip
+def test_a_base_s_hash_sees_its_configs(tmp_path, part, field, value):
+    whole = load_base(str(write_base(tmp_path))).base_hash
+    file = tmp_path / part / ("scheduler_config.json" if part == "scheduler" else "config.json")
+    config = json.loads(file.read_text())
+    for name, default in (("_diffusers_version", "0.1"), ("resnet_time_scale_shift", "default")):
+        file.write_text(json.dumps(config | {name: default}))
+        assert load_base(str(tmp_path)).base_hash == whole
+    file.write_text(json.dumps(config | {field: value}))
+    assert load_base(str(tmp_path)).base_hash != whole
+
+
+@pytest.mark.parametrize("vector_unit", ["default", "avx2"])
+def test_the_shipped_adapters_fit_on_any_processor(vector_unit):
+    """An older vector unit rounds the noise schedule differently."""
+    script = (
+        "from isrbench.harness.api.method import Runtime\nfrom isrbench.methods.mor.plugin import PLUGIN\n"
+        "PLUGIN.make(PLUGIN.options(), Runtime())"
+    )
+    environment = {**os.environ, "ATEN_CPU_CAPABILITY": vector_unit}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_bases_that_do_not_load(tmp_path, monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    with pytest.raises(UserError, match="ISRBENCH_OFFLINE is set"):
+        load_base("nobody/nothing")
+    with pytest.raises(UserError, match="neither a folder nor a hub id"):
+        load_base("nothing")
+    with pytest.raises(UserError, match="is not a hub id"):
+        load_base("no body/nothing")
+    with pytest.raises(UserError, match="has no vae/config"):
+        load_base(str(tmp_path))
+    base = write_base(tmp_path / "base")
+    weights, prompts = base / "unet" / "diffusion_pytorch_model.safetensors", base / "prompts.safetensors"
+    for file in (prompts, weights):
+        whole = file.read_bytes()
+        file.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(UserError, match="does not load"):
+            load_base(str(base))
+        file.write_bytes(whole)
+    prompts.unlink()
+    (base / "tokenizer").mkdir()
+    (base / "text_encoder").mkdir()
+    with pytest.raises(UserError, match="does not load"):
+        load_base(str(base))
+
+
+def test_the_tiny_base_is_known_by_name_and_by_folder(tmp_path):
+    (tmp_path / "link").symlink_to(TINY)
+    assert is_tiny("tiny") and is_tiny(str(TINY)) and is_tiny(str(tmp_path / "link"))
+    assert not is_tiny("sd21") and not is_tiny(str(tmp_path))
