@@ -89,28 +89,6 @@ def test_spandrel_macs_of_convolutions_are_the_textbook_ones(tmp_path):
     assert cost.params_total == sum(p.numel() for p in net.parameters())
 
 
-def test_tiles_blend_without_a_seam_and_do_not_depend_on_their_size():
-    from isrbench.methods.spandrel.tiling import restore_tiled, tile_starts
-
-    lr = to_tensor(noise_image(37, 53))[None]
-    enlarge = torch.nn.Upsample(scale_factor=4, mode="nearest")
-    for tile, overlap in ((16, 4), (16, 8), (10, 0), (100, 16)):
-        tiled = restore_tiled(enlarge, lr, 4, tile, overlap)
-        assert torch.allclose(tiled, enlarge(lr), atol=1e-6), (tile, overlap)
-    assert tile_starts(37, 16, 4) == [0, 12, 21] and tile_starts(16, 16, 4) == [0]
-
-
-def test_tiles_ramp_from_one_to_the_next():
-    """Tiles that disagree by a constant must meet in a slope, not in a step."""
-    from isrbench.methods.spandrel.tiling import restore_tiled
-
-    level = iter(torch.linspace(0, 1, 2))
-    tiled = restore_tiled(lambda x: torch.full((1, 3, 16, 16), float(next(level))), torch.zeros(1, 3, 16, 24), 1, 16, 8)
-    row = tiled[0, 0, 3]
-    assert row[:8].eq(0).all() and row[16:].eq(1).all()
-    assert (row.diff() >= 0).all() and row.diff().max() < 0.2
-
-
 def test_spandrel_tiles_agree_inside_and_cost_more(span):
     lr = to_tensor(noise_image(40, 40))
     whole, tiled = _build_spandrel(span), _build_spandrel(span, tile=32, overlap=16)
