@@ -122,7 +122,7 @@ def made_with() -> str:
 def differences(folder: Path) -> list[str]:
     """Make the set again and return what differs in ``folder``: pixels, missing and extra images. Empty = nothing."""
     with tempfile.TemporaryDirectory() as fresh:
-        write_sample(Path(fresh))
+        write_pairs(Path(fresh), make_pairs())
         found = []
         for kind in ("LR", "HR"):
             names = {p.name for root in (Path(fresh), folder) for p in (root / kind).glob("*.png")}
