@@ -10,13 +10,13 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from PIL import Image
 
 from isrbench.methods.mor.adapter import SPEC as MOR
+from isrbench.methods.onestep.adapter import AdapterSpec
 from isrbench.methods.onestep.base.tiny import save_base
 from isrbench.methods.onestep.train.config import validated
 from isrbench.methods.onestep.train.data import Batch
 from isrbench.methods.onestep.train.draws import draw
 from isrbench.methods.onestep.train.run import Run
 from isrbench.methods.onestep.train.step import run_micro_batch
-from isrbench.methods.onestep.adapter import AdapterSpec
 from isrbench.methods.osediff.adapter import DenseConfig
 from isrbench.methods.osediff.adapter import attach as attach_dense
 
@@ -117,8 +117,8 @@ def gradients(one, *batches):
     return {name: torch.cat([g.flatten() for g in grads]) for name, grads in found.items() if grads}
 
 
-def a_batch(context: int = 8) -> Batch:
+def a_batch(window: int = 8) -> Batch:
     generator = torch.Generator().manual_seed(0)
     hr, lr = (torch.rand(2, 3, side, side, generator=generator) for side in (32, 8))
-    seen = lr if context == 8 else torch.rand(2, 3, context, context, generator=generator)
+    seen = lr if window == 8 else torch.rand(2, 3, window, window, generator=generator)
     return Batch(hr, lr, seen, torch.tensor([4, 5]))
