@@ -117,8 +117,8 @@ def gradients(one, *batches):
     return {name: torch.cat([g.flatten() for g in grads]) for name, grads in found.items() if grads}
 
 
-def a_batch(context: int = 8) -> Batch:
+def a_batch(window: int = 8) -> Batch:
     generator = torch.Generator().manual_seed(0)
     hr, lr = (torch.rand(2, 3, side, side, generator=generator) for side in (32, 8))
-    seen = lr if context == 8 else torch.rand(2, 3, context, context, generator=generator)
+    seen = lr if window == 8 else torch.rand(2, 3, window, window, generator=generator)
     return Batch(hr, lr, seen, torch.tensor([4, 5]))

@@ -6,13 +6,14 @@ import torch
 
 from isrbench.harness.api.method import Runtime
 from isrbench.harness.errors import UserError
-from isrbench.methods.onestep.base.load import build_models, load_backbone, sd21_configs
+from isrbench.methods.onestep.base import chunked_vae
+from isrbench.methods.onestep.base.load import build_models, load_base, sd21_configs
 from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, save_adapter
 from isrbench.methods.onestep.infer.method import build_method
 from isrbench.methods.onestep.options import OneStepOptions
 from isrbench.methods.onestep.train.regulariser import Regulariser
-from isrbench.methods.osediff.adapter import DenseConfig, attach
-from isrbench.methods.osediff.plugin import PLUGIN, _kind
+from isrbench.methods.osediff.adapter import SPEC, DenseConfig, attach
+from isrbench.methods.osediff.plugin import PLUGIN
 from tests.support.onestep_base import models, one_thread, write_base  # noqa: F401
 
 
@@ -121,17 +122,17 @@ def test_state_that_does_not_fit(step):
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("osediff")
     base = write_base(folder / "base")
-    backbone = load_backbone(str(base))
-    adapter = attach(backbone.unet, backbone.vae, DenseConfig(rank=2), 0)
+    loaded = load_base(str(base))
+    adapter = attach(loaded.unet, loaded.vae, DenseConfig(rank=2), 0)
     disturb(adapter.parameters())
     file = folder / "a.safetensors"
     save_adapter(
-        file, AdapterCheckpoint("osediff", asdict(adapter.config), backbone.fingerprint, adapter.state_dict(), {}, 249)
+        file, AdapterCheckpoint("osediff", asdict(adapter.config), loaded.base_hash, adapter.state_dict(), {}, 249)
     )
 
     def build(scale=4, **options):
         options = {"base": str(base), "adapter": file, **options}
-        return PLUGIN.build(OneStepOptions(**options), Runtime(scale))
+        return PLUGIN.make(OneStepOptions(**options), Runtime(scale))
 
     return build
 
@@ -149,7 +150,7 @@ def test_any_size_and_scale(trained, scale, size):
 def test_result_depends_on_image_and_seed_alone(trained):
     method, lr = trained(), torch.rand(3, 12, 12)
     first = method.restore(lr, image="x", seed=3).image
-    method.complexity(16, 16)
+    method.cost(16, 16)
     method.restore(torch.rand(3, 30, 7), image="y", seed=9)
     assert torch.equal(method.restore(lr, image="z", seed=3).image, first)
     assert not torch.equal(method.restore(lr, image="x", seed=4).image, first)
@@ -164,21 +165,21 @@ def test_merged_equals_apart(trained):
     assert torch.allclose(merged, apart, atol=1e-4)
 
 
-def test_large_image_in_tiles_and_strips(trained, monkeypatch):
-    monkeypatch.setattr("isrbench.methods.onestep.base.chunked_vae.STRIP_PIXELS", 512)
+def test_a_large_image_in_tiles_and_chunks(trained, monkeypatch):
+    monkeypatch.setattr(chunked_vae, "CHUNK_PIXELS", 512)
     lr = torch.rand(3, 40, 24)
     options = {"truncate": False, "latent": "mode", "colour_fix": "none"}
     whole = trained(**options).restore(lr, image="x", seed=0).image
-    strips = trained(vae_pixels=100, **options).restore(lr, image="x", seed=0).image
-    assert torch.allclose(strips, whole, atol=1e-4)
+    chunked = trained(vae_pixels=100, **options).restore(lr, image="x", seed=0).image
+    assert torch.allclose(chunked, whole, atol=1e-4)
     tiled = trained(tile=16, overlap=8, vae_pixels=100, **options).restore(lr, image="x", seed=0).image
     assert tiled.shape == whole.shape and torch.isfinite(tiled).all()
 
 
-def test_complexity_counts_branches_only_when_apart(trained):
+def test_cost_counts_branches_only_when_apart(trained):
     merged, apart = (trained(merge=m) for m in (True, False))
-    one, two = merged.complexity(16, 16), apart.complexity(16, 16)
-    assert two.macs > one.macs == merged._base_cost(16, 16).total  # test_onestep_cost.py counts real restorations
+    one, two = merged.cost(16, 16), apart.cost(16, 16)
+    assert two.macs > one.macs == merged.base_cost(16, 16).total  # infer/test_cost.py counts real restorations
     assert one.params_active == one.params_total
     assert one.params_trainable == sum(p.numel() for p in merged.adapter.parameters().values())
     branch = apart.adapter.parameters()
@@ -201,11 +202,11 @@ def test_wrong_base_method_prompts_and_timestep(trained, tmp_path):
         with pytest.raises(UserError, match=match):
             trained(**options)
     with pytest.raises(UserError, match="no osediff adapter ships"):
-        build_method(OneStepOptions(base="sd21"), Runtime(4), _kind())
+        build_method(OneStepOptions(base="sd21"), Runtime(4), SPEC)
     with pytest.raises(UserError, match="scales 1 to 4"):
         trained(8)
 
 
-def test_the_fingerprint_is_that_of_the_full_precision(trained):
-    assert trained().fingerprint("x") == trained(precision="bf16").fingerprint("x") != ""
+def test_the_weights_hash_is_that_of_float32(trained):
+    assert trained().weights_hash == trained(dtype="bf16").weights_hash != "" == trained().input_hash("x")
     assert trained(process_size=0).restore(torch.rand(3, 2, 3), image="x", seed=0).image.shape == (3, 8, 12)

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from isrbench.harness.errors import UserError
-from isrbench.methods.onestep.base.load import load_backbone
-from isrbench.methods.onestep.base.targets import unet_group, unet_targets, vae_targets
-from isrbench.methods.osediff.adapter import DenseConfig, attach
+from isrbench.methods.onestep.base.load import load_base
+from isrbench.methods.onestep.base.targets import unet_targets, vae_targets
+from isrbench.methods.osediff.adapter import DenseConfig, attach, unet_group
 from isrbench.methods.osediff.authors import read
 from tests.support.onestep_base import models, one_thread, write_base  # noqa: F401
 
@@ -54,21 +54,20 @@ def reference(vae, unet, checkpoint):
 
 
 def test_authors_checkpoint_is_imported_exactly(tmp_path):
-    base = write_base(tmp_path / "base")
-    backbone = load_backbone(str(base))
-    content = authors_checkpoint(backbone.vae, backbone.unet)
+    base = load_base(str(write_base(tmp_path / "base")))
+    content = authors_checkpoint(base.vae, base.unet)
     torch.save(content, tmp_path / "osediff.pkl")
-    checkpoint = read(tmp_path / "osediff.pkl", backbone)
-    adapter = attach(backbone.unet, backbone.vae, DenseConfig.from_json(checkpoint.config), 0)
+    checkpoint = read(tmp_path / "osediff.pkl", base)
+    adapter = attach(base.unet, base.vae, DenseConfig.from_json(checkpoint.config), 0)
     adapter.load_state_dict(checkpoint.state)
     vae, unet = models()
     reference(vae, unet, content)
     z, c, x = torch.randn(1, 4, 8, 8), torch.randn(1, 3, 8), torch.rand(1, 3, 16, 16)
     with torch.no_grad():
         for _ in range(2):
-            ours = backbone.unet(z, 999, encoder_hidden_states=c).sample
+            ours = base.unet(z, 999, encoder_hidden_states=c).sample
             assert torch.allclose(ours, unet(z, 999, encoder_hidden_states=c).sample, atol=2e-4, rtol=1e-4)
-            moments = backbone.vae.encode(x).latent_dist.parameters
+            moments = base.vae.encode(x).latent_dist.parameters
             assert torch.allclose(moments, vae.encode(x).latent_dist.parameters, atol=2e-4, rtol=1e-4)
             adapter.for_inference()
 
@@ -79,9 +78,9 @@ class Evil:
 
 
 def test_bad_authors_checkpoints_are_refused(tmp_path, capsys):
-    backbone = load_backbone(str(write_base(tmp_path / "base")))
+    base = load_base(str(write_base(tmp_path / "base")))
     path = tmp_path / "osediff.pkl"
-    good = authors_checkpoint(backbone.vae, backbone.unet)
+    good = authors_checkpoint(base.vae, base.unet)
     bad = {
         "refused": {**good, "rank_unet": Evil()},
         "has no 'rank_vae'": {k: v for k, v in good.items() if k != "rank_vae"},
@@ -92,29 +91,29 @@ def test_bad_authors_checkpoints_are_refused(tmp_path, capsys):
     for match, content in bad.items():
         torch.save(content, path)
         with pytest.raises(UserError, match=match):
-            read(path, backbone)
+            read(path, base)
     assert "run" not in capsys.readouterr().out
     torch.save(good, path)
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(UserError):
-        read(path, backbone)
+        read(path, base)
 
 
 def test_names_may_be_listed_repeatedly(tmp_path):
     """The authors' code lists a VAE module once for each pattern that its name contains."""
-    backbone = load_backbone(str(write_base(tmp_path / "base")))
-    content = authors_checkpoint(backbone.vae, backbone.unet)
+    base = load_base(str(write_base(tmp_path / "base")))
+    content = authors_checkpoint(base.vae, base.unet)
     torch.save(content, tmp_path / "once.pkl")
     content["vae_lora_encoder_modules"] = [name for name in content["vae_lora_encoder_modules"] for _ in range(3)]
     torch.save(content, tmp_path / "thrice.pkl")
-    once, thrice = (read(tmp_path / f"{name}.pkl", backbone) for name in ("once", "thrice"))
+    once, thrice = (read(tmp_path / f"{name}.pkl", base) for name in ("once", "thrice"))
     assert once.state.keys() == thrice.state.keys() and once.config == thrice.config
 
 
 def test_malformed_authors_checkpoints_are_one_message(tmp_path):
-    backbone = load_backbone(str(write_base(tmp_path / "base")))
+    base = load_base(str(write_base(tmp_path / "base")))
     path = tmp_path / "osediff.pkl"
-    good = authors_checkpoint(backbone.vae, backbone.unet)
+    good = authors_checkpoint(base.vae, base.unet)
     vae = good["state_dict_vae"]
     first = next(iter(vae))
     twin = first.replace("default_encoder", "other")
@@ -123,22 +122,22 @@ def test_malformed_authors_checkpoints_are_one_message(tmp_path):
         "rank_vae True": {"rank_vae": True},
         "rank_vae 0": {"rank_vae": 0},
         "a list as state_dict_unet": {"state_dict_unet": [1, 2]},
-        "as unet_lora_others_modules no list": {"unet_lora_others_modules": None},
-        "as vae_lora_encoder_modules no list": {"vae_lora_encoder_modules": [1]},
-        "in state_dict_vae an entry .* no tensor": {"state_dict_vae": vae | {first: 3.0}},
+        "as unet_lora_others_modules something other": {"unet_lora_others_modules": None},
+        "as vae_lora_encoder_modules something other": {"vae_lora_encoder_modules": [1]},
+        "in state_dict_vae an entry .* not a tensor": {"state_dict_vae": vae | {first: 3.0}},
         "in state_dict_vae an entry 7": {"state_dict_vae": vae | {7: vae[first]}},
-        "entry .* no tensor of numbers": {"state_dict_vae": vae | {first: vae[first].bool()}},
+        "entry .* not a tensor of numbers": {"state_dict_vae": vae | {first: vae[first].bool()}},
         "a second time": {"state_dict_vae": vae | {twin: vae[first]}},
     }.items():
         torch.save(good | changes, path)
         with pytest.raises(UserError, match=match):
-            read(path, backbone)
+            read(path, base)
 
 
 def test_tensors_that_do_not_fit_the_rank_or_the_base_are_refused_on_loading(tmp_path):
-    backbone = load_backbone(str(write_base(tmp_path / "base")))
+    base = load_base(str(write_base(tmp_path / "base")))
     path = tmp_path / "osediff.pkl"
-    good = authors_checkpoint(backbone.vae, backbone.unet)
+    good = authors_checkpoint(base.vae, base.unet)
     lost = {name: t for name, t in good["state_dict_unet"].items() if not name.startswith("mid_block")}
     adapters = {}
     for match, changes in {
@@ -146,7 +145,7 @@ def test_tensors_that_do_not_fit_the_rank_or_the_base_are_refused_on_loading(tmp
         "has no 'unet.mid_block": {"state_dict_unet": lost},
     }.items():
         torch.save(good | changes, path)
-        checkpoint = read(path, backbone)
+        checkpoint = read(path, base)
         config = DenseConfig.from_json(checkpoint.config)
         if config not in adapters:
             models_ = models()
@@ -155,4 +154,4 @@ def test_tensors_that_do_not_fit_the_rank_or_the_base_are_refused_on_loading(tmp
             adapters[config].load_state_dict(checkpoint.state)
     torch.save(good | {"state_dict_unet": good["state_dict_unet"] | {"conv_in.base_layer.bias": torch.zeros(3)}}, path)
     with pytest.raises(UserError, match="the base's is"):
-        read(path, backbone)
+        read(path, base)

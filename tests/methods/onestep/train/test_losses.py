@@ -9,14 +9,6 @@ from isrbench.harness.errors import UserError
 from isrbench.methods.onestep.train import losses
 
 
-def test_noise_and_its_inverse():
-    z, noise = torch.randn(2, 3, 4, 4), torch.randn(2, 3, 4, 4)
-    abar = torch.tensor([0.5, 0.0047])
-    z_t = losses.add_noise(z, noise, abar)
-    assert torch.allclose(z_t[0], math.sqrt(0.5) * (z[0] + noise[0]), atol=1e-6)
-    assert torch.allclose(losses.clean_from_noise(z_t, noise, abar), z, atol=1e-4)
-
-
 def test_vsd_by_hand():
     z = torch.tensor([1.0, 3.0]).view(1, 1, 1, 2)
     teacher = torch.tensor([2.0, 1.0]).view(1, 1, 1, 2)

@@ -19,8 +19,8 @@ from isrbench.methods.onestep.base.tiny import (
     new_vae,
     widen_vae,
 )
-from isrbench.methods.onestep.train.config import Data, Losses, Optim, parse_config
-from isrbench.methods.onestep.train.curves import cut_curves, write_curve
+from isrbench.methods.onestep.train.config import PRESETS, Data, Losses, Optim, parse_config
+from isrbench.methods.onestep.train.curves import cut_curves, read_curves, write_curve
 from isrbench.methods.onestep.train.data import check_photos, item_numbers, open_loader
 from isrbench.methods.onestep.train.discriminator import Discriminator, FeatureTaps, tap_channels
 from isrbench.methods.onestep.train.draws import draw
@@ -39,6 +39,16 @@ def photos(tmp_path):
     for n in range(3):
         Image.fromarray(rng.integers(0, 256, (40 + 9 * n, 50, 3), dtype=np.uint8)).save(folder / f"{n}.png")
     return folder
+
+
+def test_names_of_earlier_releases_are_understood(tmp_path):
+    old = ["--data", "d", "precision=bf16", "checkpointing=true", "data.context=64"]
+    new = ["--data", "d", "dtype=bf16", "gradient_checkpointing=true", "data.severity_window=64"]
+    assert parse_config("mor", old) == parse_config("mor", new)
+    assert parse_config("mor", ["--data", "d", "precision=no"])[0].dtype == "fp32"
+    preset = tmp_path / "mine.toml"
+    preset.write_text((PRESETS / "tiny.toml").read_text().replace('dtype = "fp32"', 'precision = "no"'))
+    assert parse_config("mor", ["--preset", str(preset), "--data", "d"])[0].dtype == "fp32"
 
 
 def test_presets_and_overrides(tmp_path):
@@ -60,7 +70,7 @@ def test_presets_and_overrides(tmp_path):
         ([], "no training data"),
         (["--data", "d", "losses.l3=1"], "losses.l3"),
         (["--data", "d", "steps=-1"], "steps"),
-        (["--data", "d", "--stepz"], "no option"),
+        (["--data", "d", "--stepz"], "neither an option"),
         (["--data", "d", "steps.x=1"], "has no fields"),
         (["--data", "d", "losses.vsd_t=[980, 20]"], r"losses.vsd_t: .*low < high"),
         (["--data", "d", "losses.gan_t=[-5, 20]"], "losses.gan_t"),
@@ -97,17 +107,17 @@ def test_items_depend_on_seed_and_number_only(photos):
     assert not torch.equal(other.lr, late.lr)
 
 
-def test_the_crop_lies_in_its_context(photos):
-    data = Data(folders=(str(photos),), crop=16, context=32, workers=0)
+def test_the_crop_lies_in_its_severity_window(photos):
+    data = Data(folders=(str(photos),), crop=16, severity_window=32, workers=0)
     batch = next(iter(open_loader(data, 5, 4, [0, 1, 2, 3])))
-    assert batch.hr.shape == (4, 3, 16, 16) and batch.context.shape == (4, 3, 8, 8)
+    assert batch.hr.shape == (4, 3, 16, 16) and batch.severity_window.shape == (4, 3, 8, 8)
     places = [
         [(y, x) for y in range(5) for x in range(5) if torch.equal(c[:, y : y + 4, x : x + 4], lr)]
-        for c, lr in zip(batch.context, batch.lr, strict=True)
+        for c, lr in zip(batch.severity_window, batch.lr, strict=True)
     ]
     assert all(len(found) == 1 for found in places)
-    plain = next(iter(open_loader(data.model_copy(update={"context": 0}), 5, 1, [0])))
-    assert torch.equal(plain.context, plain.lr)
+    plain = next(iter(open_loader(data.model_copy(update={"severity_window": 0}), 5, 1, [0])))
+    assert torch.equal(plain.severity_window, plain.lr)
 
 
 def test_hub_data_and_streams(photos):
@@ -120,15 +130,15 @@ def test_hub_data_and_streams(photos):
     assert [batch.items.tolist() for batch in whole] == [[0, 1], [2, 3], [4, 5], [6, 7]]
     resumed = next(iter(open_loader(streamed, 1, 2, [4, 5])))
     assert torch.equal(resumed.hr, whole[2].hr)
-    with pytest.raises(UserError, match="no column 'picture'"):
-        next(iter(open_loader(hub.model_copy(update={"column": "picture"}), 1, 1, [0])))
+    with pytest.raises(UserError, match="no column 'photo'"):
+        next(iter(open_loader(hub.model_copy(update={"column": "photo"}), 1, 1, [0])))
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_a_hub_picture_of_16_bits_is_refused(tmp_path, streaming):
+def test_a_hub_image_of_16_bits_is_refused(tmp_path, streaming):
     Image.fromarray(np.full((40, 40), 40_000, dtype=np.uint16)).save(tmp_path / "deep.png")
     data = Data(hub=str(tmp_path), crop=32, workers=0, streaming=streaming)
-    with pytest.raises(UserError, match=r"picture 0 of the .* has pixel mode I;16"):
+    with pytest.raises(UserError, match=r"image 0 of the .* has pixel mode I;16"):
         next(open_loader(data, 0, 1, [0]))
 
 
@@ -137,11 +147,11 @@ def test_unsuitable_photos_are_all_named_before_the_first_step(photos, tmp_path)
     folder = shutil.copytree(photos, tmp_path / "copy")
     data = Data(folders=(str(folder),))
     assert check_photos(data) == whole
-    picture = Image.open(folder / "0.png")
-    picture.convert("CMYK").save(folder / "print.jpg")
+    photo = Image.open(folder / "0.png")
+    photo.convert("CMYK").save(folder / "print.jpg")
     with pytest.raises(UserError, match=r"print.jpg has pixel mode CMYK"):
         check_photos(data)
-    clear = picture.convert("RGBA")
+    clear = photo.convert("RGBA")
     clear.putalpha(7)
     clear.save(folder / "clear.png")
     with pytest.raises(UserError, match=r"2 photos do not fit: \S*clear.png has trans.*; \S*print.jpg has pixel"):
@@ -179,9 +189,9 @@ def test_a_photo_of_16_bits_is_refused(tmp_path):
         next(open_loader(Data(folders=(str(tmp_path),), crop=32, workers=0), 0, 1, [0]))
 
 
-def test_a_preset_that_is_no_toml(tmp_path):
+def test_a_preset_that_is_not_toml(tmp_path):
     (tmp_path / "my.toml").write_text("steps = = 3")
-    with pytest.raises(UserError, match="is no TOML file"):
+    with pytest.raises(UserError, match="is not a TOML file"):
         parse_config("mor", ["--preset", str(tmp_path / "my.toml"), "--data", "d"])
 
 
@@ -202,7 +212,7 @@ def test_draws_belong_to_items():
     assert many.vsd.t.min() >= 20 and many.vsd.t.max() < 980 and many.regulariser.t.max() > 980
 
 
-def test_regulariser_is_off_outside_its_context():
+def test_regulariser_is_off_unless_enabled():
     torch.manual_seed(0)
     unet = new_unet().requires_grad_(False)
     z, t, prompt = torch.randn(1, 16, 8, 8), torch.tensor([100]), torch.randn(1, 4, 64)
@@ -259,6 +269,7 @@ def test_curves_are_cut(tmp_path):
         write_curve(path, step, {"a": step / 3})
     cut_curves(path, 2)
     assert path.read_text().splitlines() == ["step,name,value", "1,a,0.333333", "2,a,0.666667"]
+    assert read_curves(path) == {"a": [(1, 0.333333), (2, 0.666667)]}
 
 
 def test_learning_rate():
@@ -323,7 +334,7 @@ def test_unets_load_from_states_and_folders_deep_or_not_and_nothing_else_does(tm
     (tmp_path / "text.state").write_text("no weights")
     new_vae(4).save_pretrained(tmp_path / "vae")
     for name in ("less.state", "other.state", "text.state", "vae", "."):
-        with pytest.raises(UserError, match="no UNet of the tiny base"):
+        with pytest.raises(UserError, match="does not hold a UNet of the tiny base"):
             load_unet(tmp_path / name)
 
 

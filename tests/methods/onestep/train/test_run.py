@@ -14,15 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from isrbench.methods.onestep.train.frozen import load_frozen
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.images import to_tensor
+from isrbench.methods.onestep.base.load import load_base
 from isrbench.methods.onestep.checkpoint import load_adapter
 from isrbench.methods.onestep.infer.colour import wavelet
-from isrbench.methods.onestep.train import networks
 from isrbench.methods.onestep.train.config import validated
 from isrbench.methods.onestep.train.curves import write_curve
 from isrbench.methods.onestep.train.data import Batch
@@ -30,7 +29,20 @@ from isrbench.methods.onestep.train.draws import draw
 from isrbench.methods.onestep.train.run import Run, train
 from isrbench.methods.onestep.train.validate import Validator
 from tests.support.paths import ROOT
-from tests.support.training_world import CPU, DENSE, MOR, a_batch, gradients, light, run, same, values, world
+from tests.support.training_world import (
+    CPU,
+    DENSE,
+    MOR,
+    a_batch,
+    begin,
+    gradients,
+    light,
+    run,
+    same,
+    statistics,
+    values,
+    world,
+)
 
 
 def curves(out):
@@ -47,9 +59,9 @@ def test_resume_is_bit_exact(world, tmp_path):
         a, b = (getattr(x, part, None) or getattr(x.nets, part) for x in (whole, resumed))
         assert same(a.state_dict(), b.state_dict()), part
     assert curves(tmp_path / "whole") == curves(tmp_path / "cut")
-    saved = [load_adapter(tmp_path / name / "adapter.safetensors", kind="mor") for name in ("whole", "cut")]
+    saved = [load_adapter(tmp_path / name / "adapter.safetensors", method="mor") for name in ("whole", "cut")]
     assert same(saved[0].state, saved[1].state)
-    assert saved[0].base == load_frozen(str(world / "base"), "", "").fingerprint
+    assert saved[0].base == load_base(str(world / "base")).base_hash
     assert saved[0].config["routed"] == 3 and saved[0].training["step"] == 4
     assert saved[0].training["colour_fix"] == "wavelet"
 
@@ -57,9 +69,9 @@ def test_resume_is_bit_exact(world, tmp_path):
 def test_a_run_is_not_overwritten_or_resumed_as_another(world, tmp_path):
     run(world, tmp_path, steps=2)
     with pytest.raises(UserError, match="holds a run already"):
-        Run(validated(values(world, tmp_path, steps=2)), MOR, resume=False)
+        begin(world, tmp_path, steps=2)
     with pytest.raises(UserError, match=r"optim\.lr was 0\.001"):
-        Run(validated(values(world, tmp_path, steps=2, optim={"lr": 0.1})), MOR, resume=True)
+        begin(world, tmp_path, resume=True, steps=2, optim={"lr": 0.1})
 
 
 def test_a_tracker_that_is_not_installed_is_refused(world, tmp_path):
@@ -95,12 +107,11 @@ def test_a_run_that_stopped_before_its_first_state_begins_again(world, tmp_path)
 
 def test_a_run_is_not_resumed_on_other_weights_of_the_same_name(world, tmp_path):
     base = shutil.copytree(world / "base", tmp_path / "base")
-    config = validated(values(world, tmp_path / "run", base=str(base), steps=2))
-    Run(config, MOR, resume=False).loop()
+    run(world, tmp_path / "run", base=str(base), steps=2)
     weights = base / "unet" / "diffusion_pytorch_model.safetensors"
     save_file({name: 2 * tensor for name, tensor in load_file(weights).items()}, weights)
-    with pytest.raises(UserError, match="base_fingerprint was"):
-        Run(config, MOR, resume=True)
+    with pytest.raises(UserError, match="base_hash was"):
+        begin(world, tmp_path / "run", resume=True, base=str(base), steps=2)
 
 
 @pytest.mark.parametrize(
@@ -120,13 +131,13 @@ def test_what_does_not_fit_is_refused_before_the_first_step(changes, said, world
             fields = plain.get(part, {}) | fields | folders
         plain[part] = fields
     with pytest.raises(UserError, match=said):
-        Run(validated(plain), MOR, resume=False).loop()
+        Run(validated(plain), MOR, False, statistics).loop()
     assert not (tmp_path / "states").exists()
 
 
 def test_everything_learns_and_the_base_stays(world, tmp_path):
-    one = Run(validated(values(world, tmp_path)), MOR, resume=False)
-    before = load_frozen(str(world / "base"), "", "")
+    one = begin(world, tmp_path)
+    before = load_base(str(world / "base"))
     start = {part: getattr(one.nets, part).state_dict() for part in ("adapter", "regulariser", "discriminator")}
     start = {part: {k: v.clone() for k, v in state.items()} for part, state in start.items()}
     one.loop()
@@ -139,13 +150,13 @@ def test_everything_learns_and_the_base_stays(world, tmp_path):
     }
     assert any(name.startswith("router") for name in learnt) and any(name.startswith("vae.") for name in learnt)
     one.nets.adapter.detach()
-    ours = {k.replace(".base_layer", ""): v for k, v in one.nets.frozen.unet.state_dict().items() if "lora_" not in k}
-    assert same(ours, before.unet.state_dict()) and same(one.nets.frozen.vae.state_dict(), before.vae.state_dict())
+    ours = {k.replace(".base_layer", ""): v for k, v in one.nets.base.unet.state_dict().items() if "lora_" not in k}
+    assert same(ours, before.unet.state_dict()) and same(one.nets.base.vae.state_dict(), before.vae.state_dict())
 
 
 def test_gradient_checkpointing_changes_no_gradient(world, tmp_path):
-    kept = gradients(Run(validated(values(world, tmp_path / "a")), MOR, False), a_batch())
-    again = gradients(Run(validated(values(world, tmp_path / "b", checkpointing=True)), MOR, False), a_batch())
+    kept = gradients(begin(world, tmp_path / "a"), a_batch())
+    again = gradients(begin(world, tmp_path / "b", gradient_checkpointing=True), a_batch())
     assert kept.keys() == {"generator", "discriminator", "regulariser"}
     for name, gradient in kept.items():
         assert gradient.abs().sum() > 0
@@ -155,11 +166,11 @@ def test_gradient_checkpointing_changes_no_gradient(world, tmp_path):
 def test_the_cut_at_the_latents_gives_the_whole_gradient(world, tmp_path):
     """L2 alone: the two-stage backward against one backward through decoder, step and encoder."""
     only = {"perceptual": 0.0, "vsd": 0.0, "gan": 0.0, "balance": 0.0}
-    one = Run(validated(values(world, tmp_path, losses=only)), MOR, False)
+    one = begin(world, tmp_path, losses=only)
     batch = a_batch()
     cut = gradients(one, batch)["generator"]
     draws = draw(0, batch.items, one.latent, one.config.losses, torch.device("cpu"))
-    image = one.nets.decode(one.nets.generate(batch.lr, batch.context, draws.encode))
+    image = one.nets.base.decode(one.nets.generate(batch.lr, batch.severity_window, draws.encode))
     torch.nn.functional.mse_loss(image, batch.hr * 2 - 1).backward()
     whole = torch.cat([p.grad.flatten() for p in one.trained["generator"] if p.grad is not None])
     assert torch.allclose(cut, whole, atol=1e-6)
@@ -167,7 +178,7 @@ def test_the_cut_at_the_latents_gives_the_whole_gradient(world, tmp_path):
 
 def test_micro_batches_add_up_to_one_large_batch(world, tmp_path):
     """For losses that are means over images (the balance loss is not)."""
-    one = Run(validated(values(world, tmp_path, losses={"balance": 0.0})), MOR, False)
+    one = begin(world, tmp_path, losses={"balance": 0.0})
     whole = a_batch()
     halves = [Batch(*(part[i : i + 1] for part in whole)) for i in range(2)]
     large, small = gradients(one, whole), gradients(one, *halves)
@@ -176,24 +187,22 @@ def test_micro_batches_add_up_to_one_large_batch(world, tmp_path):
 
 
 def test_divergence_stops_and_keeps_the_last_good_state(world, tmp_path):
+    one = begin(world, tmp_path)
+
+    def poison(optimizer, args, kwargs):
+        if one.step == 2:  # the third step, after the state of the second was saved
+            with torch.no_grad():
+                next(iter(one.nets.adapter.parameters().values())).fill_(float("nan"))
+
+    one.optimizers["discriminator"].register_step_post_hook(poison)
     with pytest.raises(UserError, match="not finite") as caught:
-        one = Run(validated(values(world, tmp_path)), MOR, resume=False)
-        original = one._train_step
-
-        def poisoned(batches):
-            if one.step == 3:
-                with torch.no_grad():
-                    next(iter(one.nets.adapter.parameters().values())).fill_(float("nan"))
-            original(batches)
-
-        one._train_step = poisoned
         one.loop()
     assert "state-2.pt" in str(caught.value)
     assert [p.name for p in (tmp_path / "states").iterdir()] == ["state-2.pt"]
     assert all(torch.isfinite(v).all() for v in load_adapter(tmp_path / "adapter.safetensors").state.values())
 
 
-def test_validation_writes_pictures_and_metrics(world, tmp_path):
+def test_validation_writes_images_and_metrics(world, tmp_path):
     folder = (str(world / "photos"),)
     look = {"folders": folder, "images": 2, "crop": 32, "every": 2, "levels": (0.2, 0.8), "metrics": ("psnr", "gmsd")}
     run(world, tmp_path, validation=look, steps=2, trackers=("tensorboard",))
@@ -210,7 +219,7 @@ def test_validation_applies_the_colour_fix(world, tmp_path):
     sheets = {}
     for kind in ("none", "wavelet"):
         look = {"folders": (str(world / "photos"),), "images": 1, "crop": 32, "levels": (0.2,), "metrics": ()}
-        one = Run(validated(values(world, tmp_path / kind, validation=look, colour_fix=kind)), MOR, resume=False)
+        one = begin(world, tmp_path / kind, validation=look, colour_fix=kind)
         Validator(one.config, CPU).run(one.nets, 0)
         sheets[kind] = to_tensor(np.array(Image.open(tmp_path / kind / "validation/step-000000-level-0.2.png")))
     enlarged, restored = sheets["none"][:, :, :32], sheets["none"][:, :, 32:64]
@@ -220,22 +229,24 @@ def test_validation_applies_the_colour_fix(world, tmp_path):
 
 def test_command_line(world, tmp_path):
     argv = ["--data", str(world / "photos"), "--out", str(tmp_path), "--steps", "1", f"base={world / 'base'}"]
-    argv += ["data.crop=32", "batch=1", "device=cpu", "precision=no", "optim.warmup=0"]
+    argv += ["data.crop=32", "batch=1", "device=cpu", "dtype=fp32", "optim.warmup=0"]
     assert train(argv, MOR) == 0
     assert json.loads((tmp_path / "config.json").read_text())["steps"] == 1
     with pytest.raises(UserError, match="adapter config of mor"):
         train([*argv[:3], str(tmp_path / "b"), *argv[4:], "adapter.ranks=3"], MOR)
 
 
-def test_a_dense_adapter_trains_without_an_estimator(world, tmp_path, monkeypatch):
-    monkeypatch.delattr(networks, "load_severity")
+def test_a_dense_adapter_trains_without_an_estimator(world, tmp_path):
+    def none(spec, device, logit_scale):
+        raise AssertionError("no estimator is needed")
+
     plain = values(world, tmp_path, steps=1) | {"adapter": {"alpha": 4.0}}
-    one = Run(validated(plain), DENSE, resume=False)
+    one = Run(validated(plain), DENSE, False, none)
     start = one.nets.adapter.state_dict()
     one.loop()
     end = one.nets.adapter.state_dict()
     assert all(not torch.equal(start[name], end[name]) for name in start if name.endswith(".B") and "to_" not in name)
-    saved = load_adapter(tmp_path / "adapter.safetensors", kind="osediff")
+    saved = load_adapter(tmp_path / "adapter.safetensors", method="osediff")
     assert saved.config["rank"] == 2 and saved.config["alpha"] == 4.0
 
 
@@ -243,8 +254,7 @@ _TWO = """
 import json, sys
 sys.path[:0] = [{root!r}]
 from tests.support import training_world as w
-w.networks.load_severity = lambda name, device, logit_scale: w.Statistics()
-w.Run(w.validated(json.loads(sys.argv[1])), w.MOR, False).loop()
+w.Run(w.validated(json.loads(sys.argv[1])), w.MOR, False, w.statistics).loop()
 """
 
 

@@ -2,21 +2,22 @@
 
 # ruff: noqa: F401, F811  (fixtures)
 import dataclasses
-from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from isrbench.methods.onestep.train.frozen import Frozen
 
+from isrbench.methods.onestep.base.diffusion import DiffusionBase
+from isrbench.methods.onestep.base.text import TextEncoder
 from isrbench.methods.onestep.checkpoint import load_adapter
-from isrbench.methods.onestep.train import networks, step
+from isrbench.methods.onestep.train import networks
 from isrbench.methods.onestep.train.config import Losses
 from isrbench.methods.onestep.train.curves import read_curves
 from isrbench.methods.onestep.train.draws import Diffused, draw
 from isrbench.methods.onestep.train.step import (
     Networks,
+    discriminator_loss,
     generator_losses,
     regulariser_loss,
     run_micro_batch,
@@ -37,24 +38,28 @@ class FakeUNet:
     def __init__(self):
         self.adapter_on, self.regulariser_on, self.tapped = True, False, None
 
-    def __call__(self, z, t, prompt):
+    def __call__(self, z, t, encoder_hidden_states):
         part = {(False, False): "teacher", (False, True): "regulariser"}.get((self.adapter_on, self.regulariser_on))
         if self.tapped is not None:
             assert part == "teacher"
             self.tapped.append(z)
-        return SimpleNamespace(sample=torch.full_like(z, NOISES.get((part, int(prompt.flatten()[0])), 1e3)))
+        return SimpleNamespace(
+            sample=torch.full_like(z, NOISES.get((part, int(encoder_hidden_states.flatten()[0])), 1e3))
+        )
 
 
 class FakeVae:
     """Decodes everything to 2, encodes everything to 1."""
 
     config = {"scaling_factor": 1.0}  # noqa: RUF012
+    dtype = torch.float32
 
     def decode(self, z):
         return SimpleNamespace(sample=torch.full((len(z), 3, 4, 4), 2.0) + 0 * z.sum())
 
     def encode(self, x):
-        return SimpleNamespace(latent_dist=SimpleNamespace(mean=torch.ones(len(x), 1, 2, 2)))
+        moments = torch.cat([torch.ones(len(x), 1, 2, 2), torch.zeros(len(x), 1, 2, 2)], dim=1)
+        return SimpleNamespace(latent_dist=SimpleNamespace(parameters=moments))
 
 
 class MeanHead(torch.nn.Module):
@@ -105,10 +110,10 @@ class Switch:
 @pytest.fixture
 def nets():
     unet = FakeUNet()
-    frozen = Frozen(FakeVae(), unet, torch.full((10,), ABAR), POSITIVE, NEGATIVE, 2, "fake")
+    base = DiffusionBase(FakeVae(), unet, torch.full((10,), ABAR), "epsilon", TextEncoder({"positive": POSITIVE}))
     return Networks(
-        frozen=frozen, adapter=Switch(unet), regulariser=Switch(unet), discriminator=MeanHead(), taps=Taps(unet),
-        severity=None, estimator=None, lpips=None, timestep=5, autocast=nullcontext,
+        base=base, positive=POSITIVE, negative=NEGATIVE, adapter=Switch(unet), regulariser=Switch(unet),
+        discriminator=MeanHead(), taps=Taps(unet), estimator=None, lpips=None, timestep=5,
     )  # fmt: skip
 
 
@@ -138,12 +143,15 @@ def test_vsd_in_the_generator_s_losses_asks_the_plain_unet(nets):
     assert features is None and parts["vsd"].item() == pytest.approx(2 * DIRECTION**2)
     parts["vsd"].backward()
     assert torch.allclose(z.grad, torch.full_like(z, 2 * 2 * DIRECTION / 4))
-    assert nets.frozen.unet.adapter_on and not nets.frozen.unet.regulariser_on
+    assert nets.base.unet.adapter_on and not nets.base.unet.regulariser_on
 
 
 def test_the_regulariser_learns_as_the_regulariser(nets):
     z = torch.full((1, 1, 2, 2), 0.7)
     assert regulariser_loss(nets, z, DRAWS.regulariser).item() == pytest.approx((0.5 - 0.1) ** 2)
+    velocity = dataclasses.replace(nets, base=dataclasses.replace(nets.base, prediction="v_prediction"))
+    # v = 0.8 x 0.1 - 0.6 x 0.7 = -0.34.
+    assert regulariser_loss(velocity, z, DRAWS.regulariser).item() == pytest.approx((0.5 + 0.34) ** 2)
 
 
 def test_generator_and_discriminator_pull_in_opposite_directions(nets):
@@ -155,7 +163,7 @@ def test_generator_and_discriminator_pull_in_opposite_directions(nets):
     parts["gan"].backward()
     assert (z.grad < 0).all() and nets.discriminator.gain.grad is None
     # Hinge: relu(1 - 0.8) + relu(1 - 0.8); with the two confused it were 1.8 + 1.8.
-    loss = step._discriminator_loss(nets, weights, features)
+    loss = discriminator_loss(nets, weights, features)
     assert loss.item() == pytest.approx(0.4)
     loss.backward()
     assert nets.discriminator.gain.grad.item() == pytest.approx(-1.6)
@@ -177,16 +185,17 @@ def test_lpips_is_loaded_where_it_is_asked_for(world, tmp_path, monkeypatch):
     assert read_curves(tmp_path / "curves.csv")["perceptual"] == [(1, 0.5)]
 
 
-def test_severity_is_that_of_the_context_not_of_the_crop(world, tmp_path):
+def test_severity_is_that_of_the_window_not_of_the_crop(world, tmp_path):
     one = begin(world, tmp_path)
     seen = []
-    severity = one.nets.severity
-    one.nets = dataclasses.replace(one.nets, severity=lambda lr: seen.append(lr) or severity(lr))
-    batch = a_batch(context=12)
+    severity = one.nets.estimator.estimate
+    watching = SimpleNamespace(estimate=lambda lr: seen.append(lr) or severity(lr), id="watching")
+    one.nets = dataclasses.replace(one.nets, estimator=watching)
+    batch = a_batch(window=12)
     gradients(one, batch)
-    assert len(seen) == 1 and torch.equal(seen[0], batch.context)
+    assert len(seen) == 1 and torch.equal(seen[0], batch.severity_window)
     probabilities = one.nets.adapter._last_routing().probabilities
-    one.nets.adapter.route(severity(batch.context))
+    one.nets.adapter.route(severity(batch.severity_window))
     assert torch.equal(one.nets.adapter._last_routing().probabilities, probabilities)
 
 
@@ -257,7 +266,7 @@ def test_accumulated_micro_batches_step_as_one_large_batch(world, tmp_path):
 def test_bf16_autocasts_the_networks_and_nothing_else(world, tmp_path):
     run(world, tmp_path / "full", steps=1)
     AcceleratorState._reset_state()
-    half = run(world, tmp_path / "half", steps=1, precision="bf16")
+    half = run(world, tmp_path / "half", steps=1, dtype="bf16")
     full, found = (read_curves(tmp_path / out / "curves.csv") for out in ("full", "half"))
     assert found.keys() == full.keys() and any(found[k] != full[k] for k in full)
     for name in full:
@@ -266,12 +275,12 @@ def test_bf16_autocasts_the_networks_and_nothing_else(world, tmp_path):
     assert {p.dtype for p in trained} == {torch.float32}
     states = [v for o in half.optimizers.values() for s in o.state.values() for v in s.values()]
     assert {v.dtype for v in states} == {torch.float32}
-    assert {p.dtype for p in half.nets.frozen.unet.parameters()} == {torch.float32}
+    assert {p.dtype for p in half.nets.base.unet.parameters()} == {torch.float32}
 
 
 def test_gradient_checkpointing_with_a_dense_adapter_changes_no_gradient(world, tmp_path):
     kept, again = (
-        gradients(begin(world, tmp_path / str(on), DENSE, checkpointing=on), a_batch()) for on in (False, True)
+        gradients(begin(world, tmp_path / str(on), DENSE, gradient_checkpointing=on), a_batch()) for on in (False, True)
     )
     assert kept.keys() == {"generator", "discriminator", "regulariser"}
     for name, gradient in kept.items():

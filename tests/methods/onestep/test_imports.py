@@ -1,0 +1,101 @@
+"""What restoring imports, and what a run's identity is made of: no training, no pretraining, no studies."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from isrbench.harness.api.registry import methods
+from isrbench.harness.identity import code_modules, import_closure, package_modules
+from tests.support.images import write_pairs
+from tests.support.paths import ROOT
+
+FAMILY = ("mor", "osediff", "lora_moe")
+APART = ("train", "pretrain")
+"""Packages of ``onestep`` that take no part in restoring."""
+
+
+METADATA = ("plugin", "training")
+
+
+def is_apart(module: str) -> bool:
+    """Whether a module must not take part in restoring an image."""
+    parts = module.split(".")
+    if parts[:2] != ["isrbench", "methods"] or len(parts) < 4:
+        return parts[2:] == ["studies"]
+    return parts[2] == "studies" or (parts[2] == "onestep" and parts[3] in APART) or parts[-1] in METADATA
+
+
+@pytest.mark.parametrize("method", FAMILY)
+def test_a_run_s_identity_knows_no_training_no_benches_and_no_metadata(method):
+    modules = code_modules(methods().get(method).build)
+    home = f"isrbench.methods.{method}"
+    assert {f"{home}.method", f"{home}.adapter", "isrbench.methods.onestep.base.diffusion"} <= set(modules)
+    assert {"isrbench.harness.severity.estimator", "isrbench.harness.severity.clip"} <= set(modules)
+    assert not [module for module in modules if is_apart(module)]
+
+
+@pytest.mark.parametrize("method", FAMILY)
+def test_training_is_where_the_plugin_says(method):
+    plugin = methods().get(method)
+    assert plugin.train == f"isrbench.methods.{method}.training:train" and plugin.info.code == ()
+    assert "isrbench.methods.onestep.train.run" in import_closure(f"isrbench.methods.{method}.training")
+
+
+def test_the_family_knows_none_of_its_members():
+    """Not even behind a lazy import; and OSEDiff, MoR and its mixture of LoRAs import in one direction."""
+    members = {f"isrbench.methods.{name}" for name in (*FAMILY, "studies")}
+    for module in package_modules("isrbench"):
+        if module.startswith("isrbench.methods.onestep"):
+            names = {".".join(name.split(".")[:3]) for name in import_closure(module)}
+            assert not names & members, module
+    for name, unknown in (("mor", "lora_moe"), ("mor", "osediff"), ("osediff", "mor"), ("osediff", "lora_moe")):
+        known = import_closure(f"isrbench.methods.{name}.training")
+        assert not [module for module in known if module.startswith(f"isrbench.methods.{unknown}.")]
+
+
+def test_no_module_of_a_restoration_imports_accelerate_itself():
+    """diffusers and peft import it where it is installed; nothing of ours does."""
+    for module in import_closure("isrbench.methods.mor.method"):
+        spec = find_spec(module)
+        assert spec is not None and spec.origin is not None
+        tree = ast.walk(ast.parse(Path(spec.origin).read_text(encoding="utf-8")))
+        named = [node.module or "" for node in tree if isinstance(node, ast.ImportFrom)]
+        tree = ast.walk(ast.parse(Path(spec.origin).read_text(encoding="utf-8")))
+        named += [alias.name for node in tree if isinstance(node, ast.Import) for alias in node.names]
+        assert not [name for name in named if name.partition(".")[0] == "accelerate"], module
+
+
+RESTORE = """
+import sys
+from pathlib import Path
+from isrbench.harness.api.method import Runtime
+from isrbench.harness.api.registry import methods
+from isrbench.harness.engine.restoring import restore_pixels
+from isrbench.harness.imaging.images import read_rgb
+
+plugin = methods().get("mor")
+lr = Path(sys.argv[1])
+method = plugin.make(plugin.options(), Runtime(scale=4, device="cpu"))
+pixels, trace = restore_pixels(method, read_rgb(lr), lr.stem, 0, 4)
+assert pixels.shape == (32, 32, 3) and trace is not None
+print("\\n".join(sys.modules))
+"""
+
+
+def test_restoring_an_image_loads_no_training(tmp_path):
+    """In a process of its own, as `isrbench restore --method mor` does."""
+    lr = write_pairs(tmp_path / "one", ["a"], lr=8) / "LR" / "a.png"
+    done = subprocess.run(
+        [sys.executable, "-c", RESTORE, str(lr)], capture_output=True, text=True, cwd=ROOT, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = done.stdout.split()
+    assert "isrbench.methods.mor.method" in loaded and "isrbench.methods.onestep.infer.method" in loaded
+    assert not [name for name in loaded if is_apart(name) and name != "isrbench.methods.mor.plugin"]
+    assert not {"pyiqa", "pandas", "isrbench.harness.metrics.builtin"} & set(loaded)
