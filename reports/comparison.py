@@ -105,8 +105,9 @@ class Comparison:
         return write_report(self.sets, Path(folder), [Path(file) for file in training]).page
 
     def __repr__(self) -> str:
-        """Return the sets and how many methods are compared on each."""
-        return f"Comparison({', '.join(f'{s.aligned.title}: {len(s.aligned.labels)} methods' for s in self.sets)})"
+        """Return the sets and the methods that are compared on each."""
+        sets = [f"{own.aligned.title}: {', '.join(own.aligned.labels)}" for own in self.sets]
+        return f"Comparison({'; '.join(sets)})"
 
     def _repr_markdown_(self) -> str:
         """Return what a notebook shows."""

@@ -84,9 +84,7 @@ def write_publication(frames: Frames, methods: Registry[MethodPlugin], folder: P
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UserError(
-            f"--to {folder} cannot be written: {error.strerror}", "with --hub-card, --to is a folder: choose another"
-        ) from error
+        raise UserError(f"{folder} cannot be written: {error.strerror}", "give a folder that can be written") from error
     return [folder / name for name in texts]
 
 

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from isrbench.harness.api.records import Manifest
+from isrbench.harness.api.records import DatasetRecord, Manifest
 
 _Files = Mapping[str, tuple[str, str | None]]
 """Image id -> paths of its LR and HR files."""
@@ -24,12 +23,14 @@ class ImageSet:
     dataset: str
     """The dataset's id."""
     title: str
-    """What tables call it: ``RealSR``, ``RealSR, 20 of 100 images`` or ``RealSR, on the 20 images that all runs
+    """What tables call it: ``RealSR``, ``RealSR, 20 of 100 images`` or ``RealSR, on the 20 of 100 images that all runs
     share``; with the head of the content hash where two sets would be called the same."""
     content_hash: str
     """Of the images; "" where unknown."""
     partial: bool
     """Whether these are a part of the dataset's images: means over them say nothing about the whole."""
+    whole: int | None
+    """How many images the dataset has; None where unknown."""
     runs: tuple[str, ...]
     """Ids, sorted."""
     shared: frozenset[str] | None = None
@@ -57,30 +58,26 @@ def image_sets(runs: pd.DataFrame, images: pd.DataFrame, *, common: bool = False
     for dataset in sorted(runs["dataset"].unique()):
         own = runs.loc[runs["dataset"] == dataset, :]
         sets = _of_equal_images(dataset, own, images)
-        found += _said_apart(_on_shared_images(sets, own, images) if common else sets, common)
-    return _titled_apart(found)
+        found += _with_notes(_on_shared_images(sets, own, images) if common else sets, common)
+    return _with_unique_titles(found)
 
 
 def _of_equal_images(dataset: str, runs: pd.DataFrame, images: pd.DataFrame) -> list[ImageSet]:
     """Return one set for each content hash; the run that knows the largest dataset names it."""
-    groups: dict[str, list[Any]] = {}
-    for _, row in runs.iterrows():
-        groups.setdefault(_content_hash(row), []).append(row)
+    groups: dict[str, dict[str, DatasetRecord]] = {}
+    manifests: list[Manifest] = list(runs["manifest"])
+    for run, manifest in zip(runs["run"], manifests, strict=True):
+        groups.setdefault(manifest.dataset.content_hash, {})[run] = manifest.dataset
     found = []
-    for key, rows in groups.items():
-        names = tuple(sorted(str(row["run"]) for row in rows))
-        held = images.loc[images["run"].isin(names), "image"].nunique()
-        largest = max(rows, key=lambda row: (row["whole"], row["run"]))
-        title, partial = str(largest["label"]), any(row["n"] < row["whole"] for row in rows)
-        if 0 < held < largest["n"]:  # every run was stopped before the last image
-            title, partial = f"{dataset}, {held} of {largest['whole']} images", True
-        found.append((partial, -held, key, ImageSet(dataset, title, key, partial, names)))
+    for key, records in groups.items():
+        _, largest = max(records.items(), key=lambda entry: (entry[1].whole or 0, entry[0]))
+        held = images.loc[images["run"].isin(list(records)), "image"].nunique()
+        if 0 < held < largest.images:  # every run was stopped before the last image
+            largest = largest.model_copy(update={"images": held})
+        partial = largest.partial or any(record.partial for record in records.values())
+        own = ImageSet(dataset, largest.label, key, partial, largest.whole, tuple(sorted(records)))
+        found.append((partial, -held, key, own))
     return [own for *_, own in sorted(found, key=lambda entry: entry[:3])]
-
-
-def _content_hash(run: pd.Series) -> str:
-    manifest: Manifest = run["manifest"]  # pyright: ignore[reportAssignmentType]
-    return manifest.dataset.content_hash
 
 
 @dataclass(frozen=True)
@@ -133,25 +130,24 @@ def _cut(overlap: _Overlap) -> ImageSet:
     n, joined = len(overlap.files), replace(overlap.first, runs=tuple(sorted(overlap.runs)))
     if n in (0, overlap.images):
         return joined
-    images = "the one image" if n == 1 else f"the {n} images"
-    title = f"{overlap.first.dataset}, on {images} that all runs share"
+    images = f"{n} images" if joined.whole is None else f"{n} of {joined.whole} images"
+    title = f"{joined.dataset}, on the {images} that all runs share"
     return replace(joined, title=title, partial=True, shared=frozenset(overlap.files))
 
 
-def _said_apart(sets: Sequence[ImageSet], common: bool) -> list[ImageSet]:
+def _with_notes(sets: Sequence[ImageSet], common: bool) -> list[ImageSet]:
     """Note at each of several sets of one dataset that there are others."""
     if len(sets) == 1:
         return list(sets)
-    why = (
-        "no image that is the same file, unchanged since the earliest run, is shared with them"
-        if common
-        else "to compare on the images that all runs share: isrbench report --common, or compare(runs, common=True)"
-    )
-    note = f"{sets[0].dataset}: the {len(sets)} sets of images in these runs are not the same and stand apart; {why}"
+    note = f"these runs of {sets[0].dataset} are about {len(sets)} different sets of images, compared separately"
+    if common:
+        note += ": they share no image whose files have stayed the same since the earliest run"
+    elif any(own.partial for own in sets):
+        note += "; to compare on the images that all runs share: isrbench report --common, or compare(common=True)"
     return [replace(own, notes=(note,)) for own in sets]
 
 
-def _titled_apart(sets: Sequence[ImageSet]) -> list[ImageSet]:
+def _with_unique_titles(sets: Sequence[ImageSet]) -> list[ImageSet]:
     """Give sets of one title the head of their content hash."""
     count = Counter(own.title for own in sets)
     return [

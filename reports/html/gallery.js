@@ -90,9 +90,9 @@ class Gallery {
       const percent = clamp(100 * image.severity, 1, 100);
       bar.style.width = `${percent}%`;
       bar.style.setProperty("--full", `${10000 / percent}%`);
-      const words = [`severity ${image.severity.toFixed(2)}`, ...(image.level ? [`level ${image.level}`] : [])];
-      lines.push(make("span", { textContent: words.join(", ") }), make("span", { className: "meter" }, bar));
+      lines.push(make("span", { textContent: `severity ${image.severity.toFixed(2)}` }), make("span", { className: "meter" }, bar));
     }
+    if (image.level) lines.push(make("span", { textContent: `level ${image.level}` }));
     const active = this.active(image);
     if (active !== null) lines.push(make("span", { textContent: `${show(active, 2)} active experts` }));
     const button = make("button", { type: "button", className: "shot" }, this.thumbnail(image), make("span", { className: "t" }, ...lines));

@@ -87,7 +87,8 @@ def test_several_sets_are_in_one_document(tmp_path):
     made = frames(tmp_path, count=4)
     other = with_manifests(on_dataset(made, "other"), lambda m: m.model_copy(update={"run": f"{m.run}-o"}))
     found = compare([made, other])
-    assert repr(found) == "Comparison(other: 3 methods, sample: 3 methods)"
+    methods = "Bicubic, MoR-SR (tiny), OSEDiff PNGs"
+    assert repr(found) == f"Comparison(other: {methods}; sample: {methods})"
     assert set(found.table["dataset"]) == {"other", "sample"}
     text = found.to_markdown()
     assert text.count("### How each metric is defined") == 1
@@ -128,10 +129,10 @@ def test_common_compares_whole_and_part_on_what_they_share(tmp_path):
     made = begun(part_of(frames(tmp_path, count=6, failed=False), "folder", TWO, whole=6), "2999-01-01T00:00:00+00:00")
     apart, shared = compare(made), compare(made, common=True)
     assert [s.aligned.title for s in apart.sets] == ["sample", "sample, 2 of 6 images"]
-    assert next(iter(shared.tables)) == "sample, on the 2 images that all runs share"
-    assert shared.sets[0].tables[0].caption.startswith("sample, on the 2 images that all runs share: means over 2")
+    assert next(iter(shared.tables)) == "sample, on the 2 of 6 images that all runs share"
+    assert shared.sets[0].tables[0].caption.startswith("sample, on the 2 of 6 images that all runs share: means over 2")
     mine = made.scores.query("method == 'bicubic' and metric == 'psnr' and image in @TWO")["value"]
-    assert shared.tables["sample, on the 2 images that all runs share"].loc["Bicubic", "psnr"] == mine.mean()
+    assert shared.tables["sample, on the 2 of 6 images that all runs share"].loc["Bicubic", "psnr"] == mine.mean()
     assert list(shared.sets[0].aligned.labels) == ["Bicubic", "MoR-SR (tiny)", "OSEDiff PNGs"]
 
 

@@ -1,33 +1,36 @@
-"""From a real run to a report and to what is published, through the command line."""
+"""From real runs to a report and to what is published."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from isrbench.harness.errors import UserError
+import isrbench
 from isrbench.reports.entry_points import publish, write
+from tests.support.cli import finished
 from tests.support.images import write_pairs
+
+NAMES = ["a", "b", "c", "d", "e", "f"]
+PLAIN = {"metrics": ["psnr", "ssim"], "estimator": "none", "complexity": False}
 
 
 @pytest.fixture(scope="module")
-def runs_dir(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("verb")
-    pairs = write_pairs(folder / "small", ["a", "b", "c", "d", "e", "f"])
-    common = ["--dataset", str(pairs), "--metrics", "psnr,ssim", "--estimator", "none", "--no-report",
-              "--runs-dir", str(folder / "runs")]  # fmt: skip
+def pairs(tmp_path_factory) -> Path:
+    return write_pairs(tmp_path_factory.mktemp("set") / "small", NAMES)
+
+
+@pytest.fixture(scope="module")
+def runs_dir(pairs, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("verb") / "runs"
     for method in ("bicubic", "lanczos"):
-        command = [sys.executable, "-m", "isrbench.harness.cli.main", "eval", "--method", method, *common]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr
-    return folder / "runs"
+        isrbench.evaluate(method, pairs, runs_dir=folder, **PLAIN)
+    return folder
 
 
 def test_report_of_stored_runs(runs_dir):
-    page = write(runs_dir)
+    page = write(runs_dir=runs_dir)
     assert page == runs_dir / "report" / "index.html"
     (table,) = (runs_dir / "report/tables").glob("*.csv")
     rows = pd.read_csv(table).set_index(["method", "metric"])
@@ -38,39 +41,88 @@ def test_report_of_stored_runs(runs_dir):
     assert len(list((runs_dir / "report/images").rglob("*.png"))) == 6 * 4, "LR, HR and two methods"
 
 
+def test_python_and_the_entry_point_write_the_same_bytes(runs_dir, tmp_path):
+    write(runs_dir=runs_dir, out=tmp_path / "one")
+    isrbench.compare(isrbench.load_runs(runs_dir)).to_html(tmp_path / "two")
+    one, two = (
+        {
+            path.relative_to(tmp_path / name): path.read_bytes()
+            for path in (tmp_path / name).rglob("*")
+            if path.is_file()
+        }
+        for name in ("one", "two")
+    )
+    assert one == two
+
+
 def test_report_of_one_run_elsewhere(runs_dir, tmp_path):
-    page = write(runs_dir, ["latest"], tmp_path / "out", strata="blur")
+    page = write(runs_dir=runs_dir, runs=["latest"], out=tmp_path / "out", strata="blur")
     text = page.read_text(encoding="utf-8")
     assert "Lanczos" in text and "Bicubic" not in text.split('id="data"')[0]
-    with pytest.raises(UserError, match="there is no run 'nonesuch'"):
-        write(runs_dir, ["nonesuch"], tmp_path / "out")
+    with pytest.raises(isrbench.UserError, match="there is no run 'nonesuch'"):
+        write(runs_dir=runs_dir, runs=["nonesuch"], out=tmp_path / "out")
+
+
+def test_runs_of_two_folders_stand_side_by_side(runs_dir, pairs, tmp_path):
+    other = isrbench.evaluate("bicubic", pairs, runs_dir=tmp_path / "runs", name="Mine", **PLAIN)
+    lanczos = next(folder for folder in runs_dir.iterdir() if folder.name.startswith("lanczos"))
+    said: list[str] = []
+    write(runs_dir=runs_dir, runs=[str(other.folder), str(lanczos)], out=tmp_path / "out", show=said.append)
+    assert "Mine" in said[0] and "Lanczos" in said[0] and "Bicubic" not in said[0]
+
+
+def test_a_part_of_a_set_is_named_compared_on_request_and_not_published(runs_dir, pairs, tmp_path, caplog):
+    part = isrbench.evaluate("lanczos", pairs, limit=2, runs_dir=tmp_path / "runs", **PLAIN)
+    bicubic = next(folder for folder in runs_dir.iterdir() if folder.name.startswith("bicubic"))
+    runs = [str(part.folder), str(bicubic)]
+    said: list[str] = []
+    for common in (False, True):
+        write(runs_dir=runs_dir, runs=runs, out=tmp_path / "out", common=common, show=said.append)
+    dataset = part.manifest.dataset.id
+    assert f"{dataset}, 2 of 6 images (n = 2)" in said[0] and f"{dataset} (n = 6)" in said[0]
+    assert said[1].startswith(f"{dataset}, on the 2 of 6 images that all runs share (n = 2)")
+    assert "Lanczos" in said[1] and "Bicubic" in said[1] and "–" not in said[1]
+    names = [path.name for path in publish(runs_dir=runs_dir, runs=runs, out=tmp_path / "publish")]
+    assert names == ["hub-card-bicubic.md", "references.bib"] and "2 of 6 images" in caplog.text
+    with pytest.raises(isrbench.UserError, match="no run here can be published"):
+        publish(runs_dir=tmp_path / "runs", out=tmp_path / "nothing")
+
+
+def test_a_failed_image_of_a_real_run_keeps_its_parts(pairs, tmp_path):
+    restored = isrbench.evaluate("bicubic", pairs, runs_dir=tmp_path / "first", **PLAIN).folder / "images"
+    files = sorted(restored.rglob("*.png"))
+    files[0].write_bytes(b"not a PNG")
+    run = isrbench.evaluate("folder", pairs, options={"images": files[0].parent}, runs_dir=tmp_path / "runs", **PLAIN)
+    assert run.failed == 1
+    (failed,) = isrbench.compare(run).sets[0].aligned.failed
+    assert failed.failure.message and "Traceback" not in failed.failure.message
+    text = write(runs_dir=tmp_path / "runs").read_text(encoding="utf-8")
+    assert "1 failed image<" in text and "1 of 6: failed" in text
 
 
 def test_report_shows_tables_in_the_terminal_and_draws_training(runs_dir, tmp_path):
     curves = tmp_path / "run" / "curves.csv"
     curves.parent.mkdir()
     curves.write_text("step,name,value\n" + "".join(f"{step},loss,{step}\n" for step in range(9)))
-    command = [sys.executable, "-m", "isrbench.harness.cli.main", "report", "--runs-dir", str(runs_dir), "--out",
-               str(tmp_path / "out"), "--training", str(curves)]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert "Lanczos" in done.stdout and "* = best" in done.stdout and "better / worse than Bicubic" in done.stdout
-    assert 'id="training"' in (tmp_path / "out/index.html").read_text(encoding="utf-8")
-    assert (tmp_path / "out/plots/training/loss.svg").is_file()
+    out = tmp_path / "out"
+    code, said, err = finished("report", "--runs-dir", runs_dir, "--out", out, "--training", curves)
+    assert code == 0, err
+    assert "Lanczos" in said and "* = best" in said and "better / worse than Bicubic" in said
+    assert 'id="training"' in (out / "index.html").read_text(encoding="utf-8")
+    assert (out / "plots/training/loss.svg").is_file()
 
 
 def test_the_published_outputs_have_the_published_means(realsr, tmp_path):
-    command = [sys.executable, "-m", "isrbench.harness.cli.main", "eval", "--method", "folder", "-o",
-               f"images={realsr / 'results_osediff'}", "--dataset", "RealSR", "--data-root", str(realsr.parent),
-               "--metrics", "psnr,ssim", "--estimator", "none", "--no-report", "--runs-dir", str(tmp_path)]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    write(tmp_path)
-    rows = pd.read_csv(tmp_path / "report/tables/realsr.csv").set_index("metric")
+    isrbench.evaluate(
+        "folder", "RealSR", options={"images": realsr / "results_osediff"}, data_root=realsr.parent,
+        runs_dir=tmp_path, **PLAIN,
+    )  # fmt: skip
+    write(runs_dir=tmp_path)
+    rows = pd.read_csv(tmp_path / "report/tables/realsr.csv").query("group == 'all'").set_index("metric")
     assert round(rows.loc["psnr", "mean"], 4) == 25.1511 and round(rows.loc["ssim", "mean"], 4) == 0.7341
 
 
 def test_publishing_stored_runs(runs_dir):
-    names = [path.name for path in publish(runs_dir)]
+    names = [path.name for path in publish(runs_dir=runs_dir)]
     assert names == ["hub-card-bicubic.md", "hub-card-lanczos.md", "references.bib"]
     assert "keys1981cubic" in (runs_dir / "publish/references.bib").read_text(encoding="utf-8")

@@ -43,7 +43,7 @@ def test_cards_and_bibliography_are_written(tmp_path, caplog):
     assert names == ["hub-card-bicubic.md", "hub-card-mor.md", "references.bib"]
     assert "no hub card for OSEDiff PNGs: it has no complete mean" in caplog.text
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="--to is a folder"):
+    with pytest.raises(UserError, match="cannot be written"):
         write_publication(made, methods(), tmp_path / "file")
 
 

@@ -32,7 +32,7 @@ def test_other_images_of_equal_names_never_stand_together(tmp_path):
     assert (one.title, one.partial) == ("sample (images aaaaaa)", False)
     assert [run.split("-")[0] for run in one.runs] == ["bicubic", "mor"]
     assert other.title == "sample (images bbbbbb)" and len(other.runs) == 1
-    assert "2 sets of images" in one.notes[0]
+    assert "2 different sets of images" in one.notes[0] and "--common" not in one.notes[0]
 
 
 def test_sets_come_by_dataset_whole_before_part(tmp_path):
@@ -54,6 +54,11 @@ def test_parts_of_equal_images_stand_together(tmp_path):
     made = frames(tmp_path, count=6, failed=False)
     made = part_of(part_of(made, "folder", TWO, whole=6), "mor", TWO, whole=6)
     assert [(own.title, len(own.runs)) for own in _sets(made)] == [("sample", 1), ("sample, 2 of 6 images", 2)]
+
+
+def test_a_part_of_an_unknown_whole_is_a_part(tmp_path):
+    (own,) = _sets(on_dataset(frames(tmp_path, count=4), "RealSR", whole=None, limit=4))
+    assert (own.title, own.partial) == ("RealSR, the first 4 images", True)
 
 
 def test_runs_that_were_all_stopped_are_about_a_part(tmp_path):
@@ -78,11 +83,11 @@ def test_common_compares_on_shared_images_only_while_the_files_are_the_same(tmp_
     found = _sets(made, common=True)
     if how == "same files":
         (own,) = found
-        assert own.title == "sample, on the 2 images that all runs share"
+        assert own.title == "sample, on the 2 of 6 images that all runs share"
         assert own.partial and len(own.runs) == 3 and own.shared == frozenset(TWO)
     else:
         assert [own.title for own in found] == ["sample", "sample, 2 of 6 images"]
-        assert "unchanged since the earliest run" in found[0].notes[0]
+        assert "stayed the same since the earliest run" in found[0].notes[0]
 
 
 def test_common_of_one_image_and_of_overlapping_parts(tmp_path):
@@ -90,14 +95,14 @@ def test_common_of_one_image_and_of_overlapping_parts(tmp_path):
     made = part_of(made, "folder", TWO, whole=6)
     made = begun(part_of(made, "mor", ["scene_001", "scene_002"], whole=6, content_hash="c" * 64), LATER)
     (own,) = _sets(made, common=True)
-    assert own.title == "sample, on the one image that all runs share" and own.shared == frozenset(["scene_001"])
+    assert own.title == "sample, on the 1 of 6 images that all runs share" and own.shared == frozenset(["scene_001"])
 
 
 def test_common_keeps_what_is_whole_and_cuts_what_was_stopped(tmp_path):
     made = frames(tmp_path, count=6)
     assert _sets(made, common=True) == _sets(made), "a failed image is not one that a run lacks"
     (own,) = _sets(of_images(made, "folder", TWO), common=True)
-    assert own.title == "sample, on the 2 images that all runs share" and own.partial
+    assert own.title == "sample, on the 2 of 6 images that all runs share" and own.partial
 
 
 def test_runs_without_an_image_in_common_stand_apart(tmp_path):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from isrbench.harness.api.records import DatasetRecord, EstimatorRecord, Invocation, Manifest
 from isrbench.harness.severity.dimensions import DIMENSIONS
-from isrbench.harness.store.frames import COMPLEXITY_COLUMNS, Frames
+from isrbench.harness.store.frames import COST_COLUMNS, Frames
 
 METHODS = (("bicubic", "Bicubic", False), ("folder", "OSEDiff PNGs", False), ("mor", "MoR-SR (tiny)", True))
 METRICS = ("psnr", "ssim", "lpips", "musiq")
@@ -158,13 +158,13 @@ def _facts(manifest: Manifest) -> dict[str, object]:
         "run": manifest.run, "method": manifest.name, "title": manifest.title, "variant": manifest.variant,
         "dataset": manifest.dataset.id, "label": manifest.dataset.label, "whole": manifest.dataset.whole,
         "n": manifest.dataset.images, "created": manifest.created, "seed": manifest.seed, "device": manifest.device,
-        "estimator": manifest.estimator.label if manifest.estimator else "none", "routes": manifest.routes,
+        "estimator": manifest.estimator.label if manifest.estimator else None, "routes": manifest.routes,
         "scale": manifest.dataset.scale,
     }  # fmt: skip
 
 
 def _run(manifest: Manifest, place: int) -> dict[str, object]:
-    cost = dict.fromkeys(COMPLEXITY_COLUMNS)
+    cost = dict.fromkeys(COST_COLUMNS)
     if place != 1:
         macs = 10.0 ** (6 + 4 * place)
         cost.update(macs=macs, flops=2 * macs, params_total=1e6 * place, latency_ms=1.0 + 20 * place)
