@@ -207,8 +207,9 @@ def _missing_scores(scores: pd.DataFrame, images: pd.DataFrame) -> tuple[Missing
     bad = [ScoreStatus.FAILED.value, ScoreStatus.UNAVAILABLE.value]
     rows: pd.DataFrame = scores.loc[scores["status"].isin(bad), :]
     rows = rows.loc[np.array([k not in lost for k in zip(rows["label"], rows["image"], strict=True)], dtype=bool), :]
+    groups: Any = rows.groupby(["label", "metric", "status"])
     found = []
-    for (label, metric, status), own in rows.groupby(["label", "metric", "status"]):
+    for (label, metric, status), own in groups:
         title = metrics().get(metric).title if metric in metrics() else metric
         found.append(MissingScores(label, title, ScoreStatus(status).value, len(own), _failure(own.iloc[0].to_dict())))
     return tuple(found)

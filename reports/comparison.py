@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,11 +165,11 @@ def merge_frames(runs: Runs) -> Frames:
     chosen: dict[str, tuple[int, int]] = {}
     identities: dict[str, str] = {}
     for place, part in enumerate(parts):
-        counts = part.scores["run"].value_counts()
+        counts = Counter(part.scores["run"])
         for run, manifest in zip(part.runs["run"], part.runs["manifest"], strict=True):
             if identities.setdefault(run, manifest.identity) != manifest.identity:
                 raise UserError(f"two different runs are called {run}", "compare them in two reports")
-            chosen[run] = max(chosen.get(run, (-1, 0)), (int(counts.get(run, 0)), -place))
+            chosen[run] = max(chosen.get(run, (-1, 0)), (counts[run], -place))
     kept = [{run for run, (_, at) in chosen.items() if -at == place} for place in range(len(parts))]
 
     def joined(table: str) -> pd.DataFrame:

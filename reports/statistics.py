@@ -147,13 +147,14 @@ def signed_rank_sum(differences: NDArray[np.float64]) -> float:
 
 def _set_cell(aligned: AlignedRuns, label: str, metric: str, images: Sequence[str]) -> Cell:
     value: Any = aligned.set_values[metric][label]
+    own: Any = aligned.runs["n"][label]
     n = len(images)
     if n < len(aligned.images):
         return Cell(label, metric, n, None, _WHOLE_ONLY)
     why = _unrestored(aligned, label, aligned.status.index)
     if why:
         return Cell(label, metric, n, None, why)
-    if n < int(aligned.runs["n"][label]):  # the value is about more images than are compared
+    if n < own:  # the value is about more images than are compared
         return Cell(label, metric, n, None, _WHOLE_ONLY)
     if pd.isna(value):
         return Cell(label, metric, n, None, aligned.reasons.get((label, metric), "not computed"))
