@@ -37,4 +37,4 @@ def test_the_notebook_runs_and_is_kept_without_outputs(tmp_path: Path, monkeypat
     printed = "".join(output.get("text", "") for cell in cells for output in cell.outputs)
     assert "Bicubic" in printed and "Lanczos" in printed
     shown = [output for cell in cells for output in cell.outputs if output.output_type == "execute_result"]
-    assert "text/html" in shown[1].data and "image/png" in shown[-1].data
+    assert "text/markdown" in shown[1].data and "image/png" in shown[-1].data

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,22 @@ from isrbench.harness.cli.main import main
 from tests.support.paths import ROOT
 
 MAIN = "from isrbench.harness.cli.main import main; main()"
+
+
+_IN_TURN = """
+import contextlib, io, json, sys
+from isrbench.harness.cli.main import main
+answers = []
+for args in json.loads(sys.argv[1]):
+    sys.argv, said, code = ["isrbench", *args], io.StringIO(), 0
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+    answers.append((code, said.getvalue()))
+print(json.dumps(answers))
+"""
 
 
 def isrbench(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, str]:
@@ -52,3 +69,11 @@ def finished(*args: object, script: str = MAIN, path: tuple[Path, ...] = (), **m
     process = started(*args, script=script, path=path, **more)  # type: ignore[arg-type]
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
+
+
+def finished_in_turn(commands: Sequence[Sequence[object]], **more: object) -> list[tuple[int, str]]:
+    """Run commands one after the other in one process, which imports torch once; (exit code, all output) of each."""
+    listed = json.dumps([list(map(str, command)) for command in commands])
+    code, out, err = finished(listed, script=_IN_TURN, **more)  # type: ignore[arg-type]
+    assert code == 0, err
+    return [(code, said) for code, said in json.loads(out.splitlines()[-1])]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli import finished, isrbench
+from tests.support.cli import finished_in_turn, isrbench
 from tests.support.packages import install
 
 RIVAL = """
@@ -31,19 +31,16 @@ def hostile(tmp_path_factory) -> Path:
          "isrbench.hub_cards": {"default": "crash:write"}},
         crash="1 / 0\n", leave="raise SystemExit('goodbye')\n",
     )  # fmt: skip
-    install(site, "twin-a", {"isrbench.methods": {"twin": "crash:A"}})
-    install(site, "twin-b", {"isrbench.methods": {"twin": "crash:B"}})
+    install(site, "twin_a", {"isrbench.methods": {"twin": "crash:A"}})
+    install(site, "twin_b", {"isrbench.methods": {"twin": "crash:B"}})
     return site
 
 
 @pytest.mark.process
 def test_every_verb_works_beside_them(hostile: Path, pairs_folder: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    args = ("--dataset", pairs_folder, "--metrics", "psnr", "--runs-dir", runs)
-    code, out, err = finished("eval", "--method", "bicubic", *args, path=(hostile,))
-    assert code == 0, err
-    assert "PSNR" in out and "Rival" not in out
-    for command in (
+    commands = [
+        ["eval", "--method", "bicubic", "--dataset", pairs_folder, "--metrics", "psnr", "--runs-dir", runs],
         ["report", "--runs-dir", runs, "--out", tmp_path / "report"],
         ["export", "latest", "--runs-dir", runs, "--to", tmp_path / "x.csv"],
         ["export", "latest", "--hub-card", "--runs-dir", runs, "--to", tmp_path / "card"],
@@ -54,28 +51,27 @@ def test_every_verb_works_beside_them(hostile: Path, pairs_folder: Path, tmp_pat
         ["describe", "metric", "psnr"],
         ["tools", "--help"],
         ["tools", "convert", "--help"],
-    ):
-        code, out, err = finished(*command, path=(hostile,))
-        assert code == 0 and "Traceback" not in err, (command, err)
+    ]
+    answers = finished_in_turn(commands, path=(hostile,))
+    for command, (code, said) in zip(commands, answers, strict=True):
+        assert code == 0 and "Traceback" not in said, (command, said)
+    assert "PSNR" in answers[0][1] and "Rival" not in answers[0][1]
 
 
 @pytest.mark.process
 def test_list_and_doctor_say_what_is_wrong(hostile: Path, tmp_path: Path) -> None:
-    code, out, err = finished("list", "methods", "--json", path=(hostile,))
-    assert code == 0, err
-    methods = {row["id"]: row for row in json.loads(out)}
+    looks = (["list", "methods", "--json"], ["list", "metrics", "--json"], ["doctor", "--json", "--runs-dir", tmp_path])
+    answers = finished_in_turn(looks, path=(hostile,))
+    assert [code for code, _ in answers] == [0, 0, 0], "a stranger's plugin does not break isrbench"
+    methods = {row["id"]: row for row in json.loads(answers[0][1])}
     assert methods["bicubic"]["title"] == "Bicubic"
     assert {id for id, row in methods.items() if row["title"] == "(broken)"} == {"crash", "leave", "absent"}
     assert "ZeroDivisionError" in methods["crash"]["what it is"] and "goodbye" in methods["leave"]["what it is"]
     assert methods["twin"]["title"] == "(refused)"
     assert all(target in methods["twin"]["what it is"] for target in ("crash:A", "crash:B"))
-    code, out, err = finished("list", "metrics", "--json", path=(hostile,))
-    assert code == 0, err
-    named = [(row["id"], row["title"]) for row in json.loads(out)]
+    named = [(row["id"], row["title"]) for row in json.loads(answers[1][1])]
     assert {("psnr", "PSNR"), ("psnr", "(refused)"), ("crashing", "(broken)"), ("odd", "(broken)")} <= set(named)
-    code, out, err = finished("doctor", "--json", "--runs-dir", tmp_path / "runs", path=(hostile,))
-    assert code == 0, "a stranger's plugin does not break isrbench: " + err
-    findings = {f["what"]: f for f in json.loads(out)}
+    findings = {f["what"]: f for f in json.loads(answers[2][1])}
     assert findings["metric psnr"]["ok"]
     refused = findings["metric psnr of another package"]
     assert not refused["ok"] and "rival:METRIC" in refused["found"] and "uninstall" in refused["fix"]
@@ -85,13 +81,12 @@ def test_list_and_doctor_say_what_is_wrong(hostile: Path, tmp_path: Path) -> Non
 
 @pytest.mark.process
 def test_asking_for_one_of_them_is_the_users_mistake(hostile: Path, pairs_folder: Path) -> None:
-    for method, words in (("crash", "ZeroDivisionError"), ("leave", "goodbye"), ("twin", "crash:B")):
-        code, _, err = finished("eval", "--method", method, "--dataset", pairs_folder, path=(hostile,))
-        assert code == 2 and words in err and "Traceback" not in err, err
-        code, _, err = finished("train", "--method", method, path=(hostile,))
-        assert code == 2 and words in err and "Traceback" not in err, err
-    code, _, err = finished("tools", "crash", path=(hostile,))
-    assert code == 2 and "ZeroDivisionError" in err and "Traceback" not in err
+    mistakes = {"crash": "ZeroDivisionError", "leave": "goodbye", "twin": "crash:B"}
+    commands = [["eval", "--method", method, "--dataset", pairs_folder] for method in mistakes]
+    commands += [["train", "--method", method] for method in mistakes]
+    answers = finished_in_turn([*commands, ["tools", "crash"]], path=(hostile,))
+    for (code, said), words in zip(answers, [*mistakes.values(), *mistakes.values(), "ZeroDivisionError"], strict=True):
+        assert code == 2 and words in said and "Traceback" not in said
 
 
 def test_fetching_all_weights_warns_of_them(site: Path, capsys) -> None:
