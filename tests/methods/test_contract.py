@@ -59,16 +59,16 @@ def _one_step(attach: Callable[..., Any], config: Any, kind: str, routes: bool) 
     def make(tmp: Path) -> dict[str, str]:
         import torch
 
-        from isrbench.methods.onestep.base.load import load_backbone
+        from isrbench.methods.onestep.base.load import load_base
         from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, save_adapter
         from tests.support.onestep_base import write_base
 
-        backbone = load_backbone(str(write_base(tmp / "base")))
-        adapter = attach(backbone.unet, backbone.vae, config(), 0)
+        base = load_base(str(write_base(tmp / "base")))
+        adapter = attach(base.unet, base.vae, config(), 0)
         generator = torch.Generator().manual_seed(1)
         for parameter in adapter.parameters().values():
             parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
-        checkpoint = AdapterCheckpoint(kind, asdict(config()), backbone.fingerprint, adapter.state_dict(), timestep=249)
+        checkpoint = AdapterCheckpoint(kind, asdict(config()), base.base_hash, adapter.state_dict(), timestep=249)
         save_adapter(tmp / "adapter.safetensors", checkpoint)
         options = {"base": str(tmp / "base"), "adapter": str(tmp / "adapter.safetensors")}
         return {**options, "estimator": str(_estimator(tmp / "clip"))} if routes else options

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from isrbench.harness.api.method import Runtime
 from isrbench.harness.api.records import ImageStatus, ScoreStatus
 from isrbench.harness.api.registry import metrics
 from isrbench.harness.engine import jobs
@@ -30,7 +29,7 @@ from isrbench.harness.store.frames import load_frames
 from isrbench.harness.store.store import Store
 from isrbench.harness.store.summary import summarise
 from tests.support.images import write_pairs
-from tests.support.nearest import CALLS, Nearest, Options, run, table
+from tests.support.nearest import CALLS, run, table
 from tests.support.paths import ROOT
 
 
@@ -84,15 +83,6 @@ def test_one_bad_image_is_a_row_with_its_traceback_and_the_others_go_on(fault: s
     assert all(m.mean is None and m.note == "1 of 4 failed" for m in means), "a mean over a part is blank"
     _, _, outcome = run(replace(request_, options={"fault": fault}), methods)
     assert outcome.failed == 1 and CALLS == ["b"], "only the failed image is tried again"
-
-
-@pytest.mark.parametrize("fault", ["nan", "shape"])
-def test_restoring_pictures_holds_the_method_to_its_contract(fault: str, pairs_folder: Path, tmp_path: Path) -> None:
-    from isrbench.harness.engine.restore_files import Pictures, restore_files
-
-    pictures = Pictures(pairs_folder / "LR", tmp_path / "out")
-    written, failed = restore_files(Nearest(Options(fault), Runtime(4)), pictures, progress=lambda *_: None)
-    assert [p.name for p in failed] == ["b.png"] and len(written) == 3 and not (tmp_path / "out" / "b.png").exists()
 
 
 def test_results_do_not_depend_on_workers_or_order(request_: Request, methods, tmp_path: Path) -> None:
@@ -276,8 +266,7 @@ def test_killed_at_any_moment_the_next_run_gives_the_same_table(request_: Reques
         from isrbench.harness.engine.plan import make_plan
         from isrbench.harness.engine.request import Request
         from isrbench.harness.api.registry import Registry
-        from isrbench.harness.api.method import Runtime
-        from isrbench.harness.store.store import Store
+                from isrbench.harness.store.store import Store
         methods = Registry("method", MethodPlugin)
         methods.register("nearest", "tests.support.nearest:PLUGIN")
         request = Request(method="nearest", dataset={request_.dataset!r}, metrics=("psnr", "gmsd"),
