@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def _spandrel(tmp: Path) -> dict[str, str]:
     return {"weights": str(path)}
 
 
-def _one_step(attach: Callable[..., Any], config: Any, kind: str, routes: bool) -> Callable[[Path], dict[str, str]]:
+def _one_step(method: str) -> Callable[[Path], dict[str, str]]:
     """A random base and a random adapter, so that the checks hold for the code and not for one set of weights."""
 
     def make(tmp: Path) -> dict[str, str]:
@@ -63,15 +64,17 @@ def _one_step(attach: Callable[..., Any], config: Any, kind: str, routes: bool) 
         from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, save_adapter
         from tests.support.onestep_base import write_base
 
+        spec = import_module(f"isrbench.methods.{method}.adapter").SPEC
         base = load_base(str(write_base(tmp / "base")))
-        adapter = attach(base.unet, base.vae, config(), 0)
+        adapter = spec.attach(base.unet, base.vae, spec.default, 0)
         generator = torch.Generator().manual_seed(1)
         for parameter in adapter.parameters().values():
             parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
-        checkpoint = AdapterCheckpoint(kind, asdict(config()), base.base_hash, adapter.state_dict(), timestep=249)
+        config = asdict(spec.default)
+        checkpoint = AdapterCheckpoint(method, config, base.base_hash, adapter.state_dict(), timestep=249)
         save_adapter(tmp / "adapter.safetensors", checkpoint)
         options = {"base": str(tmp / "base"), "adapter": str(tmp / "adapter.safetensors")}
-        return {**options, "estimator": str(_estimator(tmp / "clip"))} if routes else options
+        return {**options, "estimator": str(_estimator(tmp / "clip"))} if spec.routes else options
 
     return make
 
@@ -94,34 +97,15 @@ def _estimator(folder: Path) -> Path:
     return folder
 
 
-def _osediff(tmp: Path) -> dict[str, str]:
-    from isrbench.methods.osediff.adapter import DenseConfig, attach
-
-    return _one_step(attach, DenseConfig, "osediff", routes=False)(tmp)
-
-
-def _mor(tmp: Path) -> dict[str, str]:
-    from isrbench.methods.mor.adapter import attach
-    from isrbench.methods.mor.config import MoRConfig
-
-    return _one_step(attach, MoRConfig, "mor", routes=True)(tmp)
-
-
-def _lora_moe(tmp: Path) -> dict[str, str]:
-    from isrbench.methods.lora_moe.adapter import LORA_MOE, attach
-
-    return _one_step(attach, lambda: LORA_MOE, "lora_moe", routes=True)(tmp)
-
-
 OPTIONS: dict[str, Callable[[Path], dict[str, str]]] = {
     "bicubic": lambda tmp: {},
     "lanczos": lambda tmp: {},
     "folder": _folder,
     "command": _command,
     "spandrel": _spandrel,
-    "osediff": _osediff,
-    "lora_moe": _lora_moe,
-    "mor": _mor,
+    "osediff": _one_step("osediff"),
+    "lora_moe": _one_step("lora_moe"),
+    "mor": _one_step("mor"),
 }
 """What each method needs to be built in a test: option texts, and files made in a temporary folder."""
 
