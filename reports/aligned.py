@@ -95,7 +95,7 @@ class AlignedRuns:
     estimator: str
     """What estimated the severities, or ``none``: one estimator, never a mixture."""
     notes: tuple[str, ...]
-    """What was left out, what stands apart, and what to know of a method."""
+    """What was left out, what is compared separately, and what to know about a method."""
 
 
 def align(frames: Frames, *, common: bool = False) -> list[AlignedRuns]:

@@ -36,7 +36,7 @@ class ImageSet:
     shared: frozenset[str] | None = None
     """The images to compare on; None for all images of the runs."""
     notes: tuple[str, ...] = ()
-    """What stands apart, and why."""
+    """Why other runs of the dataset are compared separately."""
 
 
 def image_sets(runs: pd.DataFrame, images: pd.DataFrame, *, common: bool = False) -> list[ImageSet]:
@@ -148,7 +148,7 @@ def _with_notes(sets: Sequence[ImageSet], common: bool) -> list[ImageSet]:
 
 
 def _with_unique_titles(sets: Sequence[ImageSet]) -> list[ImageSet]:
-    """Give sets of one title the head of their content hash."""
+    """Add the head of the content hash to a title that several sets have."""
     count = Counter(own.title for own in sets)
     return [
         replace(own, title=f"{own.title} (images {own.content_hash[:6] or 'unknown'})") if count[own.title] > 1 else own

@@ -192,7 +192,7 @@ const viewer = (() => {
     zoomBy(e.deltaY < 0 ? 1.25 : 0.8, x, y);
   }, { passive: false });
 
-  // Keys that no keyboard layout hides behind AltGr; [ and ] do the same where they are at hand.
+  // Keys that no keyboard layout hides behind AltGr; [ and ] do the same on keyboards that have them.
   const moveLine = (by) => { split.value = String(Number(split.value) + by); arrange(); };
   const KEYS = {
     n: () => load(place + 1), p: () => load(place - 1), ",": () => moveLine(-5), ".": () => moveLine(5),

@@ -1,4 +1,4 @@
-"""Which runs stand side by side, and what their images are called."""
+"""Which runs are compared together, and what their images are called."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _with_hashes(made, hashes: dict[str, str]):
     return with_manifests(made, change)
 
 
-def test_other_images_of_equal_names_never_stand_together(tmp_path):
+def test_other_images_of_equal_names_are_never_compared(tmp_path):
     made = frames(tmp_path, count=4, failed=False)
     made = _with_hashes(made, {"bicubic": "a" * 64, "folder": "b" * 64, "mor": "a" * 64})
     one, other = _sets(made)
@@ -50,7 +50,7 @@ def test_a_run_over_a_part_has_a_set_of_its_own(tmp_path):
     assert "--common" in whole.notes[0] and "--common" in part.notes[0]
 
 
-def test_parts_of_equal_images_stand_together(tmp_path):
+def test_parts_of_equal_images_are_compared(tmp_path):
     made = frames(tmp_path, count=6, failed=False)
     made = part_of(part_of(made, "folder", TWO, whole=6), "mor", TWO, whole=6)
     assert [(own.title, len(own.runs)) for own in _sets(made)] == [("sample", 1), ("sample, 2 of 6 images", 2)]
@@ -105,7 +105,7 @@ def test_common_keeps_what_is_whole_and_cuts_what_was_stopped(tmp_path):
     assert own.title == "sample, on the 2 of 6 images that all runs share" and own.partial
 
 
-def test_runs_without_an_image_in_common_stand_apart(tmp_path):
+def test_runs_without_an_image_in_common_are_separate(tmp_path):
     made = frames(tmp_path, count=6, failed=False)
     for method, hash in (("bicubic", "c"), ("mor", "c")):
         made = part_of(made, method, ["scene_004"], whole=6, content_hash=hash * 64)
