@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from isrbench.harness.errors import UserError
+from isrbench.harness.severity.estimator import Estimator
 from isrbench.methods.onestep.base.targets import base_name, wrapped_name
 
 if TYPE_CHECKING:
@@ -103,24 +104,7 @@ class Adapter(Protocol):
         ...
 
 
-class SeverityEstimator(Protocol):
-    """What routing needs of an :class:`isrbench.harness.severity.estimator.Estimator`."""
-
-    @property
-    def id(self) -> str:
-        """What is estimated with."""
-        ...
-
-    def load(self) -> object:
-        """Load the network now; raises UserError where the first estimate would."""
-        ...
-
-    def estimate(self, lr: Tensor) -> Tensor:
-        """Return the severity (B, 7) in [0, 1] of LRs (B, 3, H, W) in [0, 1]."""
-        ...
-
-
-Estimators = Callable[[str, str, "float | None"], SeverityEstimator]
+Estimators = Callable[[str, str, "float | None"], Estimator]
 """``(spec, device, logit_scale) -> estimator``: :func:`isrbench.harness.severity.estimator.get_estimator`."""
 
 

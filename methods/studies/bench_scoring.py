@@ -68,7 +68,7 @@ def compare(pairs: Sequence[tuple[Path, Path]], workers: int) -> Comparison:
     for (file, _), expected, scores in zip(pairs, theirs, ours, strict=True):
         for score, value in zip(scores, expected, strict=True):
             if score.value is None:
-                raise UserError(f"{file} cannot be scored: {score.error}")
+                raise UserError(f"{file} cannot be scored: {score.failure.message if score.failure else score.status}")
             difference[score.metric] = max(difference[score.metric], abs(score.value - value))
     return Comparison(len(pairs), between - start, end - between, workers, difference)
 

@@ -16,8 +16,8 @@ from isrbench.harness.complexity import count_parameters
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash
 from isrbench.harness.severity.dimensions import DIMENSIONS
-from isrbench.harness.severity.estimator import get_estimator
-from isrbench.methods.onestep.adapter import Adapter, AdapterSpec, Estimators, SeverityEstimator
+from isrbench.harness.severity.estimator import Estimator, get_estimator
+from isrbench.methods.onestep.adapter import Adapter, AdapterSpec, Estimators
 from isrbench.methods.onestep.base.chunked_vae import available_bytes, check_memory
 from isrbench.methods.onestep.base.diffusion import DiffusionBase
 from isrbench.methods.onestep.base.load import TINY, is_tiny, load_base
@@ -43,7 +43,7 @@ class OneStepMethod:
     timestep: int
     """Timestep of the one step."""
     prompter: Prompter
-    estimator: SeverityEstimator | None = None
+    estimator: Estimator | None = None
     """For adapters that route, else None."""
     adapter_hash: str = ""
     """sha256 of the adapter file, or empty."""
@@ -227,7 +227,7 @@ def _colour_fix(options: OneStepOptions, checkpoint: AdapterCheckpoint, path: Pa
 
 def _estimator(
     options: RoutedOptions, checkpoint: AdapterCheckpoint, path: Path, device: str, estimators: Estimators
-) -> SeverityEstimator:
+) -> Estimator:
     """The severity estimator that the adapter's routers were trained with, or the one that the user insists on."""
     if options.estimator is not None:
         return estimators(options.estimator, device, options.logit_scale)

@@ -9,8 +9,8 @@ import torch
 
 from isrbench.harness.errors import UserError
 from isrbench.harness.severity.dimensions import DIMENSIONS
-from isrbench.harness.severity.estimator import get_estimator
-from isrbench.methods.onestep.adapter import AdapterSpec, Estimators, SeverityEstimator
+from isrbench.harness.severity.estimator import Estimator, get_estimator
+from isrbench.methods.onestep.adapter import AdapterSpec, Estimators
 from isrbench.methods.onestep.base.diffusion import DiffusionBase
 from isrbench.methods.onestep.base.load import load_base
 from isrbench.methods.onestep.train.config import TIMESTEPS, TrainConfig
@@ -85,9 +85,7 @@ def recompute(unet: Any) -> None:
     unet.train()
 
 
-def _estimator(
-    config: TrainConfig, adapter_config: Any, device: torch.device, estimators: Estimators
-) -> SeverityEstimator:
+def _estimator(config: TrainConfig, adapter_config: Any, device: torch.device, estimators: Estimators) -> Estimator:
     if adapter_config.dims != len(DIMENSIONS):
         raise UserError(f"adapter.dims is {adapter_config.dims}", f"the estimator gives {len(DIMENSIONS)} dimensions")
     estimator = estimators(config.estimator, str(device), config.logit_scale)

@@ -20,7 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from isrbench.methods.onestep.adapter import Adapter, SeverityEstimator
+from isrbench.harness.severity.estimator import Estimator
+from isrbench.methods.onestep.adapter import Adapter
 from isrbench.methods.onestep.base.diffusion import DiffusionBase
 from isrbench.methods.onestep.train import losses as L
 from isrbench.methods.onestep.train.config import Losses
@@ -44,7 +45,7 @@ class Networks:
     regulariser: Regulariser
     discriminator: Discriminator
     taps: FeatureTaps
-    estimator: SeverityEstimator | None
+    estimator: Estimator | None
     """Estimates the severity; None for an adapter that does not route."""
     lpips: Callable[[Tensor, Tensor], Tensor] | None
     timestep: int

@@ -90,20 +90,19 @@ def test_every_image_comes_with_the_cost_of_its_own_active_experts(build, merge)
 
 
 def hooks_of(method):
-    backbone = method.backbone
-    return [m for model in (backbone.unet, backbone.vae) for m in model.modules() if m._forward_hooks]
+    return [m for model in (method.base.unet, method.base.vae) for m in model.modules() if m._forward_hooks]
 
 
 def test_an_image_that_fails_leaves_no_hook_behind(build):
     method = build(attach, CONFIG)
     with torch.no_grad():
-        method.backbone.vae.decoder.conv_out.bias.fill_(float("nan"))
-    with pytest.raises(UserError, match="no numbers"):
+        method.base.vae.decoder.conv_out.bias.fill_(float("nan"))
+    with pytest.raises(UserError, match="not finite"):
         method.restore(torch.rand(3, 12, 12), image="x", seed=0)
     assert not hooks_of(method)
     with (
         pytest.raises(AttributeError),
-        count_positions({"unet": method.backbone.unet}, [method.adapter.layers[-1], "unet.none"]),
+        count_positions({"unet": method.base.unet}, [method.adapter.layers[-1], "unet.none"]),
     ):
         pass
     assert not hooks_of(method)
