@@ -18,6 +18,17 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+_KINDS = {"realsr": "data", "bsds_test": "data", "browser": "browser"}
+"""The kind of the tests that ask for a fixture."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for fixture in getattr(item, "fixturenames", ()):
+            if fixture in _KINDS:
+                item.add_marker(_KINDS[fixture])
+
+
 @pytest.fixture(scope="session")
 def realsr() -> Path:
     """The 100 real pairs with the OSEDiff authors' outputs, where a developer has them."""
