@@ -94,7 +94,8 @@ def import_closure(module: str) -> tuple[str, ...]:
     left = [".".join(module.split(".")[: k + 1]) for k in range(module.count(".") + 1)]
     while left:
         name = left.pop()
-        if name not in found and (name == module or _find(name)):
+        # The root package only names what it re-exports: a new public name is in nobody's identity.
+        if name not in found and name != _OURS and (name == module or _find(name)):
             found.add(name)
             left += [other for other in _imports(name) if other.partition(".")[0] in tops and _find(other)]
     return tuple(sorted(found))
