@@ -49,7 +49,7 @@ def plan(height: int, width: int, scale: int, process_size: int, multiple: int) 
 
 
 def upscale(lr: Tensor, geometry: Geometry, scale: int) -> Tensor:
-    """Upsample as OSEDiff does: Pillow's bicubic on 8-bit pixels, first to the least size, then by the scale.
+    """Upsample as OSEDiff does: :func:`resize`, first to the least size, then by the scale.
 
     Args:
         lr: float (3, H, W) in [0, 1].
@@ -60,15 +60,25 @@ def upscale(lr: Tensor, geometry: Geometry, scale: int) -> Tensor:
         float32 (3, *geometry.upscaled) in [0, 1], on 8-bit levels.
     """
     height, width = geometry.upscaled
-    image = _to_image(lr)
     if geometry.upscaled != geometry.result:
-        image = image.resize((width // scale, height // scale), Image.Resampling.BICUBIC)
-    return _to_tensor(image.resize((width, height), Image.Resampling.BICUBIC))
+        lr = resize(lr, (height // scale, width // scale))
+    return resize(lr, (height, width))
 
 
-def shrink(image: Tensor, size: Size) -> Tensor:
-    """Undo the enlarging: Pillow's bicubic on 8-bit pixels, float32 (3, *size) in [0, 1]."""
-    return _to_tensor(_to_image(image).resize((size[1], size[0]), Image.Resampling.BICUBIC))
+def resize(image: Tensor, size: Size) -> Tensor:
+    """Resize by Pillow's bicubic on 8-bit pixels: the one way in which this family enlarges LRs, in training too.
+
+    Args:
+        image: float (3, H, W) in [0, 1]; rounded to 8 bits.
+        size: (height, width).
+
+    Returns:
+        float32 (3, *size) in [0, 1], on 8-bit levels, on the CPU.
+    """
+    pixels = (image.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
+    whole = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
+    resized = np.array(whole.resize((size[1], size[0]), Image.Resampling.BICUBIC))
+    return torch.from_numpy(resized).permute(2, 0, 1).float() / 255
 
 
 def check_tile(tile: int, multiple: int) -> None:
@@ -98,12 +108,3 @@ def _mirrored(side: int, total: int) -> Tensor:
     period = max(2 * (side - 1), 1)
     position = torch.arange(total) % period
     return torch.minimum(position, period - position) if side > 1 else torch.zeros(total, dtype=torch.long)
-
-
-def _to_image(image: Tensor) -> Image.Image:
-    pixels = (image.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
-    return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
-
-
-def _to_tensor(image: Image.Image) -> Tensor:
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255

@@ -24,7 +24,7 @@ from isrbench.methods.onestep.base.load import TINY, is_tiny, load_base
 from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, load_adapter
 from isrbench.methods.onestep.infer.colour import fix_colour, truncate
 from isrbench.methods.onestep.infer.cost import BaseCost, base_cost, count_positions
-from isrbench.methods.onestep.infer.geometry import Geometry, check_tile, pad, plan, shrink, upscale
+from isrbench.methods.onestep.infer.geometry import Geometry, check_tile, pad, plan, resize, upscale
 from isrbench.methods.onestep.infer.prompts import FilePrompts, Prompter, Tagger, make_prompter
 from isrbench.methods.onestep.options import ColourFix, OneStepOptions, RoutedOptions
 
@@ -162,7 +162,7 @@ class OneStepMethod:
         restored = cut(restored)
         if self.colour_fix != "none":
             restored = cut(fix_colour(restored, source, self.colour_fix))
-        return restored if geometry.upscaled == geometry.result else shrink(restored, geometry.result)
+        return restored if geometry.upscaled == geometry.result else resize(restored, geometry.result)
 
 
 def read_own(spec: AdapterSpec) -> Reader:

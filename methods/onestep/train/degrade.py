@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch.nn.functional as F
+import torch
 from torch import Tensor
 
 from isrbench.harness.api.registry import unknown_name
 from isrbench.harness.degradation.pipeline import Degradation, degrade
 from isrbench.harness.degradation.presets import PRESETS, at_level
 from isrbench.harness.errors import UserError
+from isrbench.methods.onestep.infer.geometry import resize
 
 SCALE = 4
 LEVELS = "levels"
@@ -54,8 +55,6 @@ def make_lr(hr: Tensor, names: Sequence[str], rng: np.random.Generator) -> Tenso
 
 
 def upsample(lr: Tensor) -> Tensor:
-    """Enlarge LR images (B, 3, H, W) in [0, 1] by bicubic interpolation to what the encoder sees, (B, 3, 4H, 4W).
-
-    With ``antialias`` torch's kernel is Pillow's (a = -0.5), which inference uses; without it is another (a = -0.75).
-    """
-    return F.interpolate(lr, scale_factor=SCALE, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
+    """Enlarge LRs (B, 3, H, W) in [0, 1] to what the encoder sees, (B, 3, 4H, 4W), exactly as inference does."""
+    size = (SCALE * lr.shape[-2], SCALE * lr.shape[-1])
+    return torch.stack([resize(image, size) for image in lr]).to(lr.device)
