@@ -127,8 +127,9 @@ class OneStepMethod:
         Raises:
             UserError: If the prompt file has none for it.
         """
-        own = isinstance(self.prompter, FilePrompts)
-        return hashlib.sha256(self.prompter.of(image).encode()).hexdigest() if own else ""
+        if not isinstance(self.prompter, FilePrompts):
+            return ""
+        return hashlib.sha256(self.prompter.of(image).encode()).hexdigest()
 
     def _plan(self, height: int, width: int) -> Geometry:
         size = self.options.process_size
