@@ -266,7 +266,8 @@ def test_killed_at_any_moment_the_next_run_gives_the_same_table(request_: Reques
         from isrbench.harness.engine.plan import make_plan
         from isrbench.harness.engine.request import Request
         from isrbench.harness.api.registry import Registry
-                from isrbench.harness.store.store import Store
+        from isrbench.harness.api.method import MethodPlugin
+        from isrbench.harness.store.store import Store
         methods = Registry("method", MethodPlugin)
         methods.register("nearest", "tests.support.nearest:PLUGIN")
         request = Request(method="nearest", dataset={request_.dataset!r}, metrics=("psnr", "gmsd"),

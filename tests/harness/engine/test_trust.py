@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,7 +87,9 @@ def test_severities_of_two_estimators_never_mix(request_, methods, monkeypatch) 
 
 def test_the_router_and_the_row_share_one_estimate(request_, methods, monkeypatch, pairs_folder) -> None:
     """MoR asks the process's estimator, and so does the engine: each image is computed once."""
-    network, seen = get_estimator("tiny").load(), []
+    estimator, seen = get_estimator("tiny"), []
+    monkeypatch.setattr(estimator, "_known", OrderedDict())  # other tests of this process use the same images
+    network = estimator.load()
     estimate = network.estimate
     monkeypatch.setattr(network, "estimate", lambda image: seen.append(image.shape) or estimate(image))
     request = replace(request_, method="mor", estimator="tiny", metrics=("psnr",), limit=2)
