@@ -20,7 +20,7 @@ pytestmark = pytest.mark.process
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
     """A folder with the sdist, and the wheel that was built from it."""
-    pytest.importorskip("build", reason="needs build and hatchling")
+    pytest.importorskip("build.__main__", reason="needs build and hatchling")
     folder = tmp_path_factory.mktemp("dist")
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
