@@ -142,10 +142,11 @@ def test_whatever_takes_part_in_restoring_an_image_is_in_the_identity(method: st
     )
     plugin = methods().get(method)
     known = {*import_closure(RESTORING), *code_modules(plugin.build)}
-    named = {name for name in loaded(script) if name.endswith(".plugin")}
+    found = loaded(script)
+    named = {name for name in found if name.endswith(".plugin")}
     # They find the plugin and read its options; both the target they find and the options are in the identity.
     never = ("isrbench.harness.api.options", "isrbench.harness.api.registry")
-    strays = outside(loaded(script) - named, known, never)
+    strays = outside(found - named, known, never)
     # A plugin module is loaded for its title and citation.
     assert not strays, strays
     assert not {m for m in known if {"train", "pretrain", "studies", "reports", "cli"} & set(m.split("."))}
