@@ -35,7 +35,10 @@ def resolve_device(name: str) -> str:
 
 
 def make_deterministic(device: str) -> None:
-    """Have cuDNN choose the same algorithms every time, for the whole process; once, before anything computes."""
+    """Have a GPU compute the same digits every time, in the dtype it was told, for the whole process.
+
+    Call it once, before anything computes.
+    """
     import torch
 
     # A thread takes its number of threads from the last call anywhere unless it has asked before.
@@ -44,6 +47,9 @@ def make_deterministic(device: str) -> None:
         torch.backends.cudnn.enabled = True
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
+        # float32 means float32: torch's default lets convolutions round their inputs to TF32's ten bits.
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def exclusive(device: str) -> AbstractContextManager[object]:

@@ -22,6 +22,11 @@ _KINDS = {"realsr": "data", "bsds_test": "data", "browser": "browser"}
 """The kind of the tests that ask for a fixture."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", default="cuda", help="where the tests marked gpu compute; cpu for a dry run")
+    parser.addoption("--size", default="sd21", choices=("tiny", "sd21"), help="size of their full-size networks")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for fixture in getattr(item, "fixturenames", ()):

@@ -17,6 +17,7 @@ import logging
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from isrbench.harness.api.options import positive
+from isrbench.harness.determinism import make_deterministic
 from isrbench.methods.mor.adapter import MoRAdapter, attach
 from isrbench.methods.mor.config import MoRConfig
 from isrbench.methods.mor.layers import Execution
@@ -175,8 +177,9 @@ def _still(candidate: Candidate, image: Tensor, embedding: Tensor) -> tuple[floa
             run_once(candidate, image, embedding)
         peak = watch.peak
     candidate.forget()
-    # The counter knows the plain attention, not every fused kernel.
-    with FlopCounterMode(display=False) as counter, sdpa_kernel([SDPBackend.MATH]):
+    # The counter knows a GPU's fused attention; of a CPU's it knows the plain one only.
+    countable = nullcontext() if image.is_cuda else sdpa_kernel([SDPBackend.MATH])
+    with FlopCounterMode(display=False) as counter, countable:
         candidate.route()
         run_once(candidate, image, embedding)
     return float(weights + peak), counter.get_total_flops() / 2
@@ -245,6 +248,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if given.threads:
         torch.set_num_threads(given.threads)
+    make_deterministic(given.device)
     severity = torch.rand(given.batch, 7, generator=torch.Generator().manual_seed(0))
     found = candidates(given.size, torch.device(given.device), DTYPES[given.dtype], given.rank, severity)
     costs = [cost for pixels in given.pixels for cost in bench(found, pixels, given.rounds, given.batch)]

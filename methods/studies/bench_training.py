@@ -28,6 +28,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from isrbench.harness.determinism import make_deterministic
 from isrbench.harness.severity.estimator import get_estimator
 from isrbench.methods.onestep.adapter import Estimators
 from isrbench.methods.onestep.base.diffusion import DiffusionBase
@@ -186,7 +187,7 @@ def build(
     """
     wanted = "MoR-full" if name == "mor" else "LoRA r16"
     variant = next(v for v in VARIANTS if v.title == wanted)
-    base = _random_base(size)
+    base = _random_base(size, device)
     if name.endswith("3 UNets"):
         nets = three_unets(base, config, variant, device)
     else:
@@ -203,10 +204,12 @@ def _adapter_config(variant: Variant) -> Any:
     return replace(variant.spec.default, **variant.fields)
 
 
-def _random_base(size: str) -> DiffusionBase:
+def _random_base(size: str, device: torch.device) -> DiffusionBase:
     """A base with random weights."""
     torch.manual_seed(0)
-    return random_sd21() if size == "sd21" else tiny_base(*build_models(VAE_CONFIG, UNET_CONFIG, "cpu"))
+    if size == "sd21":
+        return random_sd21(str(device))
+    return tiny_base(*build_models(VAE_CONFIG, UNET_CONFIG, str(device)))
 
 
 def memory(candidate: Candidate) -> tuple[float, float]:
@@ -262,6 +265,7 @@ def main(argv: Sequence[str] | None = None, estimators: Estimators = get_estimat
     plain = ["losses.perceptual_kind=features", "estimator=tiny", 'data.folders=["random"]']
     config, _ = parse_config("osediff", ["--preset", args.size, *plain, *given])
     device = torch.device(args.device)
+    make_deterministic(args.device)
     costs = []
     for name in CANDIDATES:
         held, peak = memory(build(args.size, name, config, device, estimators))

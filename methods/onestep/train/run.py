@@ -22,6 +22,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from isrbench.harness.determinism import make_deterministic
 from isrbench.harness.errors import UserError
 from isrbench.harness.severity.estimator import get_estimator
 from isrbench.methods.onestep.adapter import AdapterSpec, Estimators
@@ -76,6 +77,7 @@ class Run:
             torch.set_num_threads(config.threads)
         self.config, self.spec = config, spec
         self.accelerator = _accelerator(config)
+        make_deterministic(str(self.accelerator.device))
         torch.manual_seed(config.seed)
         self.photos = check_photos(config.data)
         self.adapter_config = _adapter_config(spec, config.adapter)
