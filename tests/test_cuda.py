@@ -19,6 +19,7 @@ import isrbench
 from isrbench.harness.api.method import Runtime
 from isrbench.harness.api.registry import methods
 from isrbench.harness.complexity import measure
+from isrbench.harness.determinism import make_deterministic
 from isrbench.harness.imaging.images import read_rgb, to_pixels, to_tensor, write_png
 from isrbench.harness.severity.estimator import Estimator
 from isrbench.methods.lora_moe.adapter import SPEC as LORA_MOE
@@ -50,15 +51,16 @@ rounding of 24, 8 and 11 bits through some fifty layers."""
 
 @pytest.fixture(scope="module")
 def device(pytestconfig: pytest.Config) -> str:
-    name = pytestconfig.getoption("device")
+    name = str(pytestconfig.getoption("device"))
     if name.startswith("cuda") and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device (--device cpu for a dry run)")
+    make_deterministic(name)
     return name
 
 
 @pytest.fixture(scope="module")
 def size(pytestconfig: pytest.Config) -> str:
-    return pytestconfig.getoption("size")
+    return str(pytestconfig.getoption("size"))
 
 
 @pytest.fixture(scope="module")

@@ -162,8 +162,7 @@ class MoRAdapter(BaseAdapter):
         if execution == "folded":
             if not torch.equal(gates, gates[:1].expand_as(gates)):
                 raise ValueError("folded needs every image of the batch to share one routing; use `auto` or `gathered`")
-            for layer, row in zip(self._layers.values(), gates[0].detach(), strict=True):
-                layer.fold(row)
+            self._fold(gates[0].detach())
         elif execution == "gathered":
             # Ranks that are on, in front: a stable sort keeps them in order.
             on = self._on(self._last_routing())
@@ -173,6 +172,24 @@ class MoRAdapter(BaseAdapter):
         else:
             steering.gates = gates
         _assign(self._steering, steering)
+
+    def _fold(self, gates: Tensor) -> None:
+        """Fold every layer whose gates, a row of (L, R), are not those of its last fold."""
+        # One copy to the CPU decides for all layers; asking layer by layer would wait for a GPU 290 times.
+        known = gates.cpu()
+        stale = [
+            (layer, tuple(row.tolist()), row.nonzero()[:, 0], row)
+            for layer, row in zip(self._layers.values(), known, strict=True)
+            if not layer.folded_as(tuple(row.tolist()))
+        ]
+        if not stale:
+            return
+        layers, keys, rows, values = zip(*stale, strict=True)
+        counts = [len(row) for row in rows]
+        on = torch.cat([value[row] for value, row in zip(values, rows, strict=True)]).to(gates.device).split(counts)
+        moved = torch.cat(rows).to(gates.device).split(counts)
+        for layer, *what in zip(layers, moved, on, keys, strict=True):
+            layer.fold(*what)
 
     def _on(self, routing: Routing) -> Tensor:
         """Which ranks are on: bool (B, L, R)."""

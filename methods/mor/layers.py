@@ -69,8 +69,6 @@ class MoRLayer(nn.Module, ABC):
 
     folded: Tensor | None
     """The base's weight with the ranks that are on in it."""
-    folded_gates: Tensor | None
-    """The gates it was folded with."""
 
     def __init__(
         self,
@@ -87,7 +85,7 @@ class MoRLayer(nn.Module, ABC):
         self.position = position
         self.steering = steering
         self.register_buffer("folded", None, persistent=False)
-        self.register_buffer("folded_gates", None, persistent=False)
+        self._folded_for: object = None
 
     @property
     def weight(self) -> Tensor:
@@ -131,13 +129,14 @@ class MoRLayer(nn.Module, ABC):
             return y
         return y + self._branch(x, rows, gates.to(x.dtype)).to(y.dtype)
 
-    def fold(self, gates: Tensor) -> None:
+    def fold(self, rows: Tensor, gates: Tensor, key: object) -> None:
         """Set ``folded`` = W0 + B diag(gates) A, always from the pristine W0, so that nothing drifts.
 
-        Only ranks whose gate is not 0 are multiplied, and nothing is where the gates are those of the last fold.
-
         Args:
-            gates: (R,), the gate of every rank times the scale.
+            rows: int64 (K,), the ranks that are on; only these are multiplied.
+            gates: float32 (K,), their gates times the scale; where the layer is, as ``rows``. Reading them would wait
+                for a GPU, so none of it happens here.
+            key: Stands for the two in :meth:`folded_as`.
 
         Raises:
             RuntimeError: If another adapter wrapped the base: its branch would be lost.
@@ -149,26 +148,22 @@ class MoRLayer(nn.Module, ABC):
             weight = self.weight
             if self.folded is None or not _laid_out_alike(self.folded, weight):
                 self.folded = torch.empty_like(weight)
-            elif self._folded_already(gates):
-                return
-            self.folded_gates = gates.clone()
-            on = gates.nonzero()[:, 0]
-            a, b = self.ranks.A[on], self.ranks.B[on]
-            gated = (b * gates[on, None].to(b.dtype)).t()
-            if weight.dtype == b.dtype:
-                torch.addmm(_matrix(weight, weight), gated, _matrix(a, weight), out=_matrix(self.folded, weight))
-            else:
-                delta = gated @ _matrix(a, weight)
-                _matrix(self.folded, weight).copy_(_matrix(weight, weight).to(b.dtype) + delta)
+            a, b = self.ranks.A[rows], self.ranks.B[rows]
+            gated = (b * gates[:, None].to(b.dtype)).t()
+            # In the base's dtype: sums are float32 all the same, and one kernel reads and writes each weight once.
+            gated, a = gated.to(weight.dtype), _matrix(a, weight).to(weight.dtype)
+            torch.addmm(_matrix(weight, weight), gated, a, out=_matrix(self.folded, weight))
+            self._folded_for = key, weight.dtype, weight.device
 
-    def _folded_already(self, gates: Tensor) -> bool:
-        """Whether the last image was routed alike here; a cast or a move in between folds again."""
-        last = self.folded_gates
-        return last is not None and _laid_out_alike(last, gates) and torch.equal(last, gates)
+    def folded_as(self, key: object) -> bool:
+        """Return whether ``folded`` was made for ``key``; a cast or a move in between folds again."""
+        weight, made = self.weight, self.folded
+        same = self._folded_for == (key, weight.dtype, weight.device)
+        return same and made is not None and _laid_out_alike(made, weight)
 
     def forget(self) -> None:
         """Free the folded weight, which a change of A, B or the base would make stale."""
-        self.folded = self.folded_gates = None
+        self.folded = self._folded_for = None
 
     def _branch(self, x: Tensor, rows: Tensor | None, gates: Tensor) -> Tensor:
         a, b = self.ranks.A, self.ranks.B

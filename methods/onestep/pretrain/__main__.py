@@ -21,11 +21,12 @@ from pathlib import Path
 import torch
 
 from isrbench.harness.api.options import positive
+from isrbench.harness.determinism import make_deterministic, resolve_device
 from isrbench.harness.errors import UserError
 from isrbench.methods.onestep.pretrain.data import SIDE
 from isrbench.methods.onestep.pretrain.decoder import train_decoder
 from isrbench.methods.onestep.pretrain.loop import Stage
-from isrbench.methods.onestep.pretrain.unet import SMALLEST, train_unet
+from isrbench.methods.onestep.pretrain.unet import SMALLEST, count_diffused, train_unet
 from isrbench.methods.onestep.pretrain.vae import train_vae
 from isrbench.methods.onestep.train.degrade import check_degradations
 
@@ -38,16 +39,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(args.threads)
     bf16, compiled = getattr(args, "bf16", False), getattr(args, "compile", False)
-    stage = Stage(args.data, args.out, args.steps, args.seed, args.lr, args.batch, bf16, compiled)
     try:
         _check(args)
+        device = resolve_device(args.device)
+        make_deterministic(device)
+        stage = Stage(
+            args.data, args.out, args.steps, args.seed, args.lr, args.batch, bf16, compiled, device,
+            getattr(args, "workers", 0), args.save_every,
+        )  # fmt: skip
         args.out.mkdir(parents=True, exist_ok=True)
+        names = getattr(args, "degradations", "").split(",")
         if args.stage == "vae":
             train_vae(stage, args.channels, args.kl, args.edges)
         elif args.stage == "unet":
-            train_unet(stage, args.degradations.split(","), args.window, args.edges, args.start)
+            train_unet(stage, names, args.window, args.edges, args.start, args.restoration)
         else:
-            train_decoder(stage, args.degradations.split(","), args.window, args.edges, args.adversarial, args.texture)
+            train_decoder(stage, names, args.window, args.edges, args.adversarial, args.texture)
     except UserError as error:
         log.error("%s", error)
         return 2
@@ -64,9 +71,12 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--batch", type=positive, default=8)
     common.add_argument("--edges", type=float, default=0.0, help="weight of the finite differences")
     common.add_argument("--threads", type=positive, default=2)
+    common.add_argument("--device", default="cpu", help="auto, cpu, cuda, cuda:1, ...")
+    common.add_argument("--save-every", type=positive, default=100, help="steps between two states on disk")
     pairs = argparse.ArgumentParser(add_help=False)
     pairs.add_argument("--degradations", default="camera,stablesr,levels", help="what to draw from")
     pairs.add_argument("--window", type=int, default=32, help="side in latents of what the UNet sees; 40: whole crops")
+    pairs.add_argument("--workers", type=int, default=0, help="processes that make the pairs")
     bf16 = argparse.ArgumentParser(add_help=False)
     bf16.add_argument("--bf16", action="store_true", help="autocast; the decoder's grain would drown in its rounding")
     whole = argparse.RawDescriptionHelpFormatter
@@ -77,6 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     vae.add_argument("--kl", type=float, default=1e-6, help="weight of the KL divergence")
     unet = stages.add_parser("unet", parents=[common, pairs, bf16])
     unet.add_argument("--start", type=Path, help="a state or diffusers folder whose weights to begin with")
+    unet.add_argument(
+        "--restoration", type=float, default=0.75, help="share of a batch that learns to restore; 0: plain diffusion"
+    )
     unet.add_argument("--compile", action="store_true", help="compile the networks; wants a C++ compiler")
     decoder = stages.add_parser("decoder", parents=[common, pairs])
     decoder.add_argument("--adversarial", type=float, default=0.02, help="weight of the critic's verdict")
@@ -99,8 +112,15 @@ def _check(args: argparse.Namespace) -> None:
         least, most = SMALLEST, SIDE
         if not least <= args.window <= most:
             raise UserError(f"--window {args.window}", f"choose {least} to {most} latents")
-        if args.batch < 4:
-            raise UserError(f"--batch {args.batch}: a quarter of it is noised", "give 4 or more")
+        if args.stage == "decoder" and args.batch < 4:
+            raise UserError(f"--batch {args.batch}: half of it is restored", "give 4 or more")
+        if args.stage == "unet" and not 0 <= args.restoration < 1:
+            raise UserError(f"--restoration {args.restoration}", "choose a share of at least 0 and below 1")
+        if args.stage == "unet" and count_diffused(args.batch, args.restoration) < 1:
+            raise UserError(
+                f"--batch {args.batch}: none of it is left to learn diffusion",
+                "give more, or a lower --restoration",
+            )
         if args.stage == "unet" and args.start:
             needed[args.start] = "name the unet.state of an earlier stage, or a folder unet"
         compiler = os.environ.get("CXX", "g++")

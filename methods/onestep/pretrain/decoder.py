@@ -69,12 +69,11 @@ def train_decoder(
     """
     torch.manual_seed(stage.seed)
     vae: Any = AutoencoderKL.from_pretrained(stage.out / "vae")
-    vae.requires_grad_(False).to(memory_format=torch.channels_last)
+    vae.requires_grad_(False).to(stage.device)
     plain = {name: value.clone() for name, value in vae.state_dict().items()}
     unet: Any = load_unet(stage.out / "unet.state").eval().requires_grad_(False)
-    unet.to(memory_format=torch.channels_last)
-    prompts, critic = new_prompts(), Critic()
-    base = tiny_base(vae, unet)
+    prompts, critic = new_prompts(), Critic().to(stage.device)
+    base = tiny_base(vae, unet).to(torch.device(stage.device))
     pairs = cached_pairs(stage, base, names)
     trained = nn.ModuleDict({"post_quant_conv": vae.post_quant_conv, "decoder": vae.decoder, "critic": critic})
     trained.requires_grad_(True)

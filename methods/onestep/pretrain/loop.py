@@ -36,6 +36,12 @@ class Stage:
     """Autocast to bfloat16 (faster on CPUs that have it); weights stay float32."""
     compiled: bool = False
     """Let torch compile UNet and decoder: faster steps, where a C++ compiler is at hand."""
+    device: str = "cpu"
+    """Torch device string."""
+    workers: int = 0
+    """Processes that make the training pairs; they never change the result."""
+    save_every: int = 100
+    """Steps between two states on disk."""
 
 
 Losses = dict[str, Tensor]
@@ -62,21 +68,22 @@ def fit(stage: Stage, name: str, model: nn.Module, step_losses: Callable[[int], 
     for step in range(first, stage.steps):
         for group in optimizer.param_groups:
             group["lr"] = stage.lr * schedule(step, stage.steps)
-        with torch.autocast("cpu", torch.bfloat16, enabled=stage.bf16):
+        with torch.autocast(torch.device(stage.device).type, torch.bfloat16, enabled=stage.bf16):
             losses = step_losses(step)
         optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         for key, value in losses.items():
-            sums[key] = sums.get(key, 0.0) + float(value.detach())
+            sums[key] = sums.get(key, 0.0) + value.detach().double()
         summed += 1
         if (step + 1) % 50 == 0:
-            means = {key: total / summed for key, total in sums.items()} | {"seconds": time.monotonic() - started}
+            means = {key: float(total) / summed for key, total in sums.items()}
+            means["seconds"] = time.monotonic() - started
             write_curve(stage.out / f"{name}.csv", step + 1, means)
             log.info("%s %d/%d %s", name, step + 1, stage.steps, " ".join(f"{k} {v:.4f}" for k, v in means.items()))
             sums, summed = {}, 0
-        if (step + 1) % 100 == 0 or step + 1 == stage.steps:
+        if (step + 1) % stage.save_every == 0 or step + 1 == stage.steps:
             state = {
                 "model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1, "began": began,
             }  # fmt: skip

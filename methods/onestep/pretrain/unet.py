@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,10 +32,12 @@ SMALLEST = 2 * BORDER + (16 + COLOUR_PATCH) // 4
 """Side in latents of the smallest window, of which one such patch is decoded."""
 
 
-def train_unet(stage: Stage, names: Sequence[str], window: int, edges: float, start: Path | None) -> None:
+def train_unet(
+    stage: Stage, names: Sequence[str], window: int, edges: float, start: Path | None, restoration: float = 0.75
+) -> None:
     """Train the UNet on encoded pairs: a plain diffusion model, and one step of restoration.
 
-    A quarter of a batch learns diffusion, see :func:`mix`; the loss is the mean squared error of the noise. The others
+    A part of a batch learns diffusion, see :func:`mix`; the loss is the mean squared error of the noise. The others
     are LR latents at the one-step timestep under the positive prompt; the loss is minus the PSNR of the decoded pixels,
     the L1 distance to the HR of their finite differences and of their patches' mean colours, and a little of that of
     the latents. Latents alone would not do: their channels differ by a factor of 20 in what they change in the image.
@@ -45,30 +48,33 @@ def train_unet(stage: Stage, names: Sequence[str], window: int, edges: float, st
         window: Side in latents of what the UNet sees, see :func:`decode_window`.
         edges: Weight of the finite differences.
         start: What :func:`isrbench.methods.onestep.base.tiny.load_unet` loads, for this stage to begin with.
+        restoration: Share of a batch that learns restoration, in [0, 1); 0 makes a plain diffusion model.
     """
     torch.manual_seed(stage.seed)
     vae: Any = AutoencoderKL.from_pretrained(stage.out / "vae")
-    vae.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    vae.eval().requires_grad_(False)
     prompts = new_prompts()
     unet: Any = load_unet(start) if start else new_unet()
-    unet.to(memory_format=torch.channels_last)
-    base = tiny_base(vae, unet)
+    base = tiny_base(vae, unet).to(torch.device(stage.device))
     pairs = cached_pairs(stage, base, names)
     if stage.compiled:
         unet.compile()
         vae.decoder.compile()
-    diffused = stage.batch // 4
+    diffused = count_diffused(stage.batch, restoration)
 
     def losses(step: int) -> Losses:
         rng = stream(stage.seed, 2, step)
         pixels, target, z = cut_windows(pairs, stage.batch, window, rng)
         batch = mix(base, target, z, diffused, rng)
         eps = base.predict(batch.z, batch.t, batch.prompt_embedding)
+        diffusion = F.mse_loss(eps[:diffused], batch.noise)
+        if diffused == stage.batch:
+            return {"loss": diffusion}
         x0 = base.x0(z[diffused:], eps[diffused:], ONE_STEP_TIMESTEP)
         y = decode_window(base, x0)
         x = middle(pixels[diffused:].float() / 127.5 - 1, y.shape[-1])
         parts = {
-            "diffusion": F.mse_loss(eps[:diffused], batch.noise),
+            "diffusion": diffusion,
             "psnr": mean_psnr(y, x),
             "edges": F.l1_loss(differences(y), differences(x)),
             "colour": F.l1_loss(F.avg_pool2d(y, COLOUR_PATCH), F.avg_pool2d(x, COLOUR_PATCH)),
@@ -80,6 +86,11 @@ def train_unet(stage: Stage, names: Sequence[str], window: int, edges: float, st
 
     fit(stage, "unet", unet, losses)
     save_base(stage.out / "base", vae, unet, prompts)
+
+
+def count_diffused(batch: int, restoration: float) -> int:
+    """Return how many of a batch learn diffusion where a share ``restoration`` learns to restore."""
+    return batch - math.ceil(batch * restoration)
 
 
 @dataclass(frozen=True)
@@ -109,13 +120,14 @@ def mix(base: DiffusionBase, hr: Tensor, lr: Tensor, diffused: int, rng: np.rand
         diffused: How many are noised.
         rng: Where every draw comes from.
     """
-    count = len(lr)
-    t = torch.from_numpy(rng.integers(0, len(base.abar), count))
+    count, device = len(lr), lr.device
+    t = torch.from_numpy(rng.integers(0, len(base.abar), count)).to(device)
     t[diffused:] = ONE_STEP_TIMESTEP
-    noise = torch.from_numpy(rng.standard_normal(lr[:diffused].shape, dtype="float32"))
-    dirty = torch.from_numpy(rng.random(count) < 0.25)
+    generator = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
+    noise = torch.randn(lr[:diffused].shape, generator=generator, device=device)
+    dirty = torch.from_numpy(rng.random(count) < 0.25).to(device)
     dirty[diffused:] = False
-    positive, negative = base.text.pair("", "")
+    positive, negative = (embedding.to(device) for embedding in base.text.pair("", ""))
     clean = torch.where(dirty[:diffused, None, None, None], lr[:diffused], hr[:diffused])
     z = torch.cat([base.add_noise(clean, noise, t[:diffused]), lr[diffused:]])
     return Mixed(z, t, torch.where(dirty[:, None, None], negative, positive), noise)

@@ -30,15 +30,15 @@ def train_vae(stage: Stage, channels: int | None, kl: float, edges: float, size:
     torch.manual_seed(stage.seed)
     narrow = stage.out / "vae-narrow"
     vae: Any = new_vae(channels) if channels else widen_vae(AutoencoderKL.from_pretrained(narrow))
-    vae = vae.to(memory_format=torch.channels_last)
+    vae = vae.to(stage.device, memory_format=torch.channels_last)
     images = [read_photo(path) for path in find_images(stage.data)]
 
     def losses(step: int) -> Losses:
         rng = stream(stage.seed, step)
         crops = [random_crop(images[rng.integers(len(images))], size, rng) for _ in range(stage.batch)]
-        x = stack(crops).mul(2).sub(1).contiguous(memory_format=torch.channels_last)
+        x = stack(crops).to(stage.device).mul(2).sub(1).contiguous(memory_format=torch.channels_last)
         posterior = vae.encode(x).latent_dist
-        noise = torch.from_numpy(rng.standard_normal(posterior.mean.shape, dtype="float32"))
+        noise = torch.from_numpy(rng.standard_normal(posterior.mean.shape, dtype="float32")).to(x.device)
         y = vae.decode(posterior.mean + posterior.std * noise).sample.float()
         l1, edge = F.l1_loss(y, x), F.l1_loss(differences(y), differences(x))
         divergence = posterior.kl().mean() / posterior.mean[0].numel()
@@ -58,5 +58,5 @@ def differences(x: Tensor) -> Tensor:
 @torch.no_grad()
 def _latent_std(vae: Any, images: list[np.ndarray]) -> float:
     rng = stream(0)
-    crops = stack([random_crop(image, 128, rng) for image in images[::6]]).mul(2).sub(1)
+    crops = stack([random_crop(image, 128, rng) for image in images[::6]]).to(vae.device).mul(2).sub(1)
     return float(torch.cat([vae.encode(part).latent_dist.mean for part in crops.split(10)]).std())

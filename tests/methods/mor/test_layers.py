@@ -55,7 +55,8 @@ def run(layer: MoRLayer, x: torch.Tensor, gates: torch.Tensor, execution: str) -
     steering.row_gates = gates.gather(-1, steering.rows)
     steering.widths = tuple((gates != 0).sum(-1).amax(0).tolist())
     if execution == "folded":
-        layer.fold(gates[0, 0])
+        rows = gates[0, 0].nonzero()[:, 0]
+        layer.fold(rows, gates[0, 0, rows], key=None)
     return layer(x)
 
 
