@@ -119,7 +119,7 @@ def _check(args: argparse.Namespace) -> None:
         if args.stage == "unet" and count_diffused(args.batch, args.restoration) < 1:
             raise UserError(
                 f"--batch {args.batch}: none of it is left to learn diffusion",
-                "give more, or a lower --restoration",
+                "give 4 or more, or lower --restoration",
             )
         if args.stage == "unet" and args.start:
             needed[args.start] = "name the unet.state of an earlier stage, or a folder unet"
