@@ -54,10 +54,13 @@ VERBS: Sequence[Sequence[str]] = (
     ["tools", "convert", "pairs/LR/a.png"],
     ["tools", "make-set", "--help"],
 )
+WITHOUT_PHOTOS = ["train", "--method", "mor", "--data", "nowhere"]
+"""Imports all that training needs, and finds nothing to train on."""
 
 
 def test_every_verb(elsewhere: Path) -> None:
-    answers = finished_in_turn(VERBS, cwd=elsewhere, env={"PYTHONPATH": "."})
+    *answers, (code, said) = finished_in_turn([*VERBS, WITHOUT_PHOTOS], cwd=elsewhere, env={"PYTHONPATH": "."})
+    assert code == 2 and "nowhere" in said and "somebody else" not in said, said
     for verb, (code, said) in zip(VERBS, answers, strict=True):
         assert code == 0 and "somebody else" not in said, (verb, said)
 
