@@ -37,9 +37,10 @@ def run(folder: Path, *command: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+PLAIN = ("--metrics", "psnr", "--no-complexity", "--no-report")
 VERBS: Sequence[Sequence[str]] = (
     ["eval", "--method", "bicubic", "--dataset", "pairs", "--metrics", "psnr", "--no-complexity"],
-    ["eval", "--method", "mor", "--dataset", "pairs", "--metrics", "psnr", "--limit", "1", "--no-complexity"],
+    ["eval", "--method", "mor", "--dataset", "pairs", "--limit", "1", *PLAIN],
     ["restore", "pairs/LR/a.png", "a.png", "--method", "lanczos"],
     ["report", "--out", "page"],
     ["export", "latest", "--to", "scores.csv"],
