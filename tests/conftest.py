@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,10 @@ os.environ["ISRBENCH_OFFLINE"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 # Tests start programs and threads of their own: on two cores, teams of OpenMP threads would spin against each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Nor may each of some hundred processes compile torch anew, which takes longer than importing it: where the
+# environment asks Python to keep no bytecode, it is kept all the same. pytest-xdist's workers inherit this.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 _KINDS = {"realsr": "data", "bsds_test": "data", "browser": "browser"}

@@ -75,7 +75,8 @@ print(plugin.info.title, metric.title)
 
 def test_eval_runs_an_installed_method_and_scores_with_an_installed_metric(installed, tmp_path):
     """Down to the report, which has to know a stranger's metric as well."""
-    args = ("--dataset", "sample", "--limit", "2", "--metrics", "mae", "--runs-dir", tmp_path / "runs", "--json")
+    args = ("--dataset", "sample", "--limit", "2", "--metrics", "mae", "--estimator", "none", "--json")
+    args += ("--runs-dir", tmp_path / "runs")
     code, out, err = finished("eval", "--method", "nearest", *args, path=(installed, ROOT))
     assert code == 0, err
     summary = json.loads(out)

@@ -116,11 +116,11 @@ def ours(modules: object) -> set[str]:
 
 
 def loaded(script: str) -> set[str]:
-    """Our modules that a fresh process has loaded after ``script``."""
-    code = f"{script}\nimport sys\nprint('\\n'.join(m for m in sys.modules if m.split('.')[0] == 'isrbench'))"
+    """Modules that a fresh process has loaded after ``script``."""
+    code = f"{script}\nimport sys\nprint('\\n'.join(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=300)
     assert done.returncode == 0, done.stderr
-    return ours(done.stdout.split())
+    return set(done.stdout.split())
 
 
 def outside(found: set[str], known: set[str], never: tuple[str, ...]) -> set[str]:
@@ -138,18 +138,22 @@ def test_whatever_takes_part_in_restoring_an_image_is_in_the_identity(method: st
         "from isrbench.harness.api.registry import methods\nfrom isrbench.harness.api.method import Runtime\n"
         f"import numpy as np\nplugin = methods().get({method!r})\n"
         "method = plugin.make(plugin.options(), Runtime(scale=4, device='cpu'))\n"
-        "restore_pixels(method, np.zeros((24, 24, 3), np.uint8), 'x', 0, 4)"
+        "pixels, trace = restore_pixels(method, np.zeros((24, 24, 3), np.uint8), 'x', 0, 4)\n"
+        f"assert pixels.shape == (96, 96, 3) and (trace is not None) == {method in ('mor', 'lora_moe')}"
     )
     plugin = methods().get(method)
     known = {*import_closure(RESTORING), *code_modules(plugin.build)}
-    found = loaded(script)
+    everything = loaded(script)
+    assert not {"pyiqa", "pandas"} & everything, "restoring scores nothing and tabulates nothing"
+    found = ours(everything)
     named = {name for name in found if name.endswith(".plugin")}
     # They find the plugin and read its options; both the target they find and the options are in the identity.
     never = ("isrbench.harness.api.options", "isrbench.harness.api.registry")
     strays = outside(found - named, known, never)
     # A plugin module is loaded for its title and citation.
     assert not strays, strays
-    assert not {m for m in known if {"train", "pretrain", "studies", "reports", "cli"} & set(m.split("."))}
+    assert named == {f"isrbench.methods.{'classical' if method == 'bicubic' else method}.plugin"}
+    assert not {m for m in known if {"train", "training", "pretrain", "studies", "reports", "cli"} & set(m.split("."))}
     assert not named & known
 
 
@@ -172,7 +176,7 @@ def test_whatever_takes_part_in_scoring_an_image_is_in_the_version(metric: str, 
         "isrbench.harness.network", "isrbench.harness.identity", "isrbench.harness.metrics",
         "isrbench.harness.api.registry",
     )  # fmt: skip
-    strays = outside(loaded(script), known, bookkeeping)
+    strays = outside(ours(loaded(script)), known, bookkeeping)
     assert not strays, strays
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
+import runpy
 from pathlib import Path
 
 import nbformat
@@ -14,20 +13,19 @@ from nbclient import NotebookClient
 
 from tests.support.paths import ROOT
 
-pytestmark = pytest.mark.process
 
-
-def test_the_examples_of_the_python_page_run_in_order(tmp_path: Path) -> None:
+def test_the_examples_of_the_python_page_run_in_order(tmp_path: Path, monkeypatch, capsys) -> None:
     text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     assert len(blocks) > 5
     (tmp_path / "page.py").write_text("\n".join(blocks), encoding="utf-8")
-    done = subprocess.run([sys.executable, "page.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert "did you mean 'bicubic'" in done.stdout
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path("page.py", run_name="__main__")
+    assert "did you mean 'bicubic'" in capsys.readouterr().out
     assert (tmp_path / "page" / "index.html").is_file() and len(list((tmp_path / "restored").glob("*.png"))) == 24
 
 
+@pytest.mark.process
 def test_the_notebook_runs_and_is_kept_without_outputs(tmp_path: Path, monkeypatch) -> None:
     notebook = nbformat.read(ROOT / "docs" / "notebook.ipynb", as_version=4)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]

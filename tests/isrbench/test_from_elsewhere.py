@@ -37,9 +37,10 @@ def run(folder: Path, *command: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+PLAIN = ("--metrics", "psnr", "--no-complexity", "--no-report")
 VERBS: Sequence[Sequence[str]] = (
     ["eval", "--method", "bicubic", "--dataset", "pairs", "--metrics", "psnr", "--no-complexity"],
-    ["eval", "--method", "mor", "--dataset", "pairs", "--metrics", "psnr", "--limit", "1", "--no-complexity"],
+    ["eval", "--method", "mor", "--dataset", "pairs", "--limit", "1", *PLAIN],
     ["restore", "pairs/LR/a.png", "a.png", "--method", "lanczos"],
     ["report", "--out", "page"],
     ["export", "latest", "--to", "scores.csv"],
@@ -54,10 +55,13 @@ VERBS: Sequence[Sequence[str]] = (
     ["tools", "convert", "pairs/LR/a.png"],
     ["tools", "make-set", "--help"],
 )
+WITHOUT_PHOTOS = ["train", "--method", "mor", "--data", "nowhere"]
+"""Imports all that training needs, and finds nothing to train on."""
 
 
 def test_every_verb(elsewhere: Path) -> None:
-    answers = finished_in_turn(VERBS, cwd=elsewhere, env={"PYTHONPATH": "."})
+    *answers, (code, said) = finished_in_turn([*VERBS, WITHOUT_PHOTOS], cwd=elsewhere, env={"PYTHONPATH": "."})
+    assert code == 2 and "nowhere" in said and "somebody else" not in said, said
     for verb, (code, said) in zip(VERBS, answers, strict=True):
         assert code == 0 and "somebody else" not in said, (verb, said)
 

@@ -11,7 +11,15 @@ import pytest
 from isrbench.harness.errors import UserError
 from isrbench.reports.comparison import compare
 from isrbench.reports.report import write_report
-from tests.support.report_frames import NASTY, frames, of_methods, of_metrics, on_dataset, with_manifests
+from tests.support.report_frames import (
+    NASTY,
+    frames,
+    of_methods,
+    of_metrics,
+    on_dataset,
+    with_manifests,
+    without_routing,
+)
 
 
 def _written(made, folder: Path, training=(), **options) -> tuple[Path, ...]:
@@ -38,8 +46,8 @@ def test_report_writes_every_file_the_same_each_time(tmp_path):
 
 def test_methods_without_routing_simply_lack_its_plots(tmp_path):
     made = of_metrics(frames(tmp_path / "images", count=12), "psnr")
-    plain = replace(made, images=made.images.assign(active_experts=float("nan")), routing=made.routing.head(0))
-    names = {p.name.partition(".")[0] for p in _written(plain, tmp_path / "out") if p.parent.parent.name == "plots"}
+    files = _written(without_routing(made), tmp_path / "out")
+    names = {p.name.partition(".")[0] for p in files if p.parent.parent.name == "plots"}
     assert not any(n.startswith(("experts", "layers", "zero", "dimensions", "scatter")) for n in names)
     assert "severity-psnr" in names and not (tmp_path / "out/tables/sample.routing.csv").exists()
 

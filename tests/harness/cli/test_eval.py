@@ -34,16 +34,19 @@ def test_json_is_one_document_and_nothing_else(pairs_folder: Path, tmp_path: Pat
 
 
 @pytest.mark.process
-def test_json_holds_reasons_and_places_and_nothing_is_left_on_stderr(pairs_folder: Path, tmp_path: Path) -> None:
+def test_json_holds_reasons_and_places_and_nothing_is_left_on_stderr(
+    pairs_folder: Path, tmp_path: Path, capfd, monkeypatch
+) -> None:
+    """In a process of its own, where libraries might speak as they are imported; again, from what it has stored."""
     args = ("--dataset", pairs_folder, "--metrics", "psnr,lpips", "--runs-dir", tmp_path / "r", *PLAIN)
-    home = {"TORCH_HOME": str(tmp_path)}
-    for _ in range(2):
-        code, out, err = finished("eval", "--method", "bicubic", *args, "--json", env=home)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    command = ("eval", "--method", "bicubic", *args)
+    for code, out, err in (finished(*command, "--json"), isrbench(capfd, *command, "--json")):
         summary = json.loads(out)
         assert code == 0 and err == "", err
         assert "isrbench fetch weights --metric lpips" in summary["metrics"][1]["fix"]
         assert all(Path(place).exists() for place in summary["places"].values()) and len(summary["places"]) == 3
-    code, out, err = finished("eval", "--method", "bicubic", *args, env=home)
+    code, out, err = isrbench(capfd, *command)
     assert code == 0 and err == "" and "isrbench fetch weights --metric lpips" in out
 
 

@@ -40,7 +40,8 @@ def hostile(tmp_path_factory) -> Path:
 def test_every_verb_works_beside_them(hostile: Path, pairs_folder: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     commands = [
-        ["eval", "--method", "bicubic", "--dataset", pairs_folder, "--metrics", "psnr", "--runs-dir", runs],
+        ["eval", "--method", "bicubic", "--dataset", pairs_folder, "--metrics", "psnr", "--runs-dir", runs,
+         "--estimator", "none"],
         ["report", "--runs-dir", runs, "--out", tmp_path / "report"],
         ["export", "latest", "--runs-dir", runs, "--to", tmp_path / "x.csv"],
         ["export", "latest", "--hub-card", "--runs-dir", runs, "--to", tmp_path / "card"],
@@ -51,7 +52,7 @@ def test_every_verb_works_beside_them(hostile: Path, pairs_folder: Path, tmp_pat
         ["describe", "metric", "psnr"],
         ["tools", "--help"],
         ["tools", "convert", "--help"],
-    ]
+    ]  # fmt: skip
     answers = finished_in_turn(commands, path=(hostile,))
     for command, (code, said) in zip(commands, answers, strict=True):
         assert code == 0 and "Traceback" not in said, (command, said)
@@ -59,9 +60,10 @@ def test_every_verb_works_beside_them(hostile: Path, pairs_folder: Path, tmp_pat
 
 
 @pytest.mark.process
-def test_list_and_doctor_say_what_is_wrong(hostile: Path, tmp_path: Path) -> None:
-    looks = (["list", "methods", "--json"], ["list", "metrics", "--json"], ["doctor", "--json", "--runs-dir", tmp_path])
-    answers = finished_in_turn(looks, path=(hostile,))
+def test_list_and_doctor_say_what_is_wrong_and_what_fixes_it(hostile: Path, tmp_path: Path) -> None:
+    places = ("--runs-dir", tmp_path, "--data-root", tmp_path)
+    looks = (["list", "methods", "--json"], ["list", "metrics", "--json"], ["doctor", "--json", *places])
+    answers = finished_in_turn(looks, path=(hostile,), env={"TORCH_HOME": str(tmp_path)})
     assert [code for code, _ in answers] == [0, 0, 0], "a stranger's plugin does not break isrbench"
     methods = {row["id"]: row for row in json.loads(answers[0][1])}
     assert methods["bicubic"]["title"] == "Bicubic"
@@ -72,7 +74,9 @@ def test_list_and_doctor_say_what_is_wrong(hostile: Path, tmp_path: Path) -> Non
     named = [(row["id"], row["title"]) for row in json.loads(answers[1][1])]
     assert {("psnr", "PSNR"), ("psnr", "(refused)"), ("crashing", "(broken)"), ("odd", "(broken)")} <= set(named)
     findings = {f["what"]: f for f in json.loads(answers[2][1])}
-    assert findings["metric psnr"]["ok"]
+    assert findings["torch"]["ok"] and findings["device"]["ok"] and findings["metric psnr"]["ok"]
+    assert findings["metric musiq"]["fix"] == "isrbench fetch weights --metric musiq"
+    assert "--data-root" in findings["dataset RealSR"]["fix"]
     refused = findings["metric psnr of another package"]
     assert not refused["ok"] and "rival:METRIC" in refused["found"] and "uninstall" in refused["fix"]
     for what in ("method crash", "method leave", "method absent", "metric crashing", "metric odd"):

@@ -1,11 +1,10 @@
-"""Looking around: ``--help``, ``list``, ``describe``, ``doctor``, ``train --help``, ``tools``."""
+"""Looking around: ``--help``, ``list``, ``describe``, ``train --help``, ``tools``."""
 
 from __future__ import annotations
 
 import json
 import logging
 import re
-from pathlib import Path
 
 import pytest
 
@@ -30,6 +29,18 @@ def test_looking_around_imports_no_heavy_library(args: list[str]) -> None:
     )
     code, _, err = finished(*args, script=script)
     assert code == 0, err
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("method", ["mor", "osediff", "lora_moe"])
+def test_training_answers_before_it_imports_torch(method: str) -> None:
+    script = (
+        "import sys\nfrom isrbench.harness.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code, stop.code\n"
+        "heavy = {'torch', 'diffusers', 'peft', 'accelerate'} & set(sys.modules)\nassert not heavy, heavy\n"
+    )
+    code, out, err = finished("train", "--method", method, "--help", script=script)
+    assert code == 0 and "--preset" in out, err
 
 
 @pytest.mark.process
@@ -63,16 +74,6 @@ def test_describe(capsys) -> None:
     for kind in ("method", "dataset", "metric"):
         code, _, err = isrbench(capsys, "describe", kind, "nothing-of-this-name")
         assert code == 2 and err.splitlines()[1].startswith("fix ")
-
-
-@pytest.mark.process
-def test_doctor_names_the_fixes(capsys, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    code, out, _ = isrbench(capsys, "doctor", "--json", "--data-root", tmp_path)
-    findings = {f["what"]: f for f in json.loads(out)}
-    assert code == 0 and findings["torch"]["ok"] and findings["metric psnr"]["ok"]
-    assert findings["metric musiq"]["fix"] == "isrbench fetch weights --metric musiq"
-    assert "--data-root" in findings["dataset RealSR"]["fix"]
 
 
 def test_training_a_method_that_cannot_be_trained(capsys) -> None:

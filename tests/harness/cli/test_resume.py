@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from isrbench.harness.engine.evaluate import evaluate
 from isrbench.harness.store.store import Store
 from tests.support.cli import finished, isrbench, started
 from tests.support.images import write_pairs
@@ -28,7 +29,7 @@ def table(runs: Path) -> tuple[list, list]:
 
 def test_one_failed_image_of_24_leaves_the_runs_folder_usable(tmp_path: Path, capsys) -> None:
     runs, made = tmp_path / "runs", tmp_path / "made"
-    plain = ("--dataset", "sample", "--metrics", "psnr", "--runs-dir", runs, "--no-complexity", "--estimator", "none")
+    plain = ("--dataset", "sample", "--metrics", "psnr", "--runs-dir", runs, *PLAIN)
     code, _, _ = isrbench(capsys, "eval", "--method", "bicubic", *plain)
     assert code == 0
     folders = [path / "images" for path in runs.iterdir() if path.name.startswith("bicubic")]
@@ -65,8 +66,7 @@ def many(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def untouched(many: Path, tmp_path_factory) -> tuple[list, list]:
     runs = tmp_path_factory.mktemp("untouched")
-    command = ("eval", "--method", "bicubic", "--dataset", many, "--metrics", "psnr", "--runs-dir", runs, *PLAIN)
-    assert finished(*command)[0] == 0
+    evaluate("bicubic", many, metrics=["psnr"], runs_dir=runs, complexity=False, estimator="none")
     return table(runs)
 
 
@@ -113,9 +113,12 @@ def test_ctrl_c_says_that_everything_is_kept(method: str, metric: str, pairs_fol
 
 
 @pytest.mark.process
-def test_the_same_command_again_computes_nothing_and_writes_no_report(pairs_folder: Path, tmp_path: Path) -> None:
+def test_the_same_command_again_computes_nothing_and_writes_no_report(
+    pairs_folder: Path, tmp_path: Path, capsys
+) -> None:
+    """The second time in a process of its own, which shows what it imports."""
     args = ("eval", "--method", "bicubic", "--dataset", pairs_folder, "--metrics", "psnr", "--runs-dir", tmp_path / "r")
-    assert finished(*args)[0] == 0
+    assert isrbench(capsys, *args)[0] == 0
     page = tmp_path / "r" / "report" / "index.html"
     written = {path: path.stat().st_mtime_ns for path in [page, *(tmp_path / "r").glob("*/images/*.png")]}
     assert len(written) == 5

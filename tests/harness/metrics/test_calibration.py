@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import isrbench
 from isrbench.harness.engine.execution import execute
 from isrbench.harness.engine.plan import make_plan
 from isrbench.harness.engine.request import Request
@@ -35,7 +36,10 @@ def request_(tmp_path: Path) -> Request:
 
 
 def test_osediff_images_score_what_their_authors_published(request_: Request, realsr: Path) -> None:
-    """All 100 images; the log prints six decimals, and pyiqa's float32 is within 1e-5 of exact arithmetic."""
+    """All 100 images; the log prints six decimals, and pyiqa's float32 is within 1e-5 of exact arithmetic.
+
+    A report of the run rounds to the published means as well.
+    """
     options = {"images": str(realsr / "results_osediff")}
     ours = scores_of(replace(request_, method="folder", dataset="RealSR", data_root=realsr, options=options))
     published = pd.read_csv(realsr / "osediff_published.csv", index_col="image")
@@ -44,6 +48,8 @@ def test_osediff_images_score_what_their_authors_published(request_: Request, re
     assert (ours["ssim"] - published["ssim"]).abs().max() <= 1e-5
     assert ours["psnr"].mean() == pytest.approx(25.1511, abs=5e-5)
     assert ours["ssim"].mean() == pytest.approx(0.7341, abs=5e-5)
+    reported = isrbench.compare(isrbench.load_runs(request_.runs_dir)).tables["RealSR"].iloc[0]
+    assert round(reported["psnr"], 4) == 25.1511 and round(reported["ssim"], 4) == 0.7341
 
 
 def test_bicubic_on_realsr(request_: Request, realsr: Path) -> None:

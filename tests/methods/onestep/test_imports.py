@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,8 +10,6 @@ import pytest
 
 from isrbench.harness.api.registry import methods
 from isrbench.harness.identity import code_modules, import_closure, package_modules
-from tests.support.images import write_pairs
-from tests.support.paths import ROOT
 
 FAMILY = ("mor", "osediff", "lora_moe")
 APART = ("train", "pretrain")
@@ -69,33 +65,3 @@ def test_no_module_of_a_restoration_imports_accelerate_itself():
         tree = ast.walk(ast.parse(Path(spec.origin).read_text(encoding="utf-8")))
         named += [alias.name for node in tree if isinstance(node, ast.Import) for alias in node.names]
         assert not [name for name in named if name.partition(".")[0] == "accelerate"], module
-
-
-RESTORE = """
-import sys
-from pathlib import Path
-from isrbench.harness.api.method import Runtime
-from isrbench.harness.api.registry import methods
-from isrbench.harness.engine.restoring import restore_pixels
-from isrbench.harness.imaging.images import read_rgb
-
-plugin = methods().get("mor")
-lr = Path(sys.argv[1])
-method = plugin.make(plugin.options(), Runtime(scale=4, device="cpu"))
-pixels, trace = restore_pixels(method, read_rgb(lr), lr.stem, 0, 4)
-assert pixels.shape == (32, 32, 3) and trace is not None
-print("\\n".join(sys.modules))
-"""
-
-
-def test_restoring_an_image_loads_no_training(tmp_path):
-    """In a process of its own, as `isrbench restore --method mor` does."""
-    lr = write_pairs(tmp_path / "one", ["a"], lr=8) / "LR" / "a.png"
-    done = subprocess.run(
-        [sys.executable, "-c", RESTORE, str(lr)], capture_output=True, text=True, cwd=ROOT, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    loaded = done.stdout.split()
-    assert "isrbench.methods.mor.method" in loaded and "isrbench.methods.onestep.infer.method" in loaded
-    assert not [name for name in loaded if is_apart(name) and name != "isrbench.methods.mor.plugin"]
-    assert not {"pyiqa", "pandas", "isrbench.harness.metrics.builtin"} & set(loaded)

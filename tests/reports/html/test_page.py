@@ -20,6 +20,7 @@ from tests.support.report_frames import (
     on_dataset,
     part_of,
     with_manifests,
+    without_routing,
 )
 
 FILE = "<img onerror=alert(1)>.png"
@@ -53,7 +54,7 @@ def test_text_of_users_is_escaped(page):
 
 
 def test_odd_file_names_are_harmless_as_files_titles_and_sets(tmp_path):
-    made = frames(tmp_path / "images", count=10, names=[FILE])
+    made = of_metrics(frames(tmp_path / "images", count=10, names=[FILE]), "psnr")
     odd = tmp_path / FILE
     odd.write_bytes(Path(made.images["hr_path"].iloc[0]).read_bytes())
     images = made.images.copy()
@@ -135,7 +136,7 @@ def test_cells_show_intervals_and_differences(browser):
 
 
 def test_absent_images_are_no_failures_and_metrics_say_how_to_fix(tmp_path):
-    made = of_metrics(frames(tmp_path / "images", count=6), "psnr", "musiq")
+    made = without_routing(of_metrics(frames(tmp_path / "images", count=6), "psnr", "musiq"))
     made = of_images(made, "bicubic", ["scene_000", "scene_002", "scene_003", "scene_004", "scene_005"])
     scores = made.scores.copy()
     missing = (scores["metric"] == "musiq") & (scores["method"] == "mor")
@@ -165,7 +166,7 @@ def test_a_corrupt_image_is_noted(tmp_path):
 
 
 def test_tabs_name_whole_and_part(tmp_path):
-    made = of_metrics(frames(tmp_path / "images", count=4, failed=False), "psnr")
+    made = without_routing(of_metrics(frames(tmp_path / "images", count=4, failed=False), "psnr"))
     page = compare(part_of(made, "folder", ["scene_000"], whole=4)).to_html(tmp_path / "out")
     opened = open_page(page, 1280, 900)
     try:
@@ -233,7 +234,7 @@ def test_phone_width_does_not_scroll_sideways(page):
 
 
 def test_thumbnails_load_lazily(tmp_path):
-    made = frames(tmp_path / "images", count=90, failed=False)
+    made = of_metrics(frames(tmp_path / "images", count=90, failed=False), "psnr")
     page = compare(of_methods(made, "bicubic")).to_html(tmp_path / "out")
     opened = open_page(page, 390, 844)
     try:

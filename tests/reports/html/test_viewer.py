@@ -9,7 +9,7 @@ import pytest
 
 from isrbench.reports.comparison import compare
 from tests.support.browser import all_of, choose, drag, open_page, open_viewer, texts
-from tests.support.report_frames import NASTY, frames
+from tests.support.report_frames import NASTY, frames, of_metrics, without_routing
 
 
 def test_no_console_error_and_no_foreign_code_runs(browser):
@@ -118,7 +118,7 @@ def test_the_page_behind_keeps_still_and_only_a_press_outside_closes(browser):
 
 
 def test_cards_show_the_chosen_version_and_missing_files_say_so(tmp_path):
-    made = frames(tmp_path / "images", count=4)
+    made = without_routing(of_metrics(frames(tmp_path / "images", count=4), "psnr"))
     images = made.images.copy()
     images.loc[images["image"] == "scene_000", ["lr_path", "hr_path", "output_path"]] = "/nonexistent.png"
     images["hr_path"] = None
