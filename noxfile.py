@@ -96,6 +96,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def gpu(session: nox.Session) -> None:
+    """The tests and benches that want a GPU: nox -s gpu -- --out gpu [--device cpu --size tiny for a dry run]."""
+    install(session, "test")
+    session.run("python", "tests/on_gpu.py", *(session.posargs or ["--out", "gpu"]))
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style, by ruff; which package may import which, by import-linter."""
     session.install("-c", str(CONSTRAINTS), *nox.project.dependency_groups(PROJECT, "lint"))
