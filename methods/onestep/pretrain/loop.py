@@ -18,6 +18,11 @@ from isrbench.methods.onestep.train.curves import cut_curves, write_curve
 
 log = logging.getLogger(__name__)
 
+CURVE_EVERY = 50
+"""Steps whose losses' means are one row of the curve."""
+SAVE_EVERY = 100
+"""Steps after which the state to resume from is written."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -71,12 +76,12 @@ def fit(stage: Stage, name: str, model: nn.Module, step_losses: Callable[[int], 
         for key, value in losses.items():
             sums[key] = sums.get(key, 0.0) + float(value.detach())
         summed += 1
-        if (step + 1) % 50 == 0:
+        if (step + 1) % CURVE_EVERY == 0:
             means = {key: total / summed for key, total in sums.items()} | {"seconds": time.monotonic() - started}
             write_curve(stage.out / f"{name}.csv", step + 1, means)
             log.info("%s %d/%d %s", name, step + 1, stage.steps, " ".join(f"{k} {v:.4f}" for k, v in means.items()))
             sums, summed = {}, 0
-        if (step + 1) % 100 == 0 or step + 1 == stage.steps:
+        if (step + 1) % SAVE_EVERY == 0 or step + 1 == stage.steps:
             state = {
                 "model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1, "began": began,
             }  # fmt: skip
