@@ -91,8 +91,10 @@ def tests(session: nox.Session) -> None:
     chosen = any(a == "-m" or a.startswith("-m=") for a in session.posargs)
     fast = [] if chosen else ["-m", "not slow and not gpu"]
     session.run(
-        "python", "-m", "pytest", "-n", "auto", "--dist", "worksteal", "--durations=10", *fast, *session.posargs
-    )
+        "python", "-m", "pytest", "-n", "auto", "--dist", "worksteal", "--durations=10", *fast, *session.posargs,
+        # Dozens of tests start a process: where a shell forbids bytecode, each would compile all of torch again.
+        env={"PYTHONDONTWRITEBYTECODE": ""},
+    )  # fmt: skip
 
 
 @nox.session
