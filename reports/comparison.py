@@ -139,7 +139,7 @@ def compare(
     """
     frames = merge_frames(runs)
     if frames.runs.empty:
-        raise UserError("there is no run to compare", "isrbench eval --method bicubic --dataset sample")
+        raise UserError("no run to compare", "isrbench eval --method bicubic --dataset sample")
     rule = parse_rule(strata)
     aligned = align(frames, common=common)
     _check_baseline(aligned, baseline)

@@ -101,7 +101,7 @@ def _card(sets: Sequence[AlignedRuns], frames: Frames, wanted: str) -> str:
     results = list(_results(sets, wanted))
     if not results:
         raise UserError(
-            f"there is no complete mean of '{wanted}' over a whole set to publish",
+            f"no complete mean of '{wanted}' over a whole set to publish",
             "score it first: isrbench eval, without --limit and --sample",
         )
     titles = frames.runs.loc[frames.runs["method"] == wanted, "title"]

@@ -160,4 +160,4 @@ def unknown_name(kind: str, name: str, known: list[str]) -> str:
     """Return a message that there is no such ``kind``, with close matches and the whole list."""
     close = [k for k in known if k.lower() == name.lower()] or difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else "."
-    return f"there is no {kind} '{name}'{hint} Known {kind}s: {', '.join(known) or 'none'}"
+    return f"unknown {kind} '{name}'{hint} Known {kind}s: {', '.join(known) or 'none'}"

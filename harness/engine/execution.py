@@ -14,26 +14,17 @@ from pathlib import Path
 
 from isrbench.harness.api.dataset import Pair
 from isrbench.harness.api.method import Prepares
-from isrbench.harness.api.records import (
-    EstimatorRecord,
-    Failure,
-    ImageRow,
-    ImageStatus,
-    Manifest,
-    ScoreRow,
-    ScoreStatus,
-)
+from isrbench.harness.api.records import Failure, ImageRow, ImageStatus, ScoreRow, ScoreStatus
 from isrbench.harness.determinism import exclusive, make_deterministic
 from isrbench.harness.engine.costing import run_cost
 from isrbench.harness.engine.jobs import Measured, measure, restore
+from isrbench.harness.engine.manifests import begin, end, run_id
 from isrbench.harness.engine.plan import Plan
-from isrbench.harness.engine.provenance import describe_run, invocation, merged_metrics
 from isrbench.harness.engine.request import Resume
 from isrbench.harness.engine.resume import Stored, Todo, Wanted, to_do
-from isrbench.harness.errors import UserError
-from isrbench.harness.files import file_hash, replacing
+from isrbench.harness.files import file_hash
 from isrbench.harness.store.schema import cannot_write
-from isrbench.harness.store.store import Store, now
+from isrbench.harness.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +75,7 @@ def execute(plan: Plan, store: Store, progress: Progress = lambda stage, done, t
         UserError: If the disk is full, another process holds the store, the severity estimator does not load, or
             nothing is stored under ``only-cache``.
     """
-    work = _Work(plan, store, _run_id(plan, store), progress)
+    work = _Work(plan, store, run_id(plan, store), progress)
     computed = False
     if plan.request.resume is not Resume.ONLY_CACHE:
         with _store_failures_are_clear(store.folder):
@@ -105,7 +96,7 @@ def _compute(work: _Work) -> bool:
     if plan.estimator is not None and todo.estimate:
         plan.estimator.load()
     (work.folder / "images").mkdir(parents=True, exist_ok=True)
-    manifest = _begin(work, todo)
+    manifest = begin(plan, work.store, work.run, todo)
     pairs = {pair.id: pair for pair in plan.pairs}
     if todo.restore and isinstance(plan.method, Prepares):
         plan.method.prepare([(id, pairs[id].lr) for id in todo.restore])
@@ -114,7 +105,7 @@ def _compute(work: _Work) -> bool:
         _score_set(work, metric)
     if todo.cost:
         _count(work)
-    _end(work, manifest)
+    end(plan, work.store, manifest)
     return True
 
 
@@ -252,63 +243,6 @@ def _failures(work: _Work) -> int:
     lost = {row.image for row in store.images(work.run) if row.status is ImageStatus.FAILED}
     failed = {r.image for r in store.scores(work.run) if r.status is ScoreStatus.FAILED and r.metric in wanted}
     return len(lost | failed | work.unestimated)
-
-
-def _run_id(plan: Plan, store: Store) -> str:
-    """The run that has the plan's whole identity, or a free id: name, dataset, and as much of the identity as it takes.
-
-    Raises:
-        UserError: If nothing is stored under ``only-cache``.
-    """
-    resume = plan.request.resume
-    # Of several runs of one identity the first is the plan's own; ``never`` made the others.
-    own = [run for run in store.runs_of(plan.identity) if store.manifest(run).name == plan.name]
-    if own and resume is not Resume.NEVER:
-        return own[0]
-    stem = f"{plan.name}-{plan.card.id}"
-    if resume is Resume.ONLY_CACHE:
-        raise UserError(
-            f"nothing is stored for {stem}-{plan.identity[:8]} in {store.folder}", "run it with --resume only-missing"
-        )
-    known = set(store.run_ids())
-    digits = next(n for n in range(8, 65) if own or f"{stem}-{plan.identity[:n]}" not in known)
-    run = f"{stem}-{plan.identity[:digits]}"
-    return next(c for c in (run, *(f"{run}-{i}" for i in range(2, len(known) + 3))) if c not in known)
-
-
-def _begin(work: _Work, todo: Todo) -> Manifest:
-    """Keep the manifest with this invocation added, and in the same transaction drop what it no longer describes."""
-    plan, store = work.plan, work.store
-    manifest = store.manifest(work.run) if work.run in store.run_ids() else describe_run(plan, work.run)
-    update = {
-        "metrics": merged_metrics(manifest.metrics, plan.scorer.definitions()),
-        "invocations": [*manifest.invocations, invocation(plan.request.argv)],
-    }
-    version = plan.estimator.version if plan.estimator else None
-    if version is not None:
-        update["estimator"] = EstimatorRecord(spec=plan.request.estimator, version=version)
-    manifest = manifest.model_copy(update=update)
-    with store.transaction():
-        _keep_manifest(work, manifest)
-        store.forget(work.run, todo.outdated, version)
-    return manifest
-
-
-def _end(work: _Work, manifest: Manifest) -> None:
-    """Note in the manifest that this invocation ended; weights may have been fetched since it began."""
-    *before, last = manifest.invocations
-    update = {
-        "metrics": merged_metrics(manifest.metrics, work.plan.scorer.definitions()),
-        "invocations": [*before, last.model_copy(update={"end": now()})],
-    }
-    with work.store.transaction():
-        _keep_manifest(work, manifest.model_copy(update=update))
-
-
-def _keep_manifest(work: _Work, manifest: Manifest) -> None:
-    work.store.add_run(manifest)
-    with replacing(work.folder / "manifest.json") as partial:
-        partial.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def table_of(frames: Frames, table: str) -> pd.DataFrame:
     from isrbench.harness.severity.dimensions import DIMENSIONS
 
     if table not in TABLES:
-        raise UserError(f"--table {table}: there is no such table", f"one of {', '.join(TABLES)}")
+        raise UserError(f"--table {table}: unknown table", f"one of {', '.join(TABLES)}")
     if table != "images":
         return getattr(frames, table)
     columns = [
@@ -57,7 +57,7 @@ def export(frame: pd.DataFrame, target: Path) -> None:
     if target.suffix not in writers:
         raise UserError(f"--to {target}: the ending must be one of {', '.join(writers)}", f"--to {target.stem}.csv")
     if not target.parent.is_dir():
-        raise UserError(f"--to {target}: there is no folder {target.parent}", f"mkdir -p {target.parent}")
+        raise UserError(f"--to {target}: the folder {target.parent} does not exist", f"mkdir -p {target.parent}")
     partial = target.with_name(f".{target.name}.part")
     try:
         writers[target.suffix](partial)

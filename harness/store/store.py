@@ -253,7 +253,7 @@ class Store:
         if wanted in known:
             return wanted
         raise UserError(
-            f"there is no run '{name}' in {self.folder}. Runs: {', '.join(known[-5:]) or 'none'}", "isrbench list runs"
+            f"unknown run '{name}' in {self.folder}. Runs: {', '.join(known[-5:]) or 'none'}", "isrbench list runs"
         )
 
 

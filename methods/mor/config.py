@@ -99,7 +99,7 @@ class MoRConfig:
         known = [field.name for field in fields(cls)]
         for name in values:
             if name not in known:
-                raise UserError(f"MoR config: there is no '{name}'", f"known names: {', '.join(known)}")
+                raise UserError(f"MoR config: unknown name '{name}'", f"known names: {', '.join(known)}")
         return cls(**values)
 
 

@@ -178,7 +178,7 @@ def _write(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str])
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     if not path.is_file():
-        raise UserError(f"there is no adapter file {path}", "pass the path of a .safetensors file")
+        raise UserError(f"the adapter file {path} does not exist", "pass the path of a .safetensors file")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

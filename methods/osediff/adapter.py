@@ -59,7 +59,7 @@ class DenseConfig:
         known = [field.name for field in fields(cls)]
         for name in values:
             if name not in known:
-                raise UserError(f"dense LoRA config: there is no '{name}'", f"known names: {', '.join(known)}")
+                raise UserError(f"dense LoRA config: unknown name '{name}'", f"known names: {', '.join(known)}")
         return cls(**values)
 
 

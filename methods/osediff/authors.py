@@ -111,7 +111,7 @@ def _same_modules(path: Path, part: str, listed: list[str], wanted: list[str]) -
 
 def _unpickled(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise UserError(f"there is no adapter file {path}", _FIX)
+        raise UserError(f"the adapter file {path} does not exist", _FIX)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

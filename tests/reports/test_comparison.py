@@ -146,7 +146,7 @@ def test_the_baseline_is_an_id_a_label_or_a_run(tmp_path):
 
 def test_mistakes_are_clear(tmp_path):
     made = frames(tmp_path / "images", count=4)
-    with pytest.raises(UserError, match="there is no baseline 'bicubc'; did you mean 'bicubic'"):
+    with pytest.raises(UserError, match="unknown baseline 'bicubc'; did you mean 'bicubic'"):
         compare(made, baseline="bicubc")
     with pytest.raises(UserError, match="not a way to group"):
         compare(made, strata="nonsense")

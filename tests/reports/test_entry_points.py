@@ -55,7 +55,7 @@ def test_report_of_one_run_elsewhere(runs_dir, tmp_path):
     page = write(runs_dir=runs_dir, runs=["latest"], out=tmp_path / "out", strata="blur")
     text = page.read_text(encoding="utf-8")
     assert "Lanczos" in text and "Bicubic" not in text.split('id="data"')[0]
-    with pytest.raises(isrbench.UserError, match="there is no run 'nonesuch'"):
+    with pytest.raises(isrbench.UserError, match="unknown run 'nonesuch'"):
         write(runs_dir=runs_dir, runs=["nonesuch"], out=tmp_path / "out")
 
 

@@ -191,7 +191,7 @@ def build_method(
         raise UserError(f"one-step methods restore at scales 1 to 4, not {runtime.scale}", "choose another dataset")
     path = options.adapter or shipped_adapter(spec.id, options.base)
     if not path.is_file():  # before gigabytes are fetched
-        raise UserError(f"there is no adapter file {path}", "check -o adapter=")
+        raise UserError(f"the adapter file {path} does not exist", "check -o adapter=")
     base = load_base(options.base, runtime.device, options.dtype)
     check_tile(options.tile, base.multiple // base.factor)
     if options.prompts not in ("adapter", "none") and not base.text.takes_text:

@@ -18,6 +18,9 @@ from isrbench.methods.onestep.train.curves import cut_curves, write_curve
 
 log = logging.getLogger(__name__)
 
+CURVE_EVERY = 50
+"""Steps whose losses' means are one row of the curve."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -77,7 +80,7 @@ def fit(stage: Stage, name: str, model: nn.Module, step_losses: Callable[[int], 
         for key, value in losses.items():
             sums[key] = sums.get(key, 0.0) + value.detach().double()
         summed += 1
-        if (step + 1) % 50 == 0:
+        if (step + 1) % CURVE_EVERY == 0:
             means = {key: float(total) / summed for key, total in sums.items()}
             means["seconds"] = time.monotonic() - started
             write_curve(stage.out / f"{name}.csv", step + 1, means)

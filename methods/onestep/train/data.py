@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
+import torch.multiprocessing
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
@@ -227,7 +228,7 @@ def open_loader(data: Data, seed: int, batch: int, numbers: Sequence[int]) -> It
         num_workers=data.workers,
         collate_fn=_collate,
         worker_init_fn=_single_threaded,
-        multiprocessing_context="forkserver" if data.workers else None,
+        multiprocessing_context=_workers_context() if data.workers else None,
     )
     return _raising(loader)
 
@@ -254,6 +255,13 @@ def _raising(batches: Iterable[Batch | UserError]) -> Iterator[Batch]:
         if isinstance(batch, UserError):
             raise batch
         yield batch
+
+
+def _workers_context() -> Any:
+    """Workers fork from a server that has imported this module: each would take seconds to import torch itself."""
+    context = torch.multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["__main__", __name__])
+    return context
 
 
 def _single_threaded(worker: int) -> None:

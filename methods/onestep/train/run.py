@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from isrbench.harness.determinism import make_deterministic
@@ -34,6 +33,7 @@ from isrbench.methods.onestep.train.draws import draw
 from isrbench.methods.onestep.train.ema import RunningMean
 from isrbench.methods.onestep.train.networks import build_networks
 from isrbench.methods.onestep.train.optimizers import learning_rate_factor, make_optimizers
+from isrbench.methods.onestep.train.processes import average_gradients, make_accelerator, mean_over_processes
 from isrbench.methods.onestep.train.state import last_state, load_state, save_state
 from isrbench.methods.onestep.train.step import run_micro_batch
 from isrbench.methods.onestep.train.validate import Validator
@@ -76,7 +76,7 @@ class Run:
         if config.threads:
             torch.set_num_threads(config.threads)
         self.config, self.spec = config, spec
-        self.accelerator = _accelerator(config)
+        self.accelerator = make_accelerator(config)
         make_deterministic(str(self.accelerator.device))
         torch.manual_seed(config.seed)
         self.photos = check_photos(config.data)
@@ -144,13 +144,14 @@ class Run:
             part = run_micro_batch(self.nets, config.losses, batch, draws, self.step, 1 / config.accumulate)
             for name, value in part.items():
                 values[name] = values.get(name, 0) + value / config.accumulate
-        return dict(zip(values, self._mean(torch.stack(list(values.values()))).tolist(), strict=True))
+        means = mean_over_processes(self.accelerator, torch.stack(list(values.values())))
+        return dict(zip(values, means.tolist(), strict=True))
 
     def _update(self, losses: dict[str, float]) -> None:
         """Average and clip the gradients, and let the three optimizers step."""
         wrong = [name for name, value in losses.items() if not math.isfinite(value)]
         for name, parameters in self.trained.items():
-            self._average_gradients(parameters)
+            average_gradients(self.accelerator, parameters)
             norm = nn.utils.clip_grad_norm_(parameters, self.config.optim.clip)
             if not math.isfinite(float(norm)):
                 wrong.append(f"gradient of the {name}")
@@ -166,20 +167,6 @@ class Run:
                 group["lr"] = group["peak_lr"] * factor
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-
-    def _average_gradients(self, parameters: list[nn.Parameter]) -> None:
-        """Average over the processes. By hand: the UNet plays several parts, which a DDP wrapper does not allow."""
-        if self.accelerator.num_processes == 1:
-            return
-        for parameter in parameters:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        flat = self._mean(torch.cat([p.grad.flatten() for p in parameters]))  # type: ignore[union-attr]
-        for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
-            parameter.grad = part.view_as(parameter).clone()
-
-    def _mean(self, tensor: Tensor) -> Tensor:
-        return self.accelerator.reduce(tensor, "mean")  # type: ignore[return-value]
 
     def _validator(self) -> Validator | None:
         if not self.config.validation.folders or not self.accelerator.is_main_process:
@@ -284,21 +271,6 @@ class Run:
         write_curve(self._curves, self.step, values)
         if self.config.trackers:
             self.accelerator.log(values, step=self.step)
-
-
-def _accelerator(config: TrainConfig) -> Accelerator:
-    accelerator = Accelerator(
-        mixed_precision="bf16" if config.dtype == "bf16" else "no",
-        cpu=config.device == "cpu",
-        log_with=list(config.trackers) or None,
-        project_dir=config.out,
-    )
-    if len(accelerator.log_with) < len(config.trackers):  # accelerate drops in silence what is not installed
-        raise UserError(
-            f"not all of the trackers {', '.join(config.trackers)} are installed",
-            'pip install -c constraints.txt ".[trackers]", or leave trackers out',
-        )
-    return accelerator
 
 
 def _adapter_config(spec: AdapterSpec, fields: dict[str, Any]) -> Any:

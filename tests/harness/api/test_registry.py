@@ -51,9 +51,9 @@ def test_same_target_twice_is_harmless_and_another_is_refused_with_both(registry
 
 
 def test_unknown_name_suggests_and_lists(registry):
-    with pytest.raises(UserError, match=r"there is no word 'helo'; did you mean 'hello'\? Known words: hello"):
+    with pytest.raises(UserError, match=r"unknown word 'helo'; did you mean 'hello'\? Known words: hello"):
         registry.get("helo")
-    assert unknown_name("word", "zzz", ["hello"]) == "there is no word 'zzz'. Known words: hello"
+    assert unknown_name("word", "zzz", ["hello"]) == "unknown word 'zzz'. Known words: hello"
     assert "did you mean 'RealSR'?" in unknown_name("dataset", "realsr", ["RealSR", "DRealSR"])
     assert unknown_name("word", "x", []).endswith("Known words: none")
 

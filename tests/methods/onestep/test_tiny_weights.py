@@ -100,28 +100,44 @@ def beside_bicubic(method, pairs, score):
     return np.mean(found, axis=0)
 
 
-@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
-def test_realsr_gains_texture_and_loses_little_fidelity(mor, realsr, every):
+def middle(pixels: np.ndarray, side: int | None) -> np.ndarray:
+    """The middle ``side`` x ``side`` of an image; None = all of it."""
+    if side is None:
+        return pixels
+    top, left = ((length - side) // 2 for length in pixels.shape[:2])
+    return pixels[top : top + side, left : left + side]
+
+
+@pytest.mark.parametrize(("every", "side"), [(4, 48), pytest.param(1, None, marks=pytest.mark.slow)])
+def test_realsr_gains_texture_and_loses_little_fidelity(mor, realsr, every, side):
     """Two dB is what a one-step method may pay for texture; OSEDiff's published images pay 1.96.
 
-    Edges (GMSD .156 against .167) are held over all images only; PIQE is 54.8 on all, 55.5 on every fourth, and 60.8 on
-    every tenth, which are too few.
+    Of all images, whole (slow), and of the middle 48 x 48 of every fourth, where a seventh of the pixels leaves PIQE no
+    further from its bound: 57.0 against 93.3 for bicubic; GMSD is .152 against .166, the loss of fidelity 0.1 dB. Whole
+    they are 54.8, .156 against .167, and 0.1 dB.
     """
     files = sorted((realsr / "test_LR").iterdir())[::every]
-    pairs = [(to_tensor(read_rgb(file)), read_rgb(realsr / "test_HR" / file.name)) for file in files]
+    pairs = [
+        (
+            to_tensor(middle(read_rgb(file), side)),
+            middle(read_rgb(realsr / "test_HR" / file.name), side and 4 * side),
+        )
+        for file in files
+    ]
     gmsd, piqe = iqa.image_metric("cpu", name="gmsd"), iqa.image_metric("cpu", name="piqe", one_at_a_time=True)
     scores = beside_bicubic(mor, pairs, lambda sr, hr: (psnr(sr, hr), gmsd(sr, hr, None), piqe(sr, None, None)))
     ours, bicubic = scores
+    assert len(files) == 100 // every
     assert ours[0] > bicubic[0] - 2
-    assert ours[1] <= bicubic[1] or every > 1
+    assert ours[1] <= bicubic[1]
     assert ours[2] <= 60 < bicubic[2]
 
 
-@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.slow)])
-def test_severely_degraded_crops_gain_fidelity(mor, bsds_test, every):
-    """Of every fifth photo, and (slow) of all."""
+@pytest.mark.parametrize(("every", "side"), [(5, 96), pytest.param(1, 192, marks=pytest.mark.slow)])
+def test_severely_degraded_crops_gain_fidelity(mor, bsds_test, every, side):
+    """Of every photo (slow), and of every fifth in the base's own size, crops of 96 px, which gain 0.67 dB."""
     paths = find_images([bsds_test])[::every]
-    crops = [random_crop(read_photo(path), 192, stream(31, n)) for n, path in enumerate(paths)]
+    crops = [random_crop(read_photo(path), side, stream(31, n)) for n, path in enumerate(paths)]
     lr = degrade(stack(crops), at_level(LEVELS["severe"]), range(len(crops)))
     ours, bicubic = beside_bicubic(mor, zip(lr, crops, strict=True), psnr)
     assert len(crops) == 200 // every and ours >= bicubic + 0.5

@@ -13,6 +13,7 @@ from torch._dynamo.utils import counters
 
 from isrbench.methods.onestep.base.load import load_base
 from isrbench.methods.onestep.base.tiny import new_unet, new_vae, tiny_base
+from isrbench.methods.onestep.pretrain import data, loop
 from isrbench.methods.onestep.pretrain.__main__ import main
 from isrbench.methods.onestep.pretrain.data import SIDE, Pairs, cut_windows, middle
 from isrbench.methods.onestep.pretrain.decoder import Critic
@@ -20,6 +21,14 @@ from isrbench.methods.onestep.pretrain.unet import decode_window, mean_psnr
 from tests.support.onestep_base import one_thread  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_crops():
+    """Three crops of a photo in place of thirty; encoding is most of what a short stage does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "DRAWS", 3)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -220,13 +229,17 @@ def test_the_critic_sees_grain_better_than_brightness():
     assert verdict.shape == (1, 1, 16, 16) and grain > 2 * brighter
 
 
-def test_the_curve_of_a_resumed_stage_has_every_row_once(encoded, run, tmp_path):
+def test_the_curve_of_a_resumed_stage_has_every_row_once(encoded, run, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "CURVE_EVERY", 1)
     out = copy_of(encoded, tmp_path)
     run(out, "decoder", steps=1)
-    run(out, "decoder", steps=50)
+    first = (out / "decoder.state").read_bytes()
+    run(out, "decoder", steps=3)
+    (out / "decoder.state").write_bytes(first)  # as if it had been stopped before it saved its last two steps
+    run(out, "decoder", steps=3)
     with (out / "decoder.csv").open(newline="") as file:
         rows = [(row["step"], row["name"]) for row in csv.DictReader(file)]
-    assert len(rows) == len(set(rows)) and {step for step, _ in rows} == {"50"}
+    assert len(rows) == len(set(rows)) and {step for step, _ in rows} == {"1", "2", "3"}
     assert {"loss", "l1", "edges", "verdict", "critic", "seconds"} <= {name for _, name in rows}
 
 

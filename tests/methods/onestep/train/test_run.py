@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate import debug_launcher
+from accelerate.state import AcceleratorState
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -52,8 +54,9 @@ def curves(out):
 
 def test_resume_is_bit_exact(world, tmp_path):
     whole = run(world, tmp_path / "whole")
-    run(world, tmp_path / "cut")
+    shutil.copytree(tmp_path / "whole", tmp_path / "cut")
     (tmp_path / "cut/states/state-4.pt").unlink()
+    (tmp_path / "cut/adapter.safetensors").unlink()
     resumed = run(world, tmp_path / "cut", resume=True)
     for part in ("adapter", "regulariser", "discriminator", "mean"):
         a, b = (getattr(x, part, None) or getattr(x.nets, part) for x in (whole, resumed))
@@ -250,7 +253,13 @@ def test_a_dense_adapter_trains_without_an_estimator(world, tmp_path):
     assert saved.config["rank"] == 2 and saved.config["alpha"] == 4.0
 
 
-_TWO = """
+def train_as_one_of_several(plain):
+    """One process of a group; what this test's process knows of its own, single one is forgotten first."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    Run(validated(plain), MOR, False, statistics).loop()
+
+
+_SCRIPT = """
 import json, sys
 sys.path[:0] = [{root!r}]
 from tests.support import training_world as w
@@ -258,21 +267,30 @@ w.Run(w.validated(json.loads(sys.argv[1])), w.MOR, False, w.statistics).loop()
 """
 
 
-def test_two_processes_equal_one(world, tmp_path):
-    """`accelerate launch` on two CPU processes takes the same items and makes the same steps as one process."""
-    changes = {"losses": {"balance": 0.0, "r1": 0.0}, "steps": 2}
-    one = run(world, tmp_path / "one", batch=2, **changes)
-    plain = values(world, str(tmp_path / "two"), batch=1, **changes)
-    script = tmp_path / "two.py"
-    script.write_text(_TWO.format(root=str(ROOT)))
+def launch(plain, folder):
+    """`accelerate launch` on two CPU processes."""
+    script = folder / "two.py"
+    script.write_text(_SCRIPT.format(root=str(ROOT)))
     command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--num_machines", "1"]
     # The launcher starts several local processes for --multi_gpu only; device=cpu then makes them a gloo group.
     command += ["--multi_gpu", "--main_process_port", "0"]
     command += ["--mixed_precision", "no", "--dynamo_backend", "no", str(script), json.dumps(plain)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300
-    )
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def fork(plain, folder):
+    """The same group of two processes, forked from this one by accelerate, so that none imports torch anew."""
+    debug_launcher(train_as_one_of_several, (plain,), num_processes=2)
+
+
+@pytest.mark.parametrize("start", [fork, pytest.param(launch, marks=pytest.mark.slow)])
+def test_two_processes_equal_one(start, world, tmp_path):
+    """Two CPU processes take the same items and make the same steps as one process."""
+    changes = {"losses": {"balance": 0.0, "r1": 0.0}, "steps": 2}
+    one = run(world, tmp_path / "one", batch=2, **changes)
+    start(values(world, str(tmp_path / "two"), batch=1, **changes), tmp_path)
     two = load_adapter(tmp_path / "two/adapter.safetensors")
     assert two.training["processes"] == 2
     assert dataclasses.asdict(one.adapter_config) == two.config
