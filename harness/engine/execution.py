@@ -2,43 +2,43 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from isrbench.harness.api.dataset import Pair
-from isrbench.harness.api.method import Prepares
 from isrbench.harness.api.records import (
     EstimatorRecord,
     Failure,
     ImageRow,
     ImageStatus,
+    Invocation,
     Manifest,
     ScoreRow,
     ScoreStatus,
 )
 from isrbench.harness.determinism import exclusive, make_deterministic
+from isrbench.harness.engine.arguments import Progress
 from isrbench.harness.engine.costing import run_cost
-from isrbench.harness.engine.jobs import Measured, measure, restore
+from isrbench.harness.engine.jobs import Measured, measure, prepare, restore
+from isrbench.harness.engine.lock import only_one
 from isrbench.harness.engine.plan import Plan
-from isrbench.harness.engine.provenance import describe_run, invocation, merged_metrics
+from isrbench.harness.engine.provenance import describe_run, ended, invocation, merged_metrics, redescribed
 from isrbench.harness.engine.request import Resume
+from isrbench.harness.engine.rescoring import add_stored_metrics, without_value
 from isrbench.harness.engine.resume import Stored, Todo, Wanted, to_do
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import file_hash, replacing
+from isrbench.harness.files import file_hash, replacing, takes_nothing
 from isrbench.harness.store.schema import cannot_write
-from isrbench.harness.store.store import Store, now
+from isrbench.harness.store.store import Store
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[str, int, int], None]
-"""``(stage, done, total)``; stage is "restore", "score" or "complexity"."""
 _QUEUE = 2
 """Restored images that wait for each scoring thread at most."""
 
@@ -81,40 +81,45 @@ def execute(plan: Plan, store: Store, progress: Progress = lambda stage, done, t
     """Carry out a plan to its end, or as far as it goes; whatever is done is kept.
 
     Raises:
-        UserError: If the disk is full, another process holds the store, the severity estimator does not load, or
-            nothing is stored under ``only-cache``.
+        UserError: If the disk is full, another process works on this run or holds the store, the severity estimator
+            does not load, the method cannot prepare, or nothing is stored under ``only-cache``.
     """
     work = _Work(plan, store, _run_id(plan, store), progress)
     computed = False
     if plan.request.resume is not Resume.ONLY_CACHE:
-        with _store_failures_are_clear(store.folder):
+        with _store_failures_are_clear(store.folder), only_one(work.folder):
             computed = _compute(work)
     store.touch(work.run)
-    return Outcome(work.run, work.folder, _failures(work), computed, tuple(work.notes))
+    return Outcome(work.run, work.folder, _failures(work, plan.scorer.ids), computed, tuple(work.notes))
 
 
 def _compute(work: _Work) -> bool:
     """Do what is left to do; return whether there was anything."""
-    plan = work.plan
-    stored = _stored(work)
+    asked, stored = work.plan.scorer, _stored(work)
+    _update_description(work)
     _update_places(work, stored)
+    scorer, notes = add_stored_metrics(work.plan, stored)
+    work.notes += notes
+    plan = work.plan = replace(work.plan, scorer=scorer)
     todo = to_do(stored, _wanted(work, stored))
     if not todo:
         return False
     make_deterministic(plan.device)
     if plan.estimator is not None and todo.estimate:
         plan.estimator.load()
-    (work.folder / "images").mkdir(parents=True, exist_ok=True)
-    manifest = _begin(work, todo)
     pairs = {pair.id: pair for pair in plan.pairs}
-    if todo.restore and isinstance(plan.method, Prepares):
-        plan.method.prepare([(id, pairs[id].lr) for id in todo.restore])
+    if todo.restore:
+        prepare(plan.method, plan.plugin.info.id, [(id, pairs[id].lr) for id in todo.restore])
+    (work.folder / "images").mkdir(parents=True, exist_ok=True)
+    this = _begin(work, todo)
     _restore_and_measure(work, todo, pairs)
     for metric in todo.set_metrics:
         _score_set(work, metric)
     if todo.cost:
         _count(work)
-    _end(work, manifest)
+    _end(work, this)
+    if scorer is not asked:
+        work.notes += without_value(work.store.scores(work.run), asked.ids, scorer.ids)
     return True
 
 
@@ -135,7 +140,7 @@ def _is_altered(store: Store, row: ImageRow) -> bool:
 
 def _wanted(work: _Work, stored: Stored) -> Wanted:
     plan, scorer = work.plan, work.plan.scorer
-    metrics = {*scorer.image_metrics, *scorer.set_metrics}
+    metrics = set(scorer.ids)
     known = {metric for (_, metric), row in stored.scores.items() if row.status is not ScoreStatus.UNAVAILABLE}
     # Fetched before anything is computed and before the manifest says what computes it.
     unavailable = scorer.unavailable() if metrics - known else {}
@@ -147,6 +152,18 @@ def _wanted(work: _Work, stored: Stored) -> Wanted:
         estimator=plan.estimator.version if plan.estimator else None,
         cost=plan.request.complexity,
     )
+
+
+def _update_description(work: _Work) -> None:
+    """Keep what the run's images are a part of now: a set may have grown around them, or shrunk to them."""
+    store = work.store
+    if work.run not in store.run_ids():
+        return
+    with store.transaction():
+        before = store.manifest(work.run)
+        after = redescribed(before, work.plan)
+        if after != before:
+            _keep_manifest(work, after)
 
 
 def _update_places(work: _Work, stored: Stored) -> None:
@@ -165,7 +182,8 @@ def _restore_and_measure(work: _Work, todo: Todo, pairs: dict[str, Pair]) -> Non
     plan, images = work.plan, todo.measure
     waiting, estimated = set(todo.restore), set(todo.estimate)
     # An image that is restored without any metric or severity is in no other list.
-    order = [pair.id for pair in plan.pairs if pair.id in waiting or pair.id in set(images)]
+    wanted = waiting.union(images)
+    order = [pair.id for pair in plan.pairs if pair.id in wanted]
     pending: set[Future[Measured]] = set()
     restored = scored = 0
     workers = plan.request.workers or os.cpu_count() or 1
@@ -221,7 +239,8 @@ def _score_set(work: _Work, metric: str) -> None:
     if failed:
         failure = Failure(message=f"{failed} of {len(pairs)} images failed; a set metric needs them all")
     else:
-        score = scorer.score_set(metric, [work.png(pair.id) for pair in pairs], [pair.hr for pair in pairs])
+        restored, references = [work.png(pair.id) for pair in pairs], [pair.hr for pair in pairs]
+        score = scorer.score_set(metric, restored, references, [pair.hr_hash for pair in pairs])
         value, status, failure = score.value, score.status, score.failure
     version = scorer.version(metric)
     row = ScoreRow(
@@ -246,9 +265,8 @@ def _count(work: _Work) -> None:
     work.progress("complexity", 1, 1)
 
 
-def _failures(work: _Work) -> int:
-    store, scorer = work.store, work.plan.scorer
-    wanted = {*scorer.image_metrics, *scorer.set_metrics}
+def _failures(work: _Work, wanted: Collection[str]) -> int:
+    store = work.store
     lost = {row.image for row in store.images(work.run) if row.status is ImageStatus.FAILED}
     failed = {r.image for r in store.scores(work.run) if r.status is ScoreStatus.FAILED and r.metric in wanted}
     return len(lost | failed | work.unestimated)
@@ -265,7 +283,7 @@ def _run_id(plan: Plan, store: Store) -> str:
     own = [run for run in store.runs_of(plan.identity) if store.manifest(run).name == plan.name]
     if own and resume is not Resume.NEVER:
         return own[0]
-    stem = f"{plan.name}-{plan.card.id}"
+    stem = f"{plan.name}-{plan.card.id}"[:180]  # a folder's name has at most 255 bytes
     if resume is Resume.ONLY_CACHE:
         raise UserError(
             f"nothing is stored for {stem}-{plan.identity[:8]} in {store.folder}", "run it with --resume only-missing"
@@ -276,33 +294,28 @@ def _run_id(plan: Plan, store: Store) -> str:
     return next(c for c in (run, *(f"{run}-{i}" for i in range(2, len(known) + 3))) if c not in known)
 
 
-def _begin(work: _Work, todo: Todo) -> Manifest:
+def _begin(work: _Work, todo: Todo) -> Invocation:
     """Keep the manifest with this invocation added, and in the same transaction drop what it no longer describes."""
     plan, store = work.plan, work.store
-    manifest = store.manifest(work.run) if work.run in store.run_ids() else describe_run(plan, work.run)
-    update = {
-        "metrics": merged_metrics(manifest.metrics, plan.scorer.definitions()),
-        "invocations": [*manifest.invocations, invocation(plan.request.argv)],
-    }
+    this = invocation(plan.request.argv)
     version = plan.estimator.version if plan.estimator else None
-    if version is not None:
-        update["estimator"] = EstimatorRecord(spec=plan.request.estimator, version=version)
-    manifest = manifest.model_copy(update=update)
     with store.transaction():
-        _keep_manifest(work, manifest)
-        store.forget(work.run, todo.outdated, version)
-    return manifest
-
-
-def _end(work: _Work, manifest: Manifest) -> None:
-    """Note in the manifest that this invocation ended; weights may have been fetched since it began."""
-    *before, last = manifest.invocations
-    update = {
-        "metrics": merged_metrics(manifest.metrics, work.plan.scorer.definitions()),
-        "invocations": [*before, last.model_copy(update={"end": now()})],
-    }
-    with work.store.transaction():
+        manifest = store.manifest(work.run) if work.run in store.run_ids() else describe_run(plan, work.run)
+        update = {
+            "metrics": merged_metrics(manifest.metrics, plan.scorer.definitions()),
+            "invocations": [*manifest.invocations, this],
+        }
+        if version is not None:
+            update["estimator"] = EstimatorRecord(spec=plan.request.estimator, version=version)
         _keep_manifest(work, manifest.model_copy(update=update))
+        store.forget(work.run, todo.outdated, version)
+    return this
+
+
+def _end(work: _Work, this: Invocation) -> None:
+    """Note in the manifest that this invocation ended; weights may have been fetched since it began."""
+    with work.store.transaction():
+        _keep_manifest(work, ended(work.store.manifest(work.run), this, work.plan.scorer.definitions()))
 
 
 def _keep_manifest(work: _Work, manifest: Manifest) -> None:
@@ -317,7 +330,7 @@ def _store_failures_are_clear(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}:
+        if not takes_nothing(error):
             raise
         raise cannot_write(folder, error) from error
     except sqlite3.OperationalError as error:

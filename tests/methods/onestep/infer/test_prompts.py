@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from isrbench.harness.api.method import MethodPlugin, Runtime
+from isrbench.harness.api.method import MethodPlugin, Prepares, Runtime
 from isrbench.harness.api.registry import Registry
 from isrbench.harness.engine.execution import execute
 from isrbench.harness.engine.plan import make_plan
@@ -105,9 +105,10 @@ def test_none_fixed_and_file_reach_the_unet(build, tmp_path):
     assert torch.equal(restored(from_file), fixed) and torch.equal(restored(from_file, "y"), none)
     assert not torch.equal(restored(from_file, "z"), fixed)
     assert from_file.input_hash("x") != from_file.input_hash("z")
-    from_file.prepare([("x", file), ("y", file)])
-    with pytest.raises(UserError, match="no line for image 'w'"):
-        from_file.prepare([("x", file), ("w", file)])
+    for ask in (from_file.input_hash, lambda image: restored(from_file, image)):
+        with pytest.raises(UserError, match="no line for image 'w'"):
+            ask("w")  # this image alone: nothing asks for all prompts at once
+    assert not isinstance(from_file, Prepares)
 
 
 def test_the_prompt_of_the_training_is_the_default(build, folder, tmp_path):
