@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from importlib.metadata import version
@@ -98,7 +99,12 @@ def main() -> None:
 
         show_aside("interrupted; everything finished so far is kept, the same command goes on")
         sys.exit(130)
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            from isrbench.harness.cli.terminal import show_error
+
+            show_error(UserError(f"{error.filename} is longer than a path can be", "shorten it, or check the command"))
+            sys.exit(2)
         # Python itself would end with 1, which says that some images failed.
         traceback.print_exc()
         sys.exit(3)

@@ -12,28 +12,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from isrbench.harness.api.dataset import Pair
-from isrbench.harness.api.records import (
-    EstimatorRecord,
-    Failure,
-    ImageRow,
-    ImageStatus,
-    Invocation,
-    Manifest,
-    ScoreRow,
-    ScoreStatus,
-)
+from isrbench.harness.api.records import Failure, ImageRow, ImageStatus, ScoreRow, ScoreStatus
 from isrbench.harness.determinism import exclusive, make_deterministic
 from isrbench.harness.engine.arguments import Progress
 from isrbench.harness.engine.costing import run_cost
 from isrbench.harness.engine.jobs import Measured, measure, prepare, restore
 from isrbench.harness.engine.lock import only_one
+from isrbench.harness.engine.manifests import begin, end, run_id, update_description
 from isrbench.harness.engine.plan import Plan
-from isrbench.harness.engine.provenance import describe_run, ended, invocation, merged_metrics, redescribed
 from isrbench.harness.engine.request import Resume
 from isrbench.harness.engine.rescoring import add_stored_metrics, without_value
 from isrbench.harness.engine.resume import Stored, Todo, Wanted, to_do
-from isrbench.harness.errors import UserError
-from isrbench.harness.files import file_hash, replacing, takes_nothing
+from isrbench.harness.files import file_hash, takes_nothing
 from isrbench.harness.store.schema import cannot_write
 from isrbench.harness.store.store import Store
 
@@ -84,7 +74,7 @@ def execute(plan: Plan, store: Store, progress: Progress = lambda stage, done, t
         UserError: If the disk is full, another process works on this run or holds the store, the severity estimator
             does not load, the method cannot prepare, or nothing is stored under ``only-cache``.
     """
-    work = _Work(plan, store, _run_id(plan, store), progress)
+    work = _Work(plan, store, run_id(plan, store), progress)
     computed = False
     if plan.request.resume is not Resume.ONLY_CACHE:
         with _store_failures_are_clear(store.folder), only_one(work.folder):
@@ -96,7 +86,7 @@ def execute(plan: Plan, store: Store, progress: Progress = lambda stage, done, t
 def _compute(work: _Work) -> bool:
     """Do what is left to do; return whether there was anything."""
     asked, stored = work.plan.scorer, _stored(work)
-    _update_description(work)
+    update_description(work.plan, work.store, work.run)
     _update_places(work, stored)
     scorer, notes = add_stored_metrics(work.plan, stored)
     work.notes += notes
@@ -111,13 +101,13 @@ def _compute(work: _Work) -> bool:
     if todo.restore:
         prepare(plan.method, plan.plugin.info.id, [(id, pairs[id].lr) for id in todo.restore])
     (work.folder / "images").mkdir(parents=True, exist_ok=True)
-    this = _begin(work, todo)
+    this = begin(plan, work.store, work.run, todo)
     _restore_and_measure(work, todo, pairs)
     for metric in todo.set_metrics:
         _score_set(work, metric)
     if todo.cost:
         _count(work)
-    _end(work, this)
+    end(plan, work.store, work.run, this)
     if scorer is not asked:
         work.notes += without_value(work.store.scores(work.run), asked.ids, scorer.ids)
     return True
@@ -152,18 +142,6 @@ def _wanted(work: _Work, stored: Stored) -> Wanted:
         estimator=plan.estimator.version if plan.estimator else None,
         cost=plan.request.complexity,
     )
-
-
-def _update_description(work: _Work) -> None:
-    """Keep what the run's images are a part of now: a set may have grown around them, or shrunk to them."""
-    store = work.store
-    if work.run not in store.run_ids():
-        return
-    with store.transaction():
-        before = store.manifest(work.run)
-        after = redescribed(before, work.plan)
-        if after != before:
-            _keep_manifest(work, after)
 
 
 def _update_places(work: _Work, stored: Stored) -> None:
@@ -270,58 +248,6 @@ def _failures(work: _Work, wanted: Collection[str]) -> int:
     lost = {row.image for row in store.images(work.run) if row.status is ImageStatus.FAILED}
     failed = {r.image for r in store.scores(work.run) if r.status is ScoreStatus.FAILED and r.metric in wanted}
     return len(lost | failed | work.unestimated)
-
-
-def _run_id(plan: Plan, store: Store) -> str:
-    """The run that has the plan's whole identity, or a free id: name, dataset, and as much of the identity as it takes.
-
-    Raises:
-        UserError: If nothing is stored under ``only-cache``.
-    """
-    resume = plan.request.resume
-    # Of several runs of one identity the first is the plan's own; ``never`` made the others.
-    own = [run for run in store.runs_of(plan.identity) if store.manifest(run).name == plan.name]
-    if own and resume is not Resume.NEVER:
-        return own[0]
-    stem = f"{plan.name}-{plan.card.id}"[:180]  # a folder's name has at most 255 bytes
-    if resume is Resume.ONLY_CACHE:
-        raise UserError(
-            f"nothing is stored for {stem}-{plan.identity[:8]} in {store.folder}", "run it with --resume only-missing"
-        )
-    known = set(store.run_ids())
-    digits = next(n for n in range(8, 65) if own or f"{stem}-{plan.identity[:n]}" not in known)
-    run = f"{stem}-{plan.identity[:digits]}"
-    return next(c for c in (run, *(f"{run}-{i}" for i in range(2, len(known) + 3))) if c not in known)
-
-
-def _begin(work: _Work, todo: Todo) -> Invocation:
-    """Keep the manifest with this invocation added, and in the same transaction drop what it no longer describes."""
-    plan, store = work.plan, work.store
-    this = invocation(plan.request.argv)
-    version = plan.estimator.version if plan.estimator else None
-    with store.transaction():
-        manifest = store.manifest(work.run) if work.run in store.run_ids() else describe_run(plan, work.run)
-        update = {
-            "metrics": merged_metrics(manifest.metrics, plan.scorer.definitions()),
-            "invocations": [*manifest.invocations, this],
-        }
-        if version is not None:
-            update["estimator"] = EstimatorRecord(spec=plan.request.estimator, version=version)
-        _keep_manifest(work, manifest.model_copy(update=update))
-        store.forget(work.run, todo.outdated, version)
-    return this
-
-
-def _end(work: _Work, this: Invocation) -> None:
-    """Note in the manifest that this invocation ended; weights may have been fetched since it began."""
-    with work.store.transaction():
-        _keep_manifest(work, ended(work.store.manifest(work.run), this, work.plan.scorer.definitions()))
-
-
-def _keep_manifest(work: _Work, manifest: Manifest) -> None:
-    work.store.add_run(manifest)
-    with replacing(work.folder / "manifest.json") as partial:
-        partial.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 @contextmanager

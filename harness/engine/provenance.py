@@ -106,25 +106,6 @@ def describe_dataset(plan: Plan) -> DatasetRecord:
     )
 
 
-def redescribed(manifest: Manifest, plan: Plan) -> Manifest:
-    """Return a stored manifest with what may change without a change of any image: the set around them, the title."""
-    return manifest.model_copy(update={"dataset": describe_dataset(plan), "title": plan.title})
-
-
-def ended(manifest: Manifest, this: Invocation, metrics: dict[str, MetricRecord]) -> Manifest:
-    """Return a stored manifest in which one of its invocations has ended.
-
-    Args:
-        manifest: As it is stored.
-        this: The invocation.
-        metrics: ``Scorer.definitions()`` at its end.
-    """
-    done = this.model_copy(update={"end": now()})
-    invocations = [done if known == this else known for known in manifest.invocations]
-    update = {"metrics": merged_metrics(manifest.metrics, metrics), "invocations": invocations}
-    return manifest.model_copy(update=update)
-
-
 def merged_metrics(stored: dict[str, MetricRecord], current: dict[str, MetricRecord]) -> dict[str, MetricRecord]:
     """Return the manifest's metrics with the current ones added; where a stored value still holds, so does its record.
 

@@ -123,18 +123,13 @@ def restore(
         raise UserError(f"the scale is {scale}, but has to be at least 1", "--scale 4")
     if to is not None:
         jobs = _jobs(wanted, Path(to), one)
-        taken = next((png for _, png in jobs if is_there(png)), None)
-        if taken is not None and not overwrite:
-            raise UserError(f"{taken} exists already", "choose another place, or allow it with --overwrite")
+        if not overwrite:
+            _check_free(jobs)
         with reporting(progress) as tell:
             return _restore_files(_build(method, options, scale, device), method, jobs, seed, scale, tell)
     named = [_read(image, place) for place, image in enumerate(wanted)]
-    ready = _build(method, options, scale, device)
-    arrays = []
     with reporting(progress) as tell:
-        for name, pixels in named:
-            arrays.append(restore_pixels(ready, pixels, name, seed, scale)[0])
-            tell("restore", len(arrays), len(named))
+        arrays = _restore_arrays(_build(method, options, scale, device), named, seed, scale, tell)
     return arrays[0] if one else arrays
 
 
@@ -164,6 +159,16 @@ def _read(image: Any, place: int) -> tuple[str, NDArray[np.uint8]]:
             "for floats in [0, 1]: (array * 255).round().astype('uint8')",
         )
     return str(place), image
+
+
+def _restore_arrays(
+    method: Method, named: Sequence[tuple[str, NDArray[np.uint8]]], seed: int, scale: int, progress: Progress
+) -> list[NDArray[np.uint8]]:
+    arrays = []
+    for name, pixels in named:
+        arrays.append(restore_pixels(method, pixels, name, seed, scale)[0])
+        progress("restore", len(arrays), len(named))
+    return arrays
 
 
 def _restore_files(
@@ -245,6 +250,12 @@ def _jobs(wanted: Sequence[Any], target: Path, one: bool) -> list[tuple[Path, Pa
     if twice is not None:
         raise UserError(f"two of the images are called {twice}", "rename one of them")
     return [(source, target / f"{source.stem}.png") for source in sources]
+
+
+def _check_free(jobs: Sequence[tuple[Path, Path]]) -> None:
+    taken = next((png for _, png in jobs if is_there(png)), None)
+    if taken is not None:
+        raise UserError(f"{taken} exists already", "choose another place, or allow it with --overwrite")
 
 
 def _png_of(source: Path, target: Path) -> Path:

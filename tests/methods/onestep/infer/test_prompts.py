@@ -135,7 +135,7 @@ def test_a_base_with_another_text_encoder_is_another_base(build, folder, tmp_pat
         build(base=str(base))
 
 
-def test_eval_stops_before_any_image_where_one_has_no_prompt(folder, tmp_path):
+def test_one_image_without_a_prompt_fails_alone(folder, tmp_path):
     file = tmp_path / "prompts.txt"
     file.write_text("a\ta cat\n")
     pairs = write_pairs(tmp_path / "small", ["a", "b"], lr=8)
@@ -146,13 +146,14 @@ def test_eval_stops_before_any_image_where_one_has_no_prompt(folder, tmp_path):
         method="osediff", dataset=str(pairs), options={k: str(v) for k, v in options.items()}, metrics=("psnr",),
         runs_dir=tmp_path / "runs", estimator="none", complexity=False, device="cpu", workers=1,
     )  # fmt: skip
-    with pytest.raises(UserError, match="no line for image 'b'"):
-        execute(make_plan(request, methods), Store(request.runs_dir))
-    assert not list((tmp_path / "runs").rglob("*.png"))
+    store = Store(request.runs_dir)
+    outcome = execute(make_plan(request, methods), store)
+    failures = {row.image: row.failure.message for row in store.images(outcome.run) if row.failure is not None}
+    assert outcome.failed == 1 and list(failures) == ["b"] and "no line for image 'b'" in failures["b"]
     file.write_text("a\ta cat\nb\ta dog\n")
     plan = make_plan(request, methods)
-    assert execute(plan, Store(request.runs_dir)).failed == 0
-    assert len(list((tmp_path / "runs").rglob("*.png"))) == 2
+    outcome = execute(plan, store)
+    assert outcome.failed == 0 and len(list((store.folder / outcome.run).rglob("*.png"))) == 2
 
 
 @pytest.fixture(scope="module")
