@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".
 def list_images(folder: Path, *, recursive: bool = False) -> list[Path]:
     """Return the image files in ``folder``, sorted by path; hidden files are passed over.
 
+    A folder whose name ends as an image's does is none; a link to nothing is listed, for its reader to report.
+
     Args:
         folder: Where to look.
         recursive: Look below its folders too.
@@ -23,7 +26,23 @@ def list_images(folder: Path, *, recursive: bool = False) -> list[Path]:
         OSError: If the folder cannot be read.
     """
     entries = folder.rglob("*") if recursive else folder.iterdir()
-    return sorted(p for p in entries if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
+    named = (p for p in entries if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
+    return sorted(p for p in named if not p.is_dir())
+
+
+def is_there(path: Path) -> bool:
+    """Return whether a path exists; a text too long or too odd for a path, as users may type, stands for nothing."""
+    try:
+        return path.exists()
+    except OSError as error:
+        if error.errno in {errno.ENAMETOOLONG, errno.EINVAL}:
+            return False
+        raise
+
+
+def takes_nothing(error: OSError) -> bool:
+    """Return whether a place that refuses one file with this error refuses all: it is full, read-only or forbidden."""
+    return error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def file_hash(path: Path) -> str:
@@ -44,7 +63,9 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: If the disk is full or the folder cannot be written; the partial file is removed.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Short, whatever the file is called: a name that a folder can hold must not become one that it cannot.
+    told_apart = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
+    partial = path.with_name(f".{path.name[:32]}.{told_apart}.{os.getpid()}.part")
     try:
         yield partial
         with partial.open("rb+") as file:

@@ -182,10 +182,11 @@ def _places(runs: pd.DataFrame, places: dict[str, int]) -> dict[str, int]:
 def _metrics(ids: Sequence[str]) -> tuple[tuple[Metric, ...], tuple[str, ...]]:
     """Return declared metrics in their order, and a note on stored ones that no installed package declares."""
     order = {metric: place for place, metric in enumerate(DEFAULT_METRICS)}
-    known = sorted((m for m in ids if m in metrics()), key=lambda m: (order.get(m, len(order)), m))
-    unknown = [m for m in ids if m not in metrics()]
+    found = {m: metrics().find(m) for m in ids}  # one whose package is broken counts as undeclared
+    known = [metric for metric in found.values() if metric is not None]
+    unknown = [m for m, metric in found.items() if metric is None]
     notes = [f"left out: metric {m}, which no installed package declares (isrbench list metrics)" for m in unknown]
-    return tuple(metrics().get(m) for m in known), tuple(notes)
+    return tuple(sorted(known, key=lambda m: (order.get(m.id, len(order)), m.id))), tuple(notes)
 
 
 def _reasons(scores: pd.DataFrame) -> dict[tuple[str, str], str]:
@@ -210,7 +211,8 @@ def _missing_scores(scores: pd.DataFrame, images: pd.DataFrame) -> tuple[Missing
     groups: Any = rows.groupby(["label", "metric", "status"])
     found = []
     for (label, metric, status), own in groups:
-        title = metrics().get(metric).title if metric in metrics() else metric
+        declared = metrics().find(str(metric))
+        title = declared.title if declared else metric
         found.append(MissingScores(label, title, ScoreStatus(status).value, len(own), _failure(own.iloc[0].to_dict())))
     return tuple(found)
 

@@ -29,8 +29,7 @@ def write(
 
     Args:
         runs_dir: The runs folder.
-        runs: Run ids, run folders (of any runs folder) or ``latest``; none = the newest run of every method and
-            dataset.
+        runs: Run ids, run folders (of any runs folder) or ``latest``; none = the newest run of every method and set.
         out: The folder to write; None = ``<runs_dir>/report``.
         baseline: Method that the others are compared with; None = bicubic where it was run.
         strata: Rule of :mod:`isrbench.reports.strata`; None = tertiles of severity.
@@ -58,8 +57,7 @@ def publish(*, runs_dir: Path, runs: Sequence[str] = (), out: Path | None = None
 
     Args:
         runs_dir: The runs folder.
-        runs: Run ids, run folders (of any runs folder) or ``latest``; none = the newest run of every method and
-            dataset.
+        runs: Run ids, run folders (of any runs folder) or ``latest``; none = the newest run of every method and set.
         out: The folder to write; None = ``<runs_dir>/publish``.
 
     Returns:

@@ -149,7 +149,8 @@ def _method_citation(run: pd.Series, methods: Registry[MethodPlugin]) -> str:
     manifest: Manifest = run["manifest"]  # pyright: ignore[reportAssignmentType]
     if manifest.citation:
         return manifest.citation
-    return methods.get(manifest.method).info.citation if manifest.method in methods else ""
+    plugin = methods.find(manifest.method)
+    return plugin.info.citation if plugin else ""
 
 
 def _set_citation(aligned: AlignedRuns) -> str:

@@ -13,6 +13,9 @@ Size = Annotated[tuple[int, int], Field(description="height, width in pixels")]
 LAYOUTS: tuple[tuple[str, str], ...] = (("test_LR", "test_HR"), ("lq", "gt"), ("LR", "HR"))
 """Sub-folder names for (LR, HR) that the field's copies of the test sets use."""
 
+MAX_SCALE = 16
+"""The largest scale of a set."""
+
 
 class Archive(BaseModel):
     """A zip file on the Hugging Face hub that holds a set."""
@@ -61,7 +64,7 @@ class Card(BaseModel):
     """The set's name in words."""
     summary: str = ""
     """One sentence for lists."""
-    scale: int = Field(ge=1, le=16)
+    scale: int = Field(ge=1, le=MAX_SCALE)
     """How many times larger HR is than LR along each side; methods are asked for this factor."""
     count: int | None = Field(default=None, ge=1)
     """Number of images; None leaves it open."""

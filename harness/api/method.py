@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -15,7 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RoutingTrace:
-    """How one image was routed: one entry per adapted layer, in the order of execution."""
+    """How one image was routed: one entry per adapted layer, in the order of execution.
+
+    Integers of numpy and torch are taken and kept as plain ones, which is all that a store can hold.
+
+    Raises:
+        ValueError: If a name is not a text or a count not an integer from 0 to 2**63 - 1, if there is not one count of
+            each kind per layer, or there is no layer.
+    """
 
     layers: tuple[str, ...]
     """Dotted names of the adapted layers."""
@@ -29,6 +37,12 @@ class RoutingTrace:
     """Parameters of the active experts and of the routers; None if not counted."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", _names(self.layers))
+        for name in ("active", "zero"):
+            object.__setattr__(self, name, tuple(_count(name, value) for value in _entries(name, getattr(self, name))))
+        for name in ("macs", "params"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else _count(name, value))
         if not len(self.layers) == len(self.active) == len(self.zero):
             raise ValueError("a routing trace needs one active and one zero count per layer")
         if not self.layers:
@@ -38,6 +52,33 @@ class RoutingTrace:
     def mean_active(self) -> float:
         """Mean active experts over the layers."""
         return sum(self.active) / len(self.active)
+
+
+def _entries(name: str, values: Any) -> Iterable[Any]:
+    try:
+        return tuple(values)
+    except TypeError:
+        raise ValueError(f"{name} of a routing trace is a {type(values).__name__}, not one entry per layer") from None
+
+
+def _names(layers: Any) -> tuple[str, ...]:
+    names = _entries("layers", layers)
+    odd = next((name for name in names if not isinstance(name, str)), None)
+    if odd is not None or isinstance(layers, str):
+        raise ValueError(f"layers of a routing trace holds {odd or layers!r}; names of layers are wanted")
+    for name in names:
+        name.encode()  # a lone surrogate raises a ValueError here, and not when the row is written
+    return tuple(map(str, names))
+
+
+def _count(name: str, value: Any) -> int:
+    try:
+        number = index(value)
+    except (TypeError, RuntimeError, ValueError):  # torch raises what it likes on tensors of several values
+        raise ValueError(f"{name} of a routing trace holds {value!r}; an integer is wanted") from None
+    if not 0 <= number < 2**63:
+        raise ValueError(f"{name} of a routing trace holds {number}; it has to lie in 0 to 2**63 - 1")
+    return number
 
 
 @dataclass(frozen=True)

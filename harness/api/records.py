@@ -35,6 +35,11 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def storable(text: str) -> str:
+    """Return text as UTF-8 can hold it: lone surrogates, as of file names in another encoding, become escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 class Failure(_Record):
     """Why something failed, in parts that are never put together and taken apart again."""
 
@@ -54,10 +59,11 @@ class Failure(_Record):
     def of(cls, error: BaseException) -> Failure:
         """Describe an exception; call it where the exception is handled."""
         if isinstance(error, UserError):
-            return cls(message=error.message, fix=error.fix or "")
-        said = str(error).strip()
+            return cls(message=storable(error.message), fix=storable(error.fix or ""))
+        said = storable(str(error)).strip()
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-        return cls(message=f"{type(error).__name__}: {said}" if said else type(error).__name__, traceback=text)
+        kind = type(error).__name__
+        return cls(message=f"{kind}: {said}" if said else kind, traceback=storable(text))
 
 
 class ImageRow(_Record):

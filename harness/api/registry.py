@@ -97,7 +97,7 @@ class Registry(Generic[T]):
 
         Raises:
             UserError: If the name is unknown (with close matches and the list), or its target
-                cannot be imported, is missing, or is not what this registry holds.
+                cannot be imported, is missing, is not what this registry holds, or has another id.
         """
         if name not in self._targets and name in self._refused:
             raise self._refused[name]
@@ -106,6 +106,16 @@ class Registry(Generic[T]):
         if name not in self._loaded:
             self._loaded[name] = self._load(name, self._targets[name])
         return self._loaded[name]
+
+    def find(self, name: str) -> T | None:
+        """Return the plugin called ``name``, or None where there is none that works: absent, refused or broken.
+
+        For what stored rows name: their plugin may have gone or broken since.
+        """
+        try:
+            return self.get(name)
+        except UserError:
+            return None
 
     def load_all(self) -> tuple[dict[str, T], dict[str, UserError]]:
         """Load every plugin and return those that work, and why others do not, by name.
@@ -136,6 +146,13 @@ class Registry(Generic[T]):
             raise UserError(
                 f"{self.kind} '{name}': {target} is a {type(plugin).__name__}, not a {self._expected.__name__}",
                 "point the entry point at the plugin object itself",
+            )
+        # Rows, options and manifests go by the plugin's own id: under another's it would take that one's place.
+        own = getattr(getattr(plugin, "info", plugin), "id", name)
+        if own != name:
+            raise UserError(
+                f"{self.kind} '{name}': {target} calls itself '{own}'",
+                f"give the entry point and the {self.kind} one name",
             )
         return plugin
 

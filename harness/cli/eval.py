@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated
@@ -66,7 +67,6 @@ def eval_(
     """
     from isrbench.harness.api.options import split_options
     from isrbench.harness.api.registry import methods
-    from isrbench.harness.cli.report import report_writer
     from isrbench.harness.cli.terminal import progress_bars, show_json, show_place, show_summary
     from isrbench.harness.engine.evaluate import evaluate
 
@@ -82,16 +82,34 @@ def eval_(
             limit=limit, sample=sample, runs_dir=runs_dir, resume=resume, device=device, seed=seed, workers=workers,
             estimator=estimator, complexity=complexity, progress=progress,
         )  # fmt: skip
-    page = runs_dir / "report" / "index.html"
-    if report and (result.computed or shown_before != _newest_runs(runs_dir) or not _is_current(page, runs_dir)):
-        page = report_writer()(runs_dir=runs_dir)
     if json:
         show_json(result.summary)
     else:
         show_summary(result.summary)
-        if report:
-            show_place("report", page)
+    page = _report(runs_dir, result.computed, shown_before) if report else None
+    if page is not None and not json:
+        show_place("report", page)
     raise typer.Exit(1 if result.failed else 0)
+
+
+def _report(runs_dir: Path, computed: bool, shown_before: list[str]) -> Path | None:
+    """Bring the report of all newest runs up to date; a fault of it is a warning, since the run itself has ended."""
+    from isrbench.harness.cli.report import report_writer
+    from isrbench.harness.cli.terminal import show_warning
+
+    page = runs_dir / "report" / "index.html"
+    try:
+        if computed or shown_before != _newest_runs(runs_dir) or not _is_current(page, runs_dir):
+            page = report_writer()(runs_dir=runs_dir)
+    except (UserError, OSError) as error:
+        again = f"isrbench report --runs-dir {shlex.quote(str(runs_dir))}"
+        said = error.message if isinstance(error, UserError) else f"{error.filename or page}: {error.strerror or error}"
+        fix = error.fix if isinstance(error, UserError) else None
+        show_warning(
+            f"the run is stored, but its report is not written: {said}", f"{fix}; then: {again}" if fix else again
+        )
+        return None
+    return page
 
 
 def _fetch_if_absent(dataset: str, data_root: Path | None) -> None:

@@ -21,7 +21,7 @@ def export(
     ] = False,
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
-    """Write runs' rows to a file, or what a model card needs; without RUN, the newest run of every method and dataset.
+    """Write runs' rows to a file, or what a model card needs; without RUN, the newest run of every method and set.
 
     For example:
 

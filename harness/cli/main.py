@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import sys
+import traceback
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -82,7 +84,8 @@ def _root(
 def main() -> None:
     """Run the command line.
 
-    Exit codes: 0 all well, 1 some images failed, 2 something for the user to fix, 130 interrupted.
+    Exit codes: 0 all well, 1 some images failed, 2 something for the user to fix, 3 a fault of isrbench or of a plugin
+    (with its traceback), 130 interrupted.
     """
     try:
         app()
@@ -96,6 +99,15 @@ def main() -> None:
 
         show_aside("interrupted; everything finished so far is kept, the same command goes on")
         sys.exit(130)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            from isrbench.harness.cli.terminal import show_error
+
+            show_error(UserError(f"{error.filename} is longer than a path can be", "shorten it, or check the command"))
+            sys.exit(2)
+        # Python itself would end with 1, which says that some images failed.
+        traceback.print_exc()
+        sys.exit(3)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def report(
     ] = None,
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
-    """Turn stored runs into tables, plots and a page; without RUN, the newest run of every method and dataset.
+    """Turn stored runs into tables, plots and a page; without RUN, the newest run of every method and set.
 
     Example: `isrbench report --out report --baseline bicubic`
     """

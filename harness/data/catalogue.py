@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
+import unicodedata
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING
 from isrbench.harness.api.registry import unknown_name
 from isrbench.harness.data.find import catalogue_folder, find_layout
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import list_images
+from isrbench.harness.files import is_there, list_images
 
 if TYPE_CHECKING:
     from isrbench.harness.api.dataset import Card
@@ -58,7 +60,8 @@ def find_card(name: str) -> Card:
     if name in catalogue():
         return load_card(catalogue()[name])
     path = Path(name)
-    if path.suffix == ".toml" and path.is_file():
+    there = is_there(path)
+    if there and path.suffix == ".toml" and path.is_file():
         card = load_card(path)
         # Rows of two sets under one id would end up in one mean.
         if card.id in catalogue() and card != load_card(catalogue()[card.id]):
@@ -67,7 +70,7 @@ def find_card(name: str) -> Card:
                 f'give it another id, such as id = "{card.id}-mine"',
             )
         return card
-    if path.is_dir():
+    if there and path.is_dir():
         return card_of_folder(path.resolve())
     if path.suffix == ".toml" or len(path.parts) > 1:
         raise UserError(f"--dataset {name}: this card or folder does not exist", "check the path")
@@ -86,6 +89,7 @@ def card_of_folder(folder: Path) -> Card:
     """
     from isrbench.harness.api.dataset import LAYOUTS, Card
 
+    refuse_odd_name(folder)
     card = Card(
         id=id_of_folder(folder), title=folder.name, scale=4, license="the user's own", source=str(folder), root=folder
     )
@@ -102,14 +106,37 @@ def card_of_folder(folder: Path) -> Card:
 
 
 def id_of_folder(folder: Path) -> str:
-    """Return the folder's name as an id; never that of a set that ships, so that the two never share a table."""
-    kept = "".join(c if (c.isascii() and c.isalnum()) or c in "._-" else "-" for c in folder.name).lstrip("._-")
+    """Return the folder's name as an id; never that of a set that ships, so that the two never share a table.
+
+    Letters that an id cannot hold are told apart by a hash behind the rest.
+    """
+    name = unicodedata.normalize("NFC", folder.name)  # macOS spells an accent as a letter of its own
+    kept = "".join(c if (c.isascii() and c.isalnum()) or c in "._-" else "-" for c in name).lstrip("._-")
+    if not name.isascii():
+        return f"{kept.strip('-') or 'folder'}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
     taken = {name.lower() for name in catalogue()}
     return f"{kept}-folder" if kept.lower() in taken else kept or "folder"
 
 
+def refuse_odd_name(path: Path) -> None:
+    """Refuse a path that is not UTF-8, as old archives leave behind: no row and no manifest could hold it.
+
+    Raises:
+        UserError: If a name in the path cannot be read.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        # Backslashes stand for the bytes: this text is itself printed and stored.
+        shown = str(path).encode("utf-8", "backslashreplace").decode()
+        raise UserError(
+            f"the name of {shown} is not UTF-8", "rename it, for example: convmv -f latin1 -t utf8 --notest FILE"
+        ) from None
+
+
 def _scale_of_first_pair(lr_folder: Path, hr_folder: Path) -> int | None:
     """Return how many times larger HR is than LR; None where no image is in both folders (loading reports that)."""
+    from isrbench.harness.api.dataset import MAX_SCALE
     from isrbench.harness.imaging.images import read_size
 
     lrs, hrs = ({path.stem: path for path in list_images(folder)} for folder in (lr_folder, hr_folder))
@@ -122,5 +149,10 @@ def _scale_of_first_pair(lr_folder: Path, hr_folder: Path) -> int | None:
         raise UserError(
             f"{hrs[common]} is {hr[1]}x{hr[0]} and its LR {lr[1]}x{lr[0]}: HR must be a whole multiple of LR",
             "crop HR to a multiple, or state scale and sizes in a card (docs/datasets.md)",
+        )
+    if scale > MAX_SCALE:
+        raise UserError(
+            f"{hrs[common]} is {scale} times as large as its LR, but a set's scale is {MAX_SCALE} at most",
+            "check that these two folders belong together: HR/ and LR/ hold images of one name",
         )
     return scale

@@ -29,8 +29,8 @@ def fetch_dataset(card: Card, data_root: Path | None, accept_license: bool) -> P
         accept_license: Whether the user has accepted a non-commercial license.
 
     Raises:
-        UserError: If the license is not accepted, nothing says where to fetch from, the place is taken, or the
-            hub cannot be reached.
+        UserError: If the license is not accepted, nothing says where to fetch from, the place is taken or cannot
+            be written, or the hub cannot be reached.
     """
     if card.root is not None:
         return card.root
@@ -42,7 +42,17 @@ def fetch_dataset(card: Card, data_root: Path | None, accept_license: bool) -> P
             f"read it, then: isrbench fetch datasets --dataset {card.id} --accept-license",
         )
     target = data_roots(data_root)[0] / card.id
-    if target.exists() and any(target.iterdir()):
+    try:
+        return _fetch_into(card, target, data_root)
+    except OSError as error:
+        raise UserError(
+            f"{target} cannot be written: {error.strerror or error}", "choose a folder for it: --data-root DIR"
+        ) from error
+
+
+def _fetch_into(card: Card, target: Path, data_root: Path | None) -> Path:
+    """Download a set to ``target``, which appears only when it is whole."""
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target} exists already", f"move it away, or use it as it is: --data-root {target.parent}")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{card.id}-") as folder:

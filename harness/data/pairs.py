@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from isrbench.harness.api.dataset import Card, Pair
-from isrbench.harness.data.catalogue import catalogue, id_of_folder
+from isrbench.harness.data.catalogue import catalogue, id_of_folder, refuse_odd_name
 from isrbench.harness.data.find import find_layout, find_root
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import IMAGE_SUFFIXES
@@ -129,6 +129,7 @@ def _join(card: Card, root: Path) -> list[_Files]:
     """Return the files of the whole set, sorted by id."""
     if not root.is_dir():
         raise UserError(f"{root}, the `root` in the card of {card.id}, is not a folder", "correct `root` in the card")
+    refuse_odd_name(root)
     layout = find_layout(card, root)
     if layout is None:
         wanted = ", ".join("/".join(pair) for pair in card.layouts)
@@ -159,6 +160,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
             continue
         if path.is_dir():
             continue
+        refuse_odd_name(path)
         if path.suffix.lower() not in IMAGE_SUFFIXES:
             raise UserError(f"{path} is not an image file", "move it out of the folder")
         if path.stem in found:

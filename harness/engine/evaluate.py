@@ -72,7 +72,7 @@ def evaluate(
     dataset: str | Path,
     *,
     options: Mapping[str, Any] | None = None,
-    metrics: Sequence[str] | None = None,
+    metrics: str | Sequence[str] | None = None,
     require_metrics: bool = False,
     limit: int | None = None,
     sample: int | None = None,
@@ -93,7 +93,7 @@ def evaluate(
         method: A method's id; see ``list_methods()``.
         dataset: A dataset's id (see ``list_datasets()``), a card (.toml), or a folder with LR/ and HR/.
         options: The method's options by name, as values or as texts; ``isrbench describe method ID`` shows them.
-        metrics: Metric ids; see ``list_metrics()``. None = psnr, ssim, lpips, musiq and clipiqa.
+        metrics: Metric ids, or a single one; see ``list_metrics()``. None = psnr, ssim, lpips, musiq and clipiqa.
         require_metrics: Refuse to run without the weights of every metric; False = such a metric stays blank.
         limit: Only so many images, drawn evenly over the set. The run is labelled as a part.
         sample: Only so many images, drawn by the seed. The run is labelled as a part.
@@ -113,11 +113,13 @@ def evaluate(
         The run. A failed image or score does not raise: ``failed`` counts them and ``summary`` says why.
 
     Raises:
-        UserError: For anything that the caller can fix; nothing has been written then.
+        UserError: For anything that the caller can fix; no row has been written then, unless the place that rows are
+            written to has become full or forbidden: what was done until then is kept.
     """
+    chosen = (metrics,) if isinstance(metrics, str) else metrics
     request = Request(
         method=method, dataset=str(dataset), options=option_texts(options), name=name,
-        metrics=None if metrics is None else tuple(metrics), limit=limit, sample=sample, seed=seed, device=device,
+        metrics=None if chosen is None else tuple(chosen), limit=limit, sample=sample, seed=seed, device=device,
         estimator=estimator, runs_dir=Path(runs_dir), resume=parse_resume(resume), workers=workers,
         complexity=complexity, data_root=None if data_root is None else Path(data_root), argv=tuple(sys.argv),
     )  # fmt: skip
@@ -148,7 +150,7 @@ def load_runs(runs_dir: str | Path = "runs", *, every: bool = False) -> list[Run
 
     Args:
         runs_dir: Where runs are kept.
-        every: All runs; False = those that ``isrbench report`` shows, the newest of every method and dataset.
+        every: All runs; False = those that ``isrbench report`` shows, the newest of every method and set.
 
     Raises:
         UserError: If there are no runs in ``runs_dir``, or its store cannot be read.

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from isrbench.harness.api.dataset import Pair
-from isrbench.harness.api.method import Prepares
 from isrbench.harness.api.records import Failure, ImageRow, ImageStatus, ScoreRow, ScoreStatus
 from isrbench.harness.determinism import exclusive, make_deterministic
+from isrbench.harness.engine.arguments import Progress
 from isrbench.harness.engine.costing import run_cost
-from isrbench.harness.engine.jobs import Measured, measure, restore
-from isrbench.harness.engine.manifests import begin, end, run_id
+from isrbench.harness.engine.jobs import Measured, measure, prepare, restore
+from isrbench.harness.engine.lock import only_one
+from isrbench.harness.engine.manifests import begin, end, run_id, update_description
 from isrbench.harness.engine.plan import Plan
 from isrbench.harness.engine.request import Resume
+from isrbench.harness.engine.rescoring import add_stored_metrics, without_value
 from isrbench.harness.engine.resume import Stored, Todo, Wanted, to_do
-from isrbench.harness.files import file_hash
+from isrbench.harness.files import file_hash, takes_nothing
 from isrbench.harness.store.schema import cannot_write
 from isrbench.harness.store.store import Store
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[str, int, int], None]
-"""``(stage, done, total)``; stage is "restore", "score" or "complexity"."""
 _QUEUE = 2
 """Restored images that wait for each scoring thread at most."""
 
@@ -72,40 +71,45 @@ def execute(plan: Plan, store: Store, progress: Progress = lambda stage, done, t
     """Carry out a plan to its end, or as far as it goes; whatever is done is kept.
 
     Raises:
-        UserError: If the disk is full, another process holds the store, the severity estimator does not load, or
-            nothing is stored under ``only-cache``.
+        UserError: If the disk is full, another process works on this run or holds the store, the severity estimator
+            does not load, the method cannot prepare, or nothing is stored under ``only-cache``.
     """
     work = _Work(plan, store, run_id(plan, store), progress)
     computed = False
     if plan.request.resume is not Resume.ONLY_CACHE:
-        with _store_failures_are_clear(store.folder):
+        with _store_failures_are_clear(store.folder), only_one(work.folder):
             computed = _compute(work)
     store.touch(work.run)
-    return Outcome(work.run, work.folder, _failures(work), computed, tuple(work.notes))
+    return Outcome(work.run, work.folder, _failures(work, plan.scorer.ids), computed, tuple(work.notes))
 
 
 def _compute(work: _Work) -> bool:
     """Do what is left to do; return whether there was anything."""
-    plan = work.plan
-    stored = _stored(work)
+    asked, stored = work.plan.scorer, _stored(work)
+    update_description(work.plan, work.store, work.run)
     _update_places(work, stored)
+    scorer, notes = add_stored_metrics(work.plan, stored)
+    work.notes += notes
+    plan = work.plan = replace(work.plan, scorer=scorer)
     todo = to_do(stored, _wanted(work, stored))
     if not todo:
         return False
     make_deterministic(plan.device)
     if plan.estimator is not None and todo.estimate:
         plan.estimator.load()
-    (work.folder / "images").mkdir(parents=True, exist_ok=True)
-    manifest = begin(plan, work.store, work.run, todo)
     pairs = {pair.id: pair for pair in plan.pairs}
-    if todo.restore and isinstance(plan.method, Prepares):
-        plan.method.prepare([(id, pairs[id].lr) for id in todo.restore])
+    if todo.restore:
+        prepare(plan.method, plan.plugin.info.id, [(id, pairs[id].lr) for id in todo.restore])
+    (work.folder / "images").mkdir(parents=True, exist_ok=True)
+    this = begin(plan, work.store, work.run, todo)
     _restore_and_measure(work, todo, pairs)
     for metric in todo.set_metrics:
         _score_set(work, metric)
     if todo.cost:
         _count(work)
-    end(plan, work.store, manifest)
+    end(plan, work.store, work.run, this)
+    if scorer is not asked:
+        work.notes += without_value(work.store.scores(work.run), asked.ids, scorer.ids)
     return True
 
 
@@ -126,7 +130,7 @@ def _is_altered(store: Store, row: ImageRow) -> bool:
 
 def _wanted(work: _Work, stored: Stored) -> Wanted:
     plan, scorer = work.plan, work.plan.scorer
-    metrics = {*scorer.image_metrics, *scorer.set_metrics}
+    metrics = set(scorer.ids)
     known = {metric for (_, metric), row in stored.scores.items() if row.status is not ScoreStatus.UNAVAILABLE}
     # Fetched before anything is computed and before the manifest says what computes it.
     unavailable = scorer.unavailable() if metrics - known else {}
@@ -156,7 +160,8 @@ def _restore_and_measure(work: _Work, todo: Todo, pairs: dict[str, Pair]) -> Non
     plan, images = work.plan, todo.measure
     waiting, estimated = set(todo.restore), set(todo.estimate)
     # An image that is restored without any metric or severity is in no other list.
-    order = [pair.id for pair in plan.pairs if pair.id in waiting or pair.id in set(images)]
+    wanted = waiting.union(images)
+    order = [pair.id for pair in plan.pairs if pair.id in wanted]
     pending: set[Future[Measured]] = set()
     restored = scored = 0
     workers = plan.request.workers or os.cpu_count() or 1
@@ -212,7 +217,8 @@ def _score_set(work: _Work, metric: str) -> None:
     if failed:
         failure = Failure(message=f"{failed} of {len(pairs)} images failed; a set metric needs them all")
     else:
-        score = scorer.score_set(metric, [work.png(pair.id) for pair in pairs], [pair.hr for pair in pairs])
+        restored, references = [work.png(pair.id) for pair in pairs], [pair.hr for pair in pairs]
+        score = scorer.score_set(metric, restored, references, [pair.hr_hash for pair in pairs])
         value, status, failure = score.value, score.status, score.failure
     version = scorer.version(metric)
     row = ScoreRow(
@@ -237,9 +243,8 @@ def _count(work: _Work) -> None:
     work.progress("complexity", 1, 1)
 
 
-def _failures(work: _Work) -> int:
-    store, scorer = work.store, work.plan.scorer
-    wanted = {*scorer.image_metrics, *scorer.set_metrics}
+def _failures(work: _Work, wanted: Collection[str]) -> int:
+    store = work.store
     lost = {row.image for row in store.images(work.run) if row.status is ImageStatus.FAILED}
     failed = {r.image for r in store.scores(work.run) if r.status is ScoreStatus.FAILED and r.metric in wanted}
     return len(lost | failed | work.unestimated)
@@ -251,7 +256,7 @@ def _store_failures_are_clear(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}:
+        if not takes_nothing(error):
             raise
         raise cannot_write(folder, error) from error
     except sqlite3.OperationalError as error:

@@ -7,15 +7,21 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from isrbench.harness.api.dataset import Pair
-from isrbench.harness.api.method import RoutingTrace
+from isrbench.harness.api.method import Method, Prepares, RoutingTrace
 from isrbench.harness.api.records import Failure, ImageRow, ImageStatus, ScoreRow
 from isrbench.harness.determinism import exclusive
 from isrbench.harness.engine.plan import Plan
 from isrbench.harness.engine.restoring import restore_pixels
-from isrbench.harness.files import file_hash
+from isrbench.harness.errors import UserError
+from isrbench.harness.files import file_hash, takes_nothing
 from isrbench.harness.imaging.images import read_lr, to_tensor, write_png
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +38,31 @@ class Measured:
     """Why the severity failed."""
 
 
+def prepare(method: Method, name: str, images: Sequence[tuple[str, Path]]) -> None:
+    """Let a method that wants it see all images before the first is restored.
+
+    Args:
+        method: Ready to run.
+        name: What messages call it.
+        images: (image id, LR file) of those that will be restored.
+
+    Raises:
+        UserError: If it raises anything, which says whose fault it is.
+    """
+    if not isinstance(method, Prepares):
+        return
+    try:
+        method.prepare(images)
+    except UserError as error:
+        raise UserError(f"the method {name} cannot prepare its images: {error.message}", error.fix) from error
+    except Exception as error:
+        log.info("%s cannot prepare its images", name, exc_info=True)
+        raise UserError(
+            f"the method {name} cannot prepare its images: {Failure.of(error).brief}",
+            f"isrbench --verbose eval --method {name} ... shows where; report it to whoever provides the method",
+        ) from error
+
+
 def restore(plan: Plan, pair: Pair, run: str, png: Path, home: Path) -> tuple[ImageRow, RoutingTrace | None]:
     """Restore one image and write its PNG; a failure becomes a row.
 
@@ -46,32 +77,53 @@ def restore(plan: Plan, pair: Pair, run: str, png: Path, home: Path) -> tuple[Im
         The image's row, and its routing for methods that route.
 
     Raises:
-        OSError: If the PNG cannot be written.
+        OSError: If the place takes no file at all: it is full, read-only or forbidden.
     """
     common = {"run": run, "image": pair.id, "lr": str(pair.lr), "hr": str(pair.hr) if pair.hr else None}
     common["level"] = pair.level
     try:
+        if pair.id in plan.faults:
+            raise plan.faults[pair.id]
         lr = read_lr(pair.lr, pair.lr_hash)
         with exclusive(plan.device):
             start = time.perf_counter()
             pixels, trace = restore_pixels(plan.method, lr, pair.id, plan.request.seed, plan.card.scale)
             seconds = time.perf_counter() - start
+        _write(png, pixels)
+        row = ImageRow(
+            **common,
+            status=ImageStatus.OK,
+            seconds=seconds,
+            output=png.relative_to(home).as_posix(),
+            output_hash=file_hash(png),
+            active_experts=trace.mean_active if trace else None,
+            adapter_macs=trace.macs if trace else None,
+            adapter_params=trace.params if trace else None,
+        )
+    except _NoPlaceError as error:
+        raise error.cause from None
     except Exception as error:
         failure = Failure.of(error)
         log.warning("%s failed on %s: %s", plan.plugin.info.id, pair.id, failure.brief)
         return ImageRow(**common, status=ImageStatus.FAILED, failure=failure), None
-    write_png(png, pixels)
-    row = ImageRow(
-        **common,
-        status=ImageStatus.OK,
-        seconds=seconds,
-        output=png.relative_to(home).as_posix(),
-        output_hash=file_hash(png),
-        active_experts=trace.mean_active if trace else None,
-        adapter_macs=trace.macs if trace else None,
-        adapter_params=trace.params if trace else None,
-    )
     return row, trace
+
+
+class _NoPlaceError(Exception):
+    """The runs folder takes no file; told apart from an OSError that a method raises, which fails one image."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+def _write(png: Path, pixels: NDArray[np.uint8]) -> None:
+    try:
+        write_png(png, pixels)
+    except OSError as error:
+        if takes_nothing(error):
+            raise _NoPlaceError(error) from error
+        raise
 
 
 def measure(plan: Plan, pair: Pair, run: str, png: Path, metrics: Sequence[str], estimate: bool) -> Measured:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from isrbench.harness.api.records import EstimatorRecord, Manifest
+from isrbench.harness.api.records import EstimatorRecord, Invocation, Manifest
 from isrbench.harness.engine.plan import Plan
-from isrbench.harness.engine.provenance import describe_run, invocation, merged_metrics
+from isrbench.harness.engine.provenance import describe_dataset, describe_run, invocation, merged_metrics
 from isrbench.harness.engine.request import Resume
 from isrbench.harness.engine.resume import Todo
 from isrbench.harness.errors import UserError
@@ -23,7 +23,7 @@ def run_id(plan: Plan, store: Store) -> str:
     own = [run for run in store.runs_of(plan.identity) if store.manifest(run).name == plan.name]
     if own and resume is not Resume.NEVER:
         return own[0]
-    stem = f"{plan.name}-{plan.card.id}"
+    stem = f"{plan.name}-{plan.card.id}"[:180]  # a folder's name has at most 255 bytes
     if resume is Resume.ONLY_CACHE:
         raise UserError(
             f"nothing is stored for {stem}-{plan.identity[:8]} in {store.folder}", "run it with --resume only-missing"
@@ -34,31 +34,46 @@ def run_id(plan: Plan, store: Store) -> str:
     return next(c for c in (run, *(f"{run}-{i}" for i in range(2, len(known) + 3))) if c not in known)
 
 
-def begin(plan: Plan, store: Store, run: str, todo: Todo) -> Manifest:
+def update_description(plan: Plan, store: Store, run: str) -> None:
+    """Keep what may change without a change of any image: what they are a part of, and the method's title.
+
+    A set may have grown around a run's images, or shrunk to them.
+    """
+    if run not in store.run_ids():
+        return
+    with store.transaction():
+        before = store.manifest(run)
+        after = before.model_copy(update={"dataset": describe_dataset(plan), "title": plan.title})
+        if after != before:
+            _keep(store, after)
+
+
+def begin(plan: Plan, store: Store, run: str, todo: Todo) -> Invocation:
     """Keep the manifest with this invocation added, and in the same transaction drop what it no longer describes."""
-    manifest = store.manifest(run) if run in store.run_ids() else describe_run(plan, run)
-    update = {
-        "metrics": merged_metrics(manifest.metrics, plan.scorer.definitions()),
-        "invocations": [*manifest.invocations, invocation(plan.request.argv)],
-    }
+    this = invocation(plan.request.argv)
     version = plan.estimator.version if plan.estimator else None
-    if version is not None:
-        update["estimator"] = EstimatorRecord(spec=plan.request.estimator, version=version)
-    manifest = manifest.model_copy(update=update)
     with store.transaction():
-        _keep(store, manifest)
+        manifest = store.manifest(run) if run in store.run_ids() else describe_run(plan, run)
+        update = {
+            "metrics": merged_metrics(manifest.metrics, plan.scorer.definitions()),
+            "invocations": [*manifest.invocations, this],
+        }
+        if version is not None:
+            update["estimator"] = EstimatorRecord(spec=plan.request.estimator, version=version)
+        _keep(store, manifest.model_copy(update=update))
         store.forget(run, todo.outdated, version)
-    return manifest
+    return this
 
 
-def end(plan: Plan, store: Store, manifest: Manifest) -> None:
+def end(plan: Plan, store: Store, run: str, this: Invocation) -> None:
     """Note in the manifest that this invocation ended; weights may have been fetched since it began."""
-    *before, last = manifest.invocations
-    update = {
-        "metrics": merged_metrics(manifest.metrics, plan.scorer.definitions()),
-        "invocations": [*before, last.model_copy(update={"end": now()})],
-    }
+    done = this.model_copy(update={"end": now()})
     with store.transaction():
+        manifest = store.manifest(run)
+        update = {
+            "metrics": merged_metrics(manifest.metrics, plan.scorer.definitions()),
+            "invocations": [done if known == this else known for known in manifest.invocations],
+        }
         _keep(store, manifest.model_copy(update=update))
 
 

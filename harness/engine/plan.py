@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from isrbench.harness.api.dataset import Card, Pair
@@ -50,6 +51,8 @@ class Plan:
     """(image, hash of what it has of its own besides its LR), in the order of ``pairs``."""
     identity: str
     """sha256 that two plans share only if they must give the same images."""
+    faults: Mapping[str, Exception] = field(default_factory=dict)
+    """Why the method cannot say what an image has of its own, by image: these images fail."""
 
     @property
     def name(self) -> str:
@@ -63,10 +66,9 @@ class Plan:
 
     @property
     def title(self) -> str:
-        """What tables call the method: ``--name``, or its title with its variant."""
-        if self.request.name is not None:
-            return self.request.name
-        return f"{self.plugin.info.title} ({self.variant})" if self.variant else self.plugin.info.title
+        """What tables call the method: ``--name``, or its title, with its variant."""
+        title = self.plugin.info.title if self.request.name is None else self.request.name
+        return f"{title} ({self.variant})" if self.variant else title
 
 
 def make_plan(request: Request, methods: Registry[MethodPlugin] | None = None) -> Plan:
@@ -91,7 +93,7 @@ def make_plan(request: Request, methods: Registry[MethodPlugin] | None = None) -
     if estimator is not None:
         estimator.check()
     method = plugin.make(options, Runtime(scale=card.scale, device=device))
-    inputs = tuple((pair.id, _input_hash(method, pair.id)) for pair in pairs)
+    inputs, faults = _input_hashes(method, pairs)
     decisive = {
         "method": plugin.info.id,
         "options": options_key(options),
@@ -117,6 +119,7 @@ def make_plan(request: Request, methods: Registry[MethodPlugin] | None = None) -
         device=device,
         inputs=inputs,
         identity=identity,
+        faults=faults,
     )
 
 
@@ -138,20 +141,40 @@ def _check(request: Request, methods: Registry[MethodPlugin]) -> None:
     name = request.name
     if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name):
         raise UserError(f"--name {name} holds more than letters, digits and . _ + -", "--name my-method")
-    if name is not None and name != request.method and name in methods:
-        raise UserError(
-            f"--name {name} is the id of another method, whose place {request.method} would take in every table",
-            f"choose another name, such as --name {request.method}-2",
-        )
+    if name is not None:
+        _refuse_anothers_name(name, request.method, methods)
     if request.workers is not None and request.workers < 1:
         raise UserError(f"--workers {request.workers}: at least one thread", "leave the option out for one a core")
     if request.metrics is not None and not request.metrics:
         raise UserError("--metrics names no metric", "--metrics psnr,ssim, or leave the option out for the default set")
 
 
-def _input_hash(method: Method, image: str) -> str:
-    try:
-        return method.input_hash(image)
-    except (UserError, OSError) as error:
-        # One missing file fails one image later, with this same message; it must not stop the others.
-        return f"error: {error.message if isinstance(error, UserError) else error}"
+def _refuse_anothers_name(name: str, method: str, methods: Registry[MethodPlugin]) -> None:
+    """Refuse a ``--name`` by which tables call another method; whoever reads them does not see capital letters."""
+    ids = {id.lower() for id in methods if id != method}
+    titles = {plugin.info.title.lower() for id, plugin in methods.load_all()[0].items() if id != method}
+    what = "id" if name.lower() in ids else "title" if name.lower() in titles else None
+    if what is not None:
+        raise UserError(
+            f"--name {name} is the {what} of another method, whose place {method} would take in every table",
+            f"choose another name, such as --name {method}-2",
+        )
+
+
+def _input_hashes(method: Method, pairs: Sequence[Pair]) -> tuple[tuple[tuple[str, str], ...], dict[str, Exception]]:
+    """(image, hash of its own input), and by image why there is none: it fails one image, and must not stop the others.
+
+    The reason stands in place of the hash, so that the run is another one as soon as the input is there.
+    """
+    hashes, faults = [], {}
+    for pair in pairs:
+        try:
+            own = method.input_hash(pair.id)
+            if not isinstance(own, str):
+                raise TypeError(f"input_hash must return a text, not {type(own).__name__}")
+            own.encode()
+        except Exception as error:
+            faults[pair.id] = error
+            own = f"error: {error.message if isinstance(error, UserError) else error}"
+        hashes.append((pair.id, own))
+    return tuple(hashes), faults

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from isrbench.harness.api.options import options_key
-from isrbench.harness.api.records import DatasetRecord, Invocation, Manifest, MetricRecord
+from isrbench.harness.api.records import DatasetRecord, Invocation, Manifest, MetricRecord, storable
 from isrbench.harness.data.pairs import content_hash
 from isrbench.harness.engine.plan import Plan
 from isrbench.harness.identity import release
@@ -54,7 +54,7 @@ def git_state() -> dict[str, Any] | None:
 def invocation(argv: Sequence[str]) -> Invocation:
     """Describe this process: command line, start, machine, code and packages."""
     return Invocation(
-        argv=list(argv),
+        argv=[storable(word) for word in argv],
         start=now(),
         git=git_state(),
         packages=package_versions(),
@@ -66,7 +66,7 @@ def invocation(argv: Sequence[str]) -> Invocation:
 
 def describe_run(plan: Plan, run: str) -> Manifest:
     """Describe what stays the same for a run over all its invocations."""
-    info, card, request = plan.plugin.info, plan.card, plan.request
+    info, request = plan.plugin.info, plan.request
     return Manifest(
         run=run,
         created=now(),
@@ -81,22 +81,28 @@ def describe_run(plan: Plan, run: str) -> Manifest:
         options=options_key(plan.options),
         weights_hash=plan.method.weights_hash,
         inputs_hash=hashlib.sha256(json.dumps(plan.inputs).encode()).hexdigest(),
-        dataset=DatasetRecord(
-            id=card.id,
-            title=card.title,
-            images=len(plan.pairs),
-            whole=plan.whole,
-            scale=card.scale,
-            limit=request.limit,
-            sample=request.sample,
-            content_hash=content_hash(plan.pairs),
-            verified=card.content_hash is not None and len(plan.pairs) == plan.whole,
-            license=card.license,
-            notes=card.notes,
-            citation=card.citation,
-        ),
+        dataset=describe_dataset(plan),
         seed=request.seed,
         device=plan.device,
+    )
+
+
+def describe_dataset(plan: Plan) -> DatasetRecord:
+    """Describe the plan's images and the set that they are from, as it is now."""
+    card, request = plan.card, plan.request
+    return DatasetRecord(
+        id=card.id,
+        title=card.title,
+        images=len(plan.pairs),
+        whole=plan.whole,
+        scale=card.scale,
+        limit=request.limit,
+        sample=request.sample,
+        content_hash=content_hash(plan.pairs),
+        verified=card.content_hash is not None and len(plan.pairs) == plan.whole,
+        license=card.license,
+        notes=card.notes,
+        citation=card.citation,
     )
 
 

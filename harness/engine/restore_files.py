@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any, Union, overload
 import numpy as np
 from PIL import Image
 
-from isrbench.harness.api.method import Method, Prepares, Runtime
+from isrbench.harness.api.method import Method, Runtime
 from isrbench.harness.api.options import parse_options
 from isrbench.harness.api.records import Failure
 from isrbench.harness.api.registry import methods
 from isrbench.harness.determinism import make_deterministic, resolve_device
 from isrbench.harness.engine.arguments import Progress, ProgressOption, option_texts, reporting
+from isrbench.harness.engine.jobs import prepare
 from isrbench.harness.engine.restoring import restore_pixels
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import IMAGE_SUFFIXES, list_images
+from isrbench.harness.files import IMAGE_SUFFIXES, is_there, list_images, takes_nothing
 from isrbench.harness.imaging.images import photo_pixels, read_photo, write_png
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def restore(
         if not overwrite:
             _check_free(jobs)
         with reporting(progress) as tell:
-            return _restore_files(_build(method, options, scale, device), jobs, seed, scale, tell)
+            return _restore_files(_build(method, options, scale, device), method, jobs, seed, scale, tell)
     named = [_read(image, place) for place, image in enumerate(wanted)]
     with reporting(progress) as tell:
         arrays = _restore_arrays(_build(method, options, scale, device), named, seed, scale, tell)
@@ -171,10 +172,9 @@ def _restore_arrays(
 
 
 def _restore_files(
-    method: Method, jobs: Sequence[tuple[Path, Path]], seed: int, scale: int, progress: Progress
+    method: Method, name: str, jobs: Sequence[tuple[Path, Path]], seed: int, scale: int, progress: Progress
 ) -> RestoredFiles:
-    if isinstance(method, Prepares):
-        method.prepare([(source.stem, source) for source, _ in jobs])
+    prepare(method, name, [(source.stem, source) for source, _ in jobs])
     written: list[Path] = []
     failed: dict[Path, Failure] = {}
     for done, (source, png) in enumerate(jobs, 1):
@@ -187,21 +187,37 @@ def _restore_files(
         except Exception as error:
             failed[source] = Failure.of(error)
         else:
-            _write(png, pixels)
-            written.append(png)
+            failure = _write(png, pixels, alone=len(jobs) == 1)
+            if failure is None:
+                written.append(png)
+            else:
+                failed[source] = failure
         progress("restore", done, len(jobs))
     return RestoredFiles(tuple(written), failed)
 
 
-def _write(png: Path, pixels: NDArray[np.uint8]) -> None:
-    """Write a PNG; a place that takes none takes no other either, so the first refusal ends the work."""
+def _write(png: Path, pixels: NDArray[np.uint8], alone: bool) -> Failure | None:
+    """Write a PNG; a place that takes none takes no other either, so its refusal ends the work.
+
+    Returns:
+        Why this one of several cannot be written, or None.
+
+    Raises:
+        UserError: If the place takes none, or the only PNG cannot be written.
+    """
+    this = False
     try:
         png.parent.mkdir(parents=True, exist_ok=True)
+        this = True
         write_png(png, pixels)
     except OSError as error:
         full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         fix = "make room, then go on with the images that are left" if full else "choose a place that can be written"
-        raise UserError(f"{png} cannot be written: {error.strerror or error}", fix) from error
+        refusal = UserError(f"{png} cannot be written: {error.strerror or error}", fix)
+        if this and not alone and not takes_nothing(error):
+            return Failure.of(refusal)
+        raise refusal from error
+    return None
 
 
 def _jobs(wanted: Sequence[Any], target: Path, one: bool) -> list[tuple[Path, Path]]:
@@ -237,7 +253,7 @@ def _jobs(wanted: Sequence[Any], target: Path, one: bool) -> list[tuple[Path, Pa
 
 
 def _check_free(jobs: Sequence[tuple[Path, Path]]) -> None:
-    taken = next((png for _, png in jobs if png.exists()), None)
+    taken = next((png for _, png in jobs if is_there(png)), None)
     if taken is not None:
         raise UserError(f"{taken} exists already", "choose another place, or allow it with --overwrite")
 

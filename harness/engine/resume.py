@@ -63,15 +63,17 @@ class Todo:
 def to_do(stored: Stored, wanted: Wanted) -> Todo:
     """Return what is left to do.
 
-    An image is restored that has no row, has failed, or whose PNG is gone or altered; whatever was measured on it is
-    measured again. A score is computed that is missing, has failed, or that another version of the metric gave. A
-    severity is estimated that is missing or that another estimator gave.
+    An image is restored that has no row, has failed, or whose PNG is gone or altered; whatever is wanted of it is
+    measured again (:mod:`isrbench.harness.engine.rescoring` wants what was measured on it before). A score is computed
+    that is missing, has failed, or that another version of the metric gave. A severity is estimated that is missing or
+    that another estimator gave.
     """
-    restore = [image for image in wanted.images if _needs_restoring(stored, image)]
+    restore = [image for image in wanted.images if needs_restoring(stored, image)]
+    restored = set(restore)
     score: dict[str, tuple[str, ...]] = {}
     estimate = []
     for image in wanted.images:
-        again = image in restore
+        again = image in restored
         metrics = [
             id for id, version in wanted.image_metrics.items()
             if again or not _settled(stored.scores.get((image, id)), version, id in wanted.unavailable)
@@ -94,7 +96,8 @@ def to_do(stored: Stored, wanted: Wanted) -> Todo:
     )
 
 
-def _needs_restoring(stored: Stored, image: str) -> bool:
+def needs_restoring(stored: Stored, image: str) -> bool:
+    """Return whether an image has no row, has failed, or its PNG is gone or altered."""
     row = stored.images.get(image)
     return row is None or row.status is not ImageStatus.OK or image in stored.altered
 

@@ -60,10 +60,22 @@ class Scorer:
     def __init__(self, metrics: Sequence[str], device: str = "cpu", registry: Registry[Metric] | None = None) -> None:
         known = installed() if registry is None else registry
         self.device = device
+        self._known = known
         self._metrics = {id: known.get(id) for id in expand(metrics)}
         self._built: dict[str, ImageMetric | SetMetric | Score] = {}
         self._versions: dict[str, MetricVersion] = {}
         self._building = threading.Lock()
+
+    def extended(self, metrics: Sequence[str]) -> Scorer:
+        """Return a scorer of further metrics as well; what has been built is shared."""
+        more = Scorer([*self._metrics, *metrics], self.device, self._known)
+        more._built, more._versions, more._building = self._built, self._versions, self._building
+        return more
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """All metrics."""
+        return tuple(self._metrics)
 
     @property
     def image_metrics(self) -> tuple[str, ...]:
@@ -137,11 +149,28 @@ class Scorer:
         small = _read(lr, lambda path: read_lr(path, lr_hash)) if lr is not None and seen else None
         return [self._score_one(metric, pixels, hr, small) for metric in wanted]
 
-    def score_set(self, metric: str, restored: Sequence[Path], references: Sequence[Path | None]) -> Score:
-        """Compare the run's PNGs with their HR files as two sets, by one of :attr:`set_metrics`."""
+    def score_set(
+        self,
+        metric: str,
+        restored: Sequence[Path],
+        references: Sequence[Path | None],
+        hr_hashes: Sequence[str | None] | None = None,
+    ) -> Score:
+        """Compare the run's PNGs with their HR files as two sets.
+
+        Args:
+            metric: One of :attr:`set_metrics`.
+            restored: The PNGs.
+            references: The HR files; None where the set has none.
+            hr_hashes: ``Pair.hr_hash`` of each: another HR image fails the metric. None = any will do.
+        """
         known = [path for path in references if path is not None]
         if len(known) < len(references):
             return Score(metric, None, ScoreStatus.NO_REFERENCE)
+        for path, expected in zip(known, hr_hashes or (), strict=bool(hr_hashes)):
+            read = _read(path, lambda path, expected=expected: read_hr(path, expected))
+            if isinstance(read, Failure):
+                return Score(metric, None, ScoreStatus.FAILED, read)
         compute = self._function(metric)
         if isinstance(compute, Score):
             return compute

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import logging
 import sqlite3
@@ -13,6 +14,7 @@ from typing import Any
 
 from isrbench.harness.api.records import Failure, Manifest
 from isrbench.harness.errors import UserError
+from isrbench.harness.files import is_there, replacing
 from isrbench.harness.severity.dimensions import DIMENSIONS
 
 log = logging.getLogger(__name__)
@@ -67,6 +69,8 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
 def home_of(name: str) -> Path | None:
     """Return the runs folder that an existing run folder ``name`` lies in; None where ``name`` is not one."""
     folder = Path(name)
+    if not is_there(folder):
+        return None
     home = folder.resolve().parent
     return home if folder.is_dir() and (home / FILE).is_file() else None
 
@@ -172,30 +176,46 @@ def _create_tables(db: sqlite3.Connection) -> None:
 
 
 def _migrate(db: sqlite3.Connection, file: Path) -> None:
-    """Bring version 3 up to date, in one transaction, after a copy of the file has been made beside it.
+    """Bring version 3 up to date, in one transaction that also covers a copy of the file, made beside it.
 
     Scores keep the version of what computed them: today's code computes them again, as it would after any change.
     """
-    backup = file.with_name(f"{file.stem}-v{_version(db)}-backup.sqlite")
-    if not backup.exists():
-        with closing(sqlite3.connect(backup)) as copy:
-            db.backup(copy)
-    with transaction(db):
-        if _version(db) >= SCHEMA_VERSION:  # another process was faster
-            return
-        old = {}
-        for table in ("routing", "scores", "images", "runs"):
-            cursor = db.execute(f"SELECT * FROM {table}")
-            names = [column[0] for column in cursor.description]
-            old[table] = [dict(zip(names, row, strict=True)) for row in cursor]
-            db.execute(f"DROP TABLE {table}")
-        _create_tables(db)
-        for table, convert in (("runs", _run_of_3), ("images", _image_of_3), ("scores", _score_of_3)):
-            for row in old[table]:
-                insert(db, table, convert(row))
-        for row in old["routing"]:
-            insert(db, "routing", row)
+    backup = None
+    try:
+        with transaction(db):
+            if _version(db) >= SCHEMA_VERSION:  # another process was faster
+                return
+            backup = _back_up(file, _version(db))
+            _convert(db)
+    except BaseException:
+        if backup is not None:  # nothing was changed that it could be the older state of
+            backup.unlink(missing_ok=True)
+        raise
     log.warning("%s was brought up to date; the old file is kept as %s", file, backup.name)
+
+
+def _convert(db: sqlite3.Connection) -> None:
+    old = {}
+    for table in ("routing", "scores", "images", "runs"):
+        cursor = db.execute(f"SELECT * FROM {table}")
+        names = [column[0] for column in cursor.description]
+        old[table] = [dict(zip(names, row, strict=True)) for row in cursor]
+        db.execute(f"DROP TABLE {table}")
+    _create_tables(db)
+    for table, convert in (("runs", _run_of_3), ("images", _image_of_3), ("scores", _score_of_3), ("routing", dict)):
+        for row in old[table]:
+            insert(db, table, convert(row))
+
+
+def _back_up(file: Path, version: int) -> Path:
+    """Copy the file to a free name; the caller keeps others from writing to it or taking the name."""
+    stem = f"{file.stem}-v{version}-backup"
+    names = itertools.chain([f"{stem}.sqlite"], (f"{stem}-{n}.sqlite" for n in itertools.count(2)))
+    backup = next(place for place in map(file.with_name, names) if not place.exists())
+    # A connection of its own: that of the caller has begun to write.
+    with replacing(backup) as new, closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(new)) as copy:
+        source.backup(copy)
+    return backup
 
 
 def insert(db: sqlite3.Connection, table: str, values: dict[str, Any], conflict: str = "") -> None:

@@ -23,6 +23,8 @@ class RunState:
     """Images of the run."""
     whole: int | None
     """Images of the set; None where that is not known."""
+    content_hash: str
+    """Of the run's images."""
     done: int
     """Images that were restored and scored, or failed."""
     failed: int
@@ -63,22 +65,28 @@ def state_of(
     done = min([restored - lost, *scored]) + lost
     return RunState(
         run=manifest.run, method=manifest.name, dataset=manifest.dataset.id, created=manifest.created, invoked=invoked,
-        images=wanted, whole=manifest.dataset.whole, done=done, failed=failed, complete=done == wanted and sets,
+        images=wanted, whole=manifest.dataset.whole, content_hash=manifest.dataset.content_hash, done=done,
+        failed=failed, complete=done == wanted and sets,
     )  # fmt: skip
 
 
 def newest(states: Iterable[RunState]) -> list[str]:
-    """Return one run of every (method, dataset), in their order.
+    """Return one run of every method and set, in their order.
 
-    Whole sets come before parts of them, complete runs before partial ones, then the one that was asked for last.
+    Sets of one id are told apart by their images: two folders may have one name. Whole sets stand before parts of a set
+    of their id, complete runs before partial ones, then the one that was asked for last.
     """
-    best: dict[tuple[str, str], RunState] = {}
-    for state in states:
-        key = (state.method, state.dataset)
+    known = list(states)
+    wholes = {(state.method, state.dataset) for state in known if not state.partial}
+    best: dict[tuple[str, str, str], RunState] = {}
+    for state in known:
+        if state.partial and (state.method, state.dataset) in wholes:
+            continue
+        key = (state.method, state.dataset, "" if state.partial else state.content_hash)
         if key not in best or _rank(state) >= _rank(best[key]):
             best[key] = state
     return [best[key].run for key in sorted(best)]
 
 
-def _rank(state: RunState) -> tuple[bool, bool, str]:
-    return (not state.partial, state.complete, state.invoked)
+def _rank(state: RunState) -> tuple[bool, str]:
+    return (state.complete, state.invoked)

@@ -113,14 +113,19 @@ class Store:
     def add_image(self, row: ImageRow, trace: RoutingTrace | None) -> None:
         """Write one image's row and routing in one transaction, replacing an earlier attempt and all its scores.
 
-        Values of the whole set go too: they were computed from another image.
+        Values of the whole set go too: they were computed from another image. A severity is that of the LR, and stays
+        where the new row has none.
         """
         with self.transaction():
+            plain = row.model_dump(mode="json", exclude={"failure", "severity"})
+            severity = _severity_columns(row.severity)
+            if row.severity is None:
+                query = f"SELECT estimator, {', '.join(severity)} FROM images WHERE run = ? AND image = ?"
+                severity |= dict(self._db.execute(query, (row.run, row.image)).fetchone() or {})
             self._db.execute("DELETE FROM scores WHERE run = ? AND image = ''", (row.run,))
             for table in ("images", "scores", "routing"):
                 self._db.execute(f"DELETE FROM {table} WHERE run = ? AND image = ?", (row.run, row.image))
-            plain = row.model_dump(mode="json", exclude={"failure", "severity"})
-            insert(self._db, "images", plain | failure_columns(row.failure) | _severity_columns(row.severity))
+            insert(self._db, "images", plain | failure_columns(row.failure) | severity)
             if trace is not None:
                 self._db.executemany(
                     "INSERT INTO routing VALUES (?, ?, ?, ?, ?, ?)",
@@ -146,8 +151,12 @@ class Store:
         )
 
     def set_places(self, run: str, places: Mapping[str, tuple[str, str | None, str | None]]) -> None:
-        """Keep where images lie now and their true levels, by image: (LR path, HR path, level)."""
+        """Keep where images lie now and their true levels, by image: (LR path, HR path, level).
+
+        Counts as a change of the run: reports show both.
+        """
         with self.transaction():
+            self._db.execute("UPDATE runs SET computed = ? WHERE run = ?", (now(), run))
             self._db.executemany(
                 "UPDATE images SET lr = ?, hr = ?, level = ? WHERE run = ? AND image = ?",
                 [(*place, run, image) for image, place in places.items()],
@@ -230,7 +239,7 @@ class Store:
         ]  # fmt: skip
 
     def newest_runs(self) -> list[str]:
-        """Return the run that stands for each (method, dataset): :func:`isrbench.harness.store.state.newest`."""
+        """Return the run that stands for each method and set: :func:`isrbench.harness.store.state.newest`."""
         return newest(self.states())
 
     def last_computed(self) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from isrbench.harness.errors import UserError
+from isrbench.harness.files import is_there
 
 _EXAMPLE = "-o 'command=python upscale.py {input} {output} --scale {scale}'"
 
@@ -44,7 +45,7 @@ class CommandOptions:
             )
         if self.timeout <= 0:
             raise UserError(f"option 'timeout' is {self.timeout:g}, but has to be above 0", "write -o timeout=600")
-        missing = next((path for path in self.depends_on if not path.exists()), None)
+        missing = next((path for path in self.depends_on if not is_there(path)), None)
         if missing is not None:
             raise UserError(f"option 'depends': {missing} does not exist", "correct -o depends=FILE,DIR")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from isrbench.harness.api.method import Cost, Restored, Runtime
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import file_hash
+from isrbench.harness.files import file_hash, is_there
 from isrbench.harness.imaging.images import read_rgb, to_pixels, to_tensor, write_png
 from isrbench.methods.command.options import CommandOptions
 from isrbench.methods.command.process import arguments, call, split_words
@@ -150,17 +150,38 @@ def _hash_of_files(words: Sequence[str], depends_on: Sequence[Path]) -> str:
 
     The program is looked up on the PATH. Of a folder every file counts, by its name below the folder and its bytes;
     ``__pycache__`` does not, since running Python changes it.
+
+    Raises:
+        UserError: If something that it depends on cannot be read.
     """
     named = [shutil.which(words[0]) or words[0], *words[1:]]
     digest = hashlib.sha256()
     for word in named:
-        path = next((p for p in map(Path, (word, word.partition("=")[2])) if p.is_file()), None)
+        path = next((p for p in map(Path, (word, word.partition("=")[2])) if is_there(p) and p.is_file()), None)
         if path is not None:
             digest.update(f"{path.name} {file_hash(path)}\n".encode())
     for place in depends_on:
-        files = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file())
-        for path in files:
-            name = path.relative_to(place).as_posix() if path != place else path.name
-            if "__pycache__" not in path.parts:
-                digest.update(f"depends {name} {file_hash(path)}\n".encode())
+        try:
+            files = [place] if place.is_file() else sorted(_files_below(place, ()))
+            for path in files:
+                name = path.relative_to(place).as_posix() if path != place else path.name
+                if "__pycache__" not in path.parts:
+                    digest.update(f"depends {name} {file_hash(path)}\n".encode())
+        except OSError as error:
+            raise UserError(
+                f"option 'depends': {error.filename or place} cannot be read: {error.strerror or error}",
+                "make it readable, or name what the program reads: -o depends=FILE,DIR",
+            ) from error
     return digest.hexdigest()
+
+
+def _files_below(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+    """Return all files below a folder, through links too, as the program would read them; ``above`` ends loops."""
+    real = folder.resolve()
+    if real in above:
+        return
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _files_below(entry, (*above, real))
+        elif entry.is_file():
+            yield entry

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isrbench.harness.files import file_hash, list_images, replacing
+from isrbench.harness.files import file_hash, is_there, list_images, replacing
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
@@ -34,10 +34,31 @@ def test_a_failed_replacement_leaves_what_was_there_and_no_partial_file(error: B
 
 def test_images_are_listed_by_ending_without_hidden_files(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
+    (tmp_path / "sub.png").mkdir()
     for name in ("b.PNG", "a.jpeg", ".c.png", "notes.txt", "sub/d.tif"):
         (tmp_path / name).write_bytes(b"")
     assert [p.name for p in list_images(tmp_path)] == ["a.jpeg", "b.PNG"]
     assert [p.name for p in list_images(tmp_path, recursive=True)] == ["a.jpeg", "b.PNG", "d.tif"]
+
+
+def test_a_name_as_long_as_a_folder_allows_can_be_replaced(tmp_path: Path) -> None:
+    for name in ("x" * 251 + ".png", "\N{GRINNING FACE}" * 62 + ".png"):
+        with replacing(tmp_path / name) as partial:
+            partial.write_text("new")
+        assert (tmp_path / name).read_text() == "new"
+
+
+def test_two_files_are_replaced_at_a_time(tmp_path: Path) -> None:
+    same = "x" * 100
+    with replacing(tmp_path / f"{same}a") as first, replacing(tmp_path / f"{same}b") as second:
+        assert first != second
+        first.write_text("a")
+        second.write_text("b")
+    assert (tmp_path / f"{same}a").read_text() == "a"
+
+
+def test_a_text_too_long_for_a_path_is_not_there(tmp_path: Path) -> None:
+    assert is_there(tmp_path) and not is_there(tmp_path / "x") and not is_there(Path("x" * 300))
 
 
 @given(st.binary(max_size=200))

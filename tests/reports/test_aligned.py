@@ -9,6 +9,7 @@ import pandas as pd
 
 from isrbench.harness.api.records import EstimatorRecord
 from isrbench.reports.aligned import align
+from tests.support.packages import install
 from tests.support.report_frames import (
     MESSAGE,
     TRACEBACK,
@@ -131,3 +132,16 @@ def test_empty_paths_are_looked_for_in_other_runs(tmp_path):
     (aligned,) = align(replace(made, images=images))
     expected = made.images[made.images["method"] == "folder"].set_index("image")["hr_path"]
     pd.testing.assert_series_equal(aligned.images["hr_path"], expected, check_names=False, check_dtype=False)
+
+
+def test_a_metric_whose_package_broke_counts_as_undeclared(site, tmp_path):
+    install(
+        site, "acme", {"isrbench.metrics": {"acme": "acme_gone:METRIC"}}, acme_gone="import no_such_module_anywhere"
+    )
+    made = frames(tmp_path, count=4)
+    scores = made.scores.replace({"metric": {"musiq": "acme"}})
+    scores.loc[(scores["metric"] == "acme") & (scores["image"] == "scene_000"), ["value", "status"]] = [None, "failed"]
+    (aligned,) = align(replace(made, scores=scores))
+    assert "acme" not in {metric.id for metric in aligned.metrics}
+    assert "left out: metric acme, which no installed package declares (isrbench list metrics)" in aligned.notes
+    assert {row.metric for row in aligned.missing} == {"acme"}

@@ -91,3 +91,10 @@ def test_bibliography_knows_named_runs_by_their_manifest(tmp_path):
 def test_bibliography_takes_a_sets_citation_from_its_manifest(tmp_path):
     made = on_dataset(frames(tmp_path, count=3), "mine", citation="@misc{myset, title={S}}")
     assert "@misc{myset" in bibliography(made, methods())
+
+
+def test_a_method_whose_package_broke_has_no_citation(tmp_path):
+    broken = Registry("method", MethodPlugin)
+    broken.register("mor", "no_such_module_anywhere:PLUGIN")
+    made = of_methods(frames(tmp_path, count=3), "mor")
+    assert bibliography(made, broken) == bibliography(made, Registry("method", MethodPlugin))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -100,16 +100,6 @@ class OneStepMethod:
         tokens = base.text.embed(options.prompt).shape[1]
         size = self._plan(height, width).padded
         return base_cost(base.vae.config, base.unet.config, size, options.tile, options.overlap, tokens)
-
-    def prepare(self, images: Sequence[tuple[str, Path]]) -> None:
-        """Check that every image has a prompt before the first one is restored.
-
-        Raises:
-            UserError: If the prompt file misses one.
-        """
-        if isinstance(self.prompter, FilePrompts):
-            for image, _ in images:
-                self.prompter.of(image)
 
     @property
     def weights_hash(self) -> str:

@@ -162,3 +162,24 @@ def test_a_package_that_cannot_be_imported_harms_nobody_else(source, words_said,
     assert list(registry) == ["a", "b"], "listing imports nothing"
     working, broken = registry.load_all()
     assert working == {"b": "b"} and words_said in broken["a"].message and broken["a"].fix
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "own"),
+    [
+        ("method", "tests.support.nearest:PLUGIN", "nearest"),
+        ("metric", "isrbench.harness.metrics.builtin:PSNR", "psnr"),
+    ],
+)
+def test_a_plugin_whose_id_is_another_name_is_broken(kind: str, target: str, own: str) -> None:
+    """Its rows would take the place of the plugin of that id."""
+    from isrbench.harness.api.method import MethodPlugin
+    from isrbench.harness.api.metric import Metric
+
+    registry = Registry(kind, MethodPlugin if kind == "method" else Metric)
+    registry.register("mine", target)
+    with pytest.raises(UserError, match=f"{kind} 'mine': {target} calls itself '{own}'"):
+        registry.get("mine")
+    assert registry.find("mine") is None and list(registry.load_all()[1]) == ["mine"]
+    registry.register(own, target)
+    assert registry.find(own) is not None and registry.find("absent") is None

@@ -163,3 +163,26 @@ def test_nothing_a_user_names_is_taken_for_markup(pairs_folder: Path, tmp_path: 
     args = ("--dataset", odd, "--metrics", "psnr", "--runs-dir", tmp_path / "[b]r", *PLAIN)
     code, out, _ = isrbench(capsys, "eval", "--method", "bicubic", *args)
     assert code == 0 and "[b]r" in out
+
+
+def test_a_report_that_cannot_be_written_does_not_hide_the_run(pairs_folder: Path, tmp_path: Path, capsys) -> None:
+    runs = tmp_path / "my runs"
+    runs.mkdir()
+    (runs / "report").write_text("in the way")
+    args = (
+        "--dataset",
+        pairs_folder,
+        "--metrics",
+        "psnr",
+        "--runs-dir",
+        runs,
+        "--no-complexity",
+        "--estimator",
+        "none",
+    )
+    code, out, err = isrbench(capsys, "eval", "--method", "bicubic", *args)
+    assert code == 0 and "4 of 4 images restored" in out and "index.html" not in out
+    assert "warning: the run is stored, but its report is not written" in err
+    assert f"isrbench report --runs-dir '{runs}'" in err and "Traceback" not in err
+    code, out, err = isrbench(capsys, "eval", "--method", "bicubic", *args, "--json")
+    assert code == 0 and json.loads(out)["restored"] == 4 and "warning" in err

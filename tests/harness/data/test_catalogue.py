@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 
 import pytest
 
-from isrbench.harness.data.catalogue import catalogue, find_card, load_card
+from isrbench.harness.data.catalogue import catalogue, find_card, id_of_folder, load_card
 from isrbench.harness.data.pairs import load_pairs
 from isrbench.harness.errors import UserError
 from tests.support.cards import refusal, write_card
@@ -18,10 +19,23 @@ from tests.support.paths import ROOT
 @pytest.mark.parametrize(
     ("name", "id"),
     [("RealSR", "RealSR-folder"), ("sample", "sample-folder"), ("realsr", "realsr-folder"), ("my set", "my-set"),
-     ("фото", "folder"), ("RealSR2", "RealSR2")],
+     ("фото", "folder-5cea446a"), ("RealSR2", "RealSR2")],
 )  # fmt: skip
 def test_a_plain_folder_never_takes_the_id_of_a_set_that_ships(name: str, id: str, tmp_path: Path) -> None:
     assert find_card(str(write_pairs(tmp_path / name, ["a"]))).id == id
+
+
+def test_folders_in_other_scripts_have_ids_of_their_own() -> None:
+    names = ("фото", "снимки", "写真", "фото1", "снимки1", "café", "cafè")
+    assert len({id_of_folder(Path(name)) for name in names}) == len(names)
+    assert id_of_folder(Path("caf\u00e9")) == id_of_folder(Path("cafe\u0301")), "two spellings of one letter"
+
+
+def test_a_folder_whose_name_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    folder = write_pairs(tmp_path / os.fsdecode(b"caf\xe9"), ["a"])
+    with pytest.raises(UserError, match="is not UTF-8") as caught:
+        find_card(str(folder))
+    assert caught.value.message.encode() and "rename" in (caught.value.fix or "")
 
 
 def test_the_folder_of_the_sample_set_by_path_is_a_set_apart() -> None:
@@ -46,7 +60,7 @@ def test_the_advice_to_score_a_wrong_count_as_a_set_apart_is_true(tmp_path: Path
     assert card.id == "RealSR-folder" and card.root == folder and len(load_pairs(card)) == 2
 
 
-@pytest.mark.parametrize("name", ["no/such/folder", "absent.toml"])
+@pytest.mark.parametrize("name", ["no/such/folder", "absent.toml", f"no/{'x' * 300}"])
 def test_a_path_that_does_not_exist_is_refused(name: str) -> None:
     with pytest.raises(UserError, match="this card or folder does not exist"):
         find_card(name)
@@ -63,6 +77,12 @@ def test_the_scale_of_a_folder_is_that_of_its_first_pair(tmp_path: Path) -> None
     (odd / "LR" / "a.png").write_bytes((write_pairs(tmp_path / "small", ["a"], lr=15) / "LR" / "a.png").read_bytes())
     with pytest.raises(UserError, match="HR must be a whole multiple of LR"):
         find_card(str(odd))
+
+
+def test_a_folder_is_held_to_the_largest_scale_of_a_card(tmp_path: Path) -> None:
+    assert find_card(str(write_pairs(tmp_path / "most", ["a"], lr=2, scale=16))).scale == 16
+    with pytest.raises(UserError, match="20 times as large as its LR, but a set's scale is 16 at most"):
+        find_card(str(write_pairs(tmp_path / "more", ["a"], lr=2, scale=20)))
 
 
 def test_every_shipped_card_is_valid_and_named_after_its_file() -> None:

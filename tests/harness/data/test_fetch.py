@@ -10,6 +10,7 @@ import huggingface_hub
 import pytest
 
 from isrbench.harness.api.dataset import Archive, Card, HubTable
+from isrbench.harness.data.catalogue import find_card
 from isrbench.harness.data.fetch import extract, fetch_dataset, write_table
 from isrbench.harness.data.pairs import content_hash, load_pairs
 from isrbench.harness.errors import UserError
@@ -163,3 +164,12 @@ def test_nothing_is_asked_where_the_network_is_forbidden(tmp_path: Path, monkeyp
     card = Card(id="x", title="s", scale=4, license="x", source="https://example.org", archive=archive)
     with pytest.raises(UserError, match="ISRBENCH_OFFLINE is set"):
         fetch_dataset(card, tmp_path, accept_license=True)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_data_root_that_is_a_file_is_refused(inside: bool, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    root = tmp_path / "file" / "deeper" if inside else tmp_path / "file"
+    with pytest.raises(UserError, match="cannot be written") as caught:
+        fetch_dataset(find_card("RealSR"), root, accept_license=True)
+    assert str(root) in caught.value.message and "--data-root DIR" in (caught.value.fix or "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -232,3 +233,11 @@ def test_more_than_there_are_is_the_whole_set(pairs_folder: Path) -> None:
     card = find_card(str(pairs_folder))
     whole = load_pairs(card)
     assert load_pairs(card, limit=9) == load_pairs(card, sample=9) == whole
+
+
+@pytest.mark.parametrize("sub", ["LR", "HR"])
+def test_a_file_name_that_is_not_utf_8_is_refused(sub: str, pairs_folder: Path) -> None:
+    odd = pairs_folder / sub / os.fsdecode(b"caf\xe9.png")
+    (pairs_folder / sub / "a.png").rename(odd)
+    error = refusal(pairs_folder)
+    assert "caf\\udce9.png is not UTF-8" in error.message and "rename" in (error.fix or "")

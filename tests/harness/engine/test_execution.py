@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from isrbench.harness.api.records import ImageStatus, ScoreStatus
+from isrbench.harness.api.records import ImageStatus, Manifest, ScoreStatus
 from isrbench.harness.api.registry import metrics
 from isrbench.harness.engine import jobs
 from isrbench.harness.engine.execution import execute
@@ -29,7 +29,7 @@ from isrbench.harness.store.frames import load_frames
 from isrbench.harness.store.store import Store
 from isrbench.harness.store.summary import summarise
 from tests.support.images import write_pairs
-from tests.support.nearest import CALLS, run, table
+from tests.support.nearest import CALLS, Nearest, run, table
 from tests.support.paths import ROOT
 
 
@@ -145,8 +145,10 @@ def test_a_moved_set_and_a_corrected_level_update_the_rows(request_: Request, me
 
     first, second = write_pairs(tmp_path / "one", ["a", "b"]), write_pairs(tmp_path / "two", ["a", "b"])
     id, store, _ = run(replace(request_, dataset=card(first, "mild")), methods)
+    changed = store.last_computed()
     other, store, outcome = run(replace(request_, dataset=card(second, "severe")), methods)
     assert other == id and not outcome.computed and CALLS == []
+    assert store.last_computed() > changed, "a report written before shows the old level"
     assert [(row.level, Path(row.lr).parent.parent) for row in store.images(id)] == [
         ("severe", second), ("mild", second)
     ]  # fmt: skip
@@ -158,6 +160,62 @@ def test_a_limited_run_says_of_how_many_and_decodes_no_more(request_: Request, m
     dataset = store.manifest(id).dataset
     assert outcome.failed == 0 and [row.image for row in store.images(id)] == ["a", "c"]
     assert (dataset.images, dataset.whole, dataset.label) == (2, 4, "small, 2 of 4 images")
+
+
+def test_a_set_that_grows_or_shrinks_around_a_runs_images_changes_what_it_is_called(
+    request_: Request, methods, tmp_path: Path
+) -> None:
+    folder = write_pairs(tmp_path / "set", ["a"])
+    whole, part = replace(request_, dataset=str(folder)), replace(request_, dataset=str(folder), limit=1)
+    id, store, _ = run(whole, methods)
+    assert store.manifest(id).dataset.label == "set" and not store.manifest(id).dataset.partial
+    changed = store.last_computed()
+    write_pairs(folder, ["a", "b", "c", "d"])
+    again, store, outcome = run(part, methods)
+    assert again == id and not outcome.computed and store.last_computed() > changed
+    assert store.manifest(id).dataset.label == "set, 1 of 4 images"
+    assert store.states()[0].state == "complete, 1 of 4"
+    assert store.manifest(id) == Manifest.model_validate_json((store.folder / id / "manifest.json").read_text())
+    for name in "bcd":
+        (folder / "LR" / f"{name}.png").unlink()
+        (folder / "HR" / f"{name}.png").unlink()
+    again, store, _ = run(whole, methods)
+    assert again == id and not store.manifest(id).dataset.partial and store.manifest(id).dataset.limit is None
+
+
+def test_a_run_that_is_being_worked_on_is_refused(request_: Request, methods, monkeypatch) -> None:
+    pytest.importorskip("fcntl")
+    restore, refusals = Nearest.restore, []
+
+    def meanwhile(self, lr, *, image: str, seed: int):
+        if image == "a":
+            with pytest.raises(UserError, match="another process is working on the run") as caught:
+                execute(make_plan(request_, methods), Store(request_.runs_dir))
+            refusals.append(caught.value.fix)
+        return restore(self, lr, image=image, seed=seed)
+
+    monkeypatch.setattr(Nearest, "restore", meanwhile)
+    id, store, outcome = run(request_, methods)
+    assert outcome.failed == 0 and len(refusals) == 1 and len(store.rows("scores", [id])) == 8
+    assert not (store.folder / id / ".lock").exists()
+
+
+def test_what_another_process_noted_in_the_manifest_stays(request_: Request, methods, monkeypatch) -> None:
+    """Where no lock can be had, two may work on one run."""
+    restore = Nearest.restore
+
+    def meanwhile(self, lr, *, image: str, seed: int):
+        if image == "a":
+            with Store(request_.runs_dir) as other:
+                known = other.manifest(other.run_ids()[0])
+                more = known.invocations[0].model_copy(update={"argv": ["another"]})
+                other.add_run(known.model_copy(update={"invocations": [*known.invocations, more]}))
+        return restore(self, lr, image=image, seed=seed)
+
+    monkeypatch.setattr(Nearest, "restore", meanwhile)
+    id, store, _ = run(request_, methods)
+    ours, theirs = store.manifest(id).invocations
+    assert ours.end is not None and theirs.argv == ["another"] and theirs.end is None
 
 
 def test_the_seconds_of_an_image_are_the_methods_alone(request_: Request, methods, monkeypatch) -> None:

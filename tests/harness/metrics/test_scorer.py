@@ -17,7 +17,7 @@ from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.images import hr_hash, lr_hash, read_rgb
 from isrbench.harness.metrics.builtin import PSNR
 from isrbench.harness.metrics.scorer import Scorer
-from tests.support.images import make_scene
+from tests.support.images import make_scene, write_pairs
 
 BUILT: list[int] = []
 
@@ -210,3 +210,21 @@ def test_definitions_name_colour_space_weights_and_version():
     assert set(lpips.weights) == {"pyiqa/LPIPS_v0.1_alex-df73285e.pth", "checkpoints/alexnet-owt-7be5be79.pth"}
     version = scorer.version("lpips")
     assert (lpips.code, lpips.weights_version) == (version.code, version.weights)
+
+
+def test_a_metric_of_the_set_refuses_another_hr_image(tmp_path: Path) -> None:
+    write_pairs(tmp_path, ["a"])
+    png = tmp_path / "HR" / "a.png"
+    score = Scorer(["fid"]).score_set("fid", [png], [png], ["0" * 64])
+    assert score.status is ScoreStatus.FAILED and score.failure is not None
+    assert f"{png} has changed since it was checked" in score.failure.message
+    pair = Scorer(["psnr"]).score(png, png, hr_hash="0" * 64)[0]
+    assert pair.failure == score.failure
+
+
+def test_a_scorer_of_further_metrics_shares_what_is_built(tmp_path: Path) -> None:
+    write_pairs(tmp_path, ["a"])
+    first = Scorer(["psnr"])
+    more = first.extended(["gmsd"])
+    assert more.ids == ("psnr", "gmsd") and first.ids == ("psnr",)
+    assert [s.metric for s in more.score(tmp_path / "HR" / "a.png", tmp_path / "HR" / "a.png")] == ["psnr", "gmsd"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,7 @@ def test_a_failed_change_of_version_leaves_the_old_file(old: Path, monkeypatch) 
     with pytest.raises(RuntimeError):
         Store(old)
     monkeypatch.undo()
+    assert not list(old.glob("*backup*")), "nothing was changed"
     with sqlite3.connect(old / "isrbench.sqlite") as db:
         assert db.execute("PRAGMA user_version").fetchone() == (3,)
     assert len(Store(old).run_ids()) == 3
@@ -155,3 +157,33 @@ def test_files_of_other_versions_are_refused(store: Store, version: int, create:
     with pytest.raises(UserError, match=f"schema version {version}") as caught:
         Store(store.folder, create=create)
     assert "another --runs-dir" in (caught.value.fix or "")
+
+
+def test_every_older_file_has_a_copy_of_its_own(old: Path) -> None:
+    """Also a second one, brought into a folder later, and where an earlier attempt left an empty file."""
+    (old / "isrbench-v3-backup.sqlite").write_bytes(b"")
+    for _ in range(2):
+        Store(old).close()
+        for name in ("isrbench.sqlite", "isrbench.sqlite-wal", "isrbench.sqlite-shm"):
+            (old / name).unlink(missing_ok=True)
+        shutil.copy(OLD, old / "isrbench.sqlite")
+    kept = sorted(path.name for path in old.iterdir())
+    assert kept == [f"isrbench{end}.sqlite" for end in ("-v3-backup-2", "-v3-backup-3", "-v3-backup", "")]
+    for name in kept[:2]:
+        with closing(sqlite3.connect(old / name)) as db:
+            assert db.execute("SELECT COUNT(*) FROM images").fetchone() == (8,)
+
+
+def test_a_severity_outlives_another_attempt_without_an_estimator(store: Store) -> None:
+    row = ImageRow(run="r", image="a", status="ok", lr="/lr", estimator="e", severity=VECTOR)
+    store.add_image(row, None)
+    store.add_image(row.model_copy(update={"severity": None, "estimator": None}), None)
+    assert store.images("r") == [row]
+    other = row.model_copy(update={"severity": tuple(reversed(VECTOR)), "estimator": "f"})
+    store.add_image(other, None)
+    assert store.images("r") == [other]
+
+
+def test_a_name_too_long_for_a_path_is_no_run(store: Store) -> None:
+    with pytest.raises(UserError, match="x" * 300):
+        store.find_run("x" * 300)

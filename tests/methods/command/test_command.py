@@ -209,3 +209,24 @@ def test_command_with_another_time_limit_is_the_same_run():
     assert key(timeout=5.0) == key(timeout=900.0)
     assert key(depends="/") == key(), "its content counts, in weights_hash, and not its name"
     assert key(shell=True) != key() and "p {input} {output}" in key().values()
+
+
+def test_what_a_linked_folder_holds_is_part_of_the_identity(tmp_path):
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    project.mkdir()
+    elsewhere.mkdir()
+    (elsewhere / "net.py").write_text("one")
+    (project / "main.py").write_text("main")
+    plain = _build_command("cat {input} {output}", depends=str(project)).weights_hash
+    (project / "lib").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(project)  # a loop, which ends
+    first = _build_command("cat {input} {output}", depends=str(project)).weights_hash
+    (elsewhere / "net.py").write_text("two")
+    second = _build_command("cat {input} {output}", depends=str(project)).weights_hash
+    assert len({plain, first, second}) == 3
+
+
+def test_a_word_too_long_for_a_path_is_no_file():
+    _build_command(f"cat {'x' * 300} {{input}} {{output}}")
+    with pytest.raises(UserError, match="does not exist"):
+        CommandOptions("cat {input} {output}", depends="x" * 300)

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from isrbench.harness.api.method import MethodPlugin, Runtime
+from isrbench.harness.api.method import MethodPlugin, Prepares, Runtime
 from isrbench.harness.api.registry import Registry
 from isrbench.harness.engine.execution import execute
 from isrbench.harness.engine.plan import make_plan
@@ -105,9 +105,10 @@ def test_none_fixed_and_file_reach_the_unet(build, tmp_path):
     assert torch.equal(restored(from_file), fixed) and torch.equal(restored(from_file, "y"), none)
     assert not torch.equal(restored(from_file, "z"), fixed)
     assert from_file.input_hash("x") != from_file.input_hash("z")
-    from_file.prepare([("x", file), ("y", file)])
-    with pytest.raises(UserError, match="no line for image 'w'"):
-        from_file.prepare([("x", file), ("w", file)])
+    for ask in (from_file.input_hash, lambda image: restored(from_file, image)):
+        with pytest.raises(UserError, match="no line for image 'w'"):
+            ask("w")  # this image alone: nothing asks for all prompts at once
+    assert not isinstance(from_file, Prepares)
 
 
 def test_the_prompt_of_the_training_is_the_default(build, folder, tmp_path):
@@ -134,7 +135,7 @@ def test_a_base_with_another_text_encoder_is_another_base(build, folder, tmp_pat
         build(base=str(base))
 
 
-def test_eval_stops_before_any_image_where_one_has_no_prompt(folder, tmp_path):
+def test_one_image_without_a_prompt_fails_alone(folder, tmp_path):
     file = tmp_path / "prompts.txt"
     file.write_text("a\ta cat\n")
     pairs = write_pairs(tmp_path / "small", ["a", "b"], lr=8)
@@ -145,13 +146,14 @@ def test_eval_stops_before_any_image_where_one_has_no_prompt(folder, tmp_path):
         method="osediff", dataset=str(pairs), options={k: str(v) for k, v in options.items()}, metrics=("psnr",),
         runs_dir=tmp_path / "runs", estimator="none", complexity=False, device="cpu", workers=1,
     )  # fmt: skip
-    with pytest.raises(UserError, match="no line for image 'b'"):
-        execute(make_plan(request, methods), Store(request.runs_dir))
-    assert not list((tmp_path / "runs").rglob("*.png"))
+    store = Store(request.runs_dir)
+    outcome = execute(make_plan(request, methods), store)
+    failures = {row.image: row.failure.message for row in store.images(outcome.run) if row.failure is not None}
+    assert outcome.failed == 1 and list(failures) == ["b"] and "no line for image 'b'" in failures["b"]
     file.write_text("a\ta cat\nb\ta dog\n")
     plan = make_plan(request, methods)
-    assert execute(plan, Store(request.runs_dir)).failed == 0
-    assert len(list((tmp_path / "runs").rglob("*.png"))) == 2
+    outcome = execute(plan, store)
+    assert outcome.failed == 0 and len(list((store.folder / outcome.run).rglob("*.png"))) == 2
 
 
 @pytest.fixture(scope="module")
