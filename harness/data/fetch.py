@@ -52,6 +52,8 @@ def fetch_dataset(card: Card, data_root: Path | None, accept_license: bool) -> P
 
 def _fetch_into(card: Card, target: Path, data_root: Path | None) -> Path:
     """Download a set to ``target``, which appears only when it is whole."""
+    if target.parent.is_file():
+        raise UserError(f"{target.parent} is a file, but a set is put into a folder", "give a folder: --data-root DIR")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target} exists already", f"move it away, or use it as it is: --data-root {target.parent}")
     target.parent.mkdir(parents=True, exist_ok=True)
