@@ -34,7 +34,10 @@ class DiffusionBase:
     text: TextEncoder
     """Turns a prompt into the UNet's prompt embedding."""
     base_hash: str = ""
-    """See :func:`isrbench.methods.onestep.checkpoint.base_hash`; "" for a base that no adapter file refers to."""
+    """Which base this is, in float16: what an adapter file refers to; "" for a base that none refers to. See
+    :func:`isrbench.methods.onestep.checkpoint.base_hash`."""
+    weights_hash: str = ""
+    """The same over every value as it was loaded, whatever the dtype asked for: part of what decides an image."""
     autocast: torch.dtype | None = None
     """Lower dtype that the networks compute in under autocast, their weights staying as they are; None = none."""
 

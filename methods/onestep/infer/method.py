@@ -114,7 +114,7 @@ class OneStepMethod:
     @property
     def weights_hash(self) -> str:
         """Return the hash of the base, the adapter file, the severity estimator and the tags."""
-        parts = [self.base.base_hash, self.adapter_hash]
+        parts = [self.base.weights_hash, self.adapter_hash]
         if self.estimator:
             parts.append(self.estimator.id)
         if isinstance(self.prompter, Tagger):

@@ -227,7 +227,7 @@ class Run:
         return self.config.model_dump(mode="json") | {
             "processes": self.accelerator.num_processes,
             "photos": self.photos,
-            "base_hash": self.nets.base.base_hash,
+            "base_hash": self.nets.base.weights_hash,
             "estimator_id": self._estimator_id,
         }
 
