@@ -101,7 +101,8 @@ class Comparison:
             The page, ``index.html``.
 
         Raises:
-            UserError: If a training file is not as it should be, or ``folder`` cannot be written.
+            UserError: If a training file is not as it should be, a file would be overwritten that no report wrote, or
+                ``folder`` cannot be written.
         """
         return write_report(self.sets, Path(folder), [Path(file) for file in training]).page
 
