@@ -29,7 +29,7 @@ class MetricVersion:
     """The weight files' bytes; ``none`` where there are none to have, ``absent`` while some are missing."""
 
     def still_holds(self, current: MetricVersion) -> bool:
-        """Whether a value of this version is what ``current`` would compute.
+        """Return whether a value of this version is what ``current`` would compute.
 
         Weight files that have been removed since do not speak against a value that they gave.
         """

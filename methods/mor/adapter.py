@@ -42,12 +42,12 @@ class MoRAdapter(BaseAdapter):
 
     @property
     def config(self) -> MoRConfig:
-        """What the adapter was attached with."""
+        """Return what the adapter was attached with."""
         return self._router.config
 
     @property
     def execution(self) -> Execution | None:
-        """How the next forward pass runs; None before the first route."""
+        """Return how the next forward pass runs; None before the first route."""
         return self._steering.execution
 
     @property

@@ -43,27 +43,27 @@ class DiffusionBase:
 
     @property
     def factor(self) -> int:
-        """Pixels per latent along one side."""
+        """Return the pixels per latent along one side."""
         return 2 ** (len(self.vae.config["block_out_channels"]) - 1)
 
     @property
     def multiple(self) -> int:
-        """What both sides of an image have to be divisible by, in pixels, for VAE and UNet to halve evenly."""
+        """Return what both sides of an image have to be divisible by, in pixels, for VAE and UNet to halve evenly."""
         return self.factor * 2 ** (len(self.unet.config["block_out_channels"]) - 1)
 
     @property
     def native_size(self) -> int:
-        """Side in pixels of the images that the UNet was made for."""
+        """Return the side in pixels of the images that the UNet was made for."""
         return self.unet.config["sample_size"] * self.factor
 
     @property
     def dtype(self) -> torch.dtype:
-        """The networks' dtype."""
+        """Return the networks' dtype."""
         return self.vae.dtype
 
     @property
     def device(self) -> torch.device:
-        """Where the networks are."""
+        """Return the device that the networks are on."""
         return self.abar.device
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:

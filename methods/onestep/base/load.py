@@ -85,7 +85,7 @@ def _folder(name: str) -> Path:
 
 
 def is_tiny(name: str) -> bool:
-    """Whether a base is the one that ships, by name or by folder."""
+    """Return whether a base is the one that ships, by name or by folder."""
     folder = Path(name).expanduser()
     return name == "tiny" or (folder.is_dir() and folder.samefile(TINY))
 

@@ -38,7 +38,7 @@ class TextEncoder:
 
     @property
     def takes_text(self) -> bool:
-        """Whether prompts make a difference."""
+        """Return whether prompts make a difference."""
         return self._fixed is None
 
     def weights_hash(self, *, half: bool = False) -> str:

@@ -54,7 +54,7 @@ class OneStepMethod:
 
     @torch.no_grad()
     def restore(self, lr: Tensor, *, image: str, seed: int) -> Restored:
-        """See :class:`isrbench.harness.api.method.Method`.
+        """Restore one image; see :class:`isrbench.harness.api.method.Method`.
 
         Raises:
             UserError: If the image has no prompt, or half precision overflowed.
