@@ -55,7 +55,7 @@ def count_macs(call: Callable[[], object]) -> int:
 
 
 def count_parameters(*modules: nn.Module) -> tuple[int, int]:
-    """(total, trainable) parameters of the modules together; a tensor that several share counts once."""
+    """Return the modules' (total, trainable) parameters together; a tensor that several share counts once."""
     parameters = {id(p): p for module in modules for p in module.parameters()}.values()
     return sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from isrbench.harness.errors import UserError
+
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
 """File endings that count as images."""
+_SHOWN = 4
+"""Names of files in a message."""
 
 
 def list_images(folder: Path, *, recursive: bool = False) -> list[Path]:
@@ -52,6 +56,34 @@ def file_hash(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def refuse_to_replace(files: Iterable[Path], fix: str) -> None:
+    """Check that none of the files is there, or has to lie below something that is no folder.
+
+    Args:
+        files: Files that somebody else may have written.
+        fix: How to get on, for the message.
+
+    Raises:
+        UserError: Naming the files in the way.
+    """
+    found: dict[Path, None] = {}
+    for file in files:
+        above = next((place for place in file.parents if place.exists()), file)
+        if os.path.lexists(file):
+            found[file] = None
+        elif not above.is_dir():
+            found[above] = None
+    if found:
+        names = [str(path) for path in found]
+        shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+        what = (
+            "is there already and would be overwritten"
+            if len(names) == 1
+            else "are there already and would be overwritten"
+        )
+        raise UserError(f"{shown} {what}", fix)
 
 
 @contextmanager

@@ -1,28 +1,28 @@
 """What decides a result: code by module, tensors, releases and seeds, each as a hash or number that anyone recomputes.
 
 Code counts by module: the named modules and all that they import of their own top-level package and of isrbench,
-wherever the import stands. A comment, a docstring or a blank line changes nothing; a module that is missing is an
-error, never left out.
+wherever the import stands. A comment, a docstring or the layout of a line changes nothing; a module that is missing is
+an error, never left out.
 """
 
 from __future__ import annotations
 
-import ast
 import functools
 import hashlib
-import io
 import sys
-import tokenize
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from isrbench.harness.source import Stamp, find, imports, package_files, source_hash, stamps_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _OURS = "isrbench"
+_closures: dict[tuple[str, Path], tuple[tuple[Path, ...], tuple[Stamp | None, ...], tuple[str, ...]]] = {}
+"""By module and its file: the files of its closure, their stamps when they were read, and the closure."""
 
 
 def image_seed(seed: int, image: str) -> int:
@@ -44,7 +44,9 @@ def code_modules(build: Callable[..., Any] | str) -> tuple[str, ...]:
 
     Args:
         build: ``"module:function"``: the module and its imports (:func:`import_closure`). Or a function, class,
-            ``functools.partial`` or callable object: the whole top-level package that defines it.
+            ``functools.partial`` or callable object: the whole top-level package that defines it. A namespace package,
+            without ``__init__.py``, may be spread over many projects: of it, the package in it that defines ``build``,
+            and what that module imports.
 
     Returns:
         Sorted module names.
@@ -62,24 +64,27 @@ def code_modules(build: Callable[..., Any] | str) -> tuple[str, ...]:
         spec = getattr(sys.modules["__main__"], "__spec__", None)
         module = spec.name if spec is not None else module
     top = module.partition(".")[0]
-    # Our own package holds every method: of one, only what it imports counts.
-    return import_closure(module) if top == _OURS else package_modules(top)
+    if top == _OURS:  # holds every method: of one, only what it imports counts
+        return import_closure(module)
+    regular = next((name for name in _with_parents(module) if find(name)), module)
+    own = package_modules(regular)
+    return own if regular == top else tuple(sorted({*own, *import_closure(module)}))
 
 
 def package_modules(package: str) -> tuple[str, ...]:
     """Return a module, or a package with every module in it, sorted.
 
+    A file in it that cannot be imported, but may be read, is called ``package:path/in/it.py``.
+
     Raises:
         ModuleNotFoundError: If it has no source file.
     """
-    file = _file(package)
-    if file.name != "__init__.py":
-        return (package,)
-    names = (path.relative_to(file.parent).with_suffix("").parts for path in file.parent.rglob("*.py"))
-    return tuple(sorted(".".join((package, *(parts[:-1] if parts[-1] == "__init__" else parts))) for parts in names))
+    files = package_files(package)
+    if not files:
+        _file(package)
+    return tuple(sorted(files))
 
 
-@functools.cache
 def import_closure(module: str) -> tuple[str, ...]:
     """Return ``module`` and every module of its own top-level package, or of isrbench, that it imports, sorted.
 
@@ -88,17 +93,27 @@ def import_closure(module: str) -> tuple[str, ...]:
     Raises:
         ModuleNotFoundError: If one of them has no source file.
     """
+    own = _file(module)
+    files, stamps, closure = _closures.get((module, own), ((), (), ()))
+    if files and stamps_of(files) == stamps:
+        return closure
     tops = {module.partition(".")[0], _OURS}
-    found: set[str] = set()
-    # Importing a module runs the packages above it.
-    left = [".".join(module.split(".")[: k + 1]) for k in range(module.count(".") + 1)]
+    found: dict[str, Path] = {}
+    # The root package only names what it re-exports: a new public name is in nobody's identity.
+    seen = {_OURS}
+    left = _with_parents(module)  # importing a module runs the packages above it
     while left:
         name = left.pop()
-        # The root package only names what it re-exports: a new public name is in nobody's identity.
-        if name not in found and name != _OURS and (name == module or _find(name)):
-            found.add(name)
-            left += [other for other in _imports(name) if other.partition(".")[0] in tops and _find(other)]
-    return tuple(sorted(found))
+        if name in seen or name.partition(".")[0] not in tops:
+            continue
+        seen.add(name)
+        file = own if name == module else find(name)
+        if file is not None:
+            found[name] = file
+            left += imports(name, file)
+    files, closure = tuple(found.values()), tuple(sorted(found))
+    _closures[module, own] = files, stamps_of(files), closure
+    return closure
 
 
 def code_hash(modules: Iterable[str], releases: Iterable[str] = ()) -> str:
@@ -113,7 +128,7 @@ def code_hash(modules: Iterable[str], releases: Iterable[str] = ()) -> str:
     """
     digest = hashlib.sha256()
     for name in sorted(set(modules)):
-        digest.update(f"{name}\0".encode() + _bare(_file(name)).encode() + b"\0")
+        digest.update(f"{name}\0{source_hash(_file(name))}\0".encode())
     for name in sorted(set(releases)):
         digest.update(f"{name}={release(name)}\n".encode())
     return digest.hexdigest()
@@ -139,81 +154,13 @@ def tensors_hash(tensors: Mapping[str, Tensor], *, half: bool = False) -> str:
 
 
 def _file(module: str) -> Path:
-    file = _find(module)
+    package, inner, _ = module.partition(":")
+    file = package_files(package).get(module) if inner else find(module)
     if file is None:
         raise ModuleNotFoundError(f"the source of module {module} is not there, so its results cannot be identified")
     return file
 
 
-@functools.cache
-def _find(module: str) -> Path | None:
-    """The source file of a module, or None where there is none: an attribute, a binary. Imports nothing."""
-    top, *parts = module.split(".")
-    try:
-        spec = None if module == "__main__" else find_spec(top)
-    except (ImportError, ValueError, AttributeError):
-        spec = None
-    if spec is None:
-        file = getattr(sys.modules.get(module), "__file__", None)
-        return Path(file) if file and Path(file).is_file() else None
-    if not parts:
-        return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
-    for root in spec.submodule_search_locations or ():
-        place = Path(root, *parts)
-        for file in (place / "__init__.py", place.with_suffix(".py")):
-            if file.is_file():
-                return file
-    return None
-
-
-@functools.cache
-def _tree(file: Path) -> ast.Module:
-    return ast.parse(file.read_text(encoding="utf-8"))
-
-
-@functools.cache
-def _imports(module: str) -> tuple[str, ...]:
-    """What ``module`` imports and the packages that lie above it; attributes of modules may be among the names."""
-    file = _file(module)
-    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
-    names: list[str] = []
-    for node in _run_nodes(_tree(file)):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = package.rsplit(".", node.level - 1)[0] if node.level else ""
-            origin = ".".join(filter(None, (base, node.module)))
-            names += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
-    parents = {".".join(name.split(".")[:k]) for name in names for k in range(1, name.count(".") + 2)}
-    return tuple(sorted(parents))
-
-
-def _run_nodes(node: ast.AST) -> Iterable[ast.AST]:
-    """All nodes below ``node`` but what stands under ``if TYPE_CHECKING:``."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and ast.unparse(child.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}:
-            for other in child.orelse:
-                yield from (other, *_run_nodes(other))
-        else:
-            yield child
-            yield from _run_nodes(child)
-
-
-@functools.cache
-def _bare(file: Path) -> str:
-    """A file's code without comments, docstrings, blank lines and trailing space, which change no result."""
-    source = file.read_text(encoding="utf-8")
-    lines = source.splitlines()
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column]
-    for node in ast.walk(_tree(file)):
-        body = getattr(node, "body", None)
-        for statement in body if isinstance(body, list) else ():
-            if not isinstance(statement, ast.Expr) or not isinstance(statement.value, ast.Constant):
-                continue
-            if isinstance(statement.value.value, str):
-                for row in range(statement.lineno - 1, statement.end_lineno or statement.lineno):
-                    lines[row] = ""
-    return "\n".join(line.rstrip() for line in lines if line.strip())
+def _with_parents(module: str) -> list[str]:
+    """The packages above a module, outermost first, and the module."""
+    return [".".join(module.split(".")[: k + 1]) for k in range(module.count(".") + 1)]

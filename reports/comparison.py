@@ -46,7 +46,7 @@ class Comparison:
 
     @property
     def table(self) -> pd.DataFrame:
-        """All numbers at full precision, one row a set, group of images, method and metric.
+        """Return all numbers at full precision, one row a set, group of images, method and metric.
 
         Columns: dataset, group ("all" or a stratum), method, metric, n, mean (NaN where blank, and then reason says
         why), reason, low, high (95% interval), difference (paired, to the baseline), difference_low, difference_high,
@@ -56,7 +56,7 @@ class Comparison:
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
-        """Means by title of the table (a set, or a stratum of it): a row a method, a column a metric id."""
+        """Return means by title of the table (a set, or a stratum of it): a row a method, a column a metric id."""
         return {
             table.title: pd.DataFrame(
                 {label: [entry.value for entry in entries] for label, entries in table.rows},
@@ -101,7 +101,8 @@ class Comparison:
             The page, ``index.html``.
 
         Raises:
-            UserError: If a training file is not as it should be, or ``folder`` cannot be written.
+            UserError: If a training file is not as it should be, a file would be overwritten that no report wrote, or
+                ``folder`` cannot be written.
         """
         return write_report(self.sets, Path(folder), [Path(file) for file in training]).page
 

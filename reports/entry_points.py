@@ -52,23 +52,27 @@ def write(
     return page
 
 
-def publish(*, runs_dir: Path, runs: Sequence[str] = (), out: Path | None = None) -> list[Path]:
+def publish(
+    *, runs_dir: Path, runs: Sequence[str] = (), out: Path | None = None, overwrite: bool = False
+) -> list[Path]:
     """Write a Hugging Face model-card block for each method and a bibliography.
 
     Args:
         runs_dir: The runs folder.
         runs: Run ids, run folders (of any runs folder) or ``latest``; none = the newest run of every method and set.
         out: The folder to write; None = ``<runs_dir>/publish``.
+        overwrite: Whether files that are there are replaced, such as a card that somebody has edited since.
 
     Returns:
         The written files, the bibliography last. What is left out is logged as a warning.
 
     Raises:
-        UserError: If there is no such run, none of them can be published, or the folder cannot be written.
+        UserError: If there is no such run, none of them can be published, a file is there already, or the folder
+            cannot be written.
     """
     from isrbench.reports.hub_card import write_publication
 
-    return write_publication(_frames(runs_dir, runs), methods(), out or runs_dir / "publish")
+    return write_publication(_frames(runs_dir, runs), methods(), out or runs_dir / "publish", overwrite=overwrite)
 
 
 def _frames(runs_dir: Path, runs: Sequence[str]) -> Frames:

@@ -16,6 +16,7 @@ from isrbench.harness.api.records import Manifest
 from isrbench.harness.api.registry import Registry
 from isrbench.harness.data.catalogue import find_card
 from isrbench.harness.errors import UserError
+from isrbench.harness.files import refuse_to_replace, replacing
 from isrbench.harness.store.frames import Frames
 from isrbench.reports.aligned import AlignedRuns, align
 from isrbench.reports.names import unique_slugs
@@ -55,13 +56,21 @@ def bibliography(frames: Frames, methods: Registry[MethodPlugin]) -> str:
     return "\n\n".join(entries[key] for key in sorted(entries)) + "\n"
 
 
-def write_publication(frames: Frames, methods: Registry[MethodPlugin], folder: Path) -> list[Path]:
+def write_publication(
+    frames: Frames, methods: Registry[MethodPlugin], folder: Path, *, overwrite: bool = False
+) -> list[Path]:
     """Write ``hub-card-METHOD.md`` for each method with a complete mean, and ``references.bib``, below ``folder``.
 
     Runs over a part of a set, and methods without a complete mean, are left out; the log says so.
 
+    Args:
+        frames: The runs.
+        methods: Where a run's citation is looked up that the run itself does not hold.
+        folder: Made where it is absent.
+        overwrite: Whether files that are there are replaced.
+
     Raises:
-        UserError: If no card is left, or ``folder`` is not a folder or cannot be written.
+        UserError: If no card is left, a file is there already, or ``folder`` is not a folder or cannot be written.
     """
     sets = align(frames)
     for own in sets:
@@ -81,8 +90,11 @@ def write_publication(frames: Frames, methods: Registry[MethodPlugin], folder: P
     texts = {**{name: cards[name] for name in sorted(cards)}, "references.bib": bibliography(frames, methods)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if not overwrite:
+            refuse_to_replace((folder / name for name in texts), "pass --overwrite, or another --to")
         for name, text in texts.items():
-            (folder / name).write_text(text, encoding="utf-8")
+            with replacing(folder / name) as partial:
+                partial.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(f"{folder} cannot be written: {error.strerror}", "give a folder that can be written") from error
     return [folder / name for name in texts]

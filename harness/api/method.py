@@ -50,7 +50,7 @@ class RoutingTrace:
 
     @property
     def mean_active(self) -> float:
-        """Mean active experts over the layers."""
+        """Return the mean of the active experts over the layers."""
         return sum(self.active) / len(self.active)
 
 
@@ -106,7 +106,7 @@ class Cost:
 
     @property
     def flops(self) -> int | None:
-        """Floating-point operations: 2 x MACs."""
+        """Return the floating-point operations, 2 x MACs."""
         return None if self.macs is None else 2 * self.macs
 
 

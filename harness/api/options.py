@@ -30,6 +30,15 @@ class OptionRow:
     help: str
 
 
+def option_text(value: Any) -> str:
+    """Return an option's value as it would be typed behind ``-o``: True is ``true``, None is ``none``."""
+    if value is None:
+        return _NONE
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value.value if isinstance(value, Enum) else value)
+
+
 def split_options(texts: Iterable[str]) -> dict[str, str]:
     """Split ``key=value`` texts at their first equals sign.
 
@@ -75,7 +84,7 @@ def describe_options(options_type: type[Any]) -> list[OptionRow]:
         OptionRow(
             name=name,
             type=_type_words(annotation),
-            default=None if _is_required(option) else _typed(_default(option)),
+            default=None if _is_required(option) else option_text(_default(option)),
             help=str(option.metadata.get("help", "")),
         )
         for name, (option, annotation) in _declared(options_type).items()
@@ -126,15 +135,6 @@ def _default(option: Field[Any]) -> Any:
     return option.default if option.default_factory is MISSING else option.default_factory()
 
 
-def _typed(value: Any) -> str:
-    """Return ``value`` as one would type it on the command line."""
-    if value is None:
-        return _NONE
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value.value if isinstance(value, Enum) else value)
-
-
 def _optional(annotation: Any) -> tuple[Any, bool]:
     """Return the annotation without ``None``, and whether None was allowed."""
     if get_origin(annotation) not in {Union, types.UnionType}:
@@ -148,9 +148,9 @@ def _optional(annotation: Any) -> tuple[Any, bool]:
 def _choices(annotation: Any) -> dict[str, Any] | None:
     """Return what may be typed for a Literal or an Enum, and what each stands for; None for other annotations."""
     if get_origin(annotation) is Literal:
-        return {_typed(value): value for value in get_args(annotation)}
+        return {option_text(value): value for value in get_args(annotation)}
     if isinstance(annotation, type) and issubclass(annotation, Enum):
-        return {_typed(member): member for member in annotation}
+        return {option_text(member): member for member in annotation}
     return None
 
 

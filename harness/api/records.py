@@ -52,7 +52,7 @@ class Failure(_Record):
 
     @property
     def brief(self) -> str:
-        """The first line of the message."""
+        """Return the first line of the message."""
         return (self.message.strip().splitlines() or [""])[0]
 
     @classmethod
@@ -98,7 +98,7 @@ class ImageRow(_Record):
 
     @property
     def mean_severity(self) -> float | None:
-        """The scalar severity: the mean over the dimensions."""
+        """Return the scalar severity, the mean over the dimensions."""
         return None if self.severity is None else sum(self.severity) / len(self.severity)
 
 
@@ -145,12 +145,12 @@ class DatasetRecord(_Record):
 
     @property
     def partial(self) -> bool:
-        """Whether the run is about a part of the set."""
+        """Return whether the run is about a part of the set."""
         return self.whole is None or self.images < self.whole
 
     @property
     def label(self) -> str:
-        """What tables call it: ``RealSR``, or ``RealSR, 20 of 100 images``."""
+        """Return what tables call it: ``RealSR``, or ``RealSR, 20 of 100 images``."""
         if not self.partial:
             return self.id
         count = f"the first {self.images}" if self.whole is None else f"{self.images} of {self.whole}"

@@ -65,7 +65,7 @@ class Registry(Generic[T]):
 
     @property
     def refused(self) -> dict[str, UserError]:
-        """Why names that several packages register were refused; isrbench's own plugin of such a name works."""
+        """Return why names that several packages register were refused; isrbench's own plugin of such a name works."""
         return dict(self._refused)
 
     def _clash(self, name: str, targets: Iterable[str]) -> UserError:

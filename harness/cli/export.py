@@ -19,6 +19,7 @@ def export(
     hub_card: Annotated[
         bool, typer.Option("--hub-card", help="Write a Hugging Face model-index block and a bibliography instead.")
     ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
     """Write runs' rows to a file, or what a model card needs; without RUN, the newest run of every method and set.
@@ -38,14 +39,16 @@ def export(
 
     if hub_card:
         with writing_to("--to", to):
-            written = report_writer("isrbench.hub_cards")(runs_dir=runs_dir, runs=runs or (), out=to)
+            written = report_writer("isrbench.hub_cards")(
+                runs_dir=runs_dir, runs=runs or (), out=to, overwrite=overwrite
+            )
         for path in written:
             show_path(path)
         return
     with Store(_home(runs or (), runs_dir), create=False) as store:
         chosen = list(dict.fromkeys(map(store.find_run, runs or ()))) or store.newest_runs()
         frame = table_of(load_frames(store, chosen), table)
-    write(frame, to)
+    write(frame, to, overwrite=overwrite)
     show_text(f"{len(frame)} rows of {table} in {to}")
 
 

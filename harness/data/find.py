@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import isrbench
 from isrbench.harness.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,7 +14,8 @@ if TYPE_CHECKING:
 
 def catalogue_folder() -> Path:
     """Return the folder of the cards and sets that ship: ``isrbench/datasets``, in the wheel as in a checkout."""
-    return (Path(isrbench.__file__).parent / "datasets").resolve()
+    # Beside harness/, which this file is reached by: isrbench/ holds both, as links or as folders.
+    return (Path(__file__).parents[2] / "datasets").resolve()
 
 
 def data_roots(data_root: Path | None) -> list[Path]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from enum import Enum
 from typing import TYPE_CHECKING, Any
+
+from isrbench.harness.api.options import option_text
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -20,15 +21,7 @@ STAGES = {"restore": "restoring", "score": "scoring", "complexity": "counting"}
 
 def option_texts(options: Mapping[str, Any] | None) -> dict[str, str]:
     """Return options as they would be typed behind ``-o``: True is ``true``, None is ``none``."""
-    return {key: _typed(value) for key, value in (options or {}).items()}
-
-
-def _typed(value: Any) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value.value if isinstance(value, Enum) else value)
+    return {key: option_text(value) for key, value in (options or {}).items()}
 
 
 @contextmanager

@@ -46,7 +46,7 @@ class RunResult:
 
     @property
     def paths(self) -> dict[str, Path]:
-        """Where the rows (the store), the images and the manifest are."""
+        """Return where the rows (the store), the images and the manifest are."""
         return {name: Path(place) for name, place in self.summary.places.items()}
 
     def frames(self) -> Frames:

@@ -56,17 +56,17 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """What rows call the method."""
+        """Return what rows call the method."""
         return self.request.name or self.plugin.info.id
 
     @property
     def variant(self) -> str:
-        """The method's variant, such as ``tiny``; "" for the method as published."""
+        """Return the method's variant, such as ``tiny``; "" for the method as published."""
         return self.method.variant if isinstance(self.method, Labeled) else ""
 
     @property
     def title(self) -> str:
-        """What tables call the method: ``--name``, or its title, with its variant."""
+        """Return what tables call the method: ``--name``, or its title, with its variant."""
         title = self.plugin.info.title if self.request.name is None else self.request.name
         return f"{title} ({self.variant})" if self.variant else title
 

@@ -53,7 +53,7 @@ class Todo:
 
     @property
     def measure(self) -> tuple[str, ...]:
-        """Images to score or to estimate."""
+        """Return the images to score or to estimate."""
         return tuple(dict.fromkeys([*self.score, *self.estimate]))
 
     def __bool__(self) -> bool:

@@ -79,12 +79,12 @@ class Scorer:
 
     @property
     def image_metrics(self) -> tuple[str, ...]:
-        """Metrics with one value an image."""
+        """Return the metrics with one value an image."""
         return tuple(id for id, m in self._metrics.items() if m.reference is not Reference.SET)
 
     @property
     def set_metrics(self) -> tuple[str, ...]:
-        """Metrics with one value for the whole set."""
+        """Return the metrics with one value for the whole set."""
         return tuple(id for id, m in self._metrics.items() if m.reference is Reference.SET)
 
     def unavailable(self) -> dict[str, Failure]:
@@ -178,7 +178,7 @@ class Scorer:
         return _guarded(metric, lambda: set_value(declared, cast(SetMetric, compute), restored, known, self.device))
 
     def score_pairs(self, pairs: Iterable[tuple[Path, Path | None]], workers: int = 1) -> list[list[Score]]:
-        """:meth:`score` over many (restored, HR) files on ``workers`` threads, in the order given."""
+        """Score many (restored, HR) files by :meth:`score` on ``workers`` threads, in the order given."""
         if not on_cpu(self.device):
             make_deterministic(self.device)
         with ThreadPoolExecutor(workers) as pool:

@@ -28,19 +28,8 @@ class MetricVersion:
     weights: str
     """The weight files' bytes; ``none`` where there are none to have, ``absent`` while some are missing."""
 
-    @property
-    def key(self) -> str:
-        """The version as one text."""
-        return f"{self.code}-{self.weights}"
-
-    @classmethod
-    def from_key(cls, key: str) -> MetricVersion:
-        """Read :attr:`key`."""
-        code, _, weights = key.partition("-")
-        return cls(code, weights)
-
     def still_holds(self, current: MetricVersion) -> bool:
-        """Whether a value of this version is what ``current`` would compute.
+        """Return whether a value of this version is what ``current`` would compute.
 
         Weight files that have been removed since do not speak against a value that they gave.
         """

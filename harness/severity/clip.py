@@ -25,7 +25,7 @@ Tokenizer = Callable[[list[str]], Tensor]
 
 
 def pair_probability(good: Tensor, bad: Tensor, logit_scale: float | Tensor) -> Tensor:
-    """Severity of each dimension: exp(t d_bad) / (exp(t d_good) + exp(t d_bad)).
+    """Return the severity of each dimension: exp(t d_bad) / (exp(t d_good) + exp(t d_bad)).
 
     Args:
         good: Cosine similarities to the good prompts, any shape.

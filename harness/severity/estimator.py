@@ -57,7 +57,7 @@ class Estimator:
 
     @cached_property
     def id(self) -> str:
-        """What is estimated with: sha256 of the weight files (for open_clip's own, the tag), prompts and settings."""
+        """Return the sha256 of the weight files (for open_clip's own, the tag), prompts and settings."""
         folder = folder_of(self.spec)
         named = "" if folder.is_dir() else self.spec
         files = sorted(p for p in folder.iterdir() if p.is_file()) if folder.is_dir() else []
@@ -73,7 +73,7 @@ class Estimator:
 
     @cached_property
     def version(self) -> str:
-        """The id together with the code and the libraries that compute a severity: what a stored one depends on."""
+        """Return a hash of the id, the code and the libraries that compute a severity: what a stored one depends on."""
         code = code_hash(import_closure(_CODE), _RELEASES)
         return hashlib.sha256(f"{self.id} {code}".encode()).hexdigest()
 

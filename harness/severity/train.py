@@ -147,7 +147,7 @@ def save(model: open_clip.CLIP, folder: Path, record: dict[str, object]) -> None
 
 
 def level_correlation(estimator: Estimator, images: list[Tensor], seed: int, size: int = 256) -> float:
-    """Spearman correlation of scalar severity and synthetic level over one centre crop of each photo."""
+    """Return Spearman's correlation of scalar severity and synthetic level over one centre crop of each photo."""
     levels = np.random.default_rng(seed).random(len(images))
     severities = []
     for i, (image, level) in enumerate(zip(images, levels, strict=True)):

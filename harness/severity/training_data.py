@@ -144,13 +144,13 @@ def degrade_apart(clean: Tensor, rng: np.random.Generator) -> tuple[Tensor, dict
 
 
 def edge_loss(lr: Tensor, clean: Tensor) -> float:
-    """Share of the clean crop's gradient that is gone, in [0, 1]: how much softer its edges are."""
+    """Return the share of the clean crop's gradient that is gone, in [0, 1]: how much softer its edges are."""
     before, after = (_gradient(x.mean(0)) for x in (clean, lr))
     return float(1 - torch.minimum(before, after).sum() / before.sum().clamp(min=1e-6))
 
 
 def detail_loss(lr: Tensor, clean: Tensor) -> float:
-    """1 - correlation of the two crops' fine detail (high-pass), in [0, 1]; NaN where the clean crop has none."""
+    """Return 1 - the correlation of the crops' fine detail (high-pass), in [0, 1]; NaN where the clean one has none."""
     before, after = (x.mean(0) - kernels.convolve(x, kernels.gaussian(1.0, 7)).mean(0) for x in (clean, lr))
     if before.std() < 2 / 255:
         return math.nan

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Hashable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isrbench.harness.errors import UserError
+from isrbench.harness.files import refuse_to_replace, replacing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +20,7 @@ TABLES = ("scores", "images", "routing")
 
 
 def table_of(frames: Frames, table: str) -> pd.DataFrame:
-    """One table in its public column order.
+    """Return one table in its public column order.
 
     scores: run, method, dataset, image, metric, value, status, message, fix,
     traceback. images: run, method, dataset, image, status, seconds, severity, active_experts, adapter_macs,
@@ -43,11 +43,16 @@ def table_of(frames: Frames, table: str) -> pd.DataFrame:
     return frames.images.loc[:, columns]
 
 
-def export(frame: pd.DataFrame, target: Path) -> None:
+def export(frame: pd.DataFrame, target: Path, *, overwrite: bool = False) -> None:
     """Write a frame as .csv, .parquet or .jsonl; missing values stay missing.
 
+    Args:
+        frame: The rows.
+        target: The file; its folder has to be there.
+        overwrite: Whether a file that is there is replaced.
+
     Raises:
-        UserError: For another ending, or a place that cannot be written.
+        UserError: For another ending, a file that is there, or a place that cannot be written.
     """
     writers = {
         ".csv": lambda path: frame.to_csv(path, index=False, lineterminator="\n"),
@@ -58,13 +63,12 @@ def export(frame: pd.DataFrame, target: Path) -> None:
         raise UserError(f"--to {target}: the ending must be one of {', '.join(writers)}", f"--to {target.stem}.csv")
     if not target.parent.is_dir():
         raise UserError(f"--to {target}: the folder {target.parent} does not exist", f"mkdir -p {target.parent}")
-    partial = target.with_name(f".{target.name}.part")
+    if not overwrite:
+        refuse_to_replace([target], "pass --overwrite, or another --to")
     try:
-        writers[target.suffix](partial)
-        partial.replace(target)
+        with replacing(target) as partial:
+            writers[target.suffix](partial)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise UserError(
             f"--to {target} cannot be written: {error.strerror or error}", "choose a place that can be written"
         ) from error

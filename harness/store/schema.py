@@ -55,7 +55,7 @@ CREATE TABLE routing (
 
 @contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing: what is written inside is kept together or not at all."""
+    """Keep all that is written inside the block, or nothing of it."""
     db.execute("BEGIN IMMEDIATE")
     try:
         yield

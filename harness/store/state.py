@@ -34,12 +34,12 @@ class RunState:
 
     @property
     def partial(self) -> bool:
-        """Whether the run is about a part of the set."""
+        """Return whether the run is about a part of the set."""
         return self.whole is None or self.images < self.whole
 
     @property
     def state(self) -> str:
-        """In words: ``complete``, ``partial 3 of 24``, with the failures and the part of the set."""
+        """Return the state in words: ``complete``, ``partial 3 of 24``, with the failures and the part of the set."""
         words = ["complete" if self.complete else f"partial {self.done} of {self.images}"]
         words += [f"{self.failed} failed"] if self.failed else []
         if self.partial:

@@ -68,7 +68,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing: what is written inside is kept together or not at all."""
+        """Keep all that is written inside the block, or nothing of it."""
         with transaction(self._db):
             yield
 

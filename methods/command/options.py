@@ -51,7 +51,7 @@ class CommandOptions:
 
     @property
     def depends_on(self) -> tuple[Path, ...]:
-        """The files and folders of ``depends``."""
+        """Return the files and folders of ``depends``."""
         return tuple(Path(name.strip()).expanduser() for name in self.depends.split(",") if name.strip())
 
     def _has(self, *names: str) -> bool:
@@ -59,5 +59,5 @@ class CommandOptions:
 
     @property
     def by_folder(self) -> bool:
-        """Whether one call restores all images."""
+        """Return whether one call restores all images."""
         return self._has("input_dir", "output_dir")

@@ -42,13 +42,24 @@ class MoRAdapter(BaseAdapter):
 
     @property
     def config(self) -> MoRConfig:
-        """What the adapter was attached with."""
+        """Return what the adapter was attached with."""
         return self._router.config
 
     @property
     def execution(self) -> Execution | None:
-        """How the next forward pass runs; None before the first route."""
+        """Return how the next forward pass runs; None before the first route."""
         return self._steering.execution
+
+    @property
+    def routing(self) -> Routing:
+        """Return how the last ``route`` routed each image.
+
+        Raises:
+            RuntimeError: If there was none.
+        """
+        if self._routing is None:
+            raise RuntimeError("call the adapter's route(severity) first")
+        return self._routing
 
     def route(self, severity: Tensor | None) -> None:
         """Route all layers for the following forward passes.
@@ -102,12 +113,12 @@ class MoRAdapter(BaseAdapter):
 
     def balance_loss(self) -> Tensor:
         """Return the load-balancing loss of the last ``route``, weighted by the config's alpha."""
-        routing = self._last_routing()
+        routing = self.routing
         return balance_loss(routing, cast(Tensor, self._severity), self.config.balance_alpha, self.config.balance)
 
     def traces(self) -> tuple[RoutingTrace, ...]:
         """Return the routing of each image of the last ``route``; active experts are counted in ranks."""
-        routing = self._last_routing()
+        routing = self.routing
         active = self.config.shared + routing.experts * self.config.expert_rank
         return tuple(
             RoutingTrace(self.layers, tuple(ranks), tuple(zeros))
@@ -135,11 +146,6 @@ class MoRAdapter(BaseAdapter):
         super().detach()
         delattr(self._models["unet"], _ROUTER)
 
-    def _last_routing(self) -> Routing:
-        if self._routing is None:
-            raise RuntimeError("call the adapter's route(severity) first")
-        return self._routing
-
     def _forget(self) -> None:
         enabled = self._steering.enabled
         _assign(self._steering, Steering(enabled=enabled))
@@ -165,7 +171,7 @@ class MoRAdapter(BaseAdapter):
             self._fold(gates[0].detach())
         elif execution == "gathered":
             # Ranks that are on, in front: a stable sort keeps them in order.
-            on = self._on(self._last_routing())
+            on = self._on(self.routing)
             steering.rows = torch.sort(on.to(torch.int8), dim=-1, descending=True, stable=True).indices
             steering.row_gates = gates.gather(-1, steering.rows)
             steering.widths = tuple(on.sum(-1).amax(0).tolist())

@@ -76,17 +76,17 @@ class MoRConfig:
 
     @property
     def targets(self) -> int:
-        """Routing targets N = routed experts + zero slots."""
+        """Return the number of routing targets N: routed experts + zero slots."""
         return self.routed + self.zero_slots
 
     @property
     def ranks(self) -> int:
-        """All ranks R of one layer: shared + routed x expert_rank."""
+        """Return the number of ranks R of one layer: shared + routed x expert_rank."""
         return self.shared + self.routed * self.expert_rank
 
     @property
     def budget(self) -> int:
-        """The most ranks that one image can have active in a layer."""
+        """Return the most ranks that one image can have active in a layer."""
         return self.shared + min(self.top_k, self.routed) * self.expert_rank
 
     @classmethod

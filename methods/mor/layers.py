@@ -89,22 +89,22 @@ class MoRLayer(nn.Module, ABC):
 
     @property
     def weight(self) -> Tensor:
-        """The pristine weight of the base."""
+        """Return the pristine weight of the base."""
         return cast(Tensor, self.base.weight)
 
     @property
     def bias(self) -> Tensor | None:
-        """The bias of the base."""
+        """Return the bias of the base."""
         return cast("Tensor | None", self.base.bias)
 
     @property
     def rank_cost(self) -> int:
-        """Parameters of one rank, and its multiply-accumulates at one output position: A's row plus B's row."""
+        """Return one rank's parameters, which are its MACs at one output position too: A's row plus B's row."""
         return self.ranks.A[0].numel() + self.ranks.B.shape[1]
 
     @property
     def foldable(self) -> bool:
-        """Whether the base is a plain layer, not one that another adapter wrapped after this one was attached."""
+        """Return whether the base is a plain layer, not one that another adapter has wrapped since."""
         return type(self.base) in (nn.Linear, nn.Conv2d)
 
     def forward(self, x: Tensor) -> Tensor:

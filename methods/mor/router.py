@@ -28,12 +28,12 @@ class Routing:
 
     @property
     def experts(self) -> Tensor:
-        """int64 (B, L): real experts picked."""
+        """Return how many real experts are picked, int64 (B, L)."""
         return (self.picked < self.gates.shape[-1]).sum(-1)
 
     @property
     def zeros(self) -> Tensor:
-        """int64 (B, L): zero slots picked."""
+        """Return how many zero slots are picked, int64 (B, L)."""
         return self.picked.shape[-1] - self.experts
 
 

@@ -30,7 +30,7 @@ class Adapter(Protocol):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Adapted modules in the order of execution: ``vae.`` or ``unet.`` and the module's dotted name."""
+        """Return the adapted modules in the order of execution: ``vae.`` or ``unet.`` and the module's dotted name."""
         ...
 
     def route(self, severity: Tensor | None) -> None:
@@ -47,15 +47,15 @@ class Adapter(Protocol):
         ...
 
     def parameters(self) -> dict[str, nn.Parameter]:
-        """The trainable parameters by stable name."""
+        """Return the trainable parameters by stable name."""
         ...
 
     def balance_loss(self) -> Tensor:
-        """The load-balancing loss of the last ``route``: a scalar, 0 for adapters that do not route."""
+        """Return the load-balancing loss of the last ``route``: a scalar, 0 for adapters that do not route."""
         ...
 
     def traces(self) -> tuple[RoutingTrace, ...] | None:
-        """The routing of each image of the last ``route``, or None for adapters that do not route."""
+        """Return the routing of each image of the last ``route``, or None for adapters that do not route."""
         ...
 
     def for_inference(self, *, merge: bool = True) -> None:
@@ -75,7 +75,7 @@ class Adapter(Protocol):
         ...
 
     def state_dict(self) -> dict[str, Tensor]:
-        """All that has to be saved, by stable name, on the CPU."""
+        """Return all that has to be saved, by stable name, on the CPU."""
         ...
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
@@ -100,7 +100,7 @@ class Adapter(Protocol):
         ...
 
     def active_parameters(self) -> int:
-        """Adapter parameters that touch the last route's first image."""
+        """Return how many adapter parameters touch the last route's first image."""
         ...
 
 
@@ -136,7 +136,7 @@ class BaseAdapter(ABC):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Adapted modules: ``vae.`` or ``unet.`` and the module's dotted name."""
+        """Return the adapted modules: ``vae.`` or ``unet.`` and the module's dotted name."""
         return tuple(self._wrappers)
 
     @abstractmethod

@@ -112,18 +112,20 @@ def load_adapter(path: Path, *, method: str | None = None, base: str | None = No
     return checkpoint
 
 
-def base_hash(unet: nn.Module, vae: nn.Module, *, extra: str = "") -> str:
-    """Return the sha256 of a frozen base, in hex: its networks' configs and every value of their tensors, in float16.
+def base_hash(unet: nn.Module, vae: nn.Module, *, extra: str = "", half: bool = True) -> str:
+    """Return the sha256 of a frozen base, in hex: its networks' configs and every value of their tensors.
 
     Of a config counts what differs from the class's defaults: a newer diffusers with more fields changes nothing.
-    Take it before adapters are attached and before casting to bfloat16.
+    Take it before adapters are attached and before casting to the dtype that is asked for.
 
     Args:
         unet: The UNet with real weights.
         vae: The VAE, likewise.
         extra: What else makes this base what it is, such as its noise schedule and its prompts.
+        half: Take the values in float16: an adapter then fits the float32 and the float16 file of one base. It says
+            which base this is, not which images it gives; for the latter the values have to count as they are.
     """
-    parts = [[_config(model), tensors_hash(model.state_dict(), half=True)] for model in (unet, vae)]
+    parts = [[_config(model), tensors_hash(model.state_dict(), half=half)] for model in (unet, vae)]
     return hashlib.sha256(json.dumps([extra, parts], sort_keys=True).encode()).hexdigest()
 
 

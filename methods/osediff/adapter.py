@@ -110,7 +110,7 @@ class DenseAdapter(BaseAdapter):
         self._apply()
 
     def route(self, severity: Tensor | None) -> None:
-        """A dense adapter does not route."""
+        """Do nothing: a dense adapter does not route."""
 
     def balance_loss(self) -> Tensor:
         """Return zero: nothing is routed."""

@@ -44,7 +44,7 @@ class Comparison:
 
     @property
     def speedup(self) -> float:
-        """How many times faster ours is."""
+        """Return how many times faster ours is."""
         return self.plain_seconds / self.ours_seconds
 
 
@@ -74,7 +74,7 @@ def compare(pairs: Sequence[tuple[Path, Path]], workers: int) -> Comparison:
 
 
 def pairs_of_folders(sr: Path, hr: Path) -> list[tuple[Path, Path]]:
-    """(restored, HR) files of equal names.
+    """Return the (restored, HR) files of equal names.
 
     Raises:
         UserError: If a folder or a partner is missing, or there are no images.

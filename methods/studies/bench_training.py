@@ -88,7 +88,7 @@ class Candidate:
             optimizer.step()
 
     def tensors(self) -> list[Tensor]:
-        """Weights, buffers, gradients and optimizer states."""
+        """Return weights, buffers, gradients and optimizer states."""
         nets = self.nets
         models = (nets.base.unet, nets.base.vae, nets.discriminator)
         found = [t for m in models for t in (*m.parameters(), *m.buffers())]
@@ -213,7 +213,7 @@ def _random_base(size: str, device: torch.device) -> DiffusionBase:
 
 
 def memory(candidate: Candidate) -> tuple[float, float]:
-    """Bytes held after a step, and the most during a step (the second one: optimizer states are there then)."""
+    """Return the bytes held after a step, and the most during the second one, when optimizer states are there."""
     candidate.step()
     held = sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in candidate.tensors()}.values())
     if candidate.batch.hr.is_cuda:

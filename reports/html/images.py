@@ -41,7 +41,7 @@ class CopiedImage:
 
     @property
     def links(self) -> list[str]:
-        """Every file that the page links, relative to it."""
+        """Return every file that the page links, relative to it."""
         versions = (self.lr, self.hr, *self.outputs)
         return list(dict.fromkeys(link for v in versions for link in (v.file, v.thumbnail) if link))
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isrbench.harness.files import file_hash, is_there, list_images, replacing
+from isrbench.harness.errors import UserError
+from isrbench.harness.files import file_hash, is_there, list_images, refuse_to_replace, replacing
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
@@ -30,6 +31,19 @@ def test_a_failed_replacement_leaves_what_was_there_and_no_partial_file(error: B
         partial.write_text("half")
         raise error
     assert path.read_text() == "before" and [p.name for p in tmp_path.iterdir()] == ["x.txt"]
+
+
+def test_files_in_the_way_are_named_in_one_message(tmp_path: Path) -> None:
+    refuse_to_replace([tmp_path / "new", tmp_path / "far/new"], "--force")
+    for name in "abcdefg":
+        (tmp_path / name).write_text("")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    for file, named in (("a", "a"), ("b/c", "b"), ("dangling", "dangling")):
+        with pytest.raises(UserError, match="is there already and would be overwritten") as caught:
+            refuse_to_replace([tmp_path / file], "--force")
+        assert caught.value.message.startswith(f"{tmp_path / named} is") and caught.value.fix == "--force"
+    with pytest.raises(UserError, match=r"d and 3 more are there already"):
+        refuse_to_replace([tmp_path / name for name in "abcdefgh"], "--force")
 
 
 def test_images_are_listed_by_ending_without_hidden_files(tmp_path: Path) -> None:

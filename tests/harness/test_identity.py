@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import subprocess
 import sys
 import types
@@ -11,20 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from isrbench.harness import identity
 from isrbench.harness.api.registry import methods, metrics
 from isrbench.harness.engine.plan import RESTORING
 from isrbench.harness.identity import code_hash, code_modules, image_seed, import_closure, package_modules, tensors_hash
 from isrbench.harness.metrics.version import SCORING
 from tests.support.paths import ROOT
-
-
-@pytest.fixture(autouse=True)
-def fresh():
-    """Sources are read once a process; these tests edit them."""
-    yield
-    for cached in (identity._find, identity._tree, identity._imports, identity._bare, identity.import_closure):
-        cached.cache_clear()
 
 
 def package(folder: Path, **files: str) -> None:
@@ -44,9 +36,11 @@ def acme(tmp_path: Path, monkeypatch) -> Path:
 
 
 def edited(path: Path, text: str) -> str:
+    """Write a file, some time after it was written last, and return the hash of its package."""
+    changed = path.stat().st_mtime_ns + 10**9 if path.is_file() else None
     path.write_text(text)
-    for cached in (identity._tree, identity._bare, identity._imports, identity.import_closure):
-        cached.cache_clear()
+    if changed:
+        os.utime(path, ns=(changed, changed))
     return code_hash(package_modules("acme"))
 
 
@@ -56,6 +50,46 @@ def test_code_counts_and_comments_do_not(acme: Path) -> None:
     assert edited(acme / "core.py", "x = '# no comment'\n") != first
     assert edited(acme / "core.py", "x = 2\n") != first
     assert edited(acme / "core.py", "x = 1\n") == first
+
+
+def test_an_edited_module_is_read_again(acme: Path) -> None:
+    """As in a notebook, where a module is edited and reloaded."""
+    first, closure = code_hash(["acme.core"]), import_closure("acme.plugins.sr")
+    assert "acme.core" not in closure and import_closure("acme.plugins.sr") == closure
+    edited(acme / "core.py", "x = 2\n")
+    assert code_hash(["acme.core"]) != first
+    edited(acme / "plugins/sr.py", "from acme.core import x\nfrom . import late\n")
+    assert set(import_closure("acme.plugins.sr")) - set(closure) == {"acme.core"}
+    edited(acme / "plugins/late.py", "")
+    assert "acme.plugins.late" in import_closure("acme.plugins.sr"), "an import that has found its module since"
+    (acme / "core.py").unlink()
+    assert "acme.core" not in import_closure("acme.plugins.sr")
+
+
+def test_what_does_not_parse_counts_by_its_bytes(acme: Path) -> None:
+    """A template that a plugin fills in, say; it may lie where no import reaches."""
+    for name in ("template.py", "a-template.py", "folder.d/of.template.py"):
+        (acme / name).parent.mkdir(exist_ok=True)
+        first = edited(acme / name, "class {{ name }}: # a\n")
+        assert edited(acme / name, "class {{ name }}: # b\n") != first, name
+    assert import_closure("acme.template") == ("acme", "acme.template")
+    assert edited(acme / "latin.py", "# coding: latin-1\nx = 1\n") and "acme:a-template.py" in package_modules("acme")
+
+
+def test_a_build_in_a_namespace_package(acme: Path) -> None:
+    """Of a package that others share, what is imported counts, and the package in it that defines the function."""
+    (acme / "__init__.py").unlink()
+    package(acme, plugins__near="", others="", lone="from acme import core\ndef build(): ...\n")
+    (acme / "plugins/sr.py").write_text("from acme.core import x\ndef build(): ...\n")
+    build = types.FunctionType((lambda: None).__code__, {})
+    build.__module__ = "acme.plugins.sr"
+    assert code_modules(build) == ("acme.core", "acme.plugins", "acme.plugins.near", "acme.plugins.sr")
+    build.__module__ = "acme.lone"
+    assert code_modules(build) == ("acme.core", "acme.lone")
+    assert code_hash(code_modules(build)) and code_modules("acme.lone:build") == ("acme.core", "acme.lone")
+    whole = package_modules("acme")
+    assert whole == ("acme.core", "acme.lone", "acme.others", "acme.plugins", "acme.plugins.near", "acme.plugins.sr")
+    assert code_hash(whole)
 
 
 def test_a_missing_module_is_an_error_and_never_left_out(acme: Path) -> None:
@@ -173,7 +207,7 @@ def test_whatever_takes_part_in_scoring_an_image_is_in_the_version(metric: str, 
     bookkeeping = (
         "isrbench.harness.metrics.scorer", "isrbench.harness.metrics.version", "isrbench.harness.metrics.weights",
         "isrbench.harness.metrics.builtin", "isrbench.harness.metrics.sets", "isrbench.harness.api.records",
-        "isrbench.harness.network", "isrbench.harness.identity", "isrbench.harness.metrics",
+        "isrbench.harness.network", "isrbench.harness.identity", "isrbench.harness.source", "isrbench.harness.metrics",
         "isrbench.harness.api.registry",
     )  # fmt: skip
     strays = outside(ours(loaded(script)), known, bookkeeping)

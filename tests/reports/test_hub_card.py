@@ -45,6 +45,14 @@ def test_cards_and_bibliography_are_written(tmp_path, caplog):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
         write_publication(made, methods(), tmp_path / "file")
+    card, bib = tmp_path / "out/hub-card-mor.md", tmp_path / "out/references.bib"
+    card.write_text("edited")
+    bib.unlink()
+    with pytest.raises(UserError, match=r"hub-card-bicubic\.md, .*hub-card-mor\.md are there already") as caught:
+        write_publication(made, methods(), tmp_path / "out")
+    assert "--overwrite" in (caught.value.fix or "") and card.read_text() == "edited" and not bib.exists()
+    write_publication(made, methods(), tmp_path / "out", overwrite=True)
+    assert "model-index" in card.read_text() and bib.exists()
 
 
 def test_a_run_over_a_part_is_left_out_with_a_line(tmp_path, caplog):

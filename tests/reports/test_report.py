@@ -90,6 +90,41 @@ def test_files_of_the_last_report_go_and_other_files_stay(tmp_path):
     assert not [path for path in out.rglob("*") if path.is_dir() and not any(path.iterdir())]
 
 
+def test_a_file_that_no_report_wrote_is_named_and_kept(tmp_path):
+    made = of_metrics(of_methods(frames(tmp_path / "images", count=4, failed=False), "bicubic"), "psnr")
+    out = tmp_path / "out"
+    (out / "tables").mkdir(parents=True)
+    mine = [out / "index.html", out / "tables/sample.md"]
+    for path in mine:
+        path.write_text("mine")
+    with pytest.raises(UserError, match=r"index\.html, .*sample\.md are there already") as caught:
+        _written(made, out)
+    assert "--out" in (caught.value.fix or "")
+    assert sorted(path for path in out.rglob("*") if path.is_file()) == sorted(mine), "nothing else was written"
+    assert {path.read_text() for path in mine} == {"mine"}
+    for path in mine:
+        path.unlink()
+    first = _written(made, out)
+    assert _written(made, out) == first and all(path.is_file() for path in first)
+    assert not list(out.glob(".*"))
+
+
+def test_a_report_that_was_stopped_half_way_is_replaced(tmp_path, monkeypatch):
+    made, out = of_metrics(of_methods(frames(tmp_path / "images", count=3), "bicubic"), "psnr"), tmp_path / "out"
+    move = Path.replace
+
+    def stop(self, target):
+        if Path(target).suffix == ".md":
+            raise KeyboardInterrupt
+        return move(self, target)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Path, "replace", stop)
+        _written(made, out)
+    assert (out / "index.html").is_file() and not (out / "tables/sample.md").exists()
+    assert all(path.is_file() for path in _written(made, out)) and not list(out.glob(".*"))
+
+
 @pytest.mark.parametrize("listed", ['[1, "../outside.txt", "/etc/hostname"]', "{}", "no JSON"])
 def test_a_strange_list_of_files_removes_nothing_outside(tmp_path, listed):
     made, out = of_methods(frames(tmp_path / "images", count=3), "bicubic"), tmp_path / "out"

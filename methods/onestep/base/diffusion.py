@@ -34,33 +34,36 @@ class DiffusionBase:
     text: TextEncoder
     """Turns a prompt into the UNet's prompt embedding."""
     base_hash: str = ""
-    """See :func:`isrbench.methods.onestep.checkpoint.base_hash`; "" for a base that no adapter file refers to."""
+    """Which base this is, in float16: what an adapter file refers to; "" for a base that none refers to. See
+    :func:`isrbench.methods.onestep.checkpoint.base_hash`."""
+    weights_hash: str = ""
+    """The same over every value as it was loaded, whatever the dtype asked for: part of what decides an image."""
     autocast: torch.dtype | None = None
     """Lower dtype that the networks compute in under autocast, their weights staying as they are; None = none."""
 
     @property
     def factor(self) -> int:
-        """Pixels per latent along one side."""
+        """Return the pixels per latent along one side."""
         return 2 ** (len(self.vae.config["block_out_channels"]) - 1)
 
     @property
     def multiple(self) -> int:
-        """What both sides of an image have to be divisible by, in pixels, for VAE and UNet to halve evenly."""
+        """Return what both sides of an image have to be divisible by, in pixels, for VAE and UNet to halve evenly."""
         return self.factor * 2 ** (len(self.unet.config["block_out_channels"]) - 1)
 
     @property
     def native_size(self) -> int:
-        """Side in pixels of the images that the UNet was made for."""
+        """Return the side in pixels of the images that the UNet was made for."""
         return self.unet.config["sample_size"] * self.factor
 
     @property
     def dtype(self) -> torch.dtype:
-        """The networks' dtype."""
+        """Return the networks' dtype."""
         return self.vae.dtype
 
     @property
     def device(self) -> torch.device:
-        """Where the networks are."""
+        """Return the device that the networks are on."""
         return self.abar.device
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:

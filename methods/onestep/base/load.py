@@ -50,7 +50,7 @@ def load_base(name: str, device: str = "cpu", dtype: str = "fp32") -> DiffusionB
     if missing:
         raise UserError(f"base '{name}': {folder} has no {missing[0]}", "pass a folder in diffusers format")
     try:
-        # float32 first: the hash must not depend on the dtype that is asked for.
+        # float32 first: the hashes must not depend on the dtype that is asked for.
         vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32, local_files_only=True)
         unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32, local_files_only=True)
         scheduler: Any = DDPMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
@@ -62,11 +62,14 @@ def load_base(name: str, device: str = "cpu", dtype: str = "fp32") -> DiffusionB
     prediction, abar = scheduler.config.prediction_type, scheduler.alphas_cumprod.float()
     if prediction not in ("epsilon", "v_prediction"):
         raise UserError(f"base '{name}' predicts '{prediction}'", "pass a base that predicts epsilon or v_prediction")
-    identity = base_hash(unet, vae, extra=f"{_schedule(scheduler)} {text.weights_hash}")
+    rough, exact = (
+        base_hash(unet, vae, extra=f"{_schedule(scheduler)} {text.weights_hash(half=half)}", half=half)
+        for half in (True, False)
+    )
     for model in (vae, unet):
         # Past diffusers' own `to`, which warns of modules to keep in float32 even where there are none.
         nn.Module.to(model.requires_grad_(False).eval(), device, DTYPES[dtype])
-    return DiffusionBase(vae, unet, abar.to(device), prediction, text, identity)
+    return DiffusionBase(vae, unet, abar.to(device), prediction, text, rough, exact)
 
 
 def _folder(name: str) -> Path:
@@ -82,7 +85,7 @@ def _folder(name: str) -> Path:
 
 
 def is_tiny(name: str) -> bool:
-    """Whether a base is the one that ships, by name or by folder."""
+    """Return whether a base is the one that ships, by name or by folder."""
     folder = Path(name).expanduser()
     return name == "tiny" or (folder.is_dir() and folder.samefile(TINY))
 

@@ -38,17 +38,21 @@ class TextEncoder:
 
     @property
     def takes_text(self) -> bool:
-        """Whether prompts make a difference."""
+        """Return whether prompts make a difference."""
         return self._fixed is None
 
-    @property
-    def weights_hash(self) -> str:
-        """sha256 of what decides the embeddings: the fixed ones, or tokenizer and text encoder."""
+    def weights_hash(self, *, half: bool = False) -> str:
+        """Return the sha256 of what decides the embeddings: the fixed ones, or tokenizer and text encoder.
+
+        Args:
+            half: Take the text encoder's values in float16; see
+                :func:`isrbench.methods.onestep.checkpoint.base_hash`.
+        """
         if self._fixed is not None:
             return tensors_hash(self._fixed)
         vocabulary = sorted(self._tokenizer.get_vocab().items())
         parts = [vocabulary, self._tokenizer.model_max_length, self._tokenizer(_PROBE).input_ids]
-        weights = tensors_hash(self._model.state_dict(), half=True)
+        weights = tensors_hash(self._model.state_dict(), half=half)
         return hashlib.sha256(f"{json.dumps(parts)} {weights}".encode()).hexdigest()
 
     def pair(self, prompt: str, negative: str) -> tuple[Tensor, Tensor]:

@@ -32,7 +32,7 @@ class BaseCost:
 
     @property
     def total(self) -> int:
-        """All three."""
+        """Return the MACs of encoder, UNet and decoder together."""
         return self.encoder + self.unet + self.decoder
 
 

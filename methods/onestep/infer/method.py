@@ -54,7 +54,7 @@ class OneStepMethod:
 
     @torch.no_grad()
     def restore(self, lr: Tensor, *, image: str, seed: int) -> Restored:
-        """See :class:`isrbench.harness.api.method.Method`.
+        """Restore one image; see :class:`isrbench.harness.api.method.Method`.
 
         Raises:
             UserError: If the image has no prompt, or half precision overflowed.
@@ -104,7 +104,7 @@ class OneStepMethod:
     @property
     def weights_hash(self) -> str:
         """Return the hash of the base, the adapter file, the severity estimator and the tags."""
-        parts = [self.base.base_hash, self.adapter_hash]
+        parts = [self.base.weights_hash, self.adapter_hash]
         if self.estimator:
             parts.append(self.estimator.id)
         if isinstance(self.prompter, Tagger):

@@ -132,7 +132,7 @@ class Tagger:
 
     @cached_property
     def tags_hash(self) -> str:
-        """sha256 of all that decides an image's tags: the weights, the tags, their sentence and their number."""
+        """Return the sha256 of what decides an image's tags: the weights, the tags, their sentence and number."""
         weights = tensors_hash({"mean": self._mean, "std": self._std, **self._model.state_dict()})
         parts = [self._tags, self._template, self._count, self._size, weights]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

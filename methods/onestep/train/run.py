@@ -34,7 +34,7 @@ from isrbench.methods.onestep.train.ema import RunningMean
 from isrbench.methods.onestep.train.networks import build_networks
 from isrbench.methods.onestep.train.optimizers import learning_rate_factor, make_optimizers
 from isrbench.methods.onestep.train.processes import average_gradients, make_accelerator, mean_over_processes
-from isrbench.methods.onestep.train.state import last_state, load_state, save_state
+from isrbench.methods.onestep.train.state import last_state, load_state, save_state, state_to_resume
 from isrbench.methods.onestep.train.step import run_micro_batch
 from isrbench.methods.onestep.train.validate import Validator
 
@@ -76,6 +76,7 @@ class Run:
         if config.threads:
             torch.set_num_threads(config.threads)
         self.config, self.spec = config, spec
+        last = state_to_resume(self._states, self._adapter, resume)
         self.accelerator = make_accelerator(config)
         make_deterministic(str(self.accelerator.device))
         torch.manual_seed(config.seed)
@@ -91,7 +92,7 @@ class Run:
         self.mean = RunningMean(self.nets.adapter, config.optim.ema)
         self.sums: dict[str, float] = {}
         self.step = 0
-        self._begin(resume)
+        self._begin(last)
 
     def loop(self) -> None:
         """Run all remaining steps, validating, saving and logging on the way.
@@ -188,12 +189,7 @@ class Run:
     def _curves(self) -> Path:
         return self.config.out / "curves.csv"
 
-    def _begin(self, resume: bool) -> None:
-        last = last_state(self._states)
-        if last and not resume:
-            raise UserError(f"{self.config.out} holds a run already ({last.name})", "pass --resume, or another --out")
-        if resume and not last:
-            raise UserError(f"{self.config.out} holds no state to resume from", "check --out, or leave out --resume")
+    def _begin(self, last: Path | None) -> None:
         if last:
             self._load(load_state(last, self._plain_config()))
         if self.accelerator.is_main_process:
@@ -214,7 +210,7 @@ class Run:
         return self.config.model_dump(mode="json") | {
             "processes": self.accelerator.num_processes,
             "photos": self.photos,
-            "base_hash": self.nets.base.base_hash,
+            "base_hash": self.nets.base.weights_hash,
             "estimator_id": self._estimator_id,
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,37 @@ def last_state(folder: Path) -> Path | None:
     """Return the newest state in ``folder``, or None."""
     states = _states(folder) if folder.is_dir() else []
     return states[-1] if states else None
+
+
+def state_to_resume(states: Path, adapter: Path, resume: bool) -> Path | None:
+    """Return the state that a run continues from, None for one that begins; look before anything is loaded.
+
+    Args:
+        states: Where the run's states live, in the folder that ``--out`` names.
+        adapter: The run's result, in the same folder.
+        resume: Whether a run that is there already shall go on.
+
+    Raises:
+        UserError: If the folder holds a run that would be overwritten, none that could go on, or cannot be a folder.
+    """
+    out, last = states.parent, last_state(states)
+    place = next((place for place in (out, *out.absolute().parents) if place.exists()), out)
+    if not place.is_dir():
+        raise UserError(f"--out {out}: {place} is a file, but has to be a folder", "pass another --out")
+    if not os.access(place, os.W_OK):
+        raise UserError(f"--out {out}: {place} cannot be written", "pass another --out")
+    if resume and not last:
+        fix = "check --out" if adapter.exists() else "check --out, or leave out --resume"
+        raise UserError(f"{out} holds no state to resume from", fix)
+    if resume:
+        return last
+    if last:
+        raise UserError(f"{out} holds a run already ({last.name})", "pass --resume, or another --out")
+    if adapter.exists():
+        raise UserError(
+            f"{out} holds a run already ({adapter.name}, no states)", f"pass another --out, or move {adapter.name} away"
+        )
+    return None
 
 
 def load_state(path: Path, config: dict[str, Any]) -> dict[str, Any]:

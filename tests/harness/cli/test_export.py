@@ -68,7 +68,7 @@ def test_a_run_folder_is_read_from_its_own_store(evaluated: Path, tmp_path: Path
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     for more in ([], ["--runs-dir", tmp_path / "wrong"]):
-        assert isrbench(capsys, "export", folder, "--to", "a.csv", *more)[0] == 0
+        assert isrbench(capsys, "export", folder, "--overwrite", "--to", "a.csv", *more)[0] == 0
         assert isrbench(capsys, "report", folder, "--out", "report", *more)[0] == 0
     assert len(pd.read_csv("a.csv")) == 8
 
@@ -86,6 +86,19 @@ def test_places_that_cannot_be_exported_to(more, words, evaluated, tmp_path, cap
     Path("file").write_text("")
     code, _, err = isrbench(capsys, "export", "latest", *more, "--runs-dir", evaluated)
     assert code == 2 and words in err and "None" not in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("more", [["--to", "out/x.csv"], ["--to", "out", "--hub-card"]])
+def test_files_that_are_there_are_overwritten_only_when_asked(more, evaluated, tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine = Path("out/references.bib" if "--hub-card" in more else "out/x.csv")
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    code, _, err = isrbench(capsys, "export", "latest", *more, "--runs-dir", evaluated)
+    assert code == 2 and mine.name in err and "--overwrite" in err and mine.read_text() == "mine"
+    assert [path.name for path in mine.parent.iterdir()] == [mine.name]
+    assert isrbench(capsys, "export", "latest", *more, "--overwrite", "--runs-dir", evaluated)[0] == 0
+    assert mine.read_text() != "mine" and not list(mine.parent.glob(".*"))
 
 
 def test_json_lines_keep_every_digit(evaluated: Path, tmp_path: Path, capsys) -> None:

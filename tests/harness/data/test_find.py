@@ -6,12 +6,18 @@ from pathlib import Path
 
 import pytest
 
+import isrbench
 from isrbench.harness.data.catalogue import find_card, load_card
-from isrbench.harness.data.find import find_root
+from isrbench.harness.data.find import catalogue_folder, find_root
 from isrbench.harness.data.pairs import load_pairs
 from isrbench.harness.errors import UserError
 from tests.support.cards import refusal, write_card
 from tests.support.images import write_pairs
+
+
+def test_the_cards_lie_in_the_package() -> None:
+    assert catalogue_folder() == (Path(isrbench.__file__).parent / "datasets").resolve()
+    assert (catalogue_folder() / "sample").is_dir()
 
 
 def test_the_sample_set_lies_where_it_ships_whatever_the_data_root(tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ def test_a_base_s_hash_sees_every_value_but_not_half_precision():
     whole = base_hash(unet, vae)
     assert base_hash(unet, vae) == whole and len(whole) == 64
     assert base_hash(models()[1].half(), models()[0].half()) == whole
+    assert base_hash(unet, vae, half=False) != base_hash(models()[1].half().float(), vae, half=False)
     others = {base_hash(*reversed(models(1))), base_hash(vae, unet)}
     others |= {base_hash(unet, vae, extra=text) for text in ("epsilon", "v_prediction")}
     weight = unet.conv_in.weight.detach().view(-1)

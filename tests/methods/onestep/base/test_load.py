@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from isrbench.harness.errors import UserError
 from isrbench.methods.onestep.base.load import TINY, build_models, is_tiny, load_base, random_sd21, sd21_configs
@@ -44,6 +45,20 @@ def test_a_base_s_hash_sees_its_configs(tmp_path, part, field, value):
         assert load_base(str(tmp_path)).base_hash == whole
     file.write_text(json.dumps(config | {field: value}))
     assert load_base(str(tmp_path)).base_hash != whole
+
+
+def test_what_half_precision_hides_is_the_same_base_with_other_weights(tmp_path):
+    """An adapter fits a base's float32 and float16 files; the images of the two differ."""
+    file = write_base(tmp_path) / "unet/diffusion_pytorch_model.safetensors"
+    half = {name: tensor.half() for name, tensor in load_file(file).items()}
+    save_file(half, file, {"format": "pt"})
+    release = load_base(str(tmp_path))
+    save_file({name: tensor.float() * (1 + 1e-4) for name, tensor in half.items()}, file, {"format": "pt"})
+    whole, cast = load_base(str(tmp_path)), load_base(str(tmp_path), dtype="bf16")
+    assert whole.base_hash == cast.base_hash == release.base_hash
+    assert whole.weights_hash == cast.weights_hash != release.weights_hash
+    save_file({name: tensor.float() for name, tensor in half.items()}, file, {"format": "pt"})
+    assert load_base(str(tmp_path)).weights_hash == release.weights_hash, "equal values, whatever the file's dtype"
 
 
 @pytest.mark.parametrize("vector_unit", ["default", "avx2"])

@@ -11,6 +11,7 @@ from isrbench.harness.complexity import count_macs
 from isrbench.harness.errors import UserError
 from isrbench.methods.mor.adapter import attach
 from isrbench.methods.mor.config import MoRConfig
+from isrbench.methods.mor.layers import MoRLayer
 from isrbench.methods.mor.router import RouterBank
 from isrbench.methods.onestep.base.load import build_models, load_base, sd21_configs
 from isrbench.methods.onestep.infer.cost import base_cost, count_positions
@@ -122,8 +123,9 @@ def sd21():
     configs = sd21_configs()
     vae, unet = build_models(*configs)
     adapter = attach(unet, vae, MoRConfig(router_std=3.0), 0)
-    routers = RouterBank(len(adapter.layers), adapter.config, torch.device("cpu"), torch.Generator().manual_seed(0))
-    adapter._router = routers
+    routers = unet.get_submodule("mor_router").to_empty(device="cpu")
+    drawn = RouterBank(len(adapter.layers), adapter.config, torch.device("cpu"), torch.Generator().manual_seed(0))
+    routers.load_state_dict(drawn.state_dict())
     pixels, latents = torch.empty(1, 3, 512, 512, device="meta"), torch.empty(1, 4, 64, 64, device="meta")
     context = torch.empty(1, 77, 1024, device="meta")
 
@@ -132,7 +134,8 @@ def sd21():
         encoder = count_macs(lambda: vae.encode(pixels))
         return encoder + count_macs(lambda: unet(latents, t, encoder_hidden_states=context))
 
-    return adapter, count, base_cost(*configs, (512, 512), 96, 32, 77)
+    steering = next(module.steering for module in unet.modules() if isinstance(module, MoRLayer))
+    return adapter, steering, count, base_cost(*configs, (512, 512), 96, 32, 77)
 
 
 def to_meta(steering):
@@ -143,7 +146,7 @@ def to_meta(steering):
 
 
 def test_sd21_with_mor_on_the_meta_device(sd21):
-    adapter, count, cost = sd21
+    adapter, steering, count, cost = sd21
     severity = torch.rand(1, 7, generator=torch.Generator().manual_seed(0))
     bare = cost.encoder + cost.unet
     adapter.set_enabled(False)
@@ -153,11 +156,11 @@ def test_sd21_with_mor_on_the_meta_device(sd21):
     rank = {n: parameters[f"{n}.A"][0].numel() + parameters[f"{n}.B"].shape[1] for n in adapter.layers}
     adapter.run_as("masked")
     adapter.route(severity)
-    to_meta(adapter._steering)
+    to_meta(steering)
     assert count() - bare == 40 * sum(cost.positions[name] * rank[name] for name in adapter.layers)
     adapter.run_as("gathered")
     adapter.route(severity)
-    to_meta(adapter._steering)
+    to_meta(steering)
     trace = adapter.traces()[0]
     assert len(trace.active) == 290 and 8 <= min(trace.active) < max(trace.active) <= 16
     active = sum(k * cost.positions[name] * rank[name] for name, k in zip(trace.layers, trace.active, strict=True))

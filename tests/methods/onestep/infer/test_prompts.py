@@ -135,6 +135,17 @@ def test_a_base_with_another_text_encoder_is_another_base(build, folder, tmp_pat
         build(base=str(base))
 
 
+@pytest.mark.parametrize("part", ["text_encoder/model", "unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model"])
+def test_the_weights_hash_sees_what_half_precision_hides(build, folder, tmp_path, part):
+    base = shutil.copytree(folder / "base", tmp_path / "base")
+    weights = base / f"{part}.safetensors"
+    tensors = load_file(weights)
+    hidden = {name: tensor.half().float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    assert any(not torch.equal(hidden[name], tensor) for name, tensor in tensors.items())
+    save_file(hidden, weights, {"format": "pt"})
+    assert build(base=str(base)).weights_hash != build().weights_hash, "the adapter fits, the images differ"
+
+
 def test_one_image_without_a_prompt_fails_alone(folder, tmp_path):
     file = tmp_path / "prompts.txt"
     file.write_text("a\ta cat\n")

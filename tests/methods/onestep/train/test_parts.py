@@ -27,7 +27,7 @@ from isrbench.methods.onestep.train.draws import draw
 from isrbench.methods.onestep.train.ema import RunningMean
 from isrbench.methods.onestep.train.regulariser import Regulariser
 from isrbench.methods.onestep.train.run import learning_rate_factor
-from isrbench.methods.onestep.train.state import last_state, load_state, save_state
+from isrbench.methods.onestep.train.state import last_state, load_state, save_state, state_to_resume
 from isrbench.methods.onestep.train.validate import load_metric
 
 
@@ -263,6 +263,30 @@ def test_states(tmp_path):
         load_state(last, {})
 
 
+def test_which_folders_a_run_may_begin_or_go_on_in(tmp_path):
+    def look(out, resume=False):
+        return state_to_resume(out / "states", out / "adapter.safetensors", resume)
+
+    assert look(tmp_path / "new/er") is None and not (tmp_path / "new").exists()
+    with pytest.raises(UserError, match="no state to resume from"):
+        look(tmp_path / "new", resume=True)
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file/below"):
+        with pytest.raises(UserError, match="file is a file, but has to be a folder"):
+            look(out)
+    (tmp_path / "adapter.safetensors").write_text("")
+    with pytest.raises(UserError, match=r"holds a run already \(adapter\.safetensors, no states\)") as caught:
+        look(tmp_path)
+    assert "--resume" not in caught.value.fix, "there is nothing to go on from"
+    with pytest.raises(UserError, match="no state to resume from") as caught:
+        look(tmp_path, resume=True)
+    assert "leave out" not in caught.value.fix, "the run would be refused all the same"
+    state = save_state(tmp_path / "states", 3, {}, keep=1)
+    assert look(tmp_path, resume=True) == state
+    with pytest.raises(UserError, match=r"holds a run already \(state-3\.pt\)"):
+        look(tmp_path)
+
+
 def test_curves_are_cut(tmp_path):
     path = tmp_path / "curves.csv"
     for step in (1, 2, 3):
@@ -270,6 +294,24 @@ def test_curves_are_cut(tmp_path):
     cut_curves(path, 2)
     assert path.read_text().splitlines() == ["step,name,value", "1,a,0.333333", "2,a,0.666667"]
     assert read_curves(path) == {"a": [(1, 0.333333), (2, 0.666667)]}
+
+
+def test_curves_of_a_process_that_was_stopped(tmp_path):
+    path = tmp_path / "curves.csv"
+    for left in ("", "\n", "step,na", "step,name,value\n"):
+        path.write_text(left)
+        assert read_curves(path) == {}
+        cut_curves(path, 2)
+        write_curve(path, 1, {"a": 0.5})
+        assert path.read_text().splitlines() == ["step,name,value", "1,a,0.5"]
+    path.write_text("step,name,value\n1,a,0.5\n\n2,a,0.25\n3,a,1\n2,b")
+    assert read_curves(path) == {"a": [(1, 0.5), (2, 0.25), (3, 1.0)]}
+    cut_curves(path, 2)
+    assert path.read_text().splitlines() == ["step,name,value", "1,a,0.5", "2,a,0.25"]
+    path.write_text("")
+    write_curve(path, 1, {"a": 0.5})
+    assert read_curves(path) == {"a": [(1, 0.5)]}
+    assert [file.name for file in tmp_path.iterdir()] == ["curves.csv"]
 
 
 def test_learning_rate():

@@ -77,6 +77,14 @@ def test_a_run_is_not_overwritten_or_resumed_as_another(world, tmp_path):
         begin(world, tmp_path, resume=True, steps=2, optim={"lr": 0.1})
 
 
+def test_a_result_without_states_is_not_overwritten_and_nothing_is_loaded_first(world, tmp_path):
+    (tmp_path / "adapter.safetensors").write_text("mine")
+    for out, said in ((tmp_path, "holds a run already"), (tmp_path / "adapter.safetensors", "is a file")):
+        with pytest.raises(UserError, match=said):
+            begin(world, out, base="/no/base")
+    assert [path.name for path in tmp_path.iterdir()] == ["adapter.safetensors"]
+
+
 def test_a_tracker_that_is_not_installed_is_refused(world, tmp_path):
     if importlib.util.find_spec("wandb"):
         pytest.skip("wandb is installed")

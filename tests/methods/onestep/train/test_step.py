@@ -194,9 +194,9 @@ def test_severity_is_that_of_the_window_not_of_the_crop(world, tmp_path):
     batch = a_batch(window=12)
     gradients(one, batch)
     assert len(seen) == 1 and torch.equal(seen[0], batch.severity_window)
-    probabilities = one.nets.adapter._last_routing().probabilities
+    probabilities = one.nets.adapter.routing.probabilities
     one.nets.adapter.route(severity(batch.severity_window))
-    assert torch.equal(one.nets.adapter._last_routing().probabilities, probabilities)
+    assert torch.equal(one.nets.adapter.routing.probabilities, probabilities)
 
 
 def watched(one, look):
