@@ -34,31 +34,29 @@ class Step:
 def steps(device: str, size: str) -> list[Step]:
     """Return the steps: tests first, then benches from the most wanted on."""
     small = size == "tiny"
-    side, large = ("64", "128") if small else ("512", "2048")
-    tests = ("pytest", "-q", "-p", "no:cacheprovider", "tests/test_cuda.py", "-m", "gpu", "--durations=5")
-    found = [Step("tests", (*tests, "--device", device, "--size", size), 900 if small else 240)]
-    for dtype, pixels, batch, rounds in (
-        ("fp32" if small else "fp16", side, 1, 10),
-        ("fp32", side, 1, 5),
-        ("fp32" if small else "fp16", side, 4, 5),
-        ("fp32" if small else "fp16", side, 16, 3),
-        ("fp32" if small else "fp16", large, 1, 3),
-    ):
-        name = f"inference-{dtype}-{pixels}-{batch}"
-        if name not in {step.name for step in found}:
-            how = ("--dtype", dtype, "--pixels", pixels, "--batch", str(batch), "--rounds", str(2 if small else rounds))
-            found.append(
-                Step(name, ("isrbench.methods.studies.bench_inference", "--size", size, *how), 900 if small else 120)
-            )
+    side, large, half = ("64", "128", "fp32") if small else ("512", "2048", "fp16")
+    limits = (900, 900, 900) if small else (240, 120, 150)
+    tests = (
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "tests/test_cuda.py",
+        "tests/harness",
+        "-m",
+        "gpu",
+        "--durations=5",
+    )
+    found = [Step("tests", (*tests, "--device", device, "--size", size), limits[0])]
+    sizes = [(half, side, 1, 10), ("fp32", side, 1, 5), (half, side, 4, 5), (half, side, 16, 3), (half, large, 1, 3)]
+    for dtype, pixels, batch, rounds in dict.fromkeys(sizes):
+        bench = ("isrbench.methods.studies.bench_inference", "--size", size, "--dtype", dtype, "--pixels", pixels)
+        how = ("--batch", str(batch), "--rounds", str(2 if small else rounds))
+        found.append(Step(f"inference-{dtype}-{pixels}-{batch}", (*bench, *how), limits[1]))
     for batch in (1, 4):
-        how = ("--crop", "96" if small else "512", "--batch", str(batch), "--rounds", "2" if small else "5")
-        found.append(
-            Step(
-                f"training-{batch}",
-                ("isrbench.methods.studies.bench_training", "--size", size, *how),
-                900 if small else 150,
-            )
-        )
+        bench = ("isrbench.methods.studies.bench_training", "--size", size, "--crop", "96" if small else "512")
+        how = ("--batch", str(batch), "--rounds", "2" if small else "5")
+        found.append(Step(f"training-{batch}", (*bench, *how), limits[2]))
     return found
 
 
