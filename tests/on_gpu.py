@@ -36,20 +36,10 @@ def steps(device: str, size: str) -> list[Step]:
     small = size == "tiny"
     side, large, half = ("64", "128", "fp32") if small else ("512", "2048", "fp16")
     limits = (900, 900, 900) if small else (240, 120, 150)
-    tests = (
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "tests/test_cuda.py",
-        "tests/harness",
-        "-m",
-        "gpu",
-        "--durations=5",
-    )
-    found = [Step("tests", (*tests, "--device", device, "--size", size), limits[0])]
-    sizes = [(half, side, 1, 10), ("fp32", side, 1, 5), (half, side, 4, 5), (half, side, 16, 3), (half, large, 1, 3)]
-    for dtype, pixels, batch, rounds in dict.fromkeys(sizes):
+    where = ("tests/test_cuda.py", "tests/harness", "-m", "gpu", "--device", device, "--size", size)
+    found = [Step("tests", ("pytest", "-q", "-p", "no:cacheprovider", "--durations=5", *where), limits[0])]
+    sizes = [(half, side, 1, 10), (half, side, 4, 5), (half, side, 16, 3), (half, large, 1, 3)]
+    for dtype, pixels, batch, rounds in sizes if small else [*sizes, ("fp32", side, 1, 5)]:
         bench = ("isrbench.methods.studies.bench_inference", "--size", size, "--dtype", dtype, "--pixels", pixels)
         how = ("--batch", str(batch), "--rounds", str(2 if small else rounds))
         found.append(Step(f"inference-{dtype}-{pixels}-{batch}", (*bench, *how), limits[1]))

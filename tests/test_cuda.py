@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 import isrbench
+from isrbench.harness.api.complexity import measure
 from isrbench.harness.api.method import Runtime
 from isrbench.harness.api.registry import methods
-from isrbench.harness.complexity import measure
 from isrbench.harness.determinism import make_deterministic
 from isrbench.harness.imaging.images import read_rgb, to_pixels, to_tensor, write_png
 from isrbench.harness.severity.estimator import Estimator

@@ -212,7 +212,7 @@ class RunCost(_Record):
     latency_ms: float | None = None
     """Median milliseconds of one ``restore``."""
     peak_mib: float | None = None
-    """MiB of memory; see :class:`isrbench.harness.complexity.Measured`."""
+    """MiB of memory; see :class:`isrbench.harness.api.complexity.Measured`."""
     complexity_size: str | None = None
     """LR size counted and timed, such as ``128x128``."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
+from isrbench.harness.api.complexity import measure
 from isrbench.harness.api.method import Method, Untimed
 from isrbench.harness.api.records import RunCost
-from isrbench.harness.complexity import measure
 from isrbench.harness.errors import UserError
 
 log = logging.getLogger(__name__)

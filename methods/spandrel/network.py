@@ -11,8 +11,8 @@ import torch
 from spandrel import ImageModelDescriptor, ModelLoader, ModelTiling, UnsupportedDtypeError, UnsupportedModelError
 from torch import Tensor
 
+from isrbench.harness.api.complexity import count_macs, count_parameters
 from isrbench.harness.api.method import Cost, Restored, Runtime
-from isrbench.harness.complexity import count_macs, count_parameters
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash
 from isrbench.harness.imaging.tiling import blend_tiles, ramp_weights, tile_starts

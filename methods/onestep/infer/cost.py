@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from isrbench.harness.complexity import count_macs
+from isrbench.harness.api.complexity import count_macs
 from isrbench.harness.imaging.tiling import Size, tile_starts
 from isrbench.methods.onestep.base.diffusion import tile_size
 from isrbench.methods.onestep.base.load import build_models

@@ -11,8 +11,8 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
+from isrbench.harness.api.complexity import count_parameters
 from isrbench.harness.api.method import Cost, Restored, Runtime
-from isrbench.harness.complexity import count_parameters
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash
 from isrbench.harness.severity.dimensions import DIMENSIONS

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from isrbench.harness.api.complexity import count_macs
 from isrbench.harness.api.method import Runtime
-from isrbench.harness.complexity import count_macs
 from isrbench.harness.errors import UserError
 from isrbench.methods.mor.adapter import attach
 from isrbench.methods.mor.config import MoRConfig

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from isrbench.harness.complexity import count_macs, count_parameters, measure
+from isrbench.harness.api.complexity import count_macs, count_parameters, measure
 
 
 def test_convolution_by_hand():
