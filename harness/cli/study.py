@@ -65,7 +65,8 @@ def routing(
     if json:
         show_json(study.rows())
     else:
-        show_text("\n".join([f"{study.title}, {len(study.arms)} arms", "", study.verdict, "", *study.sentences, ""]))
-        show_text("\n".join(study.notes))
+        show_text("\n".join([f"{study.title}, {len(study.arms)} arms", "", study.verdict, "", *study.sentences]))
+        for note in study.notes:
+            show_text(note)
         show_place("study", study.folder / "study.md")
     raise typer.Exit(1 if study.failed else 0)

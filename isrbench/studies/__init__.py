@@ -1,1 +1,1 @@
-"""Studies: questions that take several runs to answer. They use what `import isrbench` gives, and are in no identity."""
+"""Studies: questions that take several runs to answer. Made from what `import isrbench` gives; part of no identity."""

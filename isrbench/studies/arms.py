@@ -82,7 +82,7 @@ def others(vectors: Vectors, seed: int) -> dict[str, Sequence[float]]:
 
 def constant(vectors: Vectors) -> dict[str, Sequence[float]]:
     """Return the mean of all vectors for every image."""
-    mean = np.mean([vectors[image] for image in sorted(vectors)], axis=0).tolist()
+    mean: list[float] = np.mean([vectors[image] for image in sorted(vectors)], axis=0).tolist()
     return dict.fromkeys(vectors, mean)
 
 

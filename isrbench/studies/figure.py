@@ -41,7 +41,7 @@ def draw_arms(table: pd.DataFrame, metrics: Sequence[Metric], title: str, folder
     entries: dict[str, Artist] = {}
     with panels(rows, columns, COLUMN * columns, height) as (drawn, axes):
         for ax, metric in zip(axes, shown, strict=False):
-            entries |= _panel(ax, known[known["metric"] == metric.id], metric, arms)
+            entries |= _panel(ax, known.loc[known["metric"] == metric.id, :], metric, arms)
         for ax in axes[len(shown) :]:
             ax.set_visible(False)
         entitle(drawn, title)
@@ -68,6 +68,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, metric: Metric, arms: Sequence[str]) 
     axes.set_yticks(range(len(arms)), arms)
     axes.set_ylim(len(arms) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
+    axes.locator_params(axis="x", nbins=5)
     better = "right" if metric.direction is Direction.HIGHER else "left"
     axes.set_xlabel(f"{metric.title}{f' ({metric.unit})' if metric.unit else ''}, arm less own; {better} = better")
     return entries

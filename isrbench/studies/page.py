@@ -16,10 +16,10 @@ from isrbench.studies.figure import draw_arms
 from isrbench.studies.result import RoutingStudy
 from isrbench.studies.verdict import margin, signed
 
-_METHOD = f"""Each arm is a run over the same images, stored like any other; the means of a metric stand beside its arms.
-Differences are those of the arm less own severity, image by image, with a bootstrap 95% interval ({DRAWS:,} resamples
-of the images) that is not corrected for the number of arms and metrics. A difference counts as none where its whole
-interval lies within two of the last digit that tables print (the grey band of the figure)."""
+_METHOD = f"""Each arm is a run over the same images, stored like any other. Differences are those of the arm less own
+severity, image by image, with a bootstrap 95% interval ({DRAWS:,} resamples of the images) that is not corrected for
+the number of arms and metrics. A difference counts as none where its whole interval lies within two of the last digit
+that tables print (the grey band of the figure)."""
 
 
 def write_study(study: RoutingStudy) -> None:
@@ -67,10 +67,11 @@ def markdown(study: RoutingStudy, figure: str = "") -> str:
     lines += ["", *([f"![Differences to own severity]({figure})", ""] if figure else [])]
     lines += ["## Arms", "", _arms(study), "", _METHOD]
     for metric in study.metrics:
-        rows = study.table[study.table["metric"] == metric.id]
+        rows = study.table.loc[study.table["metric"] == metric.id, :]
         if rows["mean"].notna().any():
             lines += ["", f"## {metric.title} {metric.direction.arrow}", "", differences(study.arms, rows, metric)]
-            lines += ["", f"Counts as no difference: up to {margin(metric):g}{f' {metric.unit}' if metric.unit else ''}."]
+            unit = f" {metric.unit}" if metric.unit else ""
+            lines += ["", f"No difference: an interval within ±{margin(metric):g}{unit}."]
     lines += ["", *(f"- {note}" for note in study.notes)]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -56,9 +56,7 @@ class RoutingStudy:
         return f"<RoutingStudy {self.title}: {len(self.arms)} arms. {self.verdict}>"
 
 
-def conclude(
-    title: str, folder: Path, arms: Sequence[Arm], runs: Mapping[str, RunResult], strata: str
-) -> RoutingStudy:
+def conclude(title: str, folder: Path, arms: Sequence[Arm], runs: Mapping[str, RunResult], strata: str) -> RoutingStudy:
     """Compare the arms with own severity.
 
     Args:
@@ -79,9 +77,15 @@ def conclude(
         "arm": [arm.id for arm in arms],
     }
     table = long.assign(arm=long["method"].map(by_label)).astype(dict.fromkeys(_NUMBERS, float))
+    if len(compared.strata) == 1:  # it is all images once more
+        table = table[table["stratum"] == "all"]
     table = table.sort_values(list(orders), key=lambda column: column.map(orders[str(column.name)].index))
     blank = table[(table["stratum"] == "all") & (table["arm"] == "own") & table["mean"].isna()]
     lacking = [f"no {metric}: {why}" for metric, why in zip(blank["metric"], blank["reason"], strict=True)]
+    # What holds for the method is said once, not again for every arm.
+    own_label = next(label for label, arm in by_label.items() if arm == "own")
+    others = tuple(f"{label}: " for label in by_label if label != own_label)
+    notes = [note for note in compared.aligned.notes if not note.startswith(others)]
     found = [(metric, own) for metric in metrics if (own := _differences(table, metric))]
     return RoutingStudy(
         title=f"{title} on {compared.aligned.title}",
@@ -92,11 +96,11 @@ def conclude(
         metrics=metrics,
         verdict=summary(found),
         sentences=tuple(sentence(metric, own) for metric, own in found),
-        notes=(*compared.aligned.notes, *lacking),
+        notes=(*notes, *lacking),
     )
 
 
 def _differences(table: pd.DataFrame, metric: Metric) -> dict[str, Difference]:
     """Return the arms' differences over all images, of those that have one."""
-    rows = table[(table["metric"] == metric.id) & (table["stratum"] == "all")].dropna(subset=["difference"])
+    rows = table.loc[(table["metric"] == metric.id) & (table["stratum"] == "all"), :].dropna(subset=["difference"])
     return {row["arm"]: Difference(row["difference"], row["low"], row["high"]) for row in rows.to_dict("records")}

@@ -8,7 +8,7 @@ from enum import Enum
 
 from isrbench.harness.api.metric import Direction, Metric
 
-WRONG = {"constant": "a constant one", "other": "another image's", "opposite": "the opposite one"}
+WRONG = {"constant": "a constant one", "other": "another image's", "opposite": "the opposite"}
 """The arms whose severity is not the image's own, the most telling one first, with what the sentences call it."""
 
 
@@ -28,7 +28,7 @@ class Effect(Enum):
     """The whole interval is too small to show in a table."""
     WORSE = "worse"
     BETTER = "better"
-    OPEN = "open"
+    OPEN = "not told apart"
     """The interval holds 0 and differences that would matter."""
 
 
@@ -44,7 +44,8 @@ class Verdict(Enum):
     HURTS = "hurts"
     """Some are better and none is worse."""
     MIXED = "helps and hurts"
-    OPEN = "is undecided"
+    OPEN = "shows no effect beyond the intervals"
+    """Nothing was found; a small effect is not ruled out."""
 
 
 def margin(metric: Metric) -> float:
@@ -108,18 +109,16 @@ def sentence(metric: Metric, found: Mapping[str, Difference]) -> str:
         return f"{effect(found[arm], metric).value} ({amount(found[arm], metric)})"
 
     reached = verdict(found, metric)
-    clauses = [f"{metric.title}: routing {reached.value}" if reached else f"{metric.title}"]
-    wrong = [f"with {words} {said(arm)}" for arm, words in WRONG.items() if arm in found]
-    if wrong:
-        clauses.append(f"against own severity it is {listed(wrong)}")
+    head = f"{metric.title}: routing {reached.value}. " if reached else f"{metric.title}: "
+    clauses = [f"{words} is {said(arm)}" for arm, words in WRONG.items() if arm in found]
     if "off" in found:
-        clauses.append(f"with the adapter off {said('off')}")
+        clauses.append(f"the plain base is {said('off')}")
     fixed = {arm: own for arm, own in found.items() if arm.startswith("k=")}
     if fixed:
-        low, high = (pick(fixed, key=lambda arm: fixed[arm].mean) for pick in (min, max))
-        ends = f"{signed(fixed[low].mean, metric)} ({low}) to {signed(fixed[high].mean, metric)} ({high})"
-        clauses.append(f"with a fixed number of experts {ends}")
-    return "; ".join(clauses) + "."
+        least, most = (found_by(fixed, key=lambda arm: fixed[arm].mean) for found_by in (min, max))
+        ends = f"{signed(fixed[least].mean, metric)} ({least}) to {signed(fixed[most].mean, metric)} ({most})"
+        clauses.append(f"fixed numbers of experts give {ends}")
+    return f"{head}Compared with own severity, {'; '.join(clauses)}."
 
 
 def amount(found: Difference, metric: Metric) -> str:

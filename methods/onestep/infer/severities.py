@@ -29,10 +29,11 @@ class FileSeverities:
         try:
             with path.open(encoding="utf-8", newline="") as file:
                 reader = csv.DictReader(file)
+                columns = reader.fieldnames or ()
                 rows = [(reader.line_num, row) for row in reader]
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise UserError(f"severities file {path} cannot be read: {error}", _FIX) from error
-        absent = [name for name in ("image", *DIMENSIONS) if name not in (reader.fieldnames or ())]
+        absent = [name for name in ("image", *DIMENSIONS) if name not in columns]
         if absent:
             raise UserError(f"severities file {path} has no column {', '.join(absent)}", _FIX)
         for line, row in rows:
