@@ -1,4 +1,4 @@
-"""``isrbench study routing``: a micro MoR-SR on images of the sample set, from the command line to the files."""
+"""``isrbench study routing``: a micro MoR-SR on crops of the sample set, from the command line to the files."""
 
 from __future__ import annotations
 
@@ -6,22 +6,29 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.support.cli import isrbench
 from tests.support.one_step import one_step
 from tests.support.onestep_base import one_thread  # noqa: F401
+from tests.support.paths import ROOT
 
 ARMS = ["own", "other", "constant", "opposite", "off", *(f"k={k}" for k in (8, 10, 12, 14, 16))]
 
 
 @pytest.fixture(scope="module")
 def studied(tmp_path_factory) -> tuple[list[object], Path]:
-    """Arguments of a study, and its runs folder."""
+    """Arguments of a study of crops of the sample set, and its runs folder."""
     folder = tmp_path_factory.mktemp("study")
+    for kind, side in (("LR", 24), ("HR", 96)):
+        (folder / "crops" / kind).mkdir(parents=True)
+        for path in sorted((ROOT / "datasets" / "sample" / kind).glob("*.png"))[::6]:
+            with Image.open(path) as image:
+                image.crop((0, 0, side, side)).save(folder / "crops" / kind / path.name)
     options = [part for key, value in one_step("mor")(folder).items() for part in ("-o", f"{key}={value}")]
     return [
-        "study", "routing", "--method", "mor", "--dataset", "sample", "--limit", "3", "--metrics", "psnr,gmsd",
-        "--runs-dir", folder / "runs", "--strata", "quantile:2", "--workers", "1", *options,
+        "study", "routing", "--method", "mor", "--dataset", folder / "crops", "--limit", "3", "--metrics",
+        "psnr,gmsd", "--runs-dir", folder / "runs", "--strata", "quantile:2", "--workers", "1", *options,
     ], folder / "runs"  # fmt: skip
 
 
@@ -29,9 +36,9 @@ def test_from_the_command_line_to_the_files(studied, capsys) -> None:
     args, runs = studied
     code, out, err = isrbench(capsys, *args)
     assert code == 0, err
-    assert "MoR-SR on sample, 3 of 24 images, 10 arms" in out and "PSNR: routing " in out and "GMSD: routing " in out
+    assert "MoR-SR on crops, 3 of 4 images, 10 arms" in out and "PSNR: routing " in out and "GMSD: routing " in out
     place = Path(out.splitlines()[-1].split(maxsplit=1)[1])
-    assert place == (runs / "study-routing-mor-sample-3-of-24" / "study.md").resolve() and place.is_file()
+    assert place == (runs / "study-routing-mor-crops-3-of-4" / "study.md").resolve() and place.is_file()
     code, out, err = isrbench(capsys, *args, "--json")
     assert code == 0 and err == ""
     rows = json.loads(out)
