@@ -86,7 +86,7 @@ def conclude(title: str, folder: Path, arms: Sequence[Arm], runs: Mapping[str, R
     own_label = next(label for label, arm in by_label.items() if arm == "own")
     others = tuple(f"{label}: " for label in by_label if label != own_label)
     notes = [note for note in compared.aligned.notes if not note.startswith(others)]
-    found = [(metric, own) for metric in metrics if (own := _differences(table, metric))]
+    found = [(metric, own) for metric in metrics if (own := _differences(table, metric, "all"))]
     return RoutingStudy(
         title=f"{title} on {compared.aligned.title}",
         folder=folder,
@@ -95,12 +95,15 @@ def conclude(title: str, folder: Path, arms: Sequence[Arm], runs: Mapping[str, R
         table=table.loc[:, ["arm", "stratum", "metric", *_NUMBERS, "n"]].reset_index(drop=True),
         metrics=metrics,
         verdict=summary(found),
-        sentences=tuple(sentence(metric, own) for metric, own in found),
+        sentences=tuple(
+            sentence(metric, own, {group.name: _differences(table, metric, group.name) for group in compared.strata})
+            for metric, own in found
+        ),
         notes=(*notes, *lacking),
     )
 
 
-def _differences(table: pd.DataFrame, metric: Metric) -> dict[str, Difference]:
-    """Return the arms' differences over all images, of those that have one."""
-    rows = table.loc[(table["metric"] == metric.id) & (table["stratum"] == "all"), :].dropna(subset=["difference"])
+def _differences(table: pd.DataFrame, metric: Metric, stratum: str) -> dict[str, Difference]:
+    """Return the differences of the arms that have one, over the images of a stratum."""
+    rows = table.loc[(table["metric"] == metric.id) & (table["stratum"] == stratum), :].dropna(subset=["difference"])
     return {row["arm"]: Difference(row["difference"], row["low"], row["high"]) for row in rows.to_dict("records")}

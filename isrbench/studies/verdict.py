@@ -97,12 +97,15 @@ def summary(found: Sequence[tuple[Metric, Mapping[str, Difference]]]) -> str:
     return f"Routing by the image's own severity {'; it '.join(parts)}."
 
 
-def sentence(metric: Metric, found: Mapping[str, Difference]) -> str:
+def sentence(
+    metric: Metric, found: Mapping[str, Difference], strata: Mapping[str, Mapping[str, Difference]] | None = None
+) -> str:
     """Return what was found in one metric, in numbers.
 
     Args:
         metric: Which.
         found: The arms' differences; an arm that was not run, or has no value for some image, is left out.
+        strata: The same within each stratum; one where something else was found than overall is named.
     """
 
     def said(arm: str) -> str:
@@ -118,7 +121,10 @@ def sentence(metric: Metric, found: Mapping[str, Difference]) -> str:
         least, most = (found_by(fixed, key=lambda arm: fixed[arm].mean) for found_by in (min, max))
         ends = f"{signed(fixed[least].mean, metric)} ({least}) to {signed(fixed[most].mean, metric)} ({most})"
         clauses.append(f"fixed numbers of experts give {ends}")
-    return f"{head}Compared with own severity, {'; '.join(clauses)}."
+    within = {name: verdict(own, metric) for name, own in (strata or {}).items()}
+    silent = {None, reached, Verdict.OPEN, Verdict.IDLE}
+    apart = [f" Within {name} it {own.value}." for name, own in within.items() if own and own not in silent]
+    return f"{head}Compared with own severity, {'; '.join(clauses)}.{''.join(apart)}"
 
 
 def amount(found: Difference, metric: Metric) -> str:

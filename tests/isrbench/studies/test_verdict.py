@@ -51,6 +51,12 @@ def test_the_sentences_say_what_was_measured() -> None:
     assert sentence(PSNR, {"off": SAME}).startswith("PSNR: Compared with own severity, the plain base is no different")
 
 
+def test_a_stratum_is_named_where_it_says_something_else() -> None:
+    same = dict.fromkeys(("constant", "other", "opposite"), SAME)
+    strata = {"level 0.2": same, "level 0.5": {**same, "other": WIDE}, "level 0.8": {**same, "opposite": LOWER}}
+    assert sentence(PSNR, same, strata).endswith("+0.008). Within level 0.8 it helps in part.")
+
+
 def test_one_sentence_says_whether_routing_helps() -> None:
     every = dict.fromkeys(("constant", "other", "opposite"), SAME)
     worse = dict.fromkeys(("constant", "other", "opposite"), HIGHER)
