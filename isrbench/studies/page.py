@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pandas as pd
@@ -51,7 +52,7 @@ def document(study: RoutingStudy) -> dict[str, Any]:
             }
             for arm in study.arms
         ],
-        "rows": study.rows(),
+        "rows": [{name: _plain(value) for name, value in row.items()} for row in study.rows()],
     }
 
 
@@ -103,6 +104,11 @@ def _arms(study: RoutingStudy) -> str:
 
     body = [[arm.id, arm.words, active(arm), study.runs[arm.id].run] for arm in study.arms]
     return tabulate(body, headers=["arm", "what", "active experts", "run"], tablefmt="pipe", disable_numparse=True)
+
+
+def _plain(value: Any) -> Any:
+    """Return ``value`` as JSON can hold it: an infinite mean as "inf" or "-inf"."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _write(study: RoutingStudy, name: str, text: str) -> None:
