@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -81,15 +82,14 @@ def study_routing(
     if strata is not None:
         parse_rule(strata)  # a mistyped rule is found before an hour of runs
     subject = _look_at(request)
-    try:
+    with _writing_to(subject.folder):
         subject.folder.mkdir(parents=True, exist_ok=True)
         arms = make_arms(subject.vectors, offered, subject.counts, seed, subject.folder)
-        with reporting(progress) as tell:
-            runs = _run(arms, request, subject, tell)
-        study = conclude(subject.title, subject.folder, arms, runs, strata or subject.strata)
+    with reporting(progress) as tell:
+        runs = _run(arms, request, subject, tell)
+    study = conclude(subject.title, subject.folder, arms, runs, strata or subject.strata)
+    with _writing_to(subject.folder):
         write_study(study)
-    except OSError as error:
-        raise cannot_write(subject.folder, error) from error
     return study
 
 
@@ -172,6 +172,15 @@ def _run(arms: Sequence[Arm], request: Request, subject: _Subject, tell: Progres
             progress=_counting(tell, place, len(arms), len(subject.vectors)),
         )  # fmt: skip
     return runs
+
+
+@contextmanager
+def _writing_to(folder: Path) -> Iterator[None]:
+    """Turn a disk that is full or cannot be written into one clear message."""
+    try:
+        yield
+    except OSError as error:
+        raise cannot_write(folder, error) from error
 
 
 def _counting(tell: Progress, place: int, arms: int, images: int) -> Progress:

@@ -146,6 +146,14 @@ def test_an_image_that_fails_leaves_blanks_and_is_counted(helped: Path, tmp_path
     assert study.rows()[0]["mean"] is None
 
 
+def test_a_folder_that_cannot_be_made_is_one_message(helped: Path, tmp_path: Path) -> None:
+    folder = write_pairs(tmp_path / "set", ["a", "b", "c"])
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(isrbench.UserError, match="cannot be used") as caught:
+        isrbench.study_routing("helped", folder, runs_dir=tmp_path / "runs", **QUICK)
+    assert "--runs-dir" in caught.value.fix
+
+
 @pytest.mark.parametrize(
     ("method", "more", "words"),
     [
