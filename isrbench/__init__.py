@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from isrbench.harness.engine.restore_files import RestoredFiles, restore
     from isrbench.harness.errors import UserError
     from isrbench.reports.comparison import Comparison, compare
+    from isrbench.studies.result import RoutingStudy
+    from isrbench.studies.routing import study_routing
 
     __version__: str
 
 _HOMES = {
     "Comparison": "isrbench.reports.comparison",
     "RestoredFiles": "isrbench.harness.engine.restore_files",
+    "RoutingStudy": "isrbench.studies.result",
     "RunResult": "isrbench.harness.engine.evaluate",
     "UserError": "isrbench.harness.errors",
     "compare": "isrbench.reports.comparison",
@@ -36,6 +39,7 @@ _HOMES = {
     "list_metrics": "isrbench.harness.engine.listing",
     "load_runs": "isrbench.harness.engine.evaluate",
     "restore": "isrbench.harness.engine.restore_files",
+    "study_routing": "isrbench.studies.routing",
 }
 """Where each public name lives. By name, not by import: importing isrbench costs nothing, and no run's identity, which
 follows imports, holds what only this file knows."""
@@ -43,6 +47,7 @@ follows imports, holds what only this file knows."""
 __all__ = [
     "Comparison",
     "RestoredFiles",
+    "RoutingStudy",
     "RunResult",
     "UserError",
     "__version__",
@@ -53,6 +58,7 @@ __all__ = [
     "list_metrics",
     "load_runs",
     "restore",
+    "study_routing",
 ]
 
 

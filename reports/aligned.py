@@ -133,7 +133,7 @@ def _align(frames: Frames, own: ImageSet, places: dict[str, int]) -> AlignedRuns
     vectors, estimator, mixed = severities(images, runs.reset_index())
     facts = image_paths(images).join(vectors).reindex(index=ids)
     by_metric: dict[str, pd.DataFrame] = {m.id: scores.loc[scores["metric"] == m.id, :] for m in metrics}
-    tiny = [_TINY.format(label) for label, row in runs.iterrows() if row["variant"] == "tiny"]
+    tiny = [_TINY.format(label) for label, row in runs.iterrows() if "tiny" in row["variant"].split(", ")]
     return AlignedRuns(
         dataset=own.dataset,
         title=own.title,

@@ -171,6 +171,24 @@ class Labeled(Protocol):
     """A word for the title, such as ``tiny``: tables show ``MoR-SR (tiny)``. "" for the method as published."""
 
 
+@runtime_checkable
+class Routed(Protocol):
+    """A method that routes and can be routed otherwise, which is what `isrbench study routing` asks of it.
+
+    Its options hold as many of these as it can offer: ``severities`` (a CSV file with a column ``image`` and one for
+    each of DIMENSIONS, read in place of what it estimates; part of ``input_hash``), ``active`` (the number of active
+    experts of every image in every layer) and ``adapter_off`` (true: no expert at all).
+    """
+
+    def severity(self, lr: Tensor, *, image: str) -> Tensor:
+        """Return what routes this image: float32 (7,) in [0, 1] on the CPU, in the order of DIMENSIONS."""
+        ...
+
+    def active_counts(self) -> tuple[int, ...]:
+        """Return the numbers that the option ``active`` takes, rising; empty where it takes none."""
+        ...
+
+
 @dataclass(frozen=True)
 class Runtime:
     """What the harness decides for every method."""

@@ -19,6 +19,7 @@ from isrbench.harness.cli.fetch import fetch_app
 from isrbench.harness.cli.list import list_
 from isrbench.harness.cli.report import report
 from isrbench.harness.cli.restore import restore
+from isrbench.harness.cli.study import study_app
 from isrbench.harness.cli.tools import tools
 from isrbench.harness.cli.train import train
 from isrbench.harness.errors import UserError
@@ -60,6 +61,7 @@ app.command(name="eval")(eval_)
 app.command()(restore)
 app.command(context_settings=_HANDED_ON, add_help_option=False)(train)
 app.command()(report)
+app.add_typer(study_app, name="study")
 app.command()(export)
 app.command(name="list")(list_)
 app.command()(describe)

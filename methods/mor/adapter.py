@@ -37,6 +37,7 @@ class MoRAdapter(BaseAdapter):
         self._steering = steering
         self._router = cast(RouterBank, models["unet"].get_submodule(_ROUTER))
         self._execution: Execution | Literal["auto"] = "masked"
+        self._experts: int | None = None
         self._routing: Routing | None = None
         self._severity: Tensor | None = None
 
@@ -75,10 +76,33 @@ class MoRAdapter(BaseAdapter):
             given = None if severity is None else tuple(severity.shape)
             raise ValueError(f"a routed adapter needs severity (B, {self.config.dims}), not {given}")
         self._severity = severity
-        self._routing = routing = self._router(severity)
+        self._routing = routing = self._router(severity, self._experts)
         gates = self._rank_gates(routing)
         execution = self._choose(gates) if self._execution == "auto" else self._execution
         self._steer(execution, gates)
+
+    @property
+    def active_counts(self) -> tuple[int, ...]:
+        """The numbers of active ranks that ``fix_active`` takes: from the shared ones to the budget."""
+        config = self.config
+        return tuple(range(config.shared, config.budget + 1, config.expert_rank))
+
+    def fix_active(self, count: int | None) -> None:
+        """Give every image ``count`` active ranks in every layer from the next ``route`` on; None = as routed.
+
+        Gates are normalised over what is picked, as without it, so that a uniform router still gives gate 1.
+
+        Raises:
+            UserError: If ``count`` is none of ``active_counts``.
+        """
+        if count is not None and count not in self.active_counts:
+            raise UserError(
+                f"{count} active experts are not possible with this adapter ({self.config.shared} shared, top "
+                f"{self.config.top_k} of {self.config.routed} of rank {self.config.expert_rank})",
+                f"set active to one of {', '.join(map(str, self.active_counts))}",
+            )
+        self._experts = None if count is None else (count - self.config.shared) // self.config.expert_rank
+        self._forget()
 
     def run_as(self, execution: Execution | Literal["auto"]) -> None:
         """Set how the branches run from the next ``route`` on, which has to come before the next forward pass.

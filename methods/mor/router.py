@@ -22,7 +22,8 @@ class Routing:
     probabilities: Tensor
     """float32 (B, L, N): softmax over the routing targets, real experts first, zero slots last; carries gradient."""
     picked: Tensor
-    """int64 (B, L, k): the picked targets, most probable first, ties broken by the lower index."""
+    """int64 (B, L, k): the picked targets, most probable first, ties broken by the lower index. k is ``top_k``, or the
+    number of experts that was asked for."""
     gates: Tensor
     """float32 (B, L, n): gate of each real expert, exactly 0 where it is not picked; carries gradient."""
 
@@ -54,11 +55,12 @@ class RouterBank(nn.Module):
         self.weight = nn.Parameter(weight.to(device))
         self.bias = nn.Parameter(torch.zeros(layers, config.targets, device=device))
 
-    def forward(self, severity: Tensor) -> Routing:
+    def forward(self, severity: Tensor, experts: int | None = None) -> Routing:
         """Route every image in every layer.
 
         Args:
             severity: (B, dims) in [0, 1], higher = worse.
+            experts: Pick this many of the most probable real experts and no zero slot; None = the ``top_k`` targets.
 
         Returns:
             The routing; each image's own row depends on its own severity only, to the last bit.
@@ -70,7 +72,10 @@ class RouterBank(nn.Module):
         for dim in range(self.config.dims):
             logits = logits + severity[:, dim, None, None] * self.weight[dim]
         probabilities = torch.softmax(logits, dim=-1, dtype=torch.float32)
-        picked = pick(probabilities, self.config.top_k)
+        if experts is None:
+            picked = pick(probabilities, self.config.top_k)
+        else:
+            picked = pick(probabilities[..., : self.config.routed], experts)
         return Routing(probabilities, picked, gates(probabilities, picked, self.config.routed, self.config.gate_norm))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> RouterBank:
@@ -102,13 +107,15 @@ def gates(probabilities: Tensor, picked: Tensor, routed: int, norm: GateNorm) ->
 
     Args:
         probabilities: (..., N), rows sum to 1.
-        picked: int64 (..., k) as :func:`pick` gives.
+        picked: int64 (..., k) as :func:`pick` gives; k may be 0.
         routed: Number n of real experts, the first n of the N targets.
         norm: See ``MoRConfig.gate_norm``.
 
     Returns:
         (..., n), 0 where an expert is not picked.
     """
+    if picked.shape[-1] == 0:  # the share of a sum over nothing
+        return torch.zeros_like(probabilities[..., :routed])
     selected = probabilities * torch.zeros_like(probabilities).scatter(-1, picked, 1.0)
     if norm == "topk":
         selected = selected * (picked.shape[-1] / selected.sum(-1, keepdim=True))

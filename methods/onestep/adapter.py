@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -101,6 +101,27 @@ class Adapter(Protocol):
 
     def active_parameters(self) -> int:
         """Return how many adapter parameters touch the last route's first image."""
+        ...
+
+
+@runtime_checkable
+class FixedActive(Protocol):
+    """An adapter that routes, and whose number of active experts can be fixed."""
+
+    @property
+    def active_counts(self) -> tuple[int, ...]:
+        """The numbers that ``fix_active`` takes, rising; counted as ``RoutingTrace.active``."""
+        ...
+
+    def fix_active(self, count: int | None) -> None:
+        """From the next ``route`` on, give every image ``count`` active experts in every layer; None = as routed.
+
+        Args:
+            count: The shared ones, then the most probable real ones. No zero slot is picked.
+
+        Raises:
+            UserError: If ``count`` is none of ``active_counts``.
+        """
         ...
 
 

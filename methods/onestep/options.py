@@ -102,9 +102,29 @@ class RoutedOptions(OneStepOptions):
         default=None,
         metadata=_help("temperature of a given estimator's softmax; none = its model's own, 1 = the paper's formula"),
     )
+    severities: Path | None = field(
+        default=None,
+        metadata=_help(
+            "CSV file of severities to route by in place of the estimate: a column `image` and one for each dimension, "
+            "as `isrbench export --table images` writes"
+        ),
+    )
+    active: int | None = field(
+        default=None,
+        metadata=_help(
+            "active experts of every image in every layer: the most probable real ones and no zero slot; "
+            "none = as routed"
+        ),
+    )
+    adapter_off: bool = field(default=False, metadata=_help("restore with the plain base: no expert is active"))
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.adapter_off and (self.severities is not None or self.active is not None):
+            raise UserError(
+                "adapter_off=true leaves nothing to route, but severities or active is given",
+                "leave out -o severities= and -o active=, or -o adapter_off=true",
+            )
         if self.logit_scale is not None and (self.estimator is None or self.logit_scale <= 0):
             raise UserError(
                 f"logit_scale={self.logit_scale} needs an estimator, and to be above 0", "add -o estimator=tiny"

@@ -216,6 +216,7 @@ def test_whatever_takes_part_in_scoring_an_image_is_in_the_version(metric: str, 
 
 
 NOBODYS = (
+    "isrbench/studies/routing.py", "isrbench/studies/arms.py",
     "harness/cli/main.py", "harness/engine/evaluate.py", "harness/store/store.py", "harness/data/synthetic.py",
     "reports/report.py", "methods/studies/bench_training.py", "methods/studies/ablation.py",
     "methods/onestep/train/run.py", "methods/onestep/train/losses.py", "methods/onestep/pretrain/unet.py",

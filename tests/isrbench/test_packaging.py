@@ -44,7 +44,7 @@ def files_below(folder: Path) -> set[Path]:
 def test_the_wheel_is_one_package(unpacked: Path) -> None:
     assert {path.name for path in unpacked.iterdir() if not path.name.endswith(".dist-info")} == {"isrbench"}
     inside = {path.name for path in (unpacked / "isrbench").iterdir()}
-    assert inside == {"__init__.py", "__main__.py", "py.typed", "harness", "methods", "reports", "datasets"}
+    assert inside == {"__init__.py", "__main__.py", "py.typed", "studies", "harness", "methods", "reports", "datasets"}
     for tree in ("harness", "methods", "reports", "datasets"):
         shipped = {
             p.relative_to(unpacked / "isrbench") for p in (unpacked / "isrbench" / tree).rglob("*") if p.is_file()
@@ -58,8 +58,9 @@ def test_the_sdist_holds_each_file_once(built: Path) -> None:
         files = [member for member in archive.getmembers() if member.isfile()]
     names = [member.name.partition("/")[2] for member in files]
     assert len(names) == len(set(names))
+    studies = {path.relative_to(ROOT).as_posix() for path in (ROOT / "isrbench" / "studies").glob("*.py")}
     assert {name for name in names if name.startswith("isrbench/")} == {
-        "isrbench/__init__.py", "isrbench/__main__.py", "isrbench/py.typed",
+        "isrbench/__init__.py", "isrbench/__main__.py", "isrbench/py.typed", *studies,
     }  # fmt: skip
     assert {"harness/cli/main.py", "tests/conftest.py", "noxfile.py", "constraints.txt"} <= set(names)
     assert sum(member.size for member in files) < 50 * 2**20

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from isrbench.harness.api.method import Cost, Labeled, Method, MethodPlugin, Prepares, Restored, Runtime
+from isrbench.harness.api.method import Cost, Labeled, Method, MethodPlugin, Prepares, Restored, Routed, Runtime
 from isrbench.harness.api.options import describe_options, options_key, parse_options
 from isrbench.harness.api.registry import methods
 from isrbench.harness.identity import code_modules
 from isrbench.harness.imaging.images import write_png
+from isrbench.harness.severity.dimensions import DIMENSIONS
+from tests.support.one_step import one_step
 
 METHODS = methods()
 SIZES = {"odd": (17, 23), "square": (32, 32), "thin": (9, 40)}
@@ -54,58 +53,15 @@ def _spandrel(tmp: Path) -> dict[str, str]:
     return {"weights": str(path)}
 
 
-def _one_step(method: str) -> Callable[[Path], dict[str, str]]:
-    """A random base and a random adapter, so that the checks hold for the code and not for one set of weights."""
-
-    def make(tmp: Path) -> dict[str, str]:
-        import torch
-
-        from isrbench.methods.onestep.base.load import load_base
-        from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, save_adapter
-        from tests.support.onestep_base import write_base
-
-        spec = import_module(f"isrbench.methods.{method}.adapter").SPEC
-        base = load_base(str(write_base(tmp / "base")))
-        adapter = spec.attach(base.unet, base.vae, spec.default, 0)
-        generator = torch.Generator().manual_seed(1)
-        for parameter in adapter.parameters().values():
-            parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
-        config = asdict(spec.default)
-        checkpoint = AdapterCheckpoint(method, config, base.base_hash, adapter.state_dict(), timestep=249)
-        save_adapter(tmp / "adapter.safetensors", checkpoint)
-        options = {"base": str(tmp / "base"), "adapter": str(tmp / "adapter.safetensors")}
-        return {**options, "estimator": str(_estimator(tmp / "clip"))} if spec.routes else options
-
-    return make
-
-
-def _estimator(folder: Path) -> Path:
-    """A random open_clip model in its local-dir layout."""
-    import open_clip
-    import torch
-    from safetensors.torch import save_file
-
-    config = {
-        "embed_dim": 16,
-        "vision_cfg": {"image_size": 32, "patch_size": 8, "width": 32, "layers": 1, "head_width": 16},
-        "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 8, "heads": 2, "layers": 1},
-    }
-    folder.mkdir()
-    torch.manual_seed(0)
-    save_file(open_clip.CLIP(**config).state_dict(), folder / "open_clip_model.safetensors")
-    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
-    return folder
-
-
 OPTIONS: dict[str, Callable[[Path], dict[str, str]]] = {
     "bicubic": lambda tmp: {},
     "lanczos": lambda tmp: {},
     "folder": _folder,
     "command": _command,
     "spandrel": _spandrel,
-    "osediff": _one_step("osediff"),
-    "lora_moe": _one_step("lora_moe"),
-    "mor": _one_step("mor"),
+    "osediff": one_step("osediff"),
+    "lora_moe": one_step("lora_moe"),
+    "mor": one_step("mor"),
 }
 """What each method needs to be built in a test: option texts, and files made in a temporary folder."""
 
@@ -270,3 +226,42 @@ def test_cost_grows_with_the_image_or_is_openly_unknown(built):
         assert small.flops == 2 * small.macs
     assert small.params_total == large.params_total
     assert small.params_total is None or small.params_total >= 0
+
+
+class TestRouting:
+    """What `isrbench study routing` asks of methods that route; of the options, those that a method has count."""
+
+    @pytest.fixture
+    def own(self, built) -> Restored:
+        if not built.plugin.info.routes:
+            pytest.skip("this method does not route")
+        return built.method.restore(_lr("odd"), image="odd", seed=3)
+
+    def restored(self, built, **options: object) -> Restored:
+        if not set(options) <= {field.name for field in dataclasses.fields(built.options)}:
+            pytest.skip(f"this method has no option {', '.join(options)}")
+        method = built.plugin.make(dataclasses.replace(built.options, **options), Runtime(SCALE))
+        return method.restore(_lr("odd"), image="odd", seed=3)
+
+    def test_it_says_what_routes_an_image_and_takes_it_back(self, built, own, tmp_path):
+        import torch
+
+        assert isinstance(built.method, Routed)
+        severity = built.method.severity(_lr("odd"), image="odd")
+        assert severity.shape == (len(DIMENSIONS),) and severity.min() >= 0 and severity.max() <= 1
+        path = tmp_path / "severities.csv"
+        path.write_text(",".join(["image", *DIMENSIONS]) + "\n" + ",".join(["odd", *map(repr, severity.tolist())]))
+        given = self.restored(built, severities=path)
+        assert torch.equal(given.image, own.image) and given.trace == own.trace
+
+    def test_a_fixed_number_of_experts_is_active_in_every_layer(self, built, own):
+        counts = built.method.active_counts()
+        assert list(counts) == sorted(set(counts))
+        for count in counts:
+            trace = self.restored(built, active=count).trace
+            assert set(trace.active) == {count} and set(trace.zero) == {0} and trace.layers == own.trace.layers
+
+    def test_off_no_expert_is_active(self, built, own):
+        trace = self.restored(built, adapter_off=True).trace
+        assert trace.mean_active == 0 and trace.layers == own.trace.layers
+        assert (trace.macs or 0, trace.params or 0) == (0, 0)

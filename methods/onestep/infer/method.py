@@ -17,15 +17,17 @@ from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash
 from isrbench.harness.severity.dimensions import DIMENSIONS
 from isrbench.harness.severity.estimator import Estimator, get_estimator
-from isrbench.methods.onestep.adapter import Adapter, AdapterSpec, Estimators
+from isrbench.methods.onestep.adapter import Adapter, AdapterSpec, Estimators, FixedActive
 from isrbench.methods.onestep.base.chunked_vae import available_bytes, check_memory
 from isrbench.methods.onestep.base.diffusion import DiffusionBase
-from isrbench.methods.onestep.base.load import TINY, is_tiny, load_base
+from isrbench.methods.onestep.base.load import TINY, load_base
 from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, load_adapter
 from isrbench.methods.onestep.infer.colour import fix_colour, truncate
 from isrbench.methods.onestep.infer.cost import BaseCost, base_cost, count_positions
 from isrbench.methods.onestep.infer.geometry import Geometry, check_tile, pad, plan, resize, upscale
+from isrbench.methods.onestep.infer.overrides import no_routing, overrule, variant
 from isrbench.methods.onestep.infer.prompts import FilePrompts, Prompter, Tagger, make_prompter
+from isrbench.methods.onestep.infer.severities import FileSeverities
 from isrbench.methods.onestep.options import ColourFix, OneStepOptions, RoutedOptions
 
 Reader = Callable[[Path, DiffusionBase], AdapterCheckpoint]
@@ -44,30 +46,36 @@ class OneStepMethod:
     """Timestep of the one step."""
     prompter: Prompter
     estimator: Estimator | None = None
-    """For adapters that route, else None."""
+    """For adapters that route by what it estimates, else None."""
     adapter_hash: str = ""
     """sha256 of the adapter file, or empty."""
     colour_fix: ColourFix = "adain"
     """How results get the LR's colours; the options' ``adapter`` is resolved by then."""
     variant: str = ""
-    """``tiny`` on the base that ships; see :class:`isrbench.harness.api.method.Labeled`."""
+    """``tiny`` on the base that ships, and what overrules the routing; see
+    :class:`isrbench.harness.api.method.Labeled`."""
+    severities: FileSeverities | None = None
+    """What routes in place of the estimator, if anything."""
 
     @torch.no_grad()
     def restore(self, lr: Tensor, *, image: str, seed: int) -> Restored:
         """Restore one image; see :class:`isrbench.harness.api.method.Method`.
 
         Raises:
-            UserError: If the image has no prompt, or half precision overflowed.
+            UserError: If the image has no prompt or no severity, or half precision overflowed.
         """
         geometry = self._plan(*lr.shape[-2:])
         embedding = self.base.text.embed(self.prompter(image, lr))
-        self.adapter.route(self.estimator.estimate(lr[None]).to(self.base.device) if self.estimator else None)
+        if not self._off:
+            self.adapter.route(self.severity(lr, image=image)[None].to(self.base.device) if self._routes else None)
         source = upscale(lr, geometry, self.runtime.scale).to(self.base.device)
         models = {"vae": self.base.vae, "unet": self.base.unet}
-        with count_positions(models, self.adapter.layers if self.estimator else ()) as positions:
+        with count_positions(models, self.adapter.layers if self._routes else ()) as positions:
             restored = self._one_step(pad(source, geometry.padded), embedding, seed)
         height, width = geometry.upscaled
         result = self._finish(restored[:, :height, :width], source, geometry)
+        if self._off:
+            return Restored(result, no_routing(self.adapter.layers))
         traces = self.adapter.traces()
         if not traces:
             return Restored(result)
@@ -79,12 +87,15 @@ class OneStepMethod:
 
         A merged adapter costs nothing on top of the base; a folded one costs the folding, once an image. With
         ``merge=false`` the branches that are on count. Where it routes, it is for an image of severity 0.5 throughout.
+        An adapter that is off costs nothing and has no parameters.
         """
         cost = self.base_cost(height, width)
-        if self.estimator:
-            self.adapter.route(torch.full((1, len(DIMENSIONS)), 0.5, device=self.base.device))
         total, _ = count_parameters(self.base.vae, self.base.unet)
         own = sum(parameter.numel() for parameter in self.adapter.parameters().values())
+        if self._off:
+            return Cost(macs=cost.total, params_total=total - own, params_trainable=0, params_active=total - own)
+        if self._routes:
+            self.adapter.route(torch.full((1, len(DIMENSIONS)), 0.5, device=self.base.device))
         active = self.adapter.active_parameters()
         return Cost(
             macs=cost.total
@@ -112,14 +123,40 @@ class OneStepMethod:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def input_hash(self, image: str) -> str:
-        """Return the hash of the image's own prompt, "" where all share one.
+        """Return the hash of the image's own prompt and severity, "" where no file gives either.
 
         Raises:
-            UserError: If the prompt file has none for it.
+            UserError: If a file has none for it.
         """
-        if not isinstance(self.prompter, FilePrompts):
-            return ""
-        return hashlib.sha256(self.prompter.of(image).encode()).hexdigest()
+        own = [self.prompter.of(image)] if isinstance(self.prompter, FilePrompts) else []
+        if self.severities:
+            own.append(self.severities.hash_of(image))
+        return hashlib.sha256("\n".join(own).encode()).hexdigest() if own else ""
+
+    def severity(self, lr: Tensor, *, image: str) -> Tensor:
+        """Return what routes this image; see :class:`isrbench.harness.api.method.Routed`.
+
+        Raises:
+            UserError: If the severities file has no line for it.
+            RuntimeError: If nothing routes it: a dense adapter, or one that is off.
+        """
+        if self.severities:
+            return torch.tensor(self.severities.of(image))
+        if self.estimator is None:
+            raise RuntimeError("nothing routes here: the adapter is dense, or off")
+        return self.estimator.estimate(lr[None])[0]
+
+    def active_counts(self) -> tuple[int, ...]:
+        """Return what the option ``active`` takes; see :class:`isrbench.harness.api.method.Routed`."""
+        return self.adapter.active_counts if isinstance(self.adapter, FixedActive) else ()
+
+    @property
+    def _off(self) -> bool:
+        return isinstance(self.options, RoutedOptions) and self.options.adapter_off
+
+    @property
+    def _routes(self) -> bool:
+        return isinstance(self.options, RoutedOptions) and not self._off
 
     def _plan(self, height: int, width: int) -> Geometry:
         size = self.options.process_size
@@ -194,16 +231,19 @@ def build_method(
     adapter = spec.attach(base.unet, base.vae, type(spec.default).from_json(checkpoint.config), 0)
     adapter.load_state_dict(checkpoint.state)
     adapter.for_inference(merge=options.merge)
-    estimator = None
+    estimator = severities = None
     if isinstance(options, RoutedOptions):
-        estimator = _estimator(options, checkpoint, path, runtime.device, estimators)
-        estimator.load()
+        overrule(adapter, options, spec.id)
+        severities = FileSeverities(options.severities) if options.severities else None
+        if severities is None and not options.adapter_off:
+            estimator = _estimator(options, checkpoint, path, runtime.device, estimators)
+            estimator.load()
     prompt = str(checkpoint.training.get("prompt", "")) if base.text.takes_text else ""
     prompter = make_prompter(options, prompt, runtime.device)
-    variant = "tiny" if is_tiny(options.base) else ""
     return OneStepMethod(
-        base, adapter, options, runtime, timestep, prompter, estimator, file_hash(path), colour_fix, variant
-    )
+        base, adapter, options, runtime, timestep, prompter, estimator, file_hash(path), colour_fix,
+        variant(options), severities,
+    )  # fmt: skip
 
 
 def _colour_fix(options: OneStepOptions, checkpoint: AdapterCheckpoint, path: Path) -> ColourFix:

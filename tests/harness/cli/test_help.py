@@ -44,7 +44,9 @@ def test_training_answers_before_it_imports_torch(method: str) -> None:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("verb", [[], ["eval"], ["export"], ["report"], ["restore"], ["train"], ["list"], ["tools"]])
+@pytest.mark.parametrize(
+    "verb", [[], ["eval"], ["export"], ["report"], ["restore"], ["train"], ["list"], ["tools"], ["study", "routing"]]
+)
 def test_examples_in_help_are_whole_lines(verb: list[str]) -> None:
     _, out, _ = finished(*verb, "--help")
     examples = re.findall(r"`(isrbench [^`]*)`", out)

@@ -196,3 +196,21 @@ def test_config_goes_through_json() -> None:
 def test_sizes_of_the_papers_configuration() -> None:
     config = MoRConfig()
     assert (config.ranks, config.targets, config.budget) == (40, 36, 16)
+
+
+@pytest.mark.parametrize("norm", ["topk", "all", "none"])
+def test_a_fixed_number_picks_the_most_probable_experts_and_no_zero_slot(norm: str) -> None:
+    routers = bank(gate_norm=norm)
+    free = routers(severities(6))
+    for experts in (0, 1, 5, 8):
+        fixed = routers(severities(6), experts)
+        assert torch.equal(fixed.probabilities, free.probabilities)
+        order = torch.sort(free.probabilities[..., :32], dim=-1, descending=True, stable=True).indices
+        assert torch.equal(fixed.picked, order[..., :experts])
+        assert (fixed.experts == experts).all() and (fixed.zeros == 0).all()
+        assert torch.isfinite(fixed.gates).all() and ((fixed.gates > 0).sum(-1) == experts).all()
+        if norm == "topk" and experts:
+            assert torch.allclose(fixed.gates.sum(-1), torch.tensor(float(experts)), rtol=1e-5)
+    # Where an image picks no zero slot of itself, fixing the full number changes nothing.
+    full, whole = free.zeros == 0, routers(severities(6), 8)
+    assert full.any() and torch.equal(whole.gates[full], free.gates[full])

@@ -1,0 +1,72 @@
+"""``isrbench study routing``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from isrbench.harness.cli.arguments import NOTHING, RUNS_DIR, DataRoot, Device, Json, Options, RunsDir, Seed
+
+study_app = typer.Typer(no_args_is_help=True, help="Answer a question that takes several runs.")
+
+
+@study_app.callback()
+def _studies() -> None:
+    """Keep `routing` a word of its own, though it is the only study."""
+
+
+@study_app.command()
+def routing(
+    method: Annotated[str, typer.Option(help="A method that routes; see `list methods`.")],
+    dataset: Annotated[str, typer.Option(help="A dataset's id, your own card (.toml), or a folder with LR/ and HR/.")],
+    option: Options = NOTHING,
+    name: Annotated[str | None, typer.Option(help="What tables call it; each arm adds its own words.")] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated ids; see `list metrics`. [default: psnr,ssim,lpips,musiq,clipiqa]"),
+    ] = None,
+    data_root: DataRoot = None,
+    limit: Annotated[int | None, typer.Option(help="Only N images, drawn evenly over the set.")] = None,
+    sample: Annotated[int | None, typer.Option(help="Only N images, drawn by the seed.")] = None,
+    strata: Annotated[
+        str | None, typer.Option(help="As for `report`. [default: the set's levels, or thirds of severity]")
+    ] = None,
+    runs_dir: RunsDir = RUNS_DIR,
+    device: Device = "auto",
+    seed: Seed = 0,
+    workers: Annotated[
+        int | None, typer.Option(help="Threads that score; never changes a result. [default: one a core]")
+    ] = None,
+    estimator: Annotated[
+        str, typer.Option(help="What groups the images: tiny, or an open_clip MODEL/PRETRAINED.")
+    ] = "tiny",
+    json: Json = False,
+) -> None:
+    """Find out whether routing helps: own severity against another image's, a constant, the opposite, and no adapter.
+
+    Every arm is a run like any other, stored and resumed. The study itself, with a figure, goes to
+    RUNS_DIR/study-routing-METHOD-DATASET.
+
+    Example: `isrbench study routing --method mor --dataset sample --metrics psnr,gmsd`
+    """
+    # By its public name: the command line does not know what lies above the harness.
+    from isrbench import study_routing
+    from isrbench.harness.api.options import split_options
+    from isrbench.harness.cli.terminal import progress_bars, show_json, show_place, show_text
+
+    with progress_bars(quiet=json) as progress:
+        study = study_routing(
+            method, dataset, options=split_options(option), name=name, data_root=data_root, limit=limit,
+            metrics=None if metrics is None else [m.strip() for m in metrics.split(",") if m.strip()],
+            sample=sample, strata=strata, runs_dir=runs_dir, device=device, seed=seed, workers=workers,
+            estimator=estimator, progress=progress,
+        )  # fmt: skip
+    if json:
+        show_json(study.rows())
+    else:
+        show_text("\n".join([f"{study.title}, {len(study.arms)} arms", "", study.verdict, "", *study.sentences]))
+        for note in study.notes:
+            show_text(note)
+        show_place("study", study.folder / "study.md")
+    raise typer.Exit(1 if study.failed else 0)
