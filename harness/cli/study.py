@@ -48,7 +48,7 @@ def routing(
     Every arm is a run like any other, stored and resumed. The study itself, with a figure, goes to
     RUNS_DIR/study-routing-METHOD-DATASET.
 
-    Example: `isrbench study routing --method mor --dataset sample --metrics psnr,gmsd`
+    Example: `isrbench study routing --method mor --dataset sample`
     """
     # By its public name: the command line does not know what lies above the harness.
     from isrbench import study_routing

@@ -19,8 +19,8 @@ from isrbench.studies.verdict import margin, signed
 
 _METHOD = f"""Each arm is a run over the same images, stored like any other. Differences are those of the arm less own
 severity, image by image, with a bootstrap 95% interval ({DRAWS:,} resamples of the images) that is not corrected for
-the number of arms and metrics. A difference counts as none where its whole interval lies within two of the last digit
-that tables print (the grey band of the figure)."""
+the number of arms, metrics and strata. A difference counts as none where its whole interval lies within two of the
+last digit that tables print (the grey band of the figure)."""
 
 
 def write_study(study: RoutingStudy) -> None:
