@@ -59,7 +59,7 @@ def file_hash(path: Path) -> str:
 
 
 def refuse_to_replace(files: Iterable[Path], fix: str) -> None:
-    """Check that none of the files is there, or has to lie below something that is no folder.
+    """Check that none of the files is there, or has to lie below something that is not a folder.
 
     Args:
         files: Files that somebody else may have written.

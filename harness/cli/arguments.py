@@ -22,6 +22,14 @@ RunsDir = Annotated[Path, typer.Option(help="Where runs are kept.")]
 DataRoot = Annotated[
     Path | None, typer.Option(help="The set's own folder, or one above it. [default: $ISRBENCH_DATA, ./data]")
 ]
+Dataset = Annotated[str, typer.Option(help="A dataset's id, your own card (.toml), or a folder with LR/ and HR/.")]
+Metrics = Annotated[
+    str | None,
+    typer.Option(help="Comma-separated ids; see `list metrics`. [default: psnr,ssim,lpips,musiq,clipiqa]"),
+]
+Limit = Annotated[int | None, typer.Option(help="Only N images, drawn evenly over the set.")]
+Sample = Annotated[int | None, typer.Option(help="Only N images, drawn by the seed.")]
+Workers = Annotated[int | None, typer.Option(help="Threads that score; never changes a result. [default: one a core]")]
 AcceptLicense = Annotated[
     bool,
     typer.Option(
@@ -32,6 +40,11 @@ Runs = Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="Ids,
 
 RUNS_DIR = Path("runs")
 NOTHING: list[str] = []
+
+
+def metric_ids(text: str | None) -> list[str] | None:
+    """Return the ids that ``--metrics`` lists; None where it is not given."""
+    return None if text is None else [id.strip() for id in text.split(",") if id.strip()]
 
 
 @contextmanager

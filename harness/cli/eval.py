@@ -14,40 +14,41 @@ from isrbench.harness.cli.arguments import (
     RUNS_DIR,
     AcceptLicense,
     DataRoot,
+    Dataset,
     Device,
     Json,
+    Limit,
+    Metrics,
     Options,
     RunsDir,
+    Sample,
     Seed,
+    Workers,
+    metric_ids,
 )
 from isrbench.harness.errors import UserError
 
 
 def eval_(
     method: Annotated[str, typer.Option(help="A method's id; see `list methods`.")],
-    dataset: Annotated[str, typer.Option(help="A dataset's id, your own card (.toml), or a folder with LR/ and HR/.")],
+    dataset: Dataset,
     option: Options = NOTHING,
     name: Annotated[
         str | None, typer.Option(help="What tables call it, to tell two folders or checkpoints apart.")
     ] = None,
-    metrics: Annotated[
-        str | None,
-        typer.Option(help="Comma-separated ids; see `list metrics`. [default: psnr,ssim,lpips,musiq,clipiqa]"),
-    ] = None,
+    metrics: Metrics = None,
     require_metrics: Annotated[bool, typer.Option(help="Stop if a metric's weights are not there.")] = False,
     data_root: DataRoot = None,
     accept_license: AcceptLicense = False,
-    limit: Annotated[int | None, typer.Option(help="Only N images, drawn evenly over the set.")] = None,
-    sample: Annotated[int | None, typer.Option(help="Only N images, drawn by the seed.")] = None,
+    limit: Limit = None,
+    sample: Sample = None,
     runs_dir: RunsDir = RUNS_DIR,
     resume: Annotated[
         str, typer.Option(help="only-missing: go on; never: a new run; only-cache: compute nothing.")
     ] = "only-missing",
     device: Device = "auto",
     seed: Seed = 0,
-    workers: Annotated[
-        int | None, typer.Option(help="Threads that score; never changes a result. [default: one a core]")
-    ] = None,
+    workers: Workers = None,
     estimator: Annotated[
         str, typer.Option(help="Severity estimator: tiny, an open_clip MODEL/PRETRAINED, or none.")
     ] = "tiny",
@@ -78,7 +79,7 @@ def eval_(
     with progress_bars(quiet=json) as progress:
         result = evaluate(
             method, dataset, options=options, name=name, require_metrics=require_metrics, data_root=data_root,
-            metrics=None if metrics is None else [m.strip() for m in metrics.split(",") if m.strip()],
+            metrics=metric_ids(metrics),
             limit=limit, sample=sample, runs_dir=runs_dir, resume=resume, device=device, seed=seed, workers=workers,
             estimator=estimator, complexity=complexity, progress=progress,
         )  # fmt: skip

@@ -6,7 +6,22 @@ from typing import Annotated
 
 import typer
 
-from isrbench.harness.cli.arguments import NOTHING, RUNS_DIR, DataRoot, Device, Json, Options, RunsDir, Seed
+from isrbench.harness.cli.arguments import (
+    NOTHING,
+    RUNS_DIR,
+    DataRoot,
+    Dataset,
+    Device,
+    Json,
+    Limit,
+    Metrics,
+    Options,
+    RunsDir,
+    Sample,
+    Seed,
+    Workers,
+    metric_ids,
+)
 
 study_app = typer.Typer(no_args_is_help=True, help="Answer a question that takes several runs.")
 
@@ -19,25 +34,20 @@ def _studies() -> None:
 @study_app.command()
 def routing(
     method: Annotated[str, typer.Option(help="A method that routes; see `list methods`.")],
-    dataset: Annotated[str, typer.Option(help="A dataset's id, your own card (.toml), or a folder with LR/ and HR/.")],
+    dataset: Dataset,
     option: Options = NOTHING,
     name: Annotated[str | None, typer.Option(help="What tables call it; each arm adds its own words.")] = None,
-    metrics: Annotated[
-        str | None,
-        typer.Option(help="Comma-separated ids; see `list metrics`. [default: psnr,ssim,lpips,musiq,clipiqa]"),
-    ] = None,
+    metrics: Metrics = None,
     data_root: DataRoot = None,
-    limit: Annotated[int | None, typer.Option(help="Only N images, drawn evenly over the set.")] = None,
-    sample: Annotated[int | None, typer.Option(help="Only N images, drawn by the seed.")] = None,
+    limit: Limit = None,
+    sample: Sample = None,
     strata: Annotated[
         str | None, typer.Option(help="As for `report`. [default: the set's levels, or thirds of severity]")
     ] = None,
     runs_dir: RunsDir = RUNS_DIR,
     device: Device = "auto",
     seed: Seed = 0,
-    workers: Annotated[
-        int | None, typer.Option(help="Threads that score; never changes a result. [default: one a core]")
-    ] = None,
+    workers: Workers = None,
     estimator: Annotated[
         str, typer.Option(help="What groups the images: tiny, or an open_clip MODEL/PRETRAINED.")
     ] = "tiny",
@@ -58,7 +68,7 @@ def routing(
     with progress_bars(quiet=json) as progress:
         study = study_routing(
             method, dataset, options=split_options(option), name=name, data_root=data_root, limit=limit,
-            metrics=None if metrics is None else [m.strip() for m in metrics.split(",") if m.strip()],
+            metrics=metric_ids(metrics),
             sample=sample, strata=strata, runs_dir=runs_dir, device=device, seed=seed, workers=workers,
             estimator=estimator, progress=progress,
         )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from isrbench.harness.engine.arguments import ProgressOption, option_texts, reporting
 from isrbench.harness.engine.execution import execute
-from isrbench.harness.engine.plan import make_plan
+from isrbench.harness.engine.plan import Plan, make_plan
 from isrbench.harness.engine.request import Request, Resume, parse_resume
 from isrbench.harness.errors import UserError
 from isrbench.harness.store.frames import Frames, load_frames
@@ -124,13 +124,8 @@ def evaluate(
         complexity=complexity, data_root=None if data_root is None else Path(data_root), argv=tuple(sys.argv),
     )  # fmt: skip
     plan = make_plan(request)
-    lacking = list(plan.scorer.lacking().values()) if require_metrics else []
-    if lacking:
-        fixes = "; ".join(dict.fromkeys(failure.fix for failure in lacking if failure.fix))
-        raise UserError(
-            f"metrics are required, but {'; '.join(failure.message for failure in lacking)}",
-            f"{fixes}, or leave --require-metrics out" if fixes else "leave --require-metrics out",
-        )
+    if require_metrics:
+        _require_metrics(plan)
     with Store(request.runs_dir, create=request.resume is not Resume.ONLY_CACHE) as store:
         with reporting(progress) as tell:
             outcome = execute(plan, store, tell)
@@ -142,6 +137,17 @@ def evaluate(
             summary=summarise(store, outcome.run, asked, outcome.notes),
             failed=outcome.failed,
             computed=outcome.computed,
+        )
+
+
+def _require_metrics(plan: Plan) -> None:
+    """Refuse a plan some of whose metrics have no weights here."""
+    lacking = list(plan.scorer.lacking().values())
+    if lacking:
+        fixes = "; ".join(dict.fromkeys(failure.fix for failure in lacking if failure.fix))
+        raise UserError(
+            f"metrics are required, but {'; '.join(failure.message for failure in lacking)}",
+            f"{fixes}, or leave --require-metrics out" if fixes else "leave --require-metrics out",
         )
 
 

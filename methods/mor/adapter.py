@@ -88,7 +88,7 @@ class MoRAdapter(BaseAdapter):
         return tuple(range(config.shared, config.budget + 1, config.expert_rank))
 
     def fix_active(self, count: int | None) -> None:
-        """Give every image ``count`` active ranks in every layer from the next ``route`` on; None = as routed.
+        """Fix the number of active ranks of every image in every layer, from the next ``route`` on; None = as routed.
 
         Gates are normalised over what is picked, as without it, so that a uniform router still gives gate 1.
 

@@ -135,7 +135,7 @@ def _fetched(identifier: str) -> Path:
             f"base '{identifier}' is not a hub id: {error}", "pass tiny, sd21, a folder or owner/name"
         ) from error
     except LocalEntryNotFoundError:
-        pass
+        pass  # not in the cache: it is fetched below, or the refusal says how
     fix = (
         f"fetch it where there is a network (hf download {identifier}), or pass a folder; mirrors of SD 2.1-base: "
         f"{', '.join(SD21_MIRRORS)}; base=tiny needs no download"

@@ -71,21 +71,32 @@ def train_unet(
         if diffused == stage.batch:
             return {"loss": diffusion}
         x0 = base.x0(z[diffused:], eps[diffused:], ONE_STEP_TIMESTEP)
-        y = decode_window(base, x0)
-        x = middle(pixels[diffused:].float() / 127.5 - 1, y.shape[-1])
-        parts = {
-            "diffusion": diffusion,
-            "psnr": mean_psnr(y, x),
-            "edges": F.l1_loss(differences(y), differences(x)),
-            "colour": F.l1_loss(F.avg_pool2d(y, COLOUR_PATCH), F.avg_pool2d(x, COLOUR_PATCH)),
-            "latents": F.l1_loss(x0, target[diffused:]),
-        }
+        parts = {"diffusion": diffusion, **restoration_losses(base, x0, target[diffused:], pixels[diffused:])}
         pixels_loss = 10 * (edges * parts["edges"] + parts["colour"]) - PSNR_WEIGHT * parts["psnr"]
         loss = parts["diffusion"] + pixels_loss + parts["latents"]
         return {"loss": loss, **parts}
 
     fit(stage, "unet", unet, losses)
     save_base(stage.out / "base", vae, unet, prompts)
+
+
+def restoration_losses(base: DiffusionBase, x0: Tensor, target: Tensor, pixels: Tensor) -> Losses:
+    """Return what tells restored latents from the HR's, each as a scalar without its weight.
+
+    Args:
+        base: Decodes.
+        x0: Restored latents, scaled (B, 16, h, w).
+        target: The HR's; the same shape.
+        pixels: The HR, uint8 (B, 3, 4 h, 4 w).
+    """
+    y = decode_window(base, x0)
+    x = middle(pixels.float() / 127.5 - 1, y.shape[-1])
+    return {
+        "psnr": mean_psnr(y, x),
+        "edges": F.l1_loss(differences(y), differences(x)),
+        "colour": F.l1_loss(F.avg_pool2d(y, COLOUR_PATCH), F.avg_pool2d(x, COLOUR_PATCH)),
+        "latents": F.l1_loss(x0, target),
+    }
 
 
 def count_diffused(batch: int, restoration: float) -> int:
