@@ -25,6 +25,8 @@ _REASONS = {
     ScoreStatus.UNAVAILABLE: "weights unavailable",
     ScoreStatus.FAILED: "failed",
 }
+_SHIPPED = {"tiny", "tiny-gen"}
+"""Words of a run's variant that say that it ran on weights which ship."""
 _TINY = (
     "{}: runs on the tiny weights that ship with isrbench to try it out; its results are not those of the published "
     "method"
@@ -133,7 +135,7 @@ def _align(frames: Frames, own: ImageSet, places: dict[str, int]) -> AlignedRuns
     vectors, estimator, mixed = severities(images, runs.reset_index())
     facts = image_paths(images).join(vectors).reindex(index=ids)
     by_metric: dict[str, pd.DataFrame] = {m.id: scores.loc[scores["metric"] == m.id, :] for m in metrics}
-    tiny = [_TINY.format(label) for label, row in runs.iterrows() if "tiny" in row["variant"].split(", ")]
+    tiny = [_TINY.format(label) for label, row in runs.iterrows() if _SHIPPED & set(row["variant"].split(", "))]
     return AlignedRuns(
         dataset=own.dataset,
         title=own.title,

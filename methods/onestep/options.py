@@ -29,7 +29,9 @@ class OneStepOptions:
 
     base: str = field(
         default="tiny",
-        metadata=_help("the frozen base: tiny (shipped), sd21 (fetched from the hub), a hub id, or a folder"),
+        metadata=_help(
+            "the frozen base: tiny or tiny-gen (shipped), sd21 (fetched from the hub), a hub id, or a folder"
+        ),
     )
     adapter: Path | None = field(
         default=None, metadata=_help("adapter file; none = the one that ships for the tiny base")

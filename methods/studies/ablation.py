@@ -1,4 +1,4 @@
-"""The paper's ablation on the tiny base: six adapters, the same data, steps and seeds; one table.
+"""The paper's ablation: six adapters of one base, the same data, steps and seeds; one table.
 
 isrbench tools ablate --data BSDS500/train BSDS500/val --validation BSDS500/test --out runs/ablation
 
@@ -11,50 +11,25 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from isrbench.harness.errors import UserError
 from isrbench.harness.severity.estimator import get_estimator
-from isrbench.methods.lora_moe.adapter import SPEC as LORA_MOE
-from isrbench.methods.mor.adapter import SPEC as MOR
-from isrbench.methods.onestep.adapter import AdapterSpec, Estimators
-from isrbench.methods.onestep.train.config import parse_config, split_overrides
+from isrbench.methods.mor.config import MoRConfig
+from isrbench.methods.onestep.adapter import Estimators
+from isrbench.methods.onestep.train.config import TrainConfig, parse_config, split_overrides, validated
 from isrbench.methods.onestep.train.curves import read_curves
 from isrbench.methods.onestep.train.run import Run
 from isrbench.methods.onestep.train.state import last_state
-from isrbench.methods.osediff.adapter import SPEC as OSEDIFF
+from isrbench.methods.studies.variants import Variant, paper_variants
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Variant:
-    """One row of the table."""
-
-    title: str
-    spec: AdapterSpec
-    fields: dict[str, Any]
-    """Fields of the adapter's config, laid over the preset's for its method."""
-
-
-VARIANTS = (
-    Variant("LoRA r16", OSEDIFF, {"rank": 16, "train_conv_in": False}),
-    Variant("LoRA r40", OSEDIFF, {"rank": 40, "train_conv_in": False}),
-    Variant("LoRA+MoE", LORA_MOE, {}),
-    Variant("MoR-v1", MOR, {"zero_slots": 0}),
-    Variant("MoR-v2", MOR, {"balance": "uniform"}),
-    Variant("MoR-full", MOR, {}),
-)
-"""The paper's rows, and a dense LoRA of as many ranks as MoR holds. MoR-v1 has no zero slots, MoR-v2 the conventional
-balance loss."""
-
-
 def ablate(
-    out: Path, options: Sequence[str], seeds: Sequence[int], chosen: Sequence[Variant] = VARIANTS,
+    out: Path, options: Sequence[str], seeds: Sequence[int], chosen: Sequence[Variant] | None = None,
     estimators: Estimators = get_estimator,
 ) -> pd.DataFrame:  # fmt: skip
     """Train and validate every variant with every seed.
@@ -63,7 +38,7 @@ def ablate(
         out: One folder a run goes below it.
         options: What the trainer's command line takes, the same for all.
         seeds: The seeds.
-        chosen: The rows.
+        chosen: The rows; None = the paper's.
         estimators: Where the severity estimator comes from.
 
     Returns:
@@ -71,21 +46,48 @@ def ablate(
     """
     rows = []
     for seed in seeds:  # seed by seed, so that an interrupted ablation has whole columns
-        for variant in chosen:
-            folder = out / f"{variant.title.replace(' ', '-')}-{seed}"
-            config, _ = parse_config(variant.spec.id, [*options, "--out", str(folder), "--seed", str(seed)])
+        for variant in chosen or paper_variants(mor_config(options)):
+            config = train_variant(variant, out, options, seed, estimators)
             if not config.validation.folders:
                 raise UserError(
                     "the table is made of validations, and there are no photos for them",
                     "pass --validation FOLDER",
                 )
-            config = config.model_copy(update={"adapter": config.adapter | variant.fields})
-            Run(config, variant.spec, last_state(folder / "states") is not None, estimators).loop()
-            for metric, value in last_validation(folder / "curves.csv").items():
+            for metric, value in last_validation(config.out / "curves.csv").items():
                 rows.append((variant.title, seed, metric, value))
             table = to_table(pd.DataFrame(rows, columns=["variant", "seed", "metric", "value"]))
             (out / "ablation.md").write_text(table)
     return pd.DataFrame(rows, columns=["variant", "seed", "metric", "value"])
+
+
+def mor_config(options: Sequence[str]) -> MoRConfig:
+    """Return MoR-full as a trainer's command line has it."""
+    config, _ = parse_config("mor", options)
+    return MoRConfig.from_json(config.adapter)
+
+
+def train_variant(
+    variant: Variant, out: Path, options: Sequence[str], seed: int, estimators: Estimators = get_estimator
+) -> TrainConfig:
+    """Train a variant in a folder of its own below ``out``, or go on where an earlier call stopped.
+
+    Args:
+        variant: What to train.
+        out: One folder a run goes below it.
+        options: What the trainer's command line takes.
+        seed: The seed.
+        estimators: Where the severity estimator comes from.
+
+    Returns:
+        The training's config; its adapter is ``config.out / "adapter.safetensors"``.
+    """
+    folder = out / variant.folder(seed)
+    config, _ = parse_config(variant.spec.id, [*options, "--out", str(folder), "--seed", str(seed)])
+    values = config.model_dump(exclude={"data"}) | {"adapter": config.adapter | variant.fields} | variant.training
+    values["data"] = config.data.model_dump() | variant.training.get("data", {})
+    config = validated(values)
+    Run(config, variant.spec, last_state(folder / "states") is not None, estimators).loop()
+    return config
 
 
 def last_validation(curves: Path) -> dict[str, float]:
@@ -95,18 +97,25 @@ def last_validation(curves: Path) -> dict[str, float]:
 
 
 def to_table(rows: pd.DataFrame) -> str:
-    """Lay the results out as Markdown: a row a variant, mean and standard deviation over the seeds."""
+    """Lay the results out as Markdown: a row a variant with its means, and how it differs from the first.
+
+    Differences are paired by seed: their mean, and their standard deviation where there are two seeds or more.
+    """
     rows = rows.loc[rows["metric"].str.startswith("validation/"), :]
-    metrics = list(dict.fromkeys(rows["metric"]))
+    metrics, titles = list(dict.fromkeys(rows["metric"])), list(dict.fromkeys(rows["variant"]))
+    values = rows.pivot(index=["variant", "seed"], columns="metric", values="value")
     lines = ["| variant | seeds | " + " | ".join(m.removeprefix("validation/") for m in metrics) + " |"]
     lines.append("| --- " * (len(metrics) + 2) + "|")
-    for title, group in rows.groupby("variant", sort=False):
+    for title in titles:
+        own = values.loc[title]
         cells = []
         for metric in metrics:
-            values = group.loc[group["metric"] == metric, "value"]
-            spread = f" ± {values.std():.3f}" if len(values) > 1 else ""
-            cells.append(f"{values.mean():.3f}{spread}" if len(values) else "-")
-        lines.append(f"| {title} | {group['seed'].nunique()} | " + " | ".join(cells) + " |")
+            mean = own[metric].mean()
+            differences = (own[metric] - values.loc[titles[0]][metric]).dropna()
+            spread = f" ± {differences.std():.3f}" if len(differences) > 1 else ""
+            paired = f" ({differences.mean():+.3f}{spread})" if title != titles[0] and len(differences) else ""
+            cells.append("-" if pd.isna(mean) else f"{mean:.3f}{paired}")
+        lines.append(f"| {title} | {len(own)} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from isrbench.harness.determinism import make_deterministic
 from isrbench.harness.severity.estimator import get_estimator
+from isrbench.methods.mor.config import MoRConfig
 from isrbench.methods.onestep.adapter import Estimators
 from isrbench.methods.onestep.base.diffusion import DiffusionBase
 from isrbench.methods.onestep.base.load import build_models, random_sd21
@@ -42,8 +43,8 @@ from isrbench.methods.onestep.train.networks import HEAD_WIDTH, assemble, for_tr
 from isrbench.methods.onestep.train.optimizers import make_optimizers
 from isrbench.methods.onestep.train.regulariser import Regulariser
 from isrbench.methods.onestep.train.step import Networks, run_micro_batch
-from isrbench.methods.studies.ablation import VARIANTS, Variant
 from isrbench.methods.studies.tensor_peak import TensorPeak
+from isrbench.methods.studies.variants import Variant, choose, paper_variants
 
 log = logging.getLogger(__name__)
 
@@ -185,8 +186,7 @@ def build(
         device: Where.
         estimators: Where the severity estimator comes from.
     """
-    wanted = "MoR-full" if name == "mor" else "LoRA r16"
-    variant = next(v for v in VARIANTS if v.title == wanted)
+    (variant,) = choose(paper_variants(MoRConfig()), ["mor" if name == "mor" else "lora"])
     base = _random_base(size, device)
     if name.endswith("3 UNets"):
         nets = three_unets(base, config, variant, device)

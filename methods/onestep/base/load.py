@@ -22,6 +22,9 @@ from isrbench.methods.onestep.options import SD21, SD21_MIRRORS
 
 CONFIGS = Path(__file__).parent / "configs"
 TINY = Path(__file__).parent.parent / "weights" / "tiny"
+TINY_GEN = Path(__file__).parent.parent / "weights" / "tiny-gen"
+"""A UNet for the tiny base's VAE and prompts that has learnt diffusion alone, no restoration."""
+SHIPPED = ("tiny", "tiny-gen")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _FETCHED = ("vae/*", "unet/*", "scheduler/*", "tokenizer/*", "text_encoder/*", FIXED_PROMPTS)
 _NOT_FETCHED = ("*.bin", "*.msgpack", "*.fp16.*", "*.non_ema.*")
@@ -38,7 +41,7 @@ def load_base(name: str, device: str = "cpu", dtype: str = "fp32") -> DiffusionB
     """Load and freeze a base.
 
     Args:
-        name: ``tiny`` (shipped), ``sd21``, a hub id, or a folder in diffusers format.
+        name: ``tiny`` or ``tiny-gen`` (shipped), ``sd21``, a hub id, or a folder in diffusers format.
         device: Torch device string.
         dtype: ``fp32``, ``bf16`` or ``fp16``.
 
@@ -46,13 +49,14 @@ def load_base(name: str, device: str = "cpu", dtype: str = "fp32") -> DiffusionB
         UserError: If it cannot be found or fetched, is incomplete, or is not a Stable-Diffusion-like model.
     """
     folder = _folder(name)
+    unet_folder = (TINY_GEN if name == "tiny-gen" else folder) / "unet"
     missing = [part for part in _NEEDED if not (folder / part).is_file()]
     if missing:
         raise UserError(f"base '{name}': {folder} has no {missing[0]}", "pass a folder in diffusers format")
     try:
         # float32 first: the hashes must not depend on the dtype that is asked for.
         vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32, local_files_only=True)
-        unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32, local_files_only=True)
+        unet = UNet2DConditionModel.from_pretrained(unet_folder, torch_dtype=torch.float32, local_files_only=True)
         scheduler: Any = DDPMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
         text = load_text(folder, name, device)
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
@@ -73,21 +77,25 @@ def load_base(name: str, device: str = "cpu", dtype: str = "fp32") -> DiffusionB
 
 
 def _folder(name: str) -> Path:
-    if name == "tiny":
+    if name in SHIPPED:
         return TINY
     path = Path(name).expanduser()
     if path.is_dir():
         return path
     identifier = SD21 if name == "sd21" else name
     if identifier.count("/") != 1 or identifier.startswith((".", "~", "/")):
-        raise UserError(f"base '{name}' is neither a folder nor a hub id", "pass tiny, sd21, a folder or owner/name")
+        raise UserError(
+            f"base '{name}' is neither a folder nor a hub id", "pass tiny, tiny-gen, sd21, a folder or owner/name"
+        )
     return _fetched(identifier)
 
 
-def is_tiny(name: str) -> bool:
-    """Return whether a base is the one that ships, by name or by folder."""
+def shipped(name: str) -> str:
+    """Return ``tiny`` or ``tiny-gen`` where a base is one of those that ship, by name or by folder; else ""."""
     folder = Path(name).expanduser()
-    return name == "tiny" or (folder.is_dir() and folder.samefile(TINY))
+    if name in SHIPPED:
+        return name
+    return "tiny" if folder.is_dir() and folder.samefile(TINY) else ""
 
 
 def build_models(vae_config: dict[str, Any], unet_config: dict[str, Any], device: str = "meta") -> tuple[Any, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from isrbench.harness.api.method import RoutingTrace
 from isrbench.harness.errors import UserError
 from isrbench.methods.onestep.adapter import Adapter, FixedActive
-from isrbench.methods.onestep.base.load import is_tiny
+from isrbench.methods.onestep.base.load import shipped
 from isrbench.methods.onestep.options import OneStepOptions, RoutedOptions
 
 
@@ -31,7 +31,7 @@ def no_routing(layers: tuple[str, ...]) -> RoutingTrace:
 
 def variant(options: OneStepOptions) -> str:
     """Return what a title has to say: results of the tiny weights or of another routing are not the method's own."""
-    words = ["tiny"] if is_tiny(options.base) else []
+    words = [word] if (word := shipped(options.base)) else []
     if isinstance(options, RoutedOptions):
         words += ["adapter off"] if options.adapter_off else []
         words += ["given severities"] if options.severities else []

@@ -45,6 +45,12 @@ Timesteps = Annotated[tuple[int, int], AfterValidator(_rising)]
 """A range [low, high) of timesteps."""
 
 
+def _levels(pair: tuple[float, float]) -> tuple[float, float]:
+    if not 0 <= pair[0] <= pair[1] <= 1:
+        raise ValueError("a part of the severity scale has 0 <= low <= high <= 1")
+    return pair
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -68,6 +74,8 @@ class Data(_Part):
     the crop itself. A severity of a whole image should not be learnt from a crop of a few pixels."""
     degradations: tuple[str, ...] = ("realesrgan",)
     """Drawn from with equal chances: ``realesrgan``, ``stablesr``, ``camera``, ``levels`` (the severity scale)."""
+    levels: Annotated[tuple[float, float], AfterValidator(_levels)] = (0.0, 1.0)
+    """The part of the severity scale, [low, high], that ``levels`` draws from."""
     workers: int = Field(4, ge=0)
     """Loader processes; they never change the result."""
 
@@ -135,7 +143,7 @@ class TrainConfig(_Part):
     """One training run. The same config gives the same adapter on a CPU, bit for bit."""
 
     base: str
-    """``tiny`` (shipped), a folder, or a hub id of a diffusers Stable Diffusion base."""
+    """``tiny`` or ``tiny-gen`` (shipped), a folder, or a hub id of a diffusers Stable Diffusion base."""
     timestep: int = Field(999, ge=0, lt=TIMESTEPS)
     """Where the single step starts."""
     colour_fix: ColourFix = "adain"
@@ -148,6 +156,9 @@ class TrainConfig(_Part):
     """Severity estimator: ``tiny`` (shipped) or ``open_clip``'s ``model/weights``."""
     logit_scale: float | None = Field(None, gt=0)
     """Temperature of the estimator's softmax; None = the model's own, 1 = the paper's literal formula."""
+    routed_by: Literal["own", "constant", "next"] = "own"
+    """What the routers see in training: an image's own severity, 0.5 in every dimension, or the severity of the next
+    image in the micro-batch (the first one's for the last). The latter two are controls, for studies."""
     out: Path
     steps: int = Field(gt=0)
     seed: int = Field(0, ge=0)
@@ -196,7 +207,7 @@ def parse_config(method: str, argv: Sequence[str]) -> tuple[TrainConfig, bool]:
         prog=f"isrbench train --method {method}", usage="%(prog)s [options] [key=value ...]", epilog=HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("--preset", default="tiny", help="tiny, sd21, or a TOML file")
+    parser.add_argument("--preset", default="tiny", help="tiny, tiny-gen, sd21, or a TOML file")
     parser.add_argument("--data", nargs="+", help="folders of training photos")
     parser.add_argument("--validation", nargs="+", help="folders of validation photos")
     parser.add_argument("--out", help="where everything goes")

@@ -235,7 +235,7 @@ def open_loader(data: Data, seed: int, batch: int, numbers: Sequence[int]) -> It
 
 def _pair(image: np.ndarray, data: Data, n: int, rng: np.random.Generator) -> Batch:
     hr = stack([random_crop(image, max(data.crop, data.severity_window), rng)])
-    window = make_lr(hr[0], data.degradations, rng)[None]
+    window = make_lr(hr[0], data.degradations, rng, data.levels)[None]
     small = data.crop // SCALE
     top, left = rng.integers(window.shape[-1] - small + 1, size=2)
     lr = window[..., top : top + small, left : left + small]

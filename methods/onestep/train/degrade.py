@@ -34,24 +34,32 @@ def check_degradations(names: Sequence[str]) -> None:
             raise UserError(unknown_name("degradation", name, known))
 
 
-def draw_degradation(names: Sequence[str], rng: np.random.Generator) -> Degradation:
+def draw_degradation(
+    names: Sequence[str], rng: np.random.Generator, levels: tuple[float, float] = (0.0, 1.0)
+) -> Degradation:
     """Draw one of ``names`` with equal chances; the HR is never sharpened, because it is also the target."""
     name = names[int(rng.integers(len(names)))]
-    return at_level(float(rng.random())) if name == LEVELS else replace(PRESETS[name], usm=False)
+    if name == LEVELS:
+        low, high = levels
+        return at_level(low + (high - low) * float(rng.random()))
+    return replace(PRESETS[name], usm=False)
 
 
-def make_lr(hr: Tensor, names: Sequence[str], rng: np.random.Generator) -> Tensor:
+def make_lr(
+    hr: Tensor, names: Sequence[str], rng: np.random.Generator, levels: tuple[float, float] = (0.0, 1.0)
+) -> Tensor:
     """Degrade one HR image.
 
     Args:
         hr: float32 (3, H, W) in [0, 1].
         names: What :func:`draw_degradation` draws from.
         rng: Where every draw comes from.
+        levels: The part of the severity scale to draw from.
 
     Returns:
         float32 (3, H / 4, W / 4) in [0, 1].
     """
-    return degrade(hr[None], draw_degradation(names, rng), [int(rng.integers(2**31))], SCALE)[0]
+    return degrade(hr[None], draw_degradation(names, rng, levels), [int(rng.integers(2**31))], SCALE)[0]
 
 
 def upsample(lr: Tensor) -> Tensor:

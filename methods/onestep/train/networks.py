@@ -70,6 +70,7 @@ def assemble(
         estimator=_estimator(config, adapter_config, device, estimators) if spec.routes else None,
         lpips=load_lpips(device) if wants_lpips else None,
         timestep=config.timestep,
+        routed_by=config.routed_by,
     )
 
 

@@ -15,11 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from isrbench.harness.severity.dimensions import DIMENSIONS
 from isrbench.harness.severity.estimator import Estimator
 from isrbench.methods.onestep.adapter import Adapter
 from isrbench.methods.onestep.base.diffusion import DiffusionBase
@@ -50,6 +52,8 @@ class Networks:
     lpips: Callable[[Tensor, Tensor], Tensor] | None
     timestep: int
     """Where the single step starts."""
+    routed_by: Literal["own", "constant", "next"] = "own"
+    """As the training config has it."""
 
     @contextmanager
     def plain(self) -> Iterator[None]:
@@ -68,8 +72,16 @@ class Networks:
             severity_window: (B, 3, h', w') in [0, 1].
             noise: (B, C, ...), what the encoder's posterior is sampled with.
         """
-        self.adapter.route(self.estimator.estimate(severity_window) if self.estimator else None)
+        self.adapter.route(self._severities(severity_window) if self.estimator else None)
         return self.base.one_step(upsample(lr) * 2 - 1, self.timestep, self.positive, noise)
+
+    def _severities(self, windows: Tensor) -> Tensor:
+        """What the routers see, float32 (B, 7)."""
+        if self.routed_by == "constant":
+            return torch.full((len(windows), len(DIMENSIONS)), 0.5, device=windows.device)
+        assert self.estimator is not None
+        own = self.estimator.estimate(windows)
+        return own.roll(-1, 0) if self.routed_by == "next" else own
 
 
 def run_micro_batch(nets: Networks, weights: Losses, batch: Batch, draws: Draws, step: int, share: float) -> dict:

@@ -9,7 +9,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from isrbench.harness.errors import UserError
-from isrbench.methods.onestep.base.load import TINY, build_models, is_tiny, load_base, random_sd21, sd21_configs
+from isrbench.methods.onestep.base.load import TINY, build_models, shipped, load_base, random_sd21, sd21_configs
 from isrbench.methods.onestep.base.targets import unet_targets, vae_targets
 from isrbench.methods.onestep.checkpoint import load_adapter
 from isrbench.methods.osediff.adapter import unet_group
@@ -98,7 +98,15 @@ def test_bases_that_do_not_load(tmp_path, monkeypatch):
         load_base(str(base))
 
 
-def test_the_tiny_base_is_known_by_name_and_by_folder(tmp_path):
+def test_the_bases_that_ship_are_known_by_name_and_by_folder(tmp_path):
     (tmp_path / "link").symlink_to(TINY)
-    assert is_tiny("tiny") and is_tiny(str(TINY)) and is_tiny(str(tmp_path / "link"))
-    assert not is_tiny("sd21") and not is_tiny(str(tmp_path))
+    assert shipped("tiny") == shipped(str(TINY)) == shipped(str(tmp_path / "link")) == "tiny"
+    assert shipped("tiny-gen") == "tiny-gen"
+    assert not shipped("sd21") and not shipped(str(tmp_path))
+
+
+def test_tiny_gen_is_tiny_with_another_unet():
+    tiny, gen = load_base("tiny"), load_base("tiny-gen")
+    assert gen.base_hash != tiny.base_hash and gen.text.pair("", "")[0].equal(tiny.text.pair("", "")[0])
+    assert all(a.equal(b) for a, b in zip(tiny.vae.parameters(), gen.vae.parameters(), strict=True))
+    assert {n: p.shape for n, p in tiny.unet.named_parameters()} == {n: p.shape for n, p in gen.unet.named_parameters()}
