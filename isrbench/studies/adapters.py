@@ -113,7 +113,7 @@ def run(plan: Plan) -> Iterator[pd.DataFrame]:
                 if specialist and not _holds(config.data.levels, level):
                     continue
                 given = {"severities": _constant(card, plan.out)} if config.routed_by == "constant" else {}
-                result = _restore(plan, config, variant, card, f"{variant.title} seed {seed}", given)
+                result = _restore(plan, config, variant, card, variant.folder(seed), given)
                 rows.append(_rows(result, ORACLE_ARM if specialist else variant.id, seed, level))
             yield pd.concat(rows, ignore_index=True)
 

@@ -43,16 +43,18 @@ def ablate(
 
     Returns:
         Long form: variant, seed, metric, value (of the last validation).
+
+    Raises:
+        UserError: If there are no photos for validation, or a training cannot be made or continued.
     """
+    if not parse_config("mor", options)[0].validation.folders:
+        raise UserError(
+            "the table is made of validations, and there are no photos for them", "pass --validation FOLDER"
+        )
     rows = []
     for seed in seeds:  # seed by seed, so that an interrupted ablation has whole columns
         for variant in chosen or paper_variants(mor_config(options)):
             config = train_variant(variant, out, options, seed, estimators)
-            if not config.validation.folders:
-                raise UserError(
-                    "the table is made of validations, and there are no photos for them",
-                    "pass --validation FOLDER",
-                )
             for metric, value in last_validation(config.out / "curves.csv").items():
                 rows.append((variant.title, seed, metric, value))
             table = to_table(pd.DataFrame(rows, columns=["variant", "seed", "metric", "value"]))

@@ -53,8 +53,8 @@ class DiffusionBase:
 
     @property
     def native_size(self) -> int:
-        """Return the side in pixels of the images that the UNet was made for."""
-        return self.unet.config["sample_size"] * self.factor
+        """Return the side in pixels of the images that the UNet was made for; 0 where its config does not say."""
+        return (self.unet.config["sample_size"] or 0) * self.factor
 
     @property
     def dtype(self) -> torch.dtype:

@@ -7,18 +7,33 @@ import pytest
 from isrbench.methods.mor.config import MoRConfig
 from isrbench.methods.onestep.checkpoint import load_adapter
 from isrbench.methods.onestep.train.curves import read_curves, write_curve
-from isrbench.methods.studies.ablation import VARIANTS, ablate, last_validation, main, to_table
+from isrbench.methods.studies.ablation import ablate, last_validation, main, to_table
+from isrbench.methods.studies.variants import controls, paper_variants
 from tests.support.training_world import light, statistics, world
 
+VARIANTS = paper_variants(MoRConfig())
 
-def test_table_has_mean_spread_and_seeds():
+
+def test_the_table_has_means_and_differences_paired_by_seed():
     rows = [("LoRA r16", seed, "validation/psnr", value) for seed, value in enumerate((20.0, 21.0, 22.0))]
-    rows += [("LoRA r16", 0, "bicubic/psnr", 1.0), ("MoR-full", 0, "validation/psnr", 23.0)]
-    rows += [("MoR-full", 0, "validation/active_experts", 12.5)]
+    rows += [("MoR-full", seed, "validation/psnr", value) for seed, value in enumerate((20.5, 21.5, 22.5))]
+    rows += [("LoRA r16", 0, "bicubic/psnr", 1.0), ("MoR-v1", 0, "validation/psnr", 23.0)]
+    rows += [("MoR-v1", 0, "validation/active_experts", 12.5)]
     table = to_table(pd.DataFrame(rows, columns=["variant", "seed", "metric", "value"])).splitlines()
     assert table[0] == "| variant | seeds | psnr | active_experts |"
-    assert table[2] == "| LoRA r16 | 3 | 21.000 ± 1.000 | - |"
-    assert table[3] == "| MoR-full | 1 | 23.000 | 12.500 |"
+    assert table[2] == "| LoRA r16 | 3 | 21.000 | - |"
+    assert table[3] == "| MoR-full | 3 | 21.500 (+0.500 ± 0.000) | - |", "the seeds' own spread is no part of it"
+    assert table[4] == "| MoR-v1 | 1 | 23.000 (+3.000) | 12.500 |"
+
+
+@pytest.mark.parametrize("mor", [MoRConfig(), MoRConfig(shared=2, routed=8, top_k=2, zero_slots=1, scale=2.0)])
+def test_all_branches_have_mors_scale_and_ranks(mor):
+    lora, wide = (v for v in paper_variants(mor) if v.spec.id == "osediff")
+    assert lora.fields["rank"] == mor.budget and wide.fields["rank"] == mor.ranks
+    parts = [v for v in controls(mor) if v.id.startswith("oracle")]
+    assert all(v.fields["alpha"] / v.fields["rank"] == mor.scale for v in (lora, wide, *parts))
+    assert all(v.fields == lora.fields for v in parts) and len(parts) == 3
+    assert [v.training["data"]["levels"] for v in parts] == [(0, 1 / 3), (1 / 3, 2 / 3), (2 / 3, 1)]
 
 
 def test_the_last_validation_counts(tmp_path):

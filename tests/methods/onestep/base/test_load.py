@@ -9,7 +9,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from isrbench.harness.errors import UserError
-from isrbench.methods.onestep.base.load import TINY, build_models, shipped, load_base, random_sd21, sd21_configs
+from isrbench.methods.onestep.base.load import TINY, build_models, load_base, random_sd21, sd21_configs, shipped
 from isrbench.methods.onestep.base.targets import unet_targets, vae_targets
 from isrbench.methods.onestep.checkpoint import load_adapter
 from isrbench.methods.osediff.adapter import unet_group

@@ -9,6 +9,7 @@ import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from PIL import Image
 
+from isrbench.harness.degradation.presets import at_level
 from isrbench.harness.errors import UserError
 from isrbench.methods.onestep.base.tiny import (
     UNET_CONFIG,
@@ -22,6 +23,7 @@ from isrbench.methods.onestep.base.tiny import (
 from isrbench.methods.onestep.train.config import PRESETS, Data, Losses, Optim, parse_config
 from isrbench.methods.onestep.train.curves import cut_curves, read_curves, write_curve
 from isrbench.methods.onestep.train.data import check_photos, item_numbers, open_loader
+from isrbench.methods.onestep.train.degrade import draw_degradation
 from isrbench.methods.onestep.train.discriminator import Discriminator, FeatureTaps, tap_channels
 from isrbench.methods.onestep.train.draws import draw
 from isrbench.methods.onestep.train.ema import RunningMean
@@ -390,3 +392,17 @@ def test_widened_autoencoder_decodes_as_before():
         assert torch.allclose(before.mean, after.mean[:, :4], atol=1e-6)
         assert torch.allclose(before.logvar, after.logvar[:, :4], atol=1e-6)
         assert torch.allclose(narrow(x).sample, wide(x).sample, atol=1e-6)
+
+
+def test_levels_are_drawn_from_their_part_of_the_scale():
+    rng = np.random.default_rng(0)
+    assert draw_degradation(["levels"], rng, (0.4, 0.4)) == at_level(0.4)
+    drawn, whole = (np.random.default_rng(7) for _ in range(2))
+    whole.integers(1)
+    assert draw_degradation(["levels"], drawn, (0.5, 1.0)) == at_level(0.5 + 0.5 * float(whole.random()))
+
+
+@pytest.mark.parametrize("levels", [(0.5, 0.2), (-0.1, 1.0), (0.0, 1.5)])
+def test_levels_outside_the_scale_are_refused(levels):
+    with pytest.raises(ValueError, match="0 <= low <= high <= 1"):
+        Data(levels=levels)

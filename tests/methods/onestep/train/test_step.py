@@ -293,3 +293,16 @@ def test_losses_of_a_micro_batch_are_logged_with_their_sum(world, tmp_path):
     found = run_micro_batch(one.nets, one.config.losses, batch, draws, 0, 1.0)
     parts = [found[name] for name in ("l2", "perceptual", "vsd", "gan", "balance")]
     assert torch.allclose(torch.stack(parts).sum(), found["generator"])
+
+
+@pytest.mark.parametrize("routed_by", ["own", "constant", "next"])
+def test_what_the_routers_see(routed_by, world, tmp_path):
+    nets = begin(world, tmp_path, routed_by=routed_by).nets
+    windows, seen = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(1)), []
+    nets.adapter.route, route = lambda severity: (seen.append(severity), route(severity))[1], nets.adapter.route
+    with torch.no_grad():
+        nets.generate(windows, windows, torch.zeros(3, *nets.base.latent_shape(32, 32)))
+    own = nets.estimator.estimate(windows)
+    assert len(own.unique(dim=0)) == 3
+    wanted = {"own": own, "constant": torch.full_like(own, 0.5), "next": own[[1, 2, 0]]}
+    assert torch.equal(seen[0], wanted[routed_by])
