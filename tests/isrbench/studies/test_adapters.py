@@ -10,7 +10,7 @@ import isrbench
 from isrbench.studies.adapters import LEVELS, main
 from tests.support.training_world import light, world
 
-ARMS = ["lora", "mor", "mor-blind", "oracle"]
+ARMS = ["mor", "mor-blind", "oracle"]
 
 
 def command(world, out, *more, arms=ARMS):
@@ -34,10 +34,10 @@ def studied(world, tmp_path_factory):
 def test_every_arm_has_every_photo_at_every_level(studied):
     _, rows, text = studied
     counts = rows.groupby("arm")[["level", "photo", "metric"]].nunique()
-    assert set(counts.index) == {"bicubic", "off", "lora", "mor", "mor-blind", "oracle"}
+    assert set(counts.index) == {"bicubic", "off", "mor", "mor-blind", "oracle"}
     assert (counts == [len(LEVELS), 4, 2]).all(axis=None) and rows["value"].notna().all()
     assert not rows.duplicated(["arm", "seed", "level", "photo", "metric"]).any()
-    assert "| oracle - lora " in text and "| mor - mor-blind " in text and "mor - mor-v1" not in text
+    assert "| mor - mor-blind " in text and "oracle - lora" not in text
 
 
 def test_the_parts_of_the_oracle_saw_their_own_thirds(studied):
