@@ -55,13 +55,17 @@ def write_page(sections: Sequence[Section], training: Sequence[Plot], folder: Pa
     folder.mkdir(parents=True, exist_ok=True)
     copied = [copy_images(s.compared.aligned, folder, s.compared.slug) for s in sections]
     data = [gallery_data(s.compared, images) for s, images in zip(sections, copied, strict=True)]
-    page = _environment().get_template("template.html").render(
-        title=f"isrbench: {', '.join(s.compared.aligned.title for s in sections)}",
-        sections=[_context(s, images, folder) for s, images in zip(sections, copied, strict=True)],
-        training=[_plot(plot, folder) for plot in training],
-        data=script_json(data),
-        css=(_HERE / "report.css").read_text(encoding="utf-8"),
-        js="\n".join((_HERE / script).read_text(encoding="utf-8") for script in _SCRIPTS),
+    page = (
+        _environment()
+        .get_template("template.html")
+        .render(
+            title=f"isrbench: {', '.join(s.compared.aligned.title for s in sections)}",
+            sections=[_context(s, images, folder) for s, images in zip(sections, copied, strict=True)],
+            training=[_plot(plot, folder) for plot in training],
+            data=script_json(data),
+            css=(_HERE / "report.css").read_text(encoding="utf-8"),
+            js="\n".join((_HERE / script).read_text(encoding="utf-8") for script in _SCRIPTS),
+        )
     )
     index = folder / "index.html"
     index.write_text(page, encoding="utf-8")
