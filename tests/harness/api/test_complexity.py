@@ -1,4 +1,7 @@
-"""MACs against counts by hand; time and memory of methods with a known cost. Published MACs: onestep/infer/test_cost.py."""
+"""MACs against counts by hand; time and memory of methods with a known cost.
+
+Published MACs are in tests/methods/onestep/infer/test_cost.py.
+"""
 
 import mmap
 import time
