@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -37,6 +38,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for fixture in getattr(item, "fixturenames", ()):
             if fixture in _KINDS:
                 item.add_marker(_KINDS[fixture])
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: later garbage collections need not go through all of torch and diffusers."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

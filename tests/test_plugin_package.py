@@ -53,31 +53,27 @@ def _python(code: str, *paths: Path) -> tuple[int, str, str]:
     return finished(script=code, path=(*paths, ROOT))
 
 
-def test_method_and_metric_of_an_installed_package_are_found_and_work(installed):
+def test_method_and_metric_of_an_installed_package_are_found_and_eval_runs_them(installed, tmp_path):
+    """Down to the report, which has to know a stranger's metric as well."""
     code = """
 import sys
 from isrbench.harness.api.method import Runtime
 from isrbench.harness.api.registry import methods, metrics
+from isrbench.harness.cli.main import main
 assert "nearest" in methods() and "mae" in metrics(), (list(methods()), list(metrics()))
 assert "isrbench_nearest" not in sys.modules, "listing imported the plugin"
 plugin, metric = methods().get("nearest"), metrics().get("mae")
+assert (plugin.info.title, metric.title) == ("Nearest", "MAE")
 assert "torch" not in sys.modules, "metadata imported torch"
 import torch
 lr = torch.rand(3, 5, 7)
 image = plugin.make(plugin.options(), Runtime(scale=4)).restore(lr, image="a", seed=0).image
 assert image.shape == (3, 20, 28) and torch.equal(image[:, ::4, ::4], lr)
-print(plugin.info.title, metric.title)
+main()
 """
-    code, out, err = _python(code, installed)
-    assert code == 0, err
-    assert out.split() == ["Nearest", "MAE"]
-
-
-def test_eval_runs_an_installed_method_and_scores_with_an_installed_metric(installed, tmp_path):
-    """Down to the report, which has to know a stranger's metric as well."""
     args = ("--dataset", "sample", "--limit", "2", "--metrics", "mae", "--estimator", "none", "--json")
     args += ("--runs-dir", tmp_path / "runs")
-    code, out, err = finished("eval", "--method", "nearest", *args, path=(installed, ROOT))
+    code, out, err = finished("eval", "--method", "nearest", *args, script=code, path=(installed, ROOT))
     assert code == 0, err
     summary = json.loads(out)
     expected = []

@@ -13,6 +13,9 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 COLUMN = 3.4
@@ -136,13 +139,28 @@ def save(drawn: Figure, folder: Path, name: str) -> list[Path]:
     """Write ``name.png``, ``name.svg`` and ``name.dark.svg``, without dates: the same rows give the same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}{ending}" for ending in (".png", ".svg", ".dark.svg")]
-    drawn.savefig(paths[0], metadata={"Software": None})
-    drawn.savefig(paths[1], metadata={"Date": None, "Creator": None})
+    _draw(drawn, FigureCanvasAgg, paths[0], {"Software": None})
+    _draw(drawn, FigureCanvasSVG, paths[1], {"Date": None, "Creator": None})
     light = paths[1].read_text(encoding="utf-8")
     # Drawn once: on the dark background only colours differ.
     dark = re.sub(r"(?<=: )#[0-9a-f]{6}\b", lambda found: _DARK.get(found[0], found[0]), light)
     paths[2].write_text(dark, encoding="utf-8")
     return paths
+
+
+def _draw(drawn: Figure, canvas: type[FigureCanvasBase], path: Path, metadata: Mapping[str, None]) -> None:
+    """Lay a figure out for the kind of file and write it.
+
+    ``savefig`` gives the same bytes, but draws everything once more in order to lay it out.
+    """
+    drawn.set_dpi(mpl.rcParams["savefig.dpi"])
+    canvas(drawn)
+    layout = drawn.get_layout_engine()
+    assert layout is not None
+    layout.execute(drawn)
+    drawn.set_layout_engine(None)
+    drawn.savefig(path, metadata=metadata)
+    drawn.set_layout_engine(layout)
 
 
 def _placed(labels: Sequence[str] | Mapping[str, int]) -> Mapping[str, int]:

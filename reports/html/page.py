@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,17 @@ class Section:
     """Tables as files."""
 
 
+@cache
+def _environment() -> jinja2.Environment:
+    """One for all pages of a process: it keeps the template that it has compiled."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["heading"] = heading
+    return environment
+
+
 def write_page(sections: Sequence[Section], training: Sequence[Plot], folder: Path) -> tuple[Path, list[Path]]:
     """Write ``index.html`` and all that it needs into ``folder``.
 
@@ -43,18 +55,17 @@ def write_page(sections: Sequence[Section], training: Sequence[Plot], folder: Pa
     folder.mkdir(parents=True, exist_ok=True)
     copied = [copy_images(s.compared.aligned, folder, s.compared.slug) for s in sections]
     data = [gallery_data(s.compared, images) for s, images in zip(sections, copied, strict=True)]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters["heading"] = heading
-    page = environment.get_template("template.html").render(
-        title=f"isrbench: {', '.join(s.compared.aligned.title for s in sections)}",
-        sections=[_context(s, images, folder) for s, images in zip(sections, copied, strict=True)],
-        training=[_plot(plot, folder) for plot in training],
-        data=script_json(data),
-        css=(_HERE / "report.css").read_text(encoding="utf-8"),
-        js="\n".join((_HERE / script).read_text(encoding="utf-8") for script in _SCRIPTS),
+    page = (
+        _environment()
+        .get_template("template.html")
+        .render(
+            title=f"isrbench: {', '.join(s.compared.aligned.title for s in sections)}",
+            sections=[_context(s, images, folder) for s, images in zip(sections, copied, strict=True)],
+            training=[_plot(plot, folder) for plot in training],
+            data=script_json(data),
+            css=(_HERE / "report.css").read_text(encoding="utf-8"),
+            js="\n".join((_HERE / script).read_text(encoding="utf-8") for script in _SCRIPTS),
+        )
     )
     index = folder / "index.html"
     index.write_text(page, encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from isrbench.harness.engine.doctor import PACKAGES
 from tests.support.cli import finished_in_turn
 from tests.support.images import write_pairs
 
@@ -68,8 +70,12 @@ def test_every_verb(elsewhere: Path) -> None:
 
 def test_doctor_says_which_library_is_shadowed(elsewhere: Path) -> None:
     """With that path ``import datasets`` means the folder, for every program: nothing but the truth can be said."""
-    code, said = run(elsewhere, "-m", "isrbench", "doctor")
+    code, said = run(elsewhere, "-m", "isrbench", "doctor", "--json")
     assert code == 1 and said.count("somebody else") == 1 and "Traceback" not in said
+    findings = {f["what"]: f for f in json.loads(said)}
+    assert [what for what, f in findings.items() if f["needed"] and not f["ok"]] == ["datasets"]
+    assert "somebody else" in findings["datasets"]["found"] and findings["datasets"]["fix"].startswith("pip install")
+    assert {*PACKAGES, "device"} <= set(findings), "every other library imports, and is looked at"
 
 
 def test_training_under_accelerate(elsewhere: Path) -> None:

@@ -31,7 +31,7 @@ UNET = {
     "in_channels": 4,
     "out_channels": 4,
     "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
-    "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+    "up_block_types": ("UpBlock2D", "UpBlock2D"),
     "block_out_channels": (8, 16),
     "layers_per_block": 1,
     "cross_attention_dim": 8,

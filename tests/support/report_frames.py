@@ -197,5 +197,5 @@ def _images(folder: Path, place: int, severity: float) -> list[str]:
     paths = [folder / f"{kind}-{place}.png" for kind in ("lr", "hr", "m0", "m1", "m2")]
     folder.mkdir(parents=True, exist_ok=True)
     for image, path in zip(images, paths, strict=True):
-        image.save(path)
+        image.save(path, compress_level=1)
     return [str(path) for path in paths]

@@ -62,7 +62,7 @@ def write_world(root: Path) -> Path:
     )  # fmt: skip
     unet = UNet2DConditionModel(
         in_channels=4, out_channels=4, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), block_out_channels=(8, 16), layers_per_block=1,
+        up_block_types=("UpBlock2D", "UpBlock2D"), block_out_channels=(8, 16), layers_per_block=1,
         cross_attention_dim=8, attention_head_dim=2, norm_num_groups=4,
     )  # fmt: skip
     save_base(root / "base", vae, unet, {name: torch.randn(1, 2, 8) for name in ("positive", "negative")})

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, cast
 
 import torch
@@ -18,6 +21,8 @@ from isrbench.methods.onestep.base.diffusion import tile_size
 from isrbench.methods.onestep.base.load import build_models
 from isrbench.methods.onestep.base.targets import unet_targets, vae_targets
 
+_REMEMBERED = 64
+
 
 @dataclass(frozen=True)
 class BaseCost:
@@ -27,7 +32,7 @@ class BaseCost:
     unet: int
     """All tiles together."""
     decoder: int
-    positions: dict[str, int]
+    positions: Mapping[str, int]
     """Output positions of every adapted layer over all tiles: what ``Adapter.macs`` takes."""
 
     @property
@@ -36,9 +41,8 @@ class BaseCost:
         return self.encoder + self.unet + self.decoder
 
 
-@torch.no_grad()
 def base_cost(vae_config: Any, unet_config: Any, size: Size, tile: int, overlap: int, tokens: int) -> BaseCost:
-    """Count the base's cost.
+    """Count the base's cost; the same question is counted once a process, as several arms of a study ask it.
 
     Args:
         vae_config: Config of the ``AutoencoderKL``.
@@ -48,7 +52,18 @@ def base_cost(vae_config: Any, unet_config: Any, size: Size, tile: int, overlap:
         overlap: Latents that neighbouring tiles share.
         tokens: Length of the prompt embedding.
     """
-    vae, unet = build_models(dict(vae_config), dict(unet_config))
+    return _counted(_as_text(vae_config), _as_text(unet_config), size, tile, overlap, tokens)
+
+
+def _as_text(config: Mapping[str, Any]) -> str:
+    """A model's config as JSON, without what diffusers notes of its own (``_name_or_path``: where it was loaded)."""
+    return json.dumps({name: value for name, value in config.items() if not name.startswith("_")}, sort_keys=True)
+
+
+@lru_cache(_REMEMBERED)
+@torch.no_grad()
+def _counted(vae_config: str, unet_config: str, size: Size, tile: int, overlap: int, tokens: int) -> BaseCost:
+    vae, unet = build_models(json.loads(vae_config), json.loads(unet_config))
     factor = 2 ** (len(vae.config.block_out_channels) - 1)
     height, width = (side // factor for side in size)
     pixels = torch.empty(1, 3, *size, device="meta")
@@ -64,7 +79,7 @@ def base_cost(vae_config: Any, unet_config: Any, size: Size, tile: int, overlap:
         step = count_macs(lambda: unet(latents[..., :tall, :wide], t, encoder_hidden_states=embedding))
     decoder = count_macs(lambda: vae.decode(latents))
     positions = {name: n * (tiles if name.startswith("unet.") else 1) for name, n in positions.items()}
-    return BaseCost(encoder, step * tiles, decoder, positions)
+    return BaseCost(encoder, step * tiles, decoder, MappingProxyType(positions))
 
 
 @contextmanager

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from isrbench.harness.engine import doctor
 from tests.support.cli import finished_in_turn, isrbench
 from tests.support.packages import install
 
@@ -59,11 +61,16 @@ def test_every_verb_works_beside_them(hostile: Path, pairs_folder: Path, tmp_pat
     assert "PSNR" in answers[0][1] and "Rival" not in answers[0][1]
 
 
-@pytest.mark.process
-def test_list_and_doctor_say_what_is_wrong_and_what_fixes_it(hostile: Path, tmp_path: Path) -> None:
+def test_list_and_doctor_say_what_is_wrong_and_what_fixes_it(
+    hostile: Path, site: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    """Whether the libraries import, which takes long, is tested by test_from_elsewhere.py."""
+    monkeypatch.syspath_prepend(str(hostile))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(doctor, "examine", partial(doctor.examine, packages={"numpy": "numpy"}))
     places = ("--runs-dir", tmp_path, "--data-root", tmp_path)
     looks = (["list", "methods", "--json"], ["list", "metrics", "--json"], ["doctor", "--json", *places])
-    answers = finished_in_turn(looks, path=(hostile,), env={"TORCH_HOME": str(tmp_path)})
+    answers = [isrbench(capsys, *look)[:2] for look in looks]
     assert [code for code, _ in answers] == [0, 0, 0], "a stranger's plugin does not break isrbench"
     methods = {row["id"]: row for row in json.loads(answers[0][1])}
     assert methods["bicubic"]["title"] == "Bicubic"
@@ -74,13 +81,15 @@ def test_list_and_doctor_say_what_is_wrong_and_what_fixes_it(hostile: Path, tmp_
     named = [(row["id"], row["title"]) for row in json.loads(answers[1][1])]
     assert {("psnr", "PSNR"), ("psnr", "(refused)"), ("crashing", "(broken)"), ("odd", "(broken)")} <= set(named)
     findings = {f["what"]: f for f in json.loads(answers[2][1])}
-    assert findings["torch"]["ok"] and findings["device"]["ok"] and findings["metric psnr"]["ok"]
+    assert findings["numpy"]["ok"] and findings["metric psnr"]["ok"]
     assert findings["metric musiq"]["fix"] == "isrbench fetch weights --metric musiq"
     assert "--data-root" in findings["dataset RealSR"]["fix"]
     refused = findings["metric psnr of another package"]
     assert not refused["ok"] and "rival:METRIC" in refused["found"] and "uninstall" in refused["fix"]
     for what in ("method crash", "method leave", "method absent", "metric crashing", "metric odd"):
         assert not findings[what]["ok"] and findings[what]["fix"]
+    code, said, _ = isrbench(capsys, "doctor", *places)
+    assert code == 0 and "ZeroDivisionError" in said and "numpy" in said
 
 
 @pytest.mark.process

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from isrbench.harness.cli.terminal import amount, show_logs
-from tests.support.cli import finished, isrbench
+from tests.support.cli import finished, finished_in_turn, isrbench
 
 
 @pytest.mark.process
@@ -44,13 +44,11 @@ def test_training_answers_before_it_imports_torch(method: str) -> None:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize(
-    "verb", [[], ["eval"], ["export"], ["report"], ["restore"], ["train"], ["list"], ["tools"], ["study", "routing"]]
-)
-def test_examples_in_help_are_whole_lines(verb: list[str]) -> None:
-    _, out, _ = finished(*verb, "--help")
-    examples = re.findall(r"`(isrbench [^`]*)`", out)
-    assert examples and all("\n" not in example for example in examples), examples
+def test_examples_in_help_are_whole_lines() -> None:
+    verbs = [[], ["eval"], ["export"], ["report"], ["restore"], ["train"], ["list"], ["tools"], ["study", "routing"]]
+    for verb, (_, out) in zip(verbs, finished_in_turn([[*verb, "--help"] for verb in verbs]), strict=True):
+        examples = re.findall(r"`(isrbench [^`]*)`", out)
+        assert examples and all("\n" not in example for example in examples), (verb, examples)
 
 
 def test_version(capsys) -> None:

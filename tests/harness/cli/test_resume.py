@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import time
@@ -13,7 +14,8 @@ import pytest
 
 from isrbench.harness.engine.evaluate import evaluate
 from isrbench.harness.store.store import Store
-from tests.support.cli import finished, isrbench, started
+from tests.support.cli import finished, isrbench
+from tests.support.forked import forked
 from tests.support.images import write_pairs
 from tests.support.packages import install
 from tests.support.plugins import SLOW_METHOD, SLOW_METRIC
@@ -29,12 +31,13 @@ def table(runs: Path) -> tuple[list, list]:
 
 def test_one_failed_image_of_24_leaves_the_runs_folder_usable(tmp_path: Path, capsys) -> None:
     runs, made = tmp_path / "runs", tmp_path / "made"
-    plain = ("--dataset", "sample", "--metrics", "psnr", "--runs-dir", runs, *PLAIN)
+    pairs = write_pairs(tmp_path / "set", [f"image_{i:02d}" for i in range(24)])
+    plain = ("--dataset", pairs, "--metrics", "psnr", "--runs-dir", runs, *PLAIN)
     code, _, _ = isrbench(capsys, "eval", "--method", "bicubic", *plain)
     assert code == 0
     folders = [path / "images" for path in runs.iterdir() if path.name.startswith("bicubic")]
     shutil.copytree(folders[0], made)
-    (made / "cup_mild.png").unlink()
+    (made / "image_07.png").unlink()
     folder = ("eval", "--method", "folder", "-o", f"images={made}", *plain)
     code, out, err = isrbench(capsys, *folder)
     assert code == 1, err
@@ -42,17 +45,17 @@ def test_one_failed_image_of_24_leaves_the_runs_folder_usable(tmp_path: Path, ca
     code, _, err = isrbench(capsys, "report", "--runs-dir", runs, "--out", tmp_path / "report")
     assert code == 0, err
     page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
-    assert "cup_mild" in page and "holds no cup_mild.png" in page
+    assert "image_07" in page and "holds no image_07.png" in page
     target = tmp_path / "images.csv"
     code, _, err = isrbench(capsys, "export", "--table", "images", "--to", target, "--runs-dir", runs)
     assert code == 0, err
     rows = pd.read_csv(target)
     assert len(rows) == 48
-    assert list(rows[rows["status"] == "failed"]["image"]) == ["cup_mild"]
-    assert list(rows[rows["output_path"].isna()]["image"]) == ["cup_mild"]
+    assert list(rows[rows["status"] == "failed"]["image"]) == ["image_07"]
+    assert list(rows[rows["output_path"].isna()]["image"]) == ["image_07"]
     # A healthy method in the same folder, and the repaired one, go on as if nothing had been.
     assert isrbench(capsys, "eval", "--method", "lanczos", *plain)[0] == 0
-    shutil.copy(folders[0] / "cup_mild.png", made)
+    shutil.copy(folders[0] / "image_07.png", made)
     code, out, _ = isrbench(capsys, *folder)
     assert code == 0 and "24 of 24 images restored" in out
 
@@ -77,11 +80,12 @@ def test_killed_after_so_many_images_the_next_run_gives_the_same_table(
 ) -> None:
     runs = tmp_path / "runs"
     command = ("eval", "--method", "bicubic", "--dataset", many, "--metrics", "psnr", "--runs-dir", runs, *PLAIN)
-    process = started(*command)
-    while process.poll() is None and (not runs.exists() or len([*runs.glob("*/images/[0-9]*.png")]) < after):
+    process = forked(*command, said=tmp_path / "said")
+    while process.is_alive() and (not runs.exists() or len([*runs.glob("*/images/[0-9]*.png")]) < after):
         time.sleep(0.0005)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "it ended before it could be killed"
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, "it ended before it could be killed"
     assert len([*runs.glob("*/images/[0-9]*.png")]) < 60
     code, out, _ = isrbench(capsys, *command)
     assert code == 0 and "60 of 60" in out
@@ -97,19 +101,17 @@ def test_ctrl_c_says_that_everything_is_kept(method: str, metric: str, pairs_fol
         {"isrbench.methods": {"slow": "slow_method:PLUGIN"}, "isrbench.metrics": {"slow": "slow_metric:METRIC"}},
         slow_method=SLOW_METHOD, slow_metric=SLOW_METRIC,
     )  # fmt: skip
-    script = (
-        # Where the tests run in the background of a shell, Ctrl-C is ignored unless asked for.
-        "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from isrbench.harness.cli.main import main\nmain()\n"
-    )
     args = ("eval", "--method", method, "--dataset", pairs_folder, "--metrics", metric, "--runs-dir", tmp_path / "r")
-    process = started(*args, *PLAIN, script=script, path=(tmp_path / "site",))
-    assert process.stderr is not None
-    while "working" not in (line := process.stderr.readline()):
-        assert line, "it ended by itself"
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and "the same command goes on" in err and "Traceback" not in err
+    said = tmp_path / "said"
+    process = forked(*args, *PLAIN, said=said, path=(tmp_path / "site",))
+    while not said.exists() or "working" not in said.read_text():
+        assert process.is_alive(), "it ended by itself"
+        time.sleep(0.01)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGINT)
+    process.join(60)
+    text = said.read_text()
+    assert process.exitcode == 130 and "the same command goes on" in text and "Traceback" not in text
 
 
 @pytest.mark.process

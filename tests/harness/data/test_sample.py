@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -67,9 +68,18 @@ def test_levels_are_ordered_in_psnr():
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
-    """The set, made again."""
+def drawn() -> Iterator[None]:
+    """The set's pairs are drawn once, however often a test has them written."""
     pytest.importorskip("skimage", reason="scikit-image carries the photos")
+    pairs = list(make_sample.make_pairs())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(make_sample, "make_pairs", lambda: iter(pairs))
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(drawn: None, tmp_path_factory) -> Path:
+    """The set, made again."""
     folder = tmp_path_factory.mktemp("made")
     make_sample.write_sample(folder)
     return folder

@@ -18,16 +18,19 @@ BROKEN = {
     "raises": "print('noise')\nraise OSError('libcudart.so.13: cannot open shared object file')",
     "ends Python": "import os, sys\nprint('noise', file=sys.stderr, flush=True)\nos.abort()",
 }
+PACKAGES_HERE = {"torch": "torch", "torchvision": "torchvision", "numpy": "numpy"}
+"""A broken one, one that needs it, and one that does not."""
 
 
 @pytest.mark.process
 @pytest.mark.parametrize("how", BROKEN)
 def test_a_broken_torch_is_a_finding_with_the_readmes_fix(how: str, tmp_path: Path) -> None:
-    """In a process of its own, in which nothing can import torch."""
+    """In a process of its own, in which nothing can import torch; what comes after torch is looked at all the same."""
     (tmp_path / "torch.py").write_text(BROKEN[how])
     code = (
         "import json, pathlib\nfrom isrbench.harness.engine.doctor import examine, exit_code\n"
-        f"findings = list(examine(None, pathlib.Path({str(tmp_path / 'runs')!r})))\n"
+        f"packages = {PACKAGES_HERE}\n"
+        f"findings = list(examine(None, pathlib.Path({str(tmp_path / 'runs')!r}), packages))\n"
         "print(json.dumps([exit_code(findings), [vars(f) for f in findings]]))\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
@@ -40,6 +43,7 @@ def test_a_broken_torch_is_a_finding_with_the_readmes_fix(how: str, tmp_path: Pa
     assert {"raises": "libcudart.so.13", "ends Python": "ends Python"}[how] in found["torch"]["found"]
     fix = found["torch"]["fix"]
     assert fix in (ROOT / "README.md").read_text(encoding="utf-8") and fix.startswith("pip install")
+    assert found["numpy"]["ok"] and not found["torchvision"]["ok"]
     assert found["metric psnr"]["ok"] and found["dataset sample"]["ok"], "the rest must still be looked at"
 
 

@@ -52,12 +52,13 @@ def test_psnr_is_exact_and_pyiqas(case):
     assert fidelity.psnr(restored, reference) == pytest.approx(-10 * math.log10(exact), abs=1e-10)
 
 
-@pytest.mark.parametrize("case", awkward_pairs())
+@pytest.mark.parametrize("case", [*awkward_pairs(), "several strips"])
 def test_ssim_of_the_same_luma_is_pyiqas(case):
     """To 1e-12 with the exact Gaussian; pyiqa's own window is rounded to float32, which moves it by up to 7e-7."""
     from pyiqa.archs.ssim_arch import ssim
 
-    planes = [fidelity.rounded_luma(image) for image in awkward_pairs()[case]]
+    pairs = awkward_pairs() | {"several strips": np.random.default_rng(2).integers(0, 256, (2, 45, 2500, 3), np.uint8)}
+    planes = [fidelity.rounded_luma(image) for image in pairs[case]]
     tensors = [torch.from_numpy(plane)[None, None] for plane in planes]
     taps = np.exp(-((np.arange(11) - 5) ** 2) / (2 * 1.5**2))
     window = torch.from_numpy(np.outer(taps, taps) / taps.sum() ** 2)[None, None]

@@ -133,9 +133,9 @@ def test_realsr_gains_texture_and_loses_little_fidelity(mor, realsr, every, side
     assert ours[2] <= 60 < bicubic[2]
 
 
-@pytest.mark.parametrize(("every", "side"), [(5, 96), pytest.param(1, 192, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("every", "side"), [(10, 96), pytest.param(1, 192, marks=pytest.mark.slow)])
 def test_severely_degraded_crops_gain_fidelity(mor, bsds_test, every, side):
-    """Of every photo (slow), and of every fifth in the base's own size, crops of 96 px, which gain 0.67 dB."""
+    """Of every photo (slow), and of every tenth in the base's own size, crops of 96 px, which gain 1.3 dB."""
     paths = find_images([bsds_test])[::every]
     crops = [random_crop(read_photo(path), side, stream(31, n)) for n, path in enumerate(paths)]
     lr = degrade(stack(crops), at_level(LEVELS["severe"]), range(len(crops)))
