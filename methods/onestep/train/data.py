@@ -190,20 +190,6 @@ def check_photos(data: Data) -> str:
     return digest.hexdigest()[:16]
 
 
-def item_numbers(step: int, steps: int, accumulate: int, batch: int, rank: int, world: int) -> list[int]:
-    """List the items of one process from ``step`` to the run's end, in order.
-
-    Every optimizer step uses the next ``accumulate * world * batch`` items, whichever way they are split.
-    """
-    per_step = accumulate * world * batch
-    return [
-        s * per_step + (micro * world + rank) * batch + i
-        for s in range(step, steps)
-        for micro in range(accumulate)
-        for i in range(batch)
-    ]
-
-
 def open_loader(data: Data, seed: int, batch: int, numbers: Sequence[int]) -> Iterator[Batch]:
     """Load the batches of these items.
 
@@ -211,7 +197,7 @@ def open_loader(data: Data, seed: int, batch: int, numbers: Sequence[int]) -> It
         data: Where photos come from and how they are degraded.
         seed: The run's seed.
         batch: Images per micro-batch.
-        numbers: :func:`item_numbers`.
+        numbers: :func:`isrbench.methods.onestep.train.split.item_numbers`.
 
     Raises:
         UserError: If there is no image, or a degradation is unknown; while batches are taken, if one cannot be read.

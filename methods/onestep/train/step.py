@@ -60,19 +60,26 @@ class Networks:
         finally:
             self.adapter.set_enabled(True)
 
-    def generate(self, lr: Tensor, severity_window: Tensor, noise: Tensor) -> Tensor:
-        """Restore LRs to latents x0: route by the severity of a window around them, then make the one step.
+    def severity(self, window: Tensor) -> Tensor | None:
+        """Estimate the severity (B, 7) of LRs (B, 3, h, w) in [0, 1]; None for an adapter that does not route."""
+        return self.estimator.estimate(window) if self.estimator else None
+
+    def generate(self, lr: Tensor, severity: Tensor | None, noise: Tensor) -> Tensor:
+        """Restore LRs to latents x0: route, then make the one step.
 
         Args:
             lr: (B, 3, h, w) in [0, 1].
-            severity_window: (B, 3, h', w') in [0, 1].
+            severity: What :meth:`severity` estimates, of a window around each LR.
             noise: (B, C, ...), what the encoder's posterior is sampled with.
         """
-        self.adapter.route(self.estimator.estimate(severity_window) if self.estimator else None)
+        self.adapter.route(severity)
         return self.base.one_step(upsample(lr) * 2 - 1, self.timestep, self.positive, noise)
 
 
-def run_micro_batch(nets: Networks, weights: Losses, batch: Batch, draws: Draws, step: int, share: float) -> dict:
+def run_micro_batch(
+    nets: Networks, weights: Losses, batch: Batch, draws: Draws, step: int, share: float,
+    severity: Tensor | None = None, hits: Tensor | None = None,
+) -> dict[str, Tensor]:  # fmt: skip
     """Add one micro-batch's gradients to all three networks.
 
     Args:
@@ -82,17 +89,21 @@ def run_micro_batch(nets: Networks, weights: Losses, batch: Batch, draws: Draws,
         draws: The batch's randomness.
         step: The optimizer step, for losses that start late.
         share: What the micro-batch counts in its step, 1 / accumulate.
+        severity: What :meth:`Networks.severity` estimates of the batch's windows; None = it is estimated here.
+        hits: What the adapter's ``hits`` counts over the whole step, for the balance loss; None = the micro-batch is
+            the whole step.
 
     Returns:
         The losses' values by name: detached scalars.
     """
-    x0 = nets.generate(batch.lr, batch.severity_window, draws.encode)
+    severity = nets.severity(batch.severity_window) if severity is None else severity
+    x0 = nets.generate(batch.lr, severity, draws.encode)
     z = x0.detach().requires_grad_()
     parts, features = generator_losses(nets, weights, z, batch.hr, draws, step)
     total = torch.stack(list(parts.values())).sum()
     with nets.plain():
         (total * share).backward()
-    balance = weights.balance * nets.adapter.balance_loss()
+    balance = weights.balance * nets.adapter.balance_loss(hits)
     roots, gradients = [x0], [z.grad]
     if balance.requires_grad:
         roots.append(balance * share)

@@ -23,7 +23,19 @@ from isrbench.methods.onestep.train.step import (
     run_micro_batch,
     vsd_direction,
 )
-from tests.support.training_world import CPU, DENSE, a_batch, begin, gradients, light, run, same, world
+from tests.support.training_world import (
+    BALANCED,
+    CPU,
+    DENSE,
+    a_batch,
+    begin,
+    gradients,
+    light,
+    run,
+    same,
+    trained,
+    world,
+)
 
 POSITIVE, NEGATIVE = torch.ones(1, 1, 1), -torch.ones(1, 1, 1)
 ABAR = 0.64
@@ -249,11 +261,10 @@ def test_the_generator_feels_the_discriminator_from_its_start_on(world, tmp_path
 
 
 def test_accumulated_micro_batches_step_as_one_large_batch(world, tmp_path):
-    """For losses that are means over images; the balance loss is none, so it is off."""
     found = {}
-    for out, split in (("large", {"batch": 2}), ("small", {"batch": 1, "accumulate": 2})):
+    for out, split in (("large", {"batch": 2}), ("small", {"batch": 1, "global_batch": 2})):
         grads = found[out] = {}
-        one = begin(world, tmp_path / out, steps=1, losses={"balance": 0.0}, optim={"clip": 1e9}, **split)
+        one = begin(world, tmp_path / out, steps=1, optim={"clip": 1e9}, **BALANCED, **split)
         watched(one, lambda name, o, grads=grads: grads.update({name: grads_of(o)}))
     for name, gradient in found["large"].items():
         assert gradient.abs().sum() > 0
@@ -271,8 +282,8 @@ def test_bf16_autocasts_the_networks_and_nothing_else(world, tmp_path):
     assert found.keys() == full.keys() and any(found[k] != full[k] for k in full)
     for name in full:
         assert found[name][0][1] == pytest.approx(full[name][0][1], rel=0.1, abs=2e-3), name
-    trained = [p for ps in half.trained.values() for p in ps]
-    assert {p.dtype for p in trained} == {torch.float32}
+    moved = [p for ps in trained(half).values() for p in ps]
+    assert {p.dtype for p in moved} == {torch.float32}
     states = [v for o in half.optimizers.values() for s in o.state.values() for v in s.values()]
     assert {v.dtype for v in states} == {torch.float32}
     assert {p.dtype for p in half.nets.base.unet.parameters()} == {torch.float32}
