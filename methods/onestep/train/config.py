@@ -90,7 +90,7 @@ class Losses(_Part):
     gan_t: Timesteps = (0, 300)
     """Timesteps at which latents are noised for the discriminator's and the perceptual features."""
     gan_start: int = Field(0, ge=0)
-    """First step at which the generator feels the discriminator."""
+    """First step at which the discriminator learns and the generator feels it; before, it does not run."""
     r1: float = Field(0.0, ge=0)
     """Weight of the gradient penalty on the discriminator's real inputs (the features)."""
     balance: float = Field(1.0, ge=0)

@@ -131,7 +131,10 @@ class Features:
 def generator_losses(
     nets: Networks, weights: Losses, z: Tensor, hr: Tensor, draws: Draws, step: int
 ) -> tuple[dict[str, Tensor], Features | None]:
-    """Compute the generator's weighted losses of latents ``z`` (a leaf), and what the discriminator learns from."""
+    """Compute the generator's weighted losses of latents ``z`` (a leaf), and what the discriminator learns from.
+
+    The discriminator takes part from step ``gan_start`` on; before, it neither runs nor learns.
+    """
     target = hr * 2 - 1
     image = nets.base.decode(z)
     parts = {"l2": weights.l2 * F.mse_loss(image, target)}
@@ -141,19 +144,19 @@ def generator_losses(
         if weights.vsd:
             parts["vsd"] = weights.vsd * L.vsd_loss(z, vsd_direction(nets, z.detach(), draws.vsd, weights.cfg))
         by_features = weights.perceptual > 0 and nets.lpips is None
-        if not weights.gan and not by_features:
+        by_discriminator = weights.gan > 0 and step >= weights.gan_start
+        if not by_discriminator and not by_features:
             return parts, None
         with torch.no_grad():
             real = _features(nets, nets.base.encode(target), draws.features)
         fake = _features(nets, z, draws.features)
     if by_features:
         parts["perceptual"] = weights.perceptual * L.feature_distance(fake, real)
-    if not weights.gan:
+    if not by_discriminator:
         return parts, None
-    if step >= weights.gan_start:
-        nets.discriminator.requires_grad_(False)
-        parts["gan"] = weights.gan * L.generator_gan_loss(nets.discriminator(fake), weights.gan_kind)
-        nets.discriminator.requires_grad_(True)
+    nets.discriminator.requires_grad_(False)
+    parts["gan"] = weights.gan * L.generator_gan_loss(nets.discriminator(fake), weights.gan_kind)
+    nets.discriminator.requires_grad_(True)
     return parts, Features(real, [f.detach() for f in fake])
 
 

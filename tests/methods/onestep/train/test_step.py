@@ -33,6 +33,7 @@ from tests.support.training_world import (
     light,
     run,
     same,
+    state,
     trained,
     world,
 )
@@ -254,10 +255,15 @@ def test_the_running_mean_is_what_is_saved(world, tmp_path):
     assert same(load_adapter(tmp_path / "plain/adapter.safetensors").state, plain.nets.adapter.state_dict())
 
 
-def test_the_generator_feels_the_discriminator_from_its_start_on(world, tmp_path):
-    run(world, tmp_path, losses={"gan_start": 2})
+def test_the_discriminator_takes_part_from_its_start_on(world, tmp_path):
+    one = begin(world, tmp_path, losses={"gan_start": 2})
+    start = {name: value.clone() for name, value in one.nets.discriminator.state_dict().items()}
+    one.loop()
     found = read_curves(tmp_path / "curves.csv")
-    assert [at for at, _ in found["gan"]] == [3, 4] and [at for at, _ in found["discriminator"]] == [1, 2, 3, 4]
+    assert [at for at, _ in found["gan"]] == [3, 4] and [at for at, _ in found["discriminator"]] == [3, 4]
+    before, after = (state(tmp_path, step) for step in (2, 4))
+    assert same(before["discriminator"], start) and not before["optimizers"]["discriminator"]["state"]
+    assert not same(after["discriminator"], start) and after["optimizers"]["discriminator"]["state"]
 
 
 def test_accumulated_micro_batches_step_as_one_large_batch(world, tmp_path):
