@@ -162,11 +162,15 @@ def generator_losses(
 
 @torch.no_grad()
 def vsd_direction(nets: Networks, z: Tensor, diffused: Diffused, cfg: float) -> Tensor:
-    """Return VSD's gradient at ``z`` for a plain UNet; the teacher is guided: negative + cfg (positive - negative)."""
+    """Return VSD's gradient at ``z`` for a plain UNet; the teacher is guided: negative + cfg (positive - negative).
+
+    The teacher's two predictions are one pass of twice the batch: without gradient it keeps no activations, so that it
+    needs less memory than the generator's pass does.
+    """
     base, t = nets.base, diffused.t
     z_t = base.add_noise(z, diffused.noise, t)
-    positive = base.predict(z_t, t, nets.positive)
-    negative = base.predict(z_t, t, nets.negative)
+    prompts = torch.cat([p.expand(len(z_t), -1, -1) for p in (nets.positive, nets.negative)])
+    positive, negative = base.predict(z_t.repeat(2, 1, 1, 1), t.repeat(2), prompts).chunk(2)
     with nets.regulariser.enabled():
         own = base.predict(z_t, t, nets.positive)
     teacher = base.x0(z_t, negative + cfg * (positive - negative), t)

@@ -49,16 +49,16 @@ class FakeUNet:
     """Predicts one constant for each part that it plays, and lets the taps see its input."""
 
     def __init__(self):
-        self.adapter_on, self.regulariser_on, self.tapped = True, False, None
+        self.adapter_on, self.regulariser_on, self.tapped, self.passes = True, False, None, []
 
     def __call__(self, z, t, encoder_hidden_states):
         part = {(False, False): "teacher", (False, True): "regulariser"}.get((self.adapter_on, self.regulariser_on))
         if self.tapped is not None:
             assert part == "teacher"
             self.tapped.append(z)
-        return SimpleNamespace(
-            sample=torch.full_like(z, NOISES.get((part, int(encoder_hidden_states.flatten()[0])), 1e3))
-        )
+        self.passes.append(part)
+        noises = [NOISES.get((part, int(prompt.flatten()[0])), 1e3) for prompt in encoder_hidden_states]
+        return SimpleNamespace(sample=torch.tensor(noises).view(-1, 1, 1, 1).expand_as(z))
 
 
 class FakeVae:
@@ -146,6 +146,7 @@ def test_vsd_direction_by_hand(nets):
         direction = vsd_direction(nets, torch.full((1, 1, 2, 2), 0.7), DRAWS.vsd, 7.5)
         unguided = vsd_direction(nets, torch.full((1, 1, 2, 2), 0.7), DRAWS.vsd, 1.0)
     assert torch.allclose(direction, torch.full((1, 1, 2, 2), DIRECTION))
+    assert nets.base.unet.passes == ["teacher", "regulariser"] * 2, "both prompts of the teacher are one pass"
     # Without guidance the teacher's noise is 0.3: 0.75 (0.3 - 0.5) / (0.75 (0.3 - 0.1)) = -1.
     assert torch.allclose(unguided, torch.full((1, 1, 2, 2), -1.0))
 
