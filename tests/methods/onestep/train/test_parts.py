@@ -9,6 +9,7 @@ import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from PIL import Image
 
+import datasets
 from isrbench.harness.errors import UserError
 from isrbench.methods.onestep.base.tiny import (
     UNET_CONFIG,
@@ -134,6 +135,21 @@ def test_hub_data_and_streams(photos):
     assert torch.equal(resumed.hr, whole[2].hr)
     with pytest.raises(UserError, match="no column 'photo'"):
         next(iter(open_loader(hub.model_copy(update={"column": "photo"}), 1, 1, [0])))
+
+
+def test_of_a_stream_only_own_items_are_decoded(photos, monkeypatch):
+    decoded, decode = [], datasets.Image.decode_example
+
+    def counting(self, value, *args, **kwargs):
+        decoded.append(value["path"])
+        return decode(self, value, *args, **kwargs)
+
+    data = Data(hub=str(photos), crop=16, workers=0, streaming=True)
+    every = [batch.hr for batch in open_loader(data, 1, 1, list(range(6)))]
+    monkeypatch.setattr(datasets.Image, "decode_example", counting)
+    second = [batch.hr for batch in open_loader(data, 1, 1, [1, 3, 5])]  # of two processes
+    assert len(decoded) == 3
+    assert all(torch.equal(a, b) for a, b in zip(second, every[1::2], strict=True))
 
 
 @pytest.mark.parametrize("streaming", [False, True])
