@@ -158,6 +158,8 @@ class TrainConfig(_Part):
     batch: int = Field(4, ge=1)
     """The most images that a process computes at once: memory, not the result (but for the rounding of sums). A step's
     share of a process is cut into equal micro-batches of at most this size."""
+    processes: int = Field(0, ge=0)
+    """Processes that train together; 0 = one for each visible GPU, or as many as were started together."""
     dtype: Literal["fp32", "bf16"] = "fp32"
     """``bf16`` autocasts the networks; weights, losses and optimizers stay float32."""
     gradient_checkpointing: bool = False
@@ -205,6 +207,7 @@ def parse_config(method: str, argv: Sequence[str]) -> tuple[TrainConfig, bool]:
     parser.add_argument("--out", help="where everything goes")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--processes", type=int, help="how many train together; default: one for each visible GPU")
     parser.add_argument("--resume", action="store_true", help="continue from the last state in --out")
     words, overrides = split_overrides(argv)
     args, unknown = parser.parse_known_args(words)
@@ -214,7 +217,7 @@ def parse_config(method: str, argv: Sequence[str]) -> tuple[TrainConfig, bool]:
         )
     values = _read_preset(args.preset)
     values["adapter"] = values.pop("method", {}).get(method, {})
-    for name in ("out", "steps", "seed"):
+    for name in ("out", "steps", "seed", "processes"):
         if getattr(args, name) is not None:
             values[name] = getattr(args, name)
     for part, folders in (("data", args.data), ("validation", args.validation)):

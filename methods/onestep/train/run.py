@@ -1,7 +1,7 @@
 """Train the adapter of any one-step method on its frozen base.
 
 isrbench train --method mor --preset tiny --data BSDS500/train BSDS500/val --validation BSDS500/test --out runs/mor
-accelerate launch --num_processes 4 -m isrbench train --method mor --preset sd21 --data LSDIR --out runs/mor
+isrbench train --method mor --preset sd21 --data LSDIR FFHQ --out runs/mor    (one process for each GPU, see launch.py)
 
 Every optimizer step takes the next items of the run (see data.py), adds up three networks' gradients over its
 micro-batches (see step.py), and then updates regulariser, generator and discriminator. A step with a loss or a gradient
@@ -81,6 +81,11 @@ class Run:
         self.accelerator = make_accelerator(config)
         if config.threads:
             torch.set_num_threads(config.threads)
+        if config.processes not in (0, self.accelerator.num_processes):
+            raise UserError(
+                f"processes={config.processes}, but {self.accelerator.num_processes} were started together",
+                "start them with isrbench train --processes N, or leave processes out",
+            )
         self.split = split(config.global_batch, config.batch, self.accelerator.num_processes)
         make_deterministic(str(self.accelerator.device))
         torch.manual_seed(config.seed)
