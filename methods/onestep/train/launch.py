@@ -167,4 +167,4 @@ def _ended(processes: list[subprocess.Popen[bytes]], grace: float) -> Iterator[N
                 process.kill()
                 process.wait()
         if in_main:
-            signal.signal(signal.SIGTERM, before)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
