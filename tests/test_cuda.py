@@ -206,7 +206,8 @@ def micro_batch(method: str, device: str, *more: str) -> tuple[dict[str, float],
     images = [torch.rand(2, 3, side, side, generator=generator) for side in sides]
     batch = Batch(*(part.to(place) for part in (*images, torch.tensor([4, 5]))))
     latent = nets.base.latent_shape(config.data.crop, config.data.crop)
-    values = run_micro_batch(nets, config.losses, batch, draw(0, batch.items, latent, config.losses, place), 0, 1.0)
+    draws = draw(0, batch.items, latent, config.losses, place)
+    values = run_micro_batch(nets, config.losses, batch, draws, config.losses.gan_start, 1.0)
     groups = [group for optimizer in make_optimizers(nets, config.optim).values() for group in optimizer.param_groups]
     gradients = [p.grad.flatten().cpu() for group in groups for p in group["params"] if p.grad is not None]
     return {name: float(value) for name, value in values.items()}, torch.cat(gradients)
@@ -241,7 +242,7 @@ def test_trains_resumes_and_restores(device: str, photos: Path, tmp_path: Path, 
 
     def trained(out: Path, resume: bool = False) -> Path:
         place = ["device=cpu"] if device == "cpu" else []
-        given = ["--data", str(photos), "--out", str(out), "--steps", "4", "batch=2", "save_every=2", "keep=9"]
+        given = ["--data", str(photos), "--out", str(out), "--steps", "4", "global_batch=2", "save_every=2", "keep=9"]
         config, _ = parse_config("mor", [*given, *place])
         Run(config, MOR, resume).loop()
         return out / "adapter.safetensors"

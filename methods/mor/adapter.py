@@ -72,11 +72,8 @@ class MoRAdapter(BaseAdapter):
         Raises:
             ValueError: If it is missing or of another shape.
         """
-        if severity is None or severity.ndim != 2 or severity.shape[1] != self.config.dims:
-            given = None if severity is None else tuple(severity.shape)
-            raise ValueError(f"a routed adapter needs severity (B, {self.config.dims}), not {given}")
-        self._severity = severity
-        self._routing = routing = self._router(severity, self._experts)
+        self._severity = self._checked(severity)
+        self._routing = routing = self._router(self._severity, self._experts)
         gates = self._rank_gates(routing)
         execution = self._choose(gates) if self._execution == "auto" else self._execution
         self._steer(execution, gates)
@@ -135,10 +132,15 @@ class MoRAdapter(BaseAdapter):
         """Free the folded weights and the last routing."""
         self._forget()
 
-    def balance_loss(self) -> Tensor:
-        """Return the load-balancing loss of the last ``route``, weighted by the config's alpha."""
-        routing = self.routing
-        return balance_loss(routing, cast(Tensor, self._severity), self.config.balance_alpha, self.config.balance)
+    @torch.no_grad()
+    def hits(self, severity: Tensor | None) -> Tensor:
+        """Return how many of these images each layer's router sends to each target; see ``Adapter.hits``."""
+        return self._router(self._checked(severity), self._experts).hits
+
+    def balance_loss(self, hits: Tensor | None = None) -> Tensor:
+        """Return the load-balancing loss of the last ``route``, weighted by the config's alpha; see ``Adapter``."""
+        config, severity = self.config, cast(Tensor, self._severity)
+        return balance_loss(self.routing, severity, config.balance_alpha, config.balance, hits)
 
     def traces(self) -> tuple[RoutingTrace, ...]:
         """Return the routing of each image of the last ``route``; active experts are counted in ranks."""
@@ -169,6 +171,12 @@ class MoRAdapter(BaseAdapter):
         """Put the base's own modules back, bit-identical, and take the routers away."""
         super().detach()
         delattr(self._models["unet"], _ROUTER)
+
+    def _checked(self, severity: Tensor | None) -> Tensor:
+        if severity is None or severity.ndim != 2 or severity.shape[1] != self.config.dims:
+            given = None if severity is None else tuple(severity.shape)
+            raise ValueError(f"a routed adapter needs severity (B, {self.config.dims}), not {given}")
+        return severity
 
     def _forget(self) -> None:
         enabled = self._steering.enabled

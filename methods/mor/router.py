@@ -37,6 +37,11 @@ class Routing:
         """Return how many zero slots are picked, int64 (B, L)."""
         return self.picked.shape[-1] - self.experts
 
+    @property
+    def hits(self) -> Tensor:
+        """Return how many of the images pick each target, float32 (L, N), whole numbers."""
+        return torch.zeros_like(self.probabilities).scatter(-1, self.picked, 1.0).detach().sum(0)
+
 
 class RouterBank(nn.Module):
     """The routers of all L layers. Always float32: a cast of the surrounding model moves it, but does not round it.

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from isrbench.methods.onestep.train.config import parse_config
+from isrbench.methods.onestep.train import launch
+
+if TYPE_CHECKING:
+    from isrbench.methods.onestep.adapter import AdapterSpec
 
 
 def train(argv: Sequence[str]) -> int:
-    """Train as a command line says; see :func:`isrbench.methods.onestep.train.run.train`."""
-    parse_config("mor", argv)  # before torch is imported: --help and mistakes are answered at once
+    """Train as a command line says; see :func:`isrbench.methods.onestep.train.launch.train`."""
+    return launch.train("mor", argv, _spec)
 
+
+def _spec() -> AdapterSpec:
     from isrbench.methods.mor.adapter import SPEC
-    from isrbench.methods.onestep.train import run
 
-    return run.train(argv, SPEC)
+    return SPEC

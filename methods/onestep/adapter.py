@@ -50,8 +50,24 @@ class Adapter(Protocol):
         """Return the trainable parameters by stable name."""
         ...
 
-    def balance_loss(self) -> Tensor:
-        """Return the load-balancing loss of the last ``route``: a scalar, 0 for adapters that do not route."""
+    def hits(self, severity: Tensor | None) -> Tensor | None:
+        """Count how ``route`` would route these images, leaving the last route as it is.
+
+        Args:
+            severity: As ``route`` takes it.
+
+        Returns:
+            float32 (layers, targets), whole numbers: how many images pick each target. They add up over the parts of a
+            batch. None for adapters that do not route.
+        """
+        ...
+
+    def balance_loss(self, hits: Tensor | None = None) -> Tensor:
+        """Return the load-balancing loss of the last ``route``: a scalar, 0 for adapters that do not route.
+
+        Args:
+            hits: What ``hits`` counts in the whole batch that the last route is a part of; None = it is the whole.
+        """
         ...
 
     def traces(self) -> tuple[RoutingTrace, ...] | None:

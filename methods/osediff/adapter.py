@@ -112,7 +112,11 @@ class DenseAdapter(BaseAdapter):
     def route(self, severity: Tensor | None) -> None:
         """Do nothing: a dense adapter does not route."""
 
-    def balance_loss(self) -> Tensor:
+    def hits(self, severity: Tensor | None) -> None:
+        """Return None: nothing is routed."""
+        return
+
+    def balance_loss(self, hits: Tensor | None = None) -> Tensor:
         """Return zero: nothing is routed."""
         return next(iter(self.parameters().values())).new_zeros(())
 

@@ -83,7 +83,8 @@ class Candidate:
             optimizer.zero_grad(set_to_none=True)
         shape = nets.base.latent_shape(config.data.crop, config.data.crop)
         draws = draw(config.seed, self.batch.items, shape, config.losses, self.batch.hr.device)
-        run_micro_batch(nets, config.losses, self.batch, draws, 0, 1.0)
+        # The first step that all losses take part in.
+        run_micro_batch(nets, config.losses, self.batch, draws, config.losses.gan_start, 1.0)
         for optimizer in self.optimizers.values():
             nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], config.optim.clip)
             optimizer.step()

@@ -1,5 +1,6 @@
 """A micro base, four photos and a stand-in for the severity estimator: a world in which training takes seconds."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,15 @@ from isrbench.methods.mor.adapter import SPEC as MOR
 from isrbench.methods.onestep.adapter import AdapterSpec
 from isrbench.methods.onestep.base.tiny import save_base
 from isrbench.methods.onestep.train.config import validated
-from isrbench.methods.onestep.train.data import Batch
+from isrbench.methods.onestep.train.data import Batch, open_loader
 from isrbench.methods.onestep.train.draws import draw
 from isrbench.methods.onestep.train.run import Run
 from isrbench.methods.onestep.train.step import run_micro_batch
 from isrbench.methods.osediff.adapter import DenseConfig
 from isrbench.methods.osediff.adapter import attach as attach_dense
 
+BALANCED = {"losses": {"balance": 200.0}, "adapter": {"router_std": 1.0}}
+"""Changes of a config that make the balance loss decide the routers, and images differ in their routing."""
 DENSE = AdapterSpec("osediff", DenseConfig(rank=2), attach_dense, routes=False)
 CPU = torch.device("cpu")
 
@@ -105,15 +108,23 @@ def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
+def trained(one):
+    """The parameters that each optimizer moves."""
+    return {name: [p for group in o.param_groups for p in group["params"]] for name, o in one.optimizers.items()}
+
+
 def gradients(one, *batches):
     """Each network's gradient of one optimizer step over these micro-batches."""
-    for batch in batches:
-        draws = draw(0, batch.items, one.latent, one.config.losses, CPU)
-        run_micro_batch(one.nets, one.config.losses, batch, draws, 0, 1 / len(batches))
-    found = {name: [p.grad for p in ps if p.grad is not None] for name, ps in one.trained.items()}
-    for parameters in one.trained.values():
-        for parameter in parameters:
-            parameter.grad = None
+    nets, losses = one.nets, one.config.losses
+    severities = [nets.severity(batch.severity_window) for batch in batches]
+    hits = [nets.adapter.hits(severity) for severity in severities]
+    whole = None if hits[0] is None else torch.stack(hits).sum(0)
+    for batch, severity in zip(batches, severities, strict=True):
+        draws = draw(0, batch.items, one.latent, losses, CPU)
+        run_micro_batch(nets, losses, batch, draws, 0, 1 / len(batches), severity, whole)
+    found = {name: [p.grad for p in ps if p.grad is not None] for name, ps in trained(one).items()}
+    for optimizer in one.optimizers.values():
+        optimizer.zero_grad(set_to_none=True)
     return {name: torch.cat([g.flatten() for g in grads]) for name, grads in found.items() if grads}
 
 
@@ -122,3 +133,35 @@ def a_batch(window: int = 8) -> Batch:
     hr, lr = (torch.rand(2, 3, side, side, generator=generator) for side in (32, 8))
     seen = lr if window == 8 else torch.rand(2, 3, window, window, generator=generator)
     return Batch(hr, lr, seen, torch.tensor([4, 5]))
+
+
+def poison(monkeypatch, *items):
+    """Let these items have no number in their images, whichever process loads them."""
+
+    def loader(*args):
+        for batch in open_loader(*args):
+            bad = torch.isin(batch.items, torch.tensor(items))
+            yield batch._replace(hr=batch.hr.masked_fill(bad[:, None, None, None], float("nan")))
+
+    monkeypatch.setattr("isrbench.methods.onestep.train.run.open_loader", loader)
+
+
+def state(out, step):
+    return torch.load(out / f"states/state-{step}.pt", weights_only=True)
+
+
+def same_state(a, b):
+    """Whether two states hold the same bits: networks, optimizers, running mean and counts."""
+    parts = [same(a[name], b[name]) for name in ("adapter", "regulariser", "discriminator", "mean")]
+    moments = [
+        a["optimizers"][name]["state"].keys() == b["optimizers"][name]["state"].keys()
+        and all(same(of, b["optimizers"][name]["state"][n]) for n, of in a["optimizers"][name]["state"].items())
+        for name in ("generator", "regulariser", "discriminator")
+    ]
+    return all(parts) and all(moments)
+
+
+def curve_rows(out):
+    """The rows of a run's curves, the header among them."""
+    with (out / "curves.csv").open() as file:
+        return list(csv.reader(file))

@@ -21,7 +21,7 @@ else:
     import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
 _OVERRIDE = re.compile(r"[a-z_][a-z0-9_.]*=")
-HELP = """key=value sets any field of the config: optim.lr=1e-4, adapter.top_k=4, data.hub=ID, accumulate=4, threads=1.
+HELP = """key=value sets any field of the config: optim.lr=1e-4, adapter.top_k=4, data.hub=ID, batch=1, threads=1.
 The fields are the classes of methods/onestep/train/config.py; those of adapter.* are the method's own config."""
 PRESETS = Path(__file__).parent / "presets"
 _RENAMED = {
@@ -98,7 +98,7 @@ class Losses(_Part):
     gan_t: Timesteps = (0, 300)
     """Timesteps at which latents are noised for the discriminator's and the perceptual features."""
     gan_start: int = Field(0, ge=0)
-    """First step at which the generator feels the discriminator."""
+    """First step at which the discriminator learns and the generator feels it; before, it does not run."""
     r1: float = Field(0.0, ge=0)
     """Weight of the gradient penalty on the discriminator's real inputs (the features)."""
     balance: float = Field(1.0, ge=0)
@@ -119,6 +119,8 @@ class Optim(_Part):
     warmup: int = Field(0, ge=0)
     clip: float = Field(1.0, gt=0)
     """Largest norm of the gradient, of each of the three networks."""
+    max_skipped: int = Field(10, ge=0)
+    """Steps in a row that may be skipped because a loss or a gradient is not finite; one more stops the run."""
     ema: float = Field(0.0, ge=0, lt=1)
     """Decay of the running mean of the adapter's weights that is validated and saved; 0 = the weights themselves."""
 
@@ -162,10 +164,13 @@ class TrainConfig(_Part):
     out: Path
     steps: int = Field(gt=0)
     seed: int = Field(0, ge=0)
+    global_batch: int = Field(ge=1)
+    """Images per optimizer step, over all processes and micro-batches; ``batch`` where it is not given."""
     batch: int = Field(4, ge=1)
-    """Images per process and micro-batch."""
-    accumulate: int = Field(1, ge=1)
-    """Micro-batches per step."""
+    """The most images that a process computes at once: memory, not the result (but for the rounding of sums). A step's
+    share of a process is cut into equal micro-batches of at most this size."""
+    processes: int = Field(0, ge=0)
+    """Processes that train together; 0 = one for each visible GPU, or as many as were started together."""
     dtype: Literal["fp32", "bf16"] = "fp32"
     """``bf16`` autocasts the networks; weights, losses and optimizers stay float32."""
     gradient_checkpointing: bool = False
@@ -213,6 +218,7 @@ def parse_config(method: str, argv: Sequence[str]) -> tuple[TrainConfig, bool]:
     parser.add_argument("--out", help="where everything goes")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--processes", type=int, help="how many train together; default: one for each visible GPU")
     parser.add_argument("--resume", action="store_true", help="continue from the last state in --out")
     words, overrides = split_overrides(argv)
     args, unknown = parser.parse_known_args(words)
@@ -222,7 +228,7 @@ def parse_config(method: str, argv: Sequence[str]) -> tuple[TrainConfig, bool]:
         )
     values = _read_preset(args.preset)
     values["adapter"] = values.pop("method", {}).get(method, {})
-    for name in ("out", "steps", "seed"):
+    for name in ("out", "steps", "seed", "processes"):
         if getattr(args, name) is not None:
             values[name] = getattr(args, name)
     for part, folders in (("data", args.data), ("validation", args.validation)):
@@ -245,8 +251,16 @@ def validated(values: dict[str, Any]) -> TrainConfig:
     Raises:
         UserError: Naming every value that does not fit.
     """
+    if "accumulate" in values:
+        raise UserError(
+            "accumulate is no field any more: a step's micro-batches follow from global_batch",
+            "set global_batch to the images per step (batch x accumulate x processes of before), and batch to what the "
+            "memory holds",
+        )
+    values = _renamed(values)
+    values = {"global_batch": values.get("batch", TrainConfig.model_fields["batch"].default)} | values
     try:
-        config = TrainConfig(**_renamed(values))
+        config = TrainConfig(**values)
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise UserError(f"the training config does not fit: {wrong}", "see methods/onestep/train/config.py") from error

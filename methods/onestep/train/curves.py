@@ -4,11 +4,44 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from isrbench.harness.files import replacing
 
 _HEADER = ("step", "name", "value")
+
+
+@dataclass
+class Tally:
+    """The losses since the last row of the curves, and the steps that were skipped."""
+
+    sums: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    """Of how many steps each sum is."""
+    skipped: int = 0
+    """Skipped steps of the whole run."""
+    in_a_row: int = 0
+    """Skipped steps since the last one that was made."""
+
+    def add(self, losses: Mapping[str, float]) -> None:
+        """Take in the losses of a step that was made."""
+        self.in_a_row = 0
+        for name, value in losses.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def skip(self) -> None:
+        """Take in a step that was skipped."""
+        self.skipped += 1
+        self.in_a_row += 1
+
+    def row(self) -> dict[str, float]:
+        """Return each loss's mean over the steps that had it, and ``skipped`` once a step was; then begin anew."""
+        means = {name: total / self.counts[name] for name, total in self.sums.items()}
+        self.sums, self.counts = {}, {}
+        return means | ({"skipped": float(self.skipped)} if self.skipped else {})
 
 
 def write_curve(path: Path, step: int, values: dict[str, float]) -> None:

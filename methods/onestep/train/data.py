@@ -7,7 +7,7 @@ processes or the step at which a run was resumed. (A streamed dataset is drawn i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -131,10 +131,15 @@ class PairDataset(Dataset):
 
 
 class StreamedPairs(IterableDataset):
-    """Pairs from a streamed dataset, each process and loader taking its share; resumes by skipping."""
+    """Pairs from a streamed dataset: item n is row n of its shuffled order, over and over.
+
+    Every process reads all rows, for the order is that of the whole stream, but decodes its own items' images only; a
+    resumed run skips what it had.
+    """
 
     def __init__(self, rows: Any, data: Data, seed: int, numbers: Sequence[int]) -> None:
-        self._rows, self._data, self._seed, self._numbers = rows, data, seed, numbers
+        self._data, self._seed, self._numbers = data, seed, numbers
+        self._rows, self._decode = _undecoded(rows, data.column)
 
     def __iter__(self) -> Iterator[Batch]:
         wanted = iter(self._numbers)
@@ -143,7 +148,7 @@ class StreamedPairs(IterableDataset):
             if n is None:
                 return
             if position == n:
-                image = _pixels(row[self._data.column], f"image {n} of the stream")
+                image = _pixels(self._decode(row[self._data.column]), f"image {n} of the stream")
                 yield _pair(image, self._data, n, stream(self._seed, _PAIR, n))
                 n = next(wanted, None)
 
@@ -190,20 +195,6 @@ def check_photos(data: Data) -> str:
     return digest.hexdigest()[:16]
 
 
-def item_numbers(step: int, steps: int, accumulate: int, batch: int, rank: int, world: int) -> list[int]:
-    """List the items of one process from ``step`` to the run's end, in order.
-
-    Every optimizer step uses the next ``accumulate * world * batch`` items, whichever way they are split.
-    """
-    per_step = accumulate * world * batch
-    return [
-        s * per_step + (micro * world + rank) * batch + i
-        for s in range(step, steps)
-        for micro in range(accumulate)
-        for i in range(batch)
-    ]
-
-
 def open_loader(data: Data, seed: int, batch: int, numbers: Sequence[int]) -> Iterator[Batch]:
     """Load the batches of these items.
 
@@ -211,7 +202,7 @@ def open_loader(data: Data, seed: int, batch: int, numbers: Sequence[int]) -> It
         data: Where photos come from and how they are degraded.
         seed: The run's seed.
         batch: Images per micro-batch.
-        numbers: :func:`item_numbers`.
+        numbers: :func:`isrbench.methods.onestep.train.split.item_numbers`.
 
     Raises:
         UserError: If there is no image, or a degradation is unknown; while batches are taken, if one cannot be read.
@@ -278,7 +269,17 @@ def _load_hub(data: Data) -> Any:
     columns: list[str] = rows.column_names or [data.column]
     if data.column not in columns:
         raise UserError(f"{data.hub} has no column '{data.column}', but {', '.join(columns)}", "set data.column")
-    return rows
+    return rows.select_columns([data.column])
+
+
+def _undecoded(rows: Any, column: str) -> tuple[Any, Callable[[Any], Image.Image]]:
+    """Return the rows with the image files' bytes in place of images, and what decodes one."""
+    import datasets
+
+    feature = (rows.features or {}).get(column)
+    if not isinstance(feature, datasets.Image):  # a script's images, made rather than decoded
+        return rows, lambda image: image
+    return rows.cast_column(column, datasets.Image(mode=feature.mode, decode=False)), feature.decode_example
 
 
 def _pixels(image: Image.Image, name: str) -> np.ndarray:

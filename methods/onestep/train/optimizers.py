@@ -1,15 +1,17 @@
-"""The optimizers of the three networks, and their learning rates over a run."""
+"""The optimizers of the three networks, their learning rates over a run, and one step of all of them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import nn
 
 from isrbench.methods.onestep.train.config import Optim
+from isrbench.methods.onestep.train.processes import average_gradients
 from isrbench.methods.onestep.train.step import Networks
 
 
@@ -41,3 +43,35 @@ def learning_rate_factor(optim: Optim, step: int, steps: int) -> float:
     if optim.schedule == "constant":
         return 1.0
     return 0.5 * (1 + math.cos(math.pi * (step - optim.warmup) / max(1, steps - optim.warmup)))
+
+
+def step_together(
+    optimizers: Mapping[str, torch.optim.Optimizer], accelerator: Accelerator, clip: float, factor: float, fit: bool
+) -> list[str]:
+    """Make one step of all optimizers, or of none; their gradients are used up either way.
+
+    Every process decides alike: from gradients that are averaged, and from ``fit``.
+
+    Args:
+        optimizers: By network; a network without gradients is left alone.
+        accelerator: The group of processes.
+        clip: Largest norm of each network's gradient.
+        factor: On every learning rate.
+        fit: False = the step has to be skipped whatever the gradients are.
+
+    Returns:
+        The networks whose gradient is not finite; with one, or not ``fit``, neither weights nor optimizers changed.
+    """
+    wrong = []
+    for name, optimizer in optimizers.items():
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        average_gradients(accelerator, parameters)
+        if not math.isfinite(float(nn.utils.clip_grad_norm_(parameters, clip))):
+            wrong.append(name)
+    for optimizer in optimizers.values():
+        if fit and not wrong:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak_lr"] * factor
+            optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    return wrong

@@ -1,4 +1,4 @@
-"""One training run on several processes: their group, and means over it."""
+"""One training run on several processes: their group, and sums and means over it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from isrbench.methods.onestep.train.config import TrainConfig
 
 
 def make_accelerator(config: TrainConfig) -> Accelerator:
-    """Join the processes that ``accelerate launch`` started; without it, this one is alone.
+    """Join the processes that were started together (see launch.py); without any, this one is alone.
 
     Args:
         config: Says device, dtype, trackers and the folder that these write in.
@@ -21,7 +21,7 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     """
     accelerator = Accelerator(
         mixed_precision="bf16" if config.dtype == "bf16" else "no",
-        cpu=config.device == "cpu",
+        cpu=config.device == "cpu" or not torch.cuda.is_available(),  # accelerate groups processes on CPUs when told so
         log_with=list(config.trackers) or None,
         project_dir=config.out,
     )
@@ -38,18 +38,24 @@ def mean_over_processes(accelerator: Accelerator, tensor: Tensor) -> Tensor:
     return accelerator.reduce(tensor, "mean")  # type: ignore[return-value]
 
 
+def sum_over_processes(accelerator: Accelerator, tensor: Tensor) -> Tensor:
+    """Return the sum of every process's ``tensor``, each of the same shape."""
+    return accelerator.reduce(tensor, "sum")  # type: ignore[return-value]
+
+
 def average_gradients(accelerator: Accelerator, parameters: list[nn.Parameter]) -> None:
     """Average over the processes. By hand: the UNet plays several parts, which a DDP wrapper does not allow.
 
     Args:
         accelerator: The group.
-        parameters: Whose ``grad`` is replaced; one that has none counts as zero.
+        parameters: Whose ``grad`` is replaced. No gradient counts as zero, and where no process has one it stays none,
+            so that the optimizer leaves the parameter alone as it does on one process.
     """
     if accelerator.num_processes == 1:
         return
-    for parameter in parameters:
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-    flat = mean_over_processes(accelerator, torch.cat([p.grad.flatten() for p in parameters]))  # type: ignore[union-attr]
-    for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
-        parameter.grad = part.view_as(parameter).clone()
+    has = torch.tensor([float(p.grad is not None) for p in parameters], device=parameters[0].device)
+    own = [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in parameters]
+    flat = mean_over_processes(accelerator, torch.cat([has, *own]))
+    has, *means = flat.split([len(parameters), *(p.numel() for p in parameters)])
+    for parameter, one_has, mean in zip(parameters, has.tolist(), means, strict=True):
+        parameter.grad = mean.view_as(parameter).clone() if one_has else None

@@ -1,10 +1,12 @@
 """Train the adapter of any one-step method on its frozen base.
 
 isrbench train --method mor --preset tiny --data BSDS500/train BSDS500/val --validation BSDS500/test --out runs/mor
-accelerate launch --num_processes 4 -m isrbench train --method mor --preset sd21 --data LSDIR --out runs/mor
+isrbench train --method mor --preset sd21 --data LSDIR FFHQ --out runs/mor    (one process for each GPU, see launch.py)
 
 Every optimizer step takes the next items of the run (see data.py), adds up three networks' gradients over its
-micro-batches (see step.py), and then updates regulariser, generator and discriminator. `curves.csv` holds every loss;
+micro-batches (see step.py), and then updates regulariser, generator and discriminator. A step with a loss or a gradient
+that is not finite is skipped. The result depends on `global_batch`, not on how a step is split over processes and
+micro-batches (see split.py), but for the rounding of sums. `curves.csv` holds every loss;
 `adapter.safetensors` is the result; `states/` is what --resume continues from, bit-exactly on a CPU.
 """
 
@@ -13,13 +15,13 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from isrbench.harness.determinism import make_deterministic
 from isrbench.harness.errors import UserError
@@ -27,13 +29,14 @@ from isrbench.harness.severity.estimator import get_estimator
 from isrbench.methods.onestep.adapter import AdapterSpec, Estimators
 from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, save_adapter
 from isrbench.methods.onestep.train.config import TrainConfig, parse_config
-from isrbench.methods.onestep.train.curves import cut_curves, write_curve
-from isrbench.methods.onestep.train.data import Batch, check_photos, item_numbers, open_loader
+from isrbench.methods.onestep.train.curves import Tally, cut_curves, write_curve
+from isrbench.methods.onestep.train.data import Batch, check_photos, open_loader
 from isrbench.methods.onestep.train.draws import draw
 from isrbench.methods.onestep.train.ema import RunningMean
 from isrbench.methods.onestep.train.networks import build_networks
-from isrbench.methods.onestep.train.optimizers import learning_rate_factor, make_optimizers
-from isrbench.methods.onestep.train.processes import average_gradients, make_accelerator, mean_over_processes
+from isrbench.methods.onestep.train.optimizers import learning_rate_factor, make_optimizers, step_together
+from isrbench.methods.onestep.train.processes import make_accelerator, mean_over_processes, sum_over_processes
+from isrbench.methods.onestep.train.split import item_numbers, split
 from isrbench.methods.onestep.train.state import last_state, load_state, save_state, state_to_resume
 from isrbench.methods.onestep.train.step import run_micro_batch
 from isrbench.methods.onestep.train.validate import Validator
@@ -52,8 +55,8 @@ def train(argv: Sequence[str], spec: AdapterSpec) -> int:
         0 when all steps are done.
 
     Raises:
-        UserError: If an option, the data, the base or the state to resume from does not fit, or if a loss is no
-            longer finite; the last good state is kept.
+        UserError: If an option, the data, the base or the state to resume from does not fit, or if losses stay not
+            finite; the last good state is kept.
     """
     config, resume = parse_config(spec.id, argv)
     Run(config, spec, resume).loop()
@@ -61,7 +64,7 @@ def train(argv: Sequence[str], spec: AdapterSpec) -> int:
 
 
 class Run:
-    """One training run on one process.
+    """One process of a training run, often the only one.
 
     Args:
         config: What to do.
@@ -73,11 +76,17 @@ class Run:
     def __init__(
         self, config: TrainConfig, spec: AdapterSpec, resume: bool, estimators: Estimators = get_estimator
     ) -> None:
-        if config.threads:
-            torch.set_num_threads(config.threads)
         self.config, self.spec = config, spec
         last = state_to_resume(self._states, self._adapter, resume)
         self.accelerator = make_accelerator(config)
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        if config.processes not in (0, self.accelerator.num_processes):
+            raise UserError(
+                f"processes={config.processes}, but {self.accelerator.num_processes} were started together",
+                "start them with isrbench train --processes N, or leave processes out",
+            )
+        self.split = split(config.global_batch, config.batch, self.accelerator.num_processes)
         make_deterministic(str(self.accelerator.device))
         torch.manual_seed(config.seed)
         self.photos = check_photos(config.data)
@@ -85,12 +94,8 @@ class Run:
         self.nets = build_networks(config, spec, self.adapter_config, self.accelerator.device, estimators)
         self.latent = self.nets.base.latent_shape(config.data.crop, config.data.crop)
         self.optimizers = make_optimizers(self.nets, config.optim)
-        self.trained = {
-            name: [p for group in optimizer.param_groups for p in group["params"]]
-            for name, optimizer in self.optimizers.items()
-        }
         self.mean = RunningMean(self.nets.adapter, config.optim.ema)
-        self.sums: dict[str, float] = {}
+        self.tally = Tally()
         self.step = 0
         self._begin(last)
 
@@ -98,32 +103,26 @@ class Run:
         """Run all remaining steps, validating, saving and logging on the way.
 
         Raises:
-            UserError: If a photo cannot be read, or a loss or gradient is no longer finite.
+            UserError: If a photo cannot be read, or more than ``optim.max_skipped`` steps in a row have a loss or a
+                gradient that is not finite.
         """
         config, accelerator = self.config, self.accelerator
-        numbers = item_numbers(
-            self.step, config.steps, config.accumulate, config.batch,
-            accelerator.process_index, accelerator.num_processes,
-        )  # fmt: skip
-        batches = open_loader(config.data, config.seed, config.batch, numbers)
+        numbers = item_numbers(self.step, config.steps, self.split, accelerator.process_index)
+        loader = open_loader(config.data, config.seed, self.split.batch, numbers)
         validator = self._validator()
         started, first = time.monotonic(), self.step
         while self.step < config.steps:
-            losses = self._add_gradients(batches)
-            self._update(losses)
-            self.mean.update(self.step)
+            batches = [next(loader) for _ in range(self.split.accumulate)]
+            self._update(self._add_gradients(batches))
             self.step += 1
-            for name, value in losses.items():
-                self.sums[name] = self.sums.get(name, 0.0) + value
             if self.step % config.log_every == 0:
-                seconds = (time.monotonic() - started) / (self.step - first)
-                self._log({name: total / config.log_every for name, total in self.sums.items()}, seconds)
-                self.sums = {}
+                self._log(self.tally.row(), (time.monotonic() - started) / (self.step - first))
             last = self.step == config.steps
             if validator and (last or self.step % config.validation.every == 0):
                 with self.mean.applied():
                     self._curve(validator.run(self.nets, self.step))
-            if last or self.step % config.save_every == 0:
+            # Between skipped steps nothing is saved: were the weights to blame, good states would give way to bad ones.
+            if last or (self.step % config.save_every == 0 and not self.tally.in_a_row):
                 self._save()
         accelerator.wait_for_everyone()
         if config.trackers:
@@ -134,40 +133,50 @@ class Run:
             self.spec.id, self._adapter, self.spec.id, base, self._adapter,
         )  # fmt: skip
 
-    def _add_gradients(self, batches: Iterator[Batch]) -> dict[str, float]:
+    def _add_gradients(self, batches: Sequence[Batch]) -> dict[str, float]:
         """Run one step's micro-batches forward and backward; returns the losses' means over all processes."""
-        config, device = self.config, self.accelerator.device
+        config, nets, device, share = self.config, self.nets, self.accelerator.device, 1 / len(batches)
+        # Routing needs severities only, so the load of the whole step is known before its first micro-batch runs.
+        severities = [nets.severity(batch.severity_window.to(device)) for batch in batches]
+        hits = self._hits(severities)
         values: dict[str, Tensor] = {}
-        for _ in range(config.accumulate):
-            batch = next(batches)
+        for batch, severity in zip(batches, severities, strict=True):
             draws = draw(config.seed, batch.items, self.latent, config.losses, device)
             batch = Batch(*(part.to(device) for part in batch))
-            part = run_micro_batch(self.nets, config.losses, batch, draws, self.step, 1 / config.accumulate)
+            part = run_micro_batch(nets, config.losses, batch, draws, self.step, share, severity, hits)
             for name, value in part.items():
-                values[name] = values.get(name, 0) + value / config.accumulate
+                values[name] = values.get(name, 0) + value * share
         means = mean_over_processes(self.accelerator, torch.stack(list(values.values())))
         return dict(zip(values, means.tolist(), strict=True))
 
+    def _hits(self, severities: Sequence[Tensor | None]) -> Tensor | None:
+        """Return how many images of the whole step, over all processes, pick each routing target."""
+        own = [hits for severity in severities if (hits := self.nets.adapter.hits(severity)) is not None]
+        return sum_over_processes(self.accelerator, torch.stack(own).sum(0)) if own else None
+
     def _update(self, losses: dict[str, float]) -> None:
-        """Average and clip the gradients, and let the three optimizers step."""
+        """Let the three optimizers step and the mean follow; or skip the step where something is not finite.
+
+        Raises:
+            UserError: If too many steps in a row are skipped.
+        """
         wrong = [name for name, value in losses.items() if not math.isfinite(value)]
-        for name, parameters in self.trained.items():
-            average_gradients(self.accelerator, parameters)
-            norm = nn.utils.clip_grad_norm_(parameters, self.config.optim.clip)
-            if not math.isfinite(float(norm)):
-                wrong.append(f"gradient of the {name}")
-        if wrong:
+        optim, factor = self.config.optim, learning_rate_factor(self.config.optim, self.step, self.config.steps)
+        networks = step_together(self.optimizers, self.accelerator, optim.clip, factor, fit=not wrong)
+        wrong += [f"gradient of the {name}" for name in networks]
+        if not wrong:
+            self.mean.update(self.step)
+            self.tally.add(losses)
+            return
+        self.tally.skip()
+        problem = f"step {self.step + 1}: not finite: {', '.join(wrong)}"
+        if self.tally.in_a_row > optim.max_skipped:
             raise UserError(
-                f"step {self.step + 1}: not finite: {', '.join(wrong)}. The last good state is "
+                f"{problem}; {self.tally.in_a_row} such steps in a row. The last good state is "
                 f"{last_state(self._states) or 'none'}",
                 "lower optim.lr, or train with dtype=fp32, and --resume",
             )
-        factor = learning_rate_factor(self.config.optim, self.step, self.config.steps)
-        for optimizer in self.optimizers.values():
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak_lr"] * factor
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        log.warning("%s; skipped", problem)
 
     def _validator(self) -> Validator | None:
         if not self.config.validation.folders or not self.accelerator.is_main_process:
@@ -199,7 +208,10 @@ class Run:
         if self.config.trackers:
             self.accelerator.init_trackers("isrbench")
         self.accelerator.wait_for_everyone()
-        log.info("%s: step %d of %d, %s", self.spec.id, self.step, self.config.steps, self.config.out)
+        log.info(
+            "%s: step %d of %d, %d images a step = %s, %s",
+            self.spec.id, self.step, self.config.steps, self.config.global_batch, self.split, self.config.out,
+        )  # fmt: skip
 
     @property
     def _estimator_id(self) -> str | None:
@@ -208,7 +220,6 @@ class Run:
     def _plain_config(self) -> dict[str, Any]:
         """The options, and what hides behind their names."""
         return self.config.model_dump(mode="json") | {
-            "processes": self.accelerator.num_processes,
             "photos": self.photos,
             "base_hash": self.nets.base.weights_hash,
             "estimator_id": self._estimator_id,
@@ -228,7 +239,7 @@ class Run:
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
         self.mean.load_state_dict(state["mean"])
-        self.sums, self.step = state["sums"], state["step"]
+        self.tally, self.step = Tally(**state["tally"]), state["step"]
 
     def _save(self) -> None:
         if not self.accelerator.is_main_process:
@@ -242,7 +253,7 @@ class Run:
             "discriminator": nets.discriminator.state_dict(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "mean": self.mean.state_dict(),
-            "sums": self.sums,
+            "tally": asdict(self.tally),
         }
         checkpoint = AdapterCheckpoint(
             method=self.spec.id,

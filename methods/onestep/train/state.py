@@ -87,6 +87,12 @@ def load_state(path: Path, config: dict[str, Any]) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise UserError(f"{path} cannot be read: {error}", "remove it; --resume then takes the one before") from error
+    if "global_batch" not in state["config"]:
+        raise UserError(
+            f"{path} was written by an earlier release, which trained by other rules: the load was balanced in each "
+            "micro-batch for itself, and the discriminator learnt before losses.gan_start",
+            "begin anew with another --out",
+        )
     ours, theirs = _flat(config), _flat(state["config"])
     for key in sorted(set(ours) | set(theirs)):
         if key in _FREE or key.startswith("validation.") or ours.get(key) == theirs.get(key):
@@ -103,10 +109,13 @@ def load_state(path: Path, config: dict[str, Any]) -> dict[str, Any]:
     return state
 
 
-_FREE = {"out", "save_every", "keep", "log_every", "trackers", "half", "data.workers", "data.folders"}
-"""What may change on the way; folders may move, for their photos are compared by name. Not among them:
-threads and device, which decide the last bits, and the colour fix, with which one file of curves would hold two kinds
-of values."""
+_FREE = {
+    "out", "save_every", "keep", "log_every", "trackers", "half", "data.workers", "data.folders",
+    "processes", "batch", "optim.max_skipped",
+}  # fmt: skip
+"""What may change on the way; folders may move, for their photos are compared by name, and a step may be split another
+way, for its images stay the same ones. Not among them: threads and device, which decide the last bits, and the colour
+fix, with which one file of curves would hold two kinds of values."""
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

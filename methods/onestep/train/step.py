@@ -64,27 +64,31 @@ class Networks:
         finally:
             self.adapter.set_enabled(True)
 
-    def generate(self, lr: Tensor, severity_window: Tensor, noise: Tensor) -> Tensor:
-        """Restore LRs to latents x0: route by the severity of a window around them, then make the one step.
+    def severity(self, window: Tensor) -> Tensor | None:
+        """Return what routes LRs (B, 3, h, w) in [0, 1]: float32 (B, 7); None for an adapter that does not route."""
+        if self.estimator is None:
+            return None
+        if self.routed_by == "constant":
+            return torch.full((len(window), len(DIMENSIONS)), 0.5, device=window.device)
+        own = self.estimator.estimate(window)
+        return own.roll(-1, 0) if self.routed_by == "next" else own
+
+    def generate(self, lr: Tensor, severity: Tensor | None, noise: Tensor) -> Tensor:
+        """Restore LRs to latents x0: route, then make the one step.
 
         Args:
             lr: (B, 3, h, w) in [0, 1].
-            severity_window: (B, 3, h', w') in [0, 1].
+            severity: What :meth:`severity` estimates, of a window around each LR.
             noise: (B, C, ...), what the encoder's posterior is sampled with.
         """
-        self.adapter.route(self._severities(severity_window) if self.estimator else None)
+        self.adapter.route(severity)
         return self.base.one_step(upsample(lr) * 2 - 1, self.timestep, self.positive, noise)
 
-    def _severities(self, windows: Tensor) -> Tensor:
-        """What the routers see, float32 (B, 7)."""
-        if self.routed_by == "constant":
-            return torch.full((len(windows), len(DIMENSIONS)), 0.5, device=windows.device)
-        assert self.estimator is not None
-        own = self.estimator.estimate(windows)
-        return own.roll(-1, 0) if self.routed_by == "next" else own
 
-
-def run_micro_batch(nets: Networks, weights: Losses, batch: Batch, draws: Draws, step: int, share: float) -> dict:
+def run_micro_batch(
+    nets: Networks, weights: Losses, batch: Batch, draws: Draws, step: int, share: float,
+    severity: Tensor | None = None, hits: Tensor | None = None,
+) -> dict[str, Tensor]:  # fmt: skip
     """Add one micro-batch's gradients to all three networks.
 
     Args:
@@ -94,17 +98,21 @@ def run_micro_batch(nets: Networks, weights: Losses, batch: Batch, draws: Draws,
         draws: The batch's randomness.
         step: The optimizer step, for losses that start late.
         share: What the micro-batch counts in its step, 1 / accumulate.
+        severity: What :meth:`Networks.severity` estimates of the batch's windows; None = it is estimated here.
+        hits: What the adapter's ``hits`` counts over the whole step, for the balance loss; None = the micro-batch is
+            the whole step.
 
     Returns:
         The losses' values by name: detached scalars.
     """
-    x0 = nets.generate(batch.lr, batch.severity_window, draws.encode)
+    severity = nets.severity(batch.severity_window) if severity is None else severity
+    x0 = nets.generate(batch.lr, severity, draws.encode)
     z = x0.detach().requires_grad_()
     parts, features = generator_losses(nets, weights, z, batch.hr, draws, step)
     total = torch.stack(list(parts.values())).sum()
     with nets.plain():
         (total * share).backward()
-    balance = weights.balance * nets.adapter.balance_loss()
+    balance = weights.balance * nets.adapter.balance_loss(hits)
     roots, gradients = [x0], [z.grad]
     if balance.requires_grad:
         roots.append(balance * share)
@@ -132,7 +140,10 @@ class Features:
 def generator_losses(
     nets: Networks, weights: Losses, z: Tensor, hr: Tensor, draws: Draws, step: int
 ) -> tuple[dict[str, Tensor], Features | None]:
-    """Compute the generator's weighted losses of latents ``z`` (a leaf), and what the discriminator learns from."""
+    """Compute the generator's weighted losses of latents ``z`` (a leaf), and what the discriminator learns from.
+
+    The discriminator takes part from step ``gan_start`` on; before, it neither runs nor learns.
+    """
     target = hr * 2 - 1
     image = nets.base.decode(z)
     parts = {"l2": weights.l2 * F.mse_loss(image, target)}
@@ -142,29 +153,33 @@ def generator_losses(
         if weights.vsd:
             parts["vsd"] = weights.vsd * L.vsd_loss(z, vsd_direction(nets, z.detach(), draws.vsd, weights.cfg))
         by_features = weights.perceptual > 0 and nets.lpips is None
-        if not weights.gan and not by_features:
+        by_discriminator = weights.gan > 0 and step >= weights.gan_start
+        if not by_discriminator and not by_features:
             return parts, None
         with torch.no_grad():
             real = _features(nets, nets.base.encode(target), draws.features)
         fake = _features(nets, z, draws.features)
     if by_features:
         parts["perceptual"] = weights.perceptual * L.feature_distance(fake, real)
-    if not weights.gan:
+    if not by_discriminator:
         return parts, None
-    if step >= weights.gan_start:
-        nets.discriminator.requires_grad_(False)
-        parts["gan"] = weights.gan * L.generator_gan_loss(nets.discriminator(fake), weights.gan_kind)
-        nets.discriminator.requires_grad_(True)
+    nets.discriminator.requires_grad_(False)
+    parts["gan"] = weights.gan * L.generator_gan_loss(nets.discriminator(fake), weights.gan_kind)
+    nets.discriminator.requires_grad_(True)
     return parts, Features(real, [f.detach() for f in fake])
 
 
 @torch.no_grad()
 def vsd_direction(nets: Networks, z: Tensor, diffused: Diffused, cfg: float) -> Tensor:
-    """Return VSD's gradient at ``z`` for a plain UNet; the teacher is guided: negative + cfg (positive - negative)."""
+    """Return VSD's gradient at ``z`` for a plain UNet; the teacher is guided: negative + cfg (positive - negative).
+
+    The teacher's two predictions are one pass of twice the batch: without gradient it keeps no activations, so that it
+    needs less memory than the generator's pass does.
+    """
     base, t = nets.base, diffused.t
     z_t = base.add_noise(z, diffused.noise, t)
-    positive = base.predict(z_t, t, nets.positive)
-    negative = base.predict(z_t, t, nets.negative)
+    prompts = torch.cat([p.expand(len(z_t), -1, -1) for p in (nets.positive, nets.negative)])
+    positive, negative = base.predict(z_t.repeat(2, 1, 1, 1), t.repeat(2), prompts).chunk(2)
     with nets.regulariser.enabled():
         own = base.predict(z_t, t, nets.positive)
     teacher = base.x0(z_t, negative + cfg * (positive - negative), t)

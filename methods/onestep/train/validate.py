@@ -88,7 +88,7 @@ class Validator:
             for n, lr in enumerate(images.to(device).split(1)):
                 shape = (1, *nets.base.latent_shape(SCALE * lr.shape[-2], SCALE * lr.shape[-1]))
                 noise = torch.from_numpy(stream(_SEED, 1, n).standard_normal(shape, dtype=np.float32)).to(device)
-                image = ((nets.base.decode(nets.generate(lr, lr, noise)) + 1) / 2).clamp(0, 1)
+                image = ((nets.base.decode(nets.generate(lr, nets.severity(lr), noise)) + 1) / 2).clamp(0, 1)
                 parts.append(fix_colour(image[0], upsample(lr)[0], self._colour_fix)[None].cpu())
                 experts += [trace.mean_active for trace in nets.adapter.traces() or ()]
             restored[level] = torch.cat(parts)

@@ -47,7 +47,8 @@ def test_the_last_validation_counts(tmp_path):
 
 def micro(world):
     """What makes the tiny preset one step of a micro run."""
-    sizes = {"data.crop": 32, "data.severity_window": 0, "data.workers": 0, "batch": 1, "optim.warmup": 0, "threads": 1}
+    sizes = {"data.crop": 32, "data.severity_window": 0, "data.workers": 0, "global_batch": 1, "threads": 1}
+    sizes["optim.warmup"] = 0
     look = {"images": 1, "crop": 32, "levels": [0.8], "metrics": '["psnr"]', "every": 1}
     values = {"base": world / "base", "device": "cpu", "dtype": "fp32", "optim.ema": 0.0, "half": "false"}
     values |= sizes | {f"validation.{key}": value for key, value in look.items()}

@@ -143,7 +143,7 @@ def test_inference_is_what_was_trained(build, folder, name):
     noise = torch.randn((1, 4, 16, 12), generator=torch.Generator().manual_seed(SEED))
     method = build(name, truncate=False, colour_fix="none")
     lr = to_tensor(an_image(16, 12, 64, 192))
-    trained = nets.base.decode(nets.generate(lr[None], lr[None], noise))[0].clamp(-1, 1) / 2 + 0.5
+    trained = nets.base.decode(nets.generate(lr[None], nets.severity(lr[None]), noise))[0].clamp(-1, 1) / 2 + 0.5
     assert (method.restore(lr, image="x", seed=SEED).image - trained).abs().max() < 1e-5
 
 

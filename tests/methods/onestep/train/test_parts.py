@@ -9,6 +9,7 @@ import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from PIL import Image
 
+import datasets
 from isrbench.harness.degradation.presets import at_level
 from isrbench.harness.errors import UserError
 from isrbench.methods.onestep.base.tiny import (
@@ -20,9 +21,9 @@ from isrbench.methods.onestep.base.tiny import (
     new_vae,
     widen_vae,
 )
-from isrbench.methods.onestep.train.config import PRESETS, Data, Losses, Optim, parse_config
-from isrbench.methods.onestep.train.curves import cut_curves, read_curves, write_curve
-from isrbench.methods.onestep.train.data import check_photos, item_numbers, open_loader
+from isrbench.methods.onestep.train.config import PRESETS, Data, Losses, Optim, parse_config, validated
+from isrbench.methods.onestep.train.curves import Tally, cut_curves, read_curves, write_curve
+from isrbench.methods.onestep.train.data import check_photos, open_loader
 from isrbench.methods.onestep.train.degrade import draw_degradation
 from isrbench.methods.onestep.train.discriminator import Discriminator, FeatureTaps, tap_channels
 from isrbench.methods.onestep.train.draws import draw
@@ -62,12 +63,23 @@ def test_presets_and_overrides(tmp_path):
     paper, _ = parse_config("osediff", ["--preset", "sd21", "--data", "d"])
     assert (paper.steps, paper.optim.lr, paper.timestep, paper.data.crop) == (25000, 5e-5, 999, 512)
     assert (paper.losses.l2, paper.losses.perceptual, paper.losses.cfg) == (1.0, 2.0, 7.5)
-    assert paper.batch * paper.accumulate * 4 == 16
+    assert paper.global_batch == 16
+
+
+def test_a_step_has_as_many_images_as_global_batch_says_or_batch():
+    def read(*overrides):
+        return parse_config("mor", ["--data", "d", *overrides])[0]
+
+    assert read("batch=1").global_batch == 4  # the preset's; a smaller batch saves memory
+    assert read("global_batch=6").global_batch == 6
+    plain = read().model_dump(exclude={"global_batch"})
+    assert validated(plain | {"batch": 3}).global_batch == 3
 
 
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
+        (["--data", "d", "accumulate=4"], "accumulate is no field any more"),
         (["--preset", "tinny", "--data", "d"], "did you mean 'tiny'"),
         ([], "no training data"),
         (["--data", "d", "losses.l3=1"], "losses.l3"),
@@ -86,15 +98,6 @@ def test_presets_and_overrides(tmp_path):
 def test_bad_options(argv, message):
     with pytest.raises(UserError, match=message):
         parse_config("mor", argv)
-
-
-@pytest.mark.parametrize(("processes", "accumulate", "batch"), [(1, 1, 4), (2, 1, 2), (1, 2, 2), (2, 2, 1)])
-def test_every_split_uses_the_same_items(processes, accumulate, batch):
-    steps = [
-        sorted(n for rank in range(processes) for n in item_numbers(step, step + 1, accumulate, batch, rank, processes))
-        for step in range(3)
-    ]
-    assert steps == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
 
 
 def test_items_depend_on_seed_and_number_only(photos):
@@ -134,6 +137,21 @@ def test_hub_data_and_streams(photos):
     assert torch.equal(resumed.hr, whole[2].hr)
     with pytest.raises(UserError, match="no column 'photo'"):
         next(iter(open_loader(hub.model_copy(update={"column": "photo"}), 1, 1, [0])))
+
+
+def test_of_a_stream_only_own_items_are_decoded(photos, monkeypatch):
+    decoded, decode = [], datasets.Image.decode_example
+
+    def counting(self, value, *args, **kwargs):
+        decoded.append(value["path"])
+        return decode(self, value, *args, **kwargs)
+
+    data = Data(hub=str(photos), crop=16, workers=0, streaming=True)
+    every = [batch.hr for batch in open_loader(data, 1, 1, list(range(6)))]
+    monkeypatch.setattr(datasets.Image, "decode_example", counting)
+    second = [batch.hr for batch in open_loader(data, 1, 1, [1, 3, 5])]  # of two processes
+    assert len(decoded) == 3
+    assert all(torch.equal(a, b) for a, b in zip(second, every[1::2], strict=True))
 
 
 @pytest.mark.parametrize("streaming", [False, True])
@@ -254,15 +272,26 @@ def test_taps_and_heads_fit():
 
 def test_states(tmp_path):
     for step in (5, 10, 15):
-        save_state(tmp_path, step, {"config": {"seed": 1, "out": "a", "data": {"crop": 8}}, "step": step}, keep=2)
+        config = {"seed": 1, "out": "a", "batch": 4, "global_batch": 4, "data": {"crop": 8}}
+        save_state(tmp_path, step, {"config": config, "step": step}, keep=2)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["state-10.pt", "state-15.pt"]
     last = last_state(tmp_path)
-    assert load_state(last, {"seed": 1, "out": "b", "data": {"crop": 8}})["step"] == 15
+    again = {"seed": 1, "out": "b", "batch": 1, "global_batch": 4, "data": {"crop": 8}}
+    assert load_state(last, again)["step"] == 15
+    with pytest.raises(UserError, match="global_batch was 4, now 8"):
+        load_state(last, again | {"global_batch": 8})
     with pytest.raises(UserError, match=r"data\.crop was 8, now 9"):
-        load_state(last, {"seed": 1, "out": "b", "data": {"crop": 9}})
+        load_state(last, again | {"data": {"crop": 9}})
     last.write_bytes(last.read_bytes()[:100])
     with pytest.raises(UserError, match="cannot be read"):
         load_state(last, {})
+
+
+def test_a_state_of_an_earlier_release_is_refused(tmp_path):
+    old = {"seed": 1, "batch": 4, "accumulate": 1, "processes": 1}
+    path = save_state(tmp_path, 3, {"config": old, "step": 3}, keep=1)
+    with pytest.raises(UserError, match=r"state-3\.pt was written by an earlier release"):
+        load_state(path, {"seed": 1, "batch": 4, "global_batch": 4})
 
 
 def test_which_folders_a_run_may_begin_or_go_on_in(tmp_path):
@@ -287,6 +316,20 @@ def test_which_folders_a_run_may_begin_or_go_on_in(tmp_path):
     assert look(tmp_path, resume=True) == state
     with pytest.raises(UserError, match=r"holds a run already \(state-3\.pt\)"):
         look(tmp_path)
+
+
+def test_a_row_holds_means_of_the_steps_that_were_made():
+    tally = Tally()
+    tally.add({"l2": 1.0})
+    tally.skip()
+    tally.add({"l2": 2.0, "gan": 5.0})  # a loss that starts late is not averaged with nothing
+    assert tally.row() == {"l2": 1.5, "gan": 5.0, "skipped": 1.0} and tally.in_a_row == 0
+    tally.skip()
+    tally.skip()
+    assert tally.row() == {"skipped": 3.0} and tally.in_a_row == 2
+    healthy = Tally()
+    healthy.add({"l2": 1.0})
+    assert healthy.row() == {"l2": 1.0}
 
 
 def test_curves_are_cut(tmp_path):
@@ -327,6 +370,9 @@ def test_learning_rate():
 class _Numbers:
     def __init__(self):
         self.state = {"a": torch.zeros(2)}
+
+    def parameters(self):
+        return self.state
 
     def state_dict(self):
         return {name: value.clone() for name, value in self.state.items()}

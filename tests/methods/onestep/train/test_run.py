@@ -1,21 +1,14 @@
-"""Whole training runs in a micro world: resume, equal splits, one frozen UNet, divergence, two processes."""
+"""Whole training runs in a micro world: resume, equal splits, one frozen UNet, skipped steps, divergence."""
 
 # ruff: noqa: F401, F811  (fixtures)
-import csv
-import dataclasses
 import importlib.util
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from accelerate import debug_launcher
-from accelerate.state import AcceleratorState
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -30,26 +23,26 @@ from isrbench.methods.onestep.train.data import Batch
 from isrbench.methods.onestep.train.draws import draw
 from isrbench.methods.onestep.train.run import Run, train
 from isrbench.methods.onestep.train.validate import Validator
-from tests.support.paths import ROOT
 from tests.support.training_world import (
+    BALANCED,
     CPU,
     DENSE,
     MOR,
     a_batch,
     begin,
+    curve_rows,
     gradients,
     light,
+    poison,
     run,
     same,
+    same_state,
+    state,
     statistics,
+    trained,
     values,
     world,
 )
-
-
-def curves(out):
-    with (out / "curves.csv").open() as file:
-        return list(csv.reader(file))
 
 
 def test_resume_is_bit_exact(world, tmp_path):
@@ -61,7 +54,7 @@ def test_resume_is_bit_exact(world, tmp_path):
     for part in ("adapter", "regulariser", "discriminator", "mean"):
         a, b = (getattr(x, part, None) or getattr(x.nets, part) for x in (whole, resumed))
         assert same(a.state_dict(), b.state_dict()), part
-    assert curves(tmp_path / "whole") == curves(tmp_path / "cut")
+    assert curve_rows(tmp_path / "whole") == curve_rows(tmp_path / "cut")
     saved = [load_adapter(tmp_path / name / "adapter.safetensors", method="mor") for name in ("whole", "cut")]
     assert same(saved[0].state, saved[1].state)
     assert saved[0].base == load_base(str(world / "base")).base_hash
@@ -112,7 +105,7 @@ def test_a_run_that_stopped_before_its_first_state_begins_again(world, tmp_path)
     write_curve(tmp_path / "curves.csv", 0, {"bicubic/psnr@0.5": 20.0})
     write_curve(tmp_path / "curves.csv", 1, {"l2": 1.0})
     run(world, tmp_path, steps=2)
-    names = [(step, name) for step, name, _ in curves(tmp_path)]
+    names = [(step, name) for step, name, _ in curve_rows(tmp_path)]
     assert len(set(names)) == len(names) and ("0", "bicubic/psnr@0.5") not in names
 
 
@@ -150,11 +143,11 @@ def test_everything_learns_and_the_base_stays(world, tmp_path):
     one = begin(world, tmp_path)
     before = load_base(str(world / "base"))
     start = {part: getattr(one.nets, part).state_dict() for part in ("adapter", "regulariser", "discriminator")}
-    start = {part: {k: v.clone() for k, v in state.items()} for part, state in start.items()}
+    start = {part: {k: v.clone() for k, v in of.items()} for part, of in start.items()}
     one.loop()
-    for part, state in start.items():
-        assert not same(state, getattr(one.nets, part).state_dict()), part
-    named = {row[1] for row in curves(tmp_path)[1:]}
+    for part, of in start.items():
+        assert not same(of, getattr(one.nets, part).state_dict()), part
+    named = {row[1] for row in curve_rows(tmp_path)[1:]}
     assert named == {"l2", "perceptual", "vsd", "gan", "balance", "generator", "discriminator", "regulariser"}
     learnt = {
         name for name, value in start["adapter"].items() if not torch.equal(value, one.nets.adapter.state_dict()[name])
@@ -181,15 +174,14 @@ def test_the_cut_at_the_latents_gives_the_whole_gradient(world, tmp_path):
     batch = a_batch()
     cut = gradients(one, batch)["generator"]
     draws = draw(0, batch.items, one.latent, one.config.losses, torch.device("cpu"))
-    image = one.nets.base.decode(one.nets.generate(batch.lr, batch.severity_window, draws.encode))
+    image = one.nets.base.decode(one.nets.generate(batch.lr, one.nets.severity(batch.severity_window), draws.encode))
     torch.nn.functional.mse_loss(image, batch.hr * 2 - 1).backward()
-    whole = torch.cat([p.grad.flatten() for p in one.trained["generator"] if p.grad is not None])
+    whole = torch.cat([p.grad.flatten() for p in trained(one)["generator"] if p.grad is not None])
     assert torch.allclose(cut, whole, atol=1e-6)
 
 
 def test_micro_batches_add_up_to_one_large_batch(world, tmp_path):
-    """For losses that are means over images (the balance loss is not)."""
-    one = begin(world, tmp_path, losses={"balance": 0.0})
+    one = begin(world, tmp_path, **BALANCED)
     whole = a_batch()
     halves = [Batch(*(part[i : i + 1] for part in whole)) for i in range(2)]
     large, small = gradients(one, whole), gradients(one, *halves)
@@ -198,7 +190,7 @@ def test_micro_batches_add_up_to_one_large_batch(world, tmp_path):
 
 
 def test_divergence_stops_and_keeps_the_last_good_state(world, tmp_path):
-    one = begin(world, tmp_path)
+    one = begin(world, tmp_path, steps=9, optim={"max_skipped": 2})
 
     def poison(optimizer, args, kwargs):
         if one.step == 2:  # the third step, after the state of the second was saved
@@ -206,7 +198,7 @@ def test_divergence_stops_and_keeps_the_last_good_state(world, tmp_path):
                 next(iter(one.nets.adapter.parameters().values())).fill_(float("nan"))
 
     one.optimizers["discriminator"].register_step_post_hook(poison)
-    with pytest.raises(UserError, match="not finite") as caught:
+    with pytest.raises(UserError, match=r"step 6: not finite: .*; 3 such steps in a row") as caught:
         one.loop()
     assert "state-2.pt" in str(caught.value)
     assert [p.name for p in (tmp_path / "states").iterdir()] == ["state-2.pt"]
@@ -217,7 +209,7 @@ def test_validation_writes_images_and_metrics(world, tmp_path):
     folder = (str(world / "photos"),)
     look = {"folders": folder, "images": 2, "crop": 32, "every": 2, "levels": (0.2, 0.8), "metrics": ("psnr", "gmsd")}
     run(world, tmp_path, validation=look, steps=2, trackers=("tensorboard",))
-    named = {(row[0], row[1]) for row in curves(tmp_path)[1:]}
+    named = {(row[0], row[1]) for row in curve_rows(tmp_path)[1:]}
     for level in ("0.2", "0.8"):
         wanted = {"0": ("bicubic/psnr", "bicubic/gmsd"), "2": ("validation/psnr", "validation/active_experts")}
         assert {(step, f"{name}@{level}") for step, names in wanted.items() for name in names} <= named
@@ -240,7 +232,7 @@ def test_validation_applies_the_colour_fix(world, tmp_path):
 
 def test_command_line(world, tmp_path):
     argv = ["--data", str(world / "photos"), "--out", str(tmp_path), "--steps", "1", f"base={world / 'base'}"]
-    argv += ["data.crop=32", "batch=1", "device=cpu", "dtype=fp32", "optim.warmup=0"]
+    argv += ["data.crop=32", "global_batch=1", "device=cpu", "dtype=fp32", "optim.warmup=0"]
     assert train(argv, MOR) == 0
     assert json.loads((tmp_path / "config.json").read_text())["steps"] == 1
     with pytest.raises(UserError, match="adapter config of mor"):
@@ -261,50 +253,15 @@ def test_a_dense_adapter_trains_without_an_estimator(world, tmp_path):
     assert saved.config["rank"] == 2 and saved.config["alpha"] == 4.0
 
 
-def train_as_one_of_several(plain):
-    """One process of a group; what this test's process knows of its own, single one is forgotten first."""
-    AcceleratorState._reset_state(reset_partial_state=True)
-    Run(validated(plain), MOR, False, statistics).loop()
-
-
-_SCRIPT = """
-import json, sys
-sys.path[:0] = [{root!r}]
-from tests.support import training_world as w
-w.Run(w.validated(json.loads(sys.argv[1])), w.MOR, False, w.statistics).loop()
-"""
-
-
-def launch(plain, folder):
-    """`accelerate launch` on two CPU processes."""
-    script = folder / "two.py"
-    script.write_text(_SCRIPT.format(root=str(ROOT)))
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--num_machines", "1"]
-    # The launcher starts several local processes for --multi_gpu only; device=cpu then makes them a gloo group.
-    command += ["--multi_gpu", "--main_process_port", "0"]
-    command += ["--mixed_precision", "no", "--dynamo_backend", "no", str(script), json.dumps(plain)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-
-
-def fork(plain, folder):
-    """The same group of two processes, forked from this one by accelerate, so that none imports torch anew."""
-    debug_launcher(train_as_one_of_several, (plain,), num_processes=2)
-
-
-@pytest.mark.parametrize("start", [fork, pytest.param(launch, marks=pytest.mark.slow)])
-def test_two_processes_equal_one(start, world, tmp_path):
-    """Two CPU processes take the same items and make the same steps as one process."""
-    changes = {"losses": {"balance": 0.0, "r1": 0.0}, "steps": 2}
-    one = run(world, tmp_path / "one", batch=2, **changes)
-    start(values(world, str(tmp_path / "two"), batch=1, **changes), tmp_path)
-    two = load_adapter(tmp_path / "two/adapter.safetensors")
-    assert two.training["processes"] == 2
-    assert dataclasses.asdict(one.adapter_config) == two.config
-    ours = load_adapter(tmp_path / "one/adapter.safetensors").state
-    close = [torch.allclose(ours[name], two.state[name], atol=3e-4) for name in ours]
-    assert sum(close) / len(close) > 0.95  # Adam's first steps turn rounding of tiny gradients into full steps
-    a, b = (curves(tmp_path / name) for name in ("one", "two"))
-    assert [r[:2] for r in a] == [r[:2] for r in b]
-    assert np.allclose([float(r[2]) for r in a[1:]], [float(r[2]) for r in b[1:]], rtol=1e-2)
+def test_a_step_that_is_not_finite_is_skipped(world, tmp_path, monkeypatch):
+    poison(monkeypatch, 3)  # of the second step
+    run(world, tmp_path / "two", steps=2, save_every=1)
+    before, after = (state(tmp_path / "two", step) for step in (1, 2))
+    assert same_state(before, after)
+    assert (before["step"], after["step"], after["tally"]["skipped"], after["tally"]["in_a_row"]) == (1, 2, 1, 1)
+    assert [row[1:] for row in curve_rows(tmp_path / "two") if row[0] == "2"] == [["skipped", "1"]]
+    run(world, tmp_path / "three", steps=3, save_every=1)
+    assert sorted(path.name for path in (tmp_path / "three/states").iterdir()) == ["state-1.pt", "state-3.pt"]
+    third = {name: value for step, name, value in curve_rows(tmp_path / "three") if step == "3"}
+    assert third["skipped"] == "1" and np.isfinite(float(third["l2"]))
+    assert not same_state(after, state(tmp_path / "three", 3))

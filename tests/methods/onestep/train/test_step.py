@@ -23,7 +23,20 @@ from isrbench.methods.onestep.train.step import (
     run_micro_batch,
     vsd_direction,
 )
-from tests.support.training_world import CPU, DENSE, a_batch, begin, gradients, light, run, same, world
+from tests.support.training_world import (
+    BALANCED,
+    CPU,
+    DENSE,
+    a_batch,
+    begin,
+    gradients,
+    light,
+    run,
+    same,
+    state,
+    trained,
+    world,
+)
 
 POSITIVE, NEGATIVE = torch.ones(1, 1, 1), -torch.ones(1, 1, 1)
 ABAR = 0.64
@@ -36,16 +49,16 @@ class FakeUNet:
     """Predicts one constant for each part that it plays, and lets the taps see its input."""
 
     def __init__(self):
-        self.adapter_on, self.regulariser_on, self.tapped = True, False, None
+        self.adapter_on, self.regulariser_on, self.tapped, self.passes = True, False, None, []
 
     def __call__(self, z, t, encoder_hidden_states):
         part = {(False, False): "teacher", (False, True): "regulariser"}.get((self.adapter_on, self.regulariser_on))
         if self.tapped is not None:
             assert part == "teacher"
             self.tapped.append(z)
-        return SimpleNamespace(
-            sample=torch.full_like(z, NOISES.get((part, int(encoder_hidden_states.flatten()[0])), 1e3))
-        )
+        self.passes.append(part)
+        noises = [NOISES.get((part, int(prompt.flatten()[0])), 1e3) for prompt in encoder_hidden_states]
+        return SimpleNamespace(sample=torch.tensor(noises).view(-1, 1, 1, 1).expand_as(z))
 
 
 class FakeVae:
@@ -133,6 +146,7 @@ def test_vsd_direction_by_hand(nets):
         direction = vsd_direction(nets, torch.full((1, 1, 2, 2), 0.7), DRAWS.vsd, 7.5)
         unguided = vsd_direction(nets, torch.full((1, 1, 2, 2), 0.7), DRAWS.vsd, 1.0)
     assert torch.allclose(direction, torch.full((1, 1, 2, 2), DIRECTION))
+    assert nets.base.unet.passes == ["teacher", "regulariser"] * 2, "both prompts of the teacher are one pass"
     # Without guidance the teacher's noise is 0.3: 0.75 (0.3 - 0.5) / (0.75 (0.3 - 0.1)) = -1.
     assert torch.allclose(unguided, torch.full((1, 1, 2, 2), -1.0))
 
@@ -242,18 +256,22 @@ def test_the_running_mean_is_what_is_saved(world, tmp_path):
     assert same(load_adapter(tmp_path / "plain/adapter.safetensors").state, plain.nets.adapter.state_dict())
 
 
-def test_the_generator_feels_the_discriminator_from_its_start_on(world, tmp_path):
-    run(world, tmp_path, losses={"gan_start": 2})
+def test_the_discriminator_takes_part_from_its_start_on(world, tmp_path):
+    one = begin(world, tmp_path, losses={"gan_start": 2})
+    start = {name: value.clone() for name, value in one.nets.discriminator.state_dict().items()}
+    one.loop()
     found = read_curves(tmp_path / "curves.csv")
-    assert [at for at, _ in found["gan"]] == [3, 4] and [at for at, _ in found["discriminator"]] == [1, 2, 3, 4]
+    assert [at for at, _ in found["gan"]] == [3, 4] and [at for at, _ in found["discriminator"]] == [3, 4]
+    before, after = (state(tmp_path, step) for step in (2, 4))
+    assert same(before["discriminator"], start) and not before["optimizers"]["discriminator"]["state"]
+    assert not same(after["discriminator"], start) and after["optimizers"]["discriminator"]["state"]
 
 
 def test_accumulated_micro_batches_step_as_one_large_batch(world, tmp_path):
-    """For losses that are means over images; the balance loss is none, so it is off."""
     found = {}
-    for out, split in (("large", {"batch": 2}), ("small", {"batch": 1, "accumulate": 2})):
+    for out, split in (("large", {"batch": 2}), ("small", {"batch": 1, "global_batch": 2})):
         grads = found[out] = {}
-        one = begin(world, tmp_path / out, steps=1, losses={"balance": 0.0}, optim={"clip": 1e9}, **split)
+        one = begin(world, tmp_path / out, steps=1, optim={"clip": 1e9}, **BALANCED, **split)
         watched(one, lambda name, o, grads=grads: grads.update({name: grads_of(o)}))
     for name, gradient in found["large"].items():
         assert gradient.abs().sum() > 0
@@ -271,8 +289,8 @@ def test_bf16_autocasts_the_networks_and_nothing_else(world, tmp_path):
     assert found.keys() == full.keys() and any(found[k] != full[k] for k in full)
     for name in full:
         assert found[name][0][1] == pytest.approx(full[name][0][1], rel=0.1, abs=2e-3), name
-    trained = [p for ps in half.trained.values() for p in ps]
-    assert {p.dtype for p in trained} == {torch.float32}
+    moved = [p for ps in trained(half).values() for p in ps]
+    assert {p.dtype for p in moved} == {torch.float32}
     states = [v for o in half.optimizers.values() for s in o.state.values() for v in s.values()]
     assert {v.dtype for v in states} == {torch.float32}
     assert {p.dtype for p in half.nets.base.unet.parameters()} == {torch.float32}
@@ -298,11 +316,8 @@ def test_losses_of_a_micro_batch_are_logged_with_their_sum(world, tmp_path):
 @pytest.mark.parametrize("routed_by", ["own", "constant", "next"])
 def test_what_the_routers_see(routed_by, world, tmp_path):
     nets = begin(world, tmp_path, routed_by=routed_by).nets
-    windows, seen = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(1)), []
-    nets.adapter.route, route = lambda severity: (seen.append(severity), route(severity))[1], nets.adapter.route
-    with torch.no_grad():
-        nets.generate(windows, windows, torch.zeros(3, *nets.base.latent_shape(32, 32)))
+    windows = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     own = nets.estimator.estimate(windows)
     assert len(own.unique(dim=0)) == 3
     wanted = {"own": own, "constant": torch.full_like(own, 0.5), "next": own[[1, 2, 0]]}
-    assert torch.equal(seen[0], wanted[routed_by])
+    assert torch.equal(nets.severity(windows), wanted[routed_by])
