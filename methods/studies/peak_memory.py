@@ -149,8 +149,8 @@ def _networks(base: DiffusionBase, config: TrainConfig, spec: AdapterSpec) -> st
     # LPIPS is put in afterwards: the one that a run loads needs its weights.
     plain = config.model_copy(update={"losses": config.losses.model_copy(update={"perceptual_kind": "features"})})
     estimator: Any = _Severity()
-    # Nothing has to be moved, and fake parameters cannot always be.
-    with mock.patch.object(nn.Module, "to", lambda module, *_, **__: module):
+    # Nothing has to be moved or cast, and fake parameters cannot always be.
+    with mock.patch.object(nn.Module, "_apply", lambda module, *_, **__: module):
         nets = assemble(base, plain, spec, adapter_config, _CPU, lambda *_: estimator)
         return replace(nets, lpips=_Lpips() if lpips else None)
 
