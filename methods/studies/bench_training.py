@@ -157,8 +157,8 @@ def three_unets(base: DiffusionBase, config: TrainConfig, variant: Variant, devi
     taps = FeatureTaps(teacher)
     adapter = variant.spec.attach(generator, base.vae, _adapter_config(variant), config.seed)
     if config.gradient_checkpointing:
-        for unet in (generator, teacher, own):
-            recompute(unet)
+        for model in (generator, teacher, own, base.vae):
+            recompute(model)
     unets: Any = ThreeUNets(generator, teacher, own)
     positive, negative = base.text.pair("", "")
     return Networks(

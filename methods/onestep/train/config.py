@@ -171,10 +171,11 @@ class TrainConfig(_Part):
     share of a process is cut into equal micro-batches of at most this size."""
     processes: int = Field(0, ge=0)
     """Processes that train together; 0 = one for each visible GPU, or as many as were started together."""
-    dtype: Literal["fp32", "bf16"] = "fp32"
-    """``bf16`` autocasts the networks; weights, losses and optimizers stay float32."""
+    dtype: Literal["fp32", "fp16", "bf16"] = "fp32"
+    """``fp16`` and ``bf16`` autocast the networks; weights, losses and optimizers stay float32. From timestep 999 only
+    ``fp32`` and ``fp16`` are exact enough (docs/training.md, Half precision)."""
     gradient_checkpointing: bool = False
-    """Recompute the generator's UNet in the backward pass instead of keeping its activations."""
+    """Recompute the UNet's and the VAE's activations in the backward pass instead of keeping them."""
     device: Literal["auto", "cpu"] = "auto"
     threads: int = Field(0, ge=0)
     """CPU threads per process; 0 = torch's own choice."""

@@ -12,7 +12,7 @@ from isrbench.harness.severity.dimensions import DIMENSIONS
 from isrbench.harness.severity.estimator import Estimator, get_estimator
 from isrbench.methods.onestep.adapter import AdapterSpec, Estimators
 from isrbench.methods.onestep.base.diffusion import DiffusionBase
-from isrbench.methods.onestep.base.load import load_base
+from isrbench.methods.onestep.base.load import DTYPES, load_base
 from isrbench.methods.onestep.train.config import TIMESTEPS, TrainConfig
 from isrbench.methods.onestep.train.discriminator import Discriminator, FeatureTaps, tap_channels
 from isrbench.methods.onestep.train.losses import load_lpips
@@ -57,6 +57,7 @@ def assemble(
     adapter = spec.attach(base.unet, base.vae, adapter_config, config.seed)
     if config.gradient_checkpointing:
         recompute(base.unet)
+        recompute(base.vae)
     positive, negative = base.text.pair(config.prompt, config.negative_prompt)
     wants_lpips = config.losses.perceptual > 0 and config.losses.perceptual_kind == "lpips"
     return Networks(
@@ -76,14 +77,14 @@ def assemble(
 
 def for_training(base: DiffusionBase, config: TrainConfig, device: torch.device) -> DiffusionBase:
     """Return the base on the device, under autocast where the run asks for it."""
-    return replace(base.to(device), autocast=torch.bfloat16 if config.dtype == "bf16" else None)
+    return replace(base.to(device), autocast=None if config.dtype == "fp32" else DTYPES[config.dtype])
 
 
-def recompute(unet: Any) -> None:
-    """Have a UNet recompute its activations in the backward pass instead of keeping them."""
-    unet.enable_gradient_checkpointing()
-    # diffusers recomputes only in training mode; no layer of these UNets has dropout that would wake up.
-    unet.train()
+def recompute(model: Any) -> None:
+    """Have a UNet or a VAE recompute its activations, block by block, in the backward pass instead of keeping them."""
+    model.enable_gradient_checkpointing()
+    # diffusers' UNets recompute only in training mode; no layer of these models has dropout that would wake up.
+    model.train()
 
 
 def _estimator(config: TrainConfig, adapter_config: Any, device: torch.device, estimators: Estimators) -> Estimator:

@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from isrbench.methods.onestep.train.config import Optim
+from isrbench.methods.onestep.train.loss_scale import LossScale
 from isrbench.methods.onestep.train.processes import average_gradients
 from isrbench.methods.onestep.train.step import Networks
 
@@ -46,8 +47,9 @@ def learning_rate_factor(optim: Optim, step: int, steps: int) -> float:
 
 
 def step_together(
-    optimizers: Mapping[str, torch.optim.Optimizer], accelerator: Accelerator, clip: float, factor: float, fit: bool
-) -> list[str]:
+    optimizers: Mapping[str, torch.optim.Optimizer], accelerator: Accelerator, clip: float, factor: float, fit: bool,
+    scale: LossScale | None = None,
+) -> list[str]:  # fmt: skip
     """Make one step of all optimizers, or of none; their gradients are used up either way.
 
     Every process decides alike: from gradients that are averaged, and from ``fit``.
@@ -58,6 +60,7 @@ def step_together(
         clip: Largest norm of each network's gradient.
         factor: On every learning rate.
         fit: False = the step has to be skipped whatever the gradients are.
+        scale: What the losses were multiplied by; it takes in whether the step was made.
 
     Returns:
         The networks whose gradient is not finite; with one, or not ``fit``, neither weights nor optimizers changed.
@@ -66,8 +69,12 @@ def step_together(
     for name, optimizer in optimizers.items():
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         average_gradients(accelerator, parameters)
+        if scale:
+            scale.unscale(parameters)
         if not math.isfinite(float(nn.utils.clip_grad_norm_(parameters, clip))):
             wrong.append(name)
+    if scale:
+        scale.update(fit and not wrong)
     for optimizer in optimizers.values():
         if fit and not wrong:
             for group in optimizer.param_groups:

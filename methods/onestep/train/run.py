@@ -33,6 +33,7 @@ from isrbench.methods.onestep.train.curves import Tally, cut_curves, write_curve
 from isrbench.methods.onestep.train.data import Batch, check_photos, open_loader
 from isrbench.methods.onestep.train.draws import draw
 from isrbench.methods.onestep.train.ema import RunningMean
+from isrbench.methods.onestep.train.loss_scale import LossScale, loss_scale_of
 from isrbench.methods.onestep.train.networks import build_networks
 from isrbench.methods.onestep.train.optimizers import learning_rate_factor, make_optimizers, step_together
 from isrbench.methods.onestep.train.processes import make_accelerator, mean_over_processes, sum_over_processes
@@ -95,6 +96,7 @@ class Run:
         self.latent = self.nets.base.latent_shape(config.data.crop, config.data.crop)
         self.optimizers = make_optimizers(self.nets, config.optim)
         self.mean = RunningMean(self.nets.adapter, config.optim.ema)
+        self.scale = loss_scale_of(config.dtype)
         self.tally = Tally()
         self.step = 0
         self._begin(last)
@@ -139,11 +141,12 @@ class Run:
         # Routing needs severities only, so the load of the whole step is known before its first micro-batch runs.
         severities = [nets.severity(batch.severity_window.to(device)) for batch in batches]
         hits = self._hits(severities)
+        factor = self.scale.value if self.scale else 1.0
         values: dict[str, Tensor] = {}
         for batch, severity in zip(batches, severities, strict=True):
             draws = draw(config.seed, batch.items, self.latent, config.losses, device)
             batch = Batch(*(part.to(device) for part in batch))
-            part = run_micro_batch(nets, config.losses, batch, draws, self.step, share, severity, hits)
+            part = run_micro_batch(nets, config.losses, batch, draws, self.step, share * factor, severity, hits)
             for name, value in part.items():
                 values[name] = values.get(name, 0) + value * share
         means = mean_over_processes(self.accelerator, torch.stack(list(values.values())))
@@ -162,7 +165,7 @@ class Run:
         """
         wrong = [name for name, value in losses.items() if not math.isfinite(value)]
         optim, factor = self.config.optim, learning_rate_factor(self.config.optim, self.step, self.config.steps)
-        networks = step_together(self.optimizers, self.accelerator, optim.clip, factor, fit=not wrong)
+        networks = step_together(self.optimizers, self.accelerator, optim.clip, factor, not wrong, self.scale)
         wrong += [f"gradient of the {name}" for name in networks]
         if not wrong:
             self.mean.update(self.step)
@@ -240,6 +243,7 @@ class Run:
             optimizer.load_state_dict(state["optimizers"][name])
         self.mean.load_state_dict(state["mean"])
         self.tally, self.step = Tally(**state["tally"]), state["step"]
+        self.scale = LossScale(**state["loss_scale"]) if state["loss_scale"] else None
 
     def _save(self) -> None:
         if not self.accelerator.is_main_process:
@@ -254,6 +258,7 @@ class Run:
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "mean": self.mean.state_dict(),
             "tally": asdict(self.tally),
+            "loss_scale": asdict(self.scale) if self.scale else None,
         }
         checkpoint = AdapterCheckpoint(
             method=self.spec.id,

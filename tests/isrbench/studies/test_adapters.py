@@ -14,7 +14,8 @@ ARMS = ["mor", "mor-blind", "oracle"]
 
 
 def command(world, out, *more, arms=ARMS):
-    sizes = {"data.crop": 32, "data.severity_window": 0, "global_batch": 1, "batch": 1, "optim.warmup": 0, "threads": 1, "device": "cpu"}
+    sizes = {"data.crop": 32, "data.severity_window": 0, "global_batch": 1, "optim.warmup": 0}
+    sizes |= {"threads": 1, "device": "cpu"}
     values = {"base": world / "base", "optim.ema": 0.0, **sizes}
     photos = str(world / "photos")
     return [

@@ -159,8 +159,15 @@ def test_everything_learns_and_the_base_stays(world, tmp_path):
 
 
 def test_gradient_checkpointing_changes_no_gradient(world, tmp_path):
+    """Neither of the UNet nor of the VAE, whose encoder is computed again with the adapter's branches in it."""
     kept = gradients(begin(world, tmp_path / "a"), a_batch())
-    again = gradients(begin(world, tmp_path / "b", gradient_checkpointing=True), a_batch())
+    one, times = begin(world, tmp_path / "b", gradient_checkpointing=True), {}
+    for name in ("vae.encoder.conv_in", "vae.encoder.mid_block", "vae.decoder.mid_block"):
+        module = getattr(one.nets.base, name.partition(".")[0]).get_submodule(name.partition(".")[2])
+        module.register_forward_pre_hook(lambda *_, name=name: times.update({name: times.get(name, 0) + 1}))
+    again = gradients(one, a_batch())
+    # The encoder sees LRs and HRs, only the LRs with gradient; its first convolution is not in a block.
+    assert (times["vae.encoder.conv_in"], times["vae.encoder.mid_block"], times["vae.decoder.mid_block"]) == (2, 3, 2)
     assert kept.keys() == {"generator", "discriminator", "regulariser"}
     for name, gradient in kept.items():
         assert gradient.abs().sum() > 0

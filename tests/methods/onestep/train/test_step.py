@@ -281,10 +281,11 @@ def test_accumulated_micro_batches_step_as_one_large_batch(world, tmp_path):
     assert all(large[k][0][1] == pytest.approx(small[k][0][1], rel=1e-3, abs=1e-5) for k in large)
 
 
-def test_bf16_autocasts_the_networks_and_nothing_else(world, tmp_path):
+@pytest.mark.parametrize("dtype", ["bf16", "fp16"])
+def test_autocast_is_for_the_networks_and_nothing_else(world, tmp_path, dtype):
     run(world, tmp_path / "full", steps=1)
     AcceleratorState._reset_state()
-    half = run(world, tmp_path / "half", steps=1, dtype="bf16")
+    half = run(world, tmp_path / "half", steps=1, dtype=dtype)
     full, found = (read_curves(tmp_path / out / "curves.csv") for out in ("full", "half"))
     assert found.keys() == full.keys() and any(found[k] != full[k] for k in full)
     for name in full:
