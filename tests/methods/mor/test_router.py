@@ -118,6 +118,20 @@ def test_balance_loss_by_hand() -> None:
     assert float(balance_loss(routing, severity, 2.0, "degradation")) == pytest.approx(2 * 1.5 * (0.4 + 0.26))
 
 
+def test_parts_of_a_step_with_its_whole_load_average_to_its_balance_loss() -> None:
+    router, batch = bank(layers=3), severities(6)
+    whole = router(batch)
+    parts = [(router(part), part) for part in batch.split(2)]
+    hits = torch.stack([routing.hits for routing, _ in parts]).sum(0)
+    assert torch.equal(hits, whole.hits) and torch.equal(hits.sum(-1), torch.full((3,), 6.0 * whole.picked.shape[-1]))
+    for kind in ("uniform", "degradation"):
+        expected = balance_loss(whole, batch, 1.0, kind).item()
+        together = [balance_loss(routing, part, 1.0, kind, hits).item() for routing, part in parts]
+        alone = [balance_loss(routing, part, 1.0, kind).item() for routing, part in parts]
+        assert sum(together) / 3 == pytest.approx(expected, rel=1e-6)
+        assert sum(alone) / 3 != pytest.approx(expected, rel=1e-3)
+
+
 def test_balance_loss_is_averaged_over_layers_and_is_alpha_for_a_uniform_router() -> None:
     router, batch = bank(layers=3), severities(6)
     routing = router(batch)
