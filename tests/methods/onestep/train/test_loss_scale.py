@@ -9,7 +9,7 @@ import torch
 from isrbench.methods.onestep.train.draws import draw
 from isrbench.methods.onestep.train.loss_scale import GROWTH_STEPS, LossScale, loss_scale_of
 from isrbench.methods.onestep.train.step import run_micro_batch
-from tests.support.training_world import CPU, a_batch, begin, light, world
+from tests.support.training_world import CPU, a_batch, begin, light, poison, run, same_state, state, world
 
 
 def generator_gradient(one, share, scale):
@@ -61,3 +61,24 @@ def test_overflows_halve_it_and_quiet_doubles_it():
 @pytest.mark.parametrize(("dtype", "scaled"), [("fp32", False), ("bf16", False), ("fp16", True)])
 def test_only_float16_needs_one(dtype, scaled):
     assert (loss_scale_of(dtype) is not None) == scaled
+
+
+def test_the_optimizers_see_gradients_without_the_scale(world, tmp_path):
+    moments = []
+    for dtype in ("fp32", "fp16"):
+        run(world, tmp_path / dtype, dtype=dtype, steps=1, optim={"clip": 1e9})
+        kept = state(tmp_path / dtype, 1)["optimizers"]["generator"]["state"]
+        moments.append(torch.cat([moment["exp_avg"].flatten() for moment in kept.values()]))
+    full, half = moments
+    assert float(full.norm()) > 0 and float((half - full).norm() / full.norm()) < 0.05
+
+
+def test_the_scale_is_part_of_the_state_and_halves_where_a_step_is_skipped(world, tmp_path, monkeypatch):
+    poison(monkeypatch, 1)  # an item of the first step
+    for name in ("whole", "parts"):
+        run(world, tmp_path / name, dtype="fp16")
+    whole = state(tmp_path / "whole", 4)
+    assert whole["loss_scale"] == {"value": 2.0**15, "steps": 3} and whole["tally"]["skipped"] == 1
+    (tmp_path / "parts/states/state-4.pt").unlink()
+    run(world, tmp_path / "parts", resume=True, dtype="fp16")
+    assert same_state(whole, state(tmp_path / "parts", 4))
