@@ -10,7 +10,7 @@ import ast
 import hashlib
 import sys
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
@@ -141,46 +141,58 @@ def _run_nodes(tree: ast.AST) -> Iterator[ast.AST]:
 def _source_hash(file: Stamp) -> str:
     code = Path(file[0]).read_bytes()
     try:
-        code = "".join(_canonical(ast.parse(code))).encode()
+        code = _canonical(ast.parse(code)).encode()
     except _UNPARSABLE:
         code = b"unparsable\0" + code
     return hashlib.sha256(code).hexdigest()
 
 
-def _canonical(tree: ast.AST) -> Iterator[str]:
-    """A tree as text, piece by piece.
+def _canonical(tree: ast.AST) -> str:
+    """A tree as text.
 
     ``ast.dump`` without docstrings, but for what differs between releases of Python: fields at their empty default,
     of which each release has more, are left out, and so is the ``u`` of a text. A stack in place of recursion: long
     sums nest deeply.
     """
+    text: list[str] = []
     left: list[object] = [tree]
     while left:
         item = left.pop()
         if isinstance(item, _Text):
-            yield item
+            text.append(item)
+        elif isinstance(item, ast.Constant):
+            # Not repr: which characters it escapes depends on the release.
+            text.append(f"Constant({item.value!a})")
         elif isinstance(item, ast.AST):
-            left += reversed([_Text(f"{type(item).__name__}("), *_fields(item), _Text(")")])
+            text.append(f"{type(item).__name__}(")
+            left.append(_CLOSE)
+            for name, label in _fields(type(item)):
+                value = getattr(item, name, None)
+                if isinstance(value, list):
+                    value = [one for one in value if not _is_idle(one, item)]
+                if value not in (None, 0, []):
+                    left += (_COMMA, value, label)
         elif isinstance(item, list):
-            left += reversed([_Text("["), *(part for one in item for part in (one, _Text(","))), _Text("]")])
+            text.append("[")
+            left.append(_CLOSE_LIST)
+            for one in reversed(item):
+                left += (_COMMA, one)
         else:
-            yield ascii(item)  # not repr: which characters it escapes depends on the release
+            text.append(ascii(item))
+    return "".join(text)
 
 
 class _Text(str):
     """A piece of the text itself, told from a name or a value in the tree."""
 
 
-def _fields(node: ast.AST) -> Iterator[object]:
-    for name, value in sorted(ast.iter_fields(node)):
-        if isinstance(node, ast.Constant):
-            if name == "value":
-                yield value
-            continue
-        if isinstance(value, list):
-            value = [one for one in value if not _is_idle(one, node)]
-        if value not in (None, 0, []):
-            yield from (_Text(f"{name}="), value, _Text(","))
+_COMMA, _CLOSE, _CLOSE_LIST = map(_Text, ",)]")
+
+
+@cache
+def _fields(kind: type[ast.AST]) -> tuple[tuple[str, _Text], ...]:
+    """The names of a node's fields, from the last to the first, and how they are written."""
+    return tuple((name, _Text(f"{name}=")) for name in sorted(kind._fields, reverse=True))
 
 
 def _is_idle(node: object, parent: ast.AST) -> bool:

@@ -68,7 +68,7 @@ class Nearest:
 PLUGIN = MethodPlugin(
     info=MethodInfo(id="nearest", title="Nearest", summary="For tests.", license="Apache-2.0", routes=True),
     options=Options,
-    build=Nearest,
+    build="tests.support.nearest:Nearest",  # named, so that its identity is this module and not all of tests
 )
 
 
