@@ -22,6 +22,7 @@ from isrbench.harness.severity import training_data as severity_data
 from isrbench.harness.severity.clip import ClipSeverity, crops_of, pair_probability
 from isrbench.harness.severity.dimensions import DIMENSIONS
 from isrbench.harness.severity.estimator import Estimator, get_estimator
+from isrbench.harness.severity.known import level_correlation
 from isrbench.harness.severity.spec import read_prompts
 from tests.support.paths import ROOT, SHARED
 
@@ -286,7 +287,7 @@ def test_severity_follows_the_synthetic_level(every: int, tiny: Estimator, tmp_p
         (tmp_path / path.name).symlink_to(path)
     images = severity_data.read_images([tmp_path])
     assert len(images) == 200 // every
-    assert train_severity.level_correlation(tiny, images, seed=1) >= 0.8
+    assert level_correlation(tiny, images, seed=1) >= 0.8
 
 
 @pytest.mark.skipif(not (SHARED / "data/RealSR/test_LR").is_dir(), reason="../shared/data/RealSR is absent")
