@@ -38,7 +38,7 @@ def test_eval_with_the_estimator_without_weights(tmp_path: Path, capsys) -> None
     with Store(tmp_path / "runs", create=False) as store:
         frames = load_frames(store, store.newest_runs())
     assert frames.runs["estimator"].tolist() == [f"fft ({get_estimator('fft').version[:8]})"]
-    assert frames.images[list(DIMENSIONS)].notna().all(axis=None) and len(frames.images) == 4
+    assert frames.images[list(DIMENSIONS)].notna().to_numpy().all() and len(frames.images) == 4
     assert "fft (" in (tmp_path / "runs/report/index.html").read_text(encoding="utf-8")
 
 
