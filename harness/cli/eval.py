@@ -50,7 +50,7 @@ def eval_(
     seed: Seed = 0,
     workers: Workers = None,
     estimator: Annotated[
-        str, typer.Option(help="Severity estimator: tiny, an open_clip MODEL/PRETRAINED, or none.")
+        str, typer.Option(help="Severity estimator: tiny, fft (no weights), an open_clip MODEL/PRETRAINED, or none.")
     ] = "tiny",
     complexity: Annotated[bool, typer.Option(help="Count and time the method too.")] = True,
     report: Annotated[bool, typer.Option(help="Write the report of all newest runs.")] = True,

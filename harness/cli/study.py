@@ -49,7 +49,7 @@ def routing(
     seed: Seed = 0,
     workers: Workers = None,
     estimator: Annotated[
-        str, typer.Option(help="What groups the images: tiny, or an open_clip MODEL/PRETRAINED.")
+        str, typer.Option(help="What groups the images: tiny, fft, or an open_clip MODEL/PRETRAINED.")
     ] = "tiny",
     json: Json = False,
 ) -> None:

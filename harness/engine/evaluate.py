@@ -99,7 +99,8 @@ def evaluate(
         sample: Only so many images, drawn by the seed. The run is labelled as a part.
         seed: Every image's own seed comes from this and its id.
         device: ``auto``, or a torch device.
-        estimator: What estimates severities: ``tiny``, an open_clip ``MODEL/PRETRAINED``, or ``none``.
+        estimator: What estimates severities: ``tiny``, ``fft`` (no weights), an open_clip ``MODEL/PRETRAINED``, or
+            ``none``. A method that routes goes by its own, whatever is said here.
         runs_dir: Where runs are kept.
         resume: ``only-missing`` computes what is not stored; ``never`` starts a new run; ``only-cache`` computes
             nothing.

@@ -167,7 +167,7 @@ def check_spec(spec: str) -> None:
     if name not in open_clip.list_models():
         raise UserError(
             f"severity estimator '{spec}': neither 'tiny', nor a folder, nor MODEL/PRETRAINED of a model in open_clip",
-            "for example tiny, ViT-B-32/openai, or a folder that holds open_clip_config.json",
+            "for example tiny, fft, ViT-B-32/openai, or a folder that holds open_clip_config.json",
         )
     tags = open_clip.list_pretrained_tags_by_model(name)
     if not Path(pretrained).is_file() and pretrained not in tags:

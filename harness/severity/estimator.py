@@ -1,6 +1,7 @@
 """The severity estimator: named by a spec, identified without loading it, loaded once a process. Torch-free to import.
 
-:mod:`isrbench.harness.severity.clip` holds the network, which takes torch and open_clip.
+:mod:`isrbench.harness.severity.clip` holds the networks, which take torch and open_clip;
+:mod:`isrbench.harness.severity.fft` what needs no weights.
 """
 
 from __future__ import annotations
@@ -9,22 +10,26 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
+from dataclasses import asdict
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isrbench.harness.determinism import exclusive, one_thread
+from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash
 from isrbench.harness.identity import code_hash, import_closure
-from isrbench.harness.severity.spec import MAX_CROPS, folder_of, read_prompts
+from isrbench.harness.severity.spec import FFT, MAX_CROPS, folder_of, read_curves, read_prompts
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from isrbench.harness.severity.clip import ClipSeverity
+    from isrbench.harness.severity.fft import FftSeverity
 
-_CODE = "isrbench.harness.severity.clip"
-_RELEASES = ("torch", "open_clip_torch")
+_CLIP_CODE, _CLIP_RELEASES = "isrbench.harness.severity.clip", ("torch", "open_clip_torch")
+_FFT_CODE, _FFT_RELEASES = "isrbench.harness.severity.fft", ("torch",)
+_FEATURES_CODE = "isrbench.harness.severity.spectrum"
 _REMEMBERED = 64
 """Images whose severity is kept: a router asks for it first, the image's row shortly after."""
 
@@ -33,31 +38,46 @@ class Estimator:
     """A severity estimator; safe to call from threads. Get it by :func:`get_estimator`.
 
     Args:
-        spec: ``tiny`` (ships), a folder in open_clip's local-dir layout, ``MODEL/PRETRAINED`` with a tag that open_clip
-            knows (``ViT-L-14/openai``), or ``MODEL/FILE`` with a weight file.
-        device: Torch device string.
-        logit_scale: Temperature of the softmax; None = the model's own, 1 = the paper's literal formula.
+        spec: ``tiny`` (a CLIP that ships), ``fft`` (no weights), a folder in open_clip's local-dir layout,
+            ``MODEL/PRETRAINED`` with a tag that open_clip knows (``ViT-L-14/openai``), or ``MODEL/FILE`` with a weight
+            file.
+        device: Torch device string; ``fft`` computes on the CPU always.
+        logit_scale: Temperature of a CLIP's softmax; None = the model's own, 1 = the paper's literal formula.
+
+    Raises:
+        UserError: If ``fft`` is given a logit_scale.
     """
 
     def __init__(self, spec: str, device: str = "cpu", logit_scale: float | None = None) -> None:
-        self.spec, self.device, self.logit_scale = spec, device, logit_scale
+        if spec == FFT and logit_scale is not None:
+            raise UserError(
+                f"logit_scale is {logit_scale}, but the severity estimator 'fft' has no softmax",
+                "leave logit_scale out, or use a CLIP, such as tiny",
+            )
+        self.spec, self.device, self.logit_scale = spec, "cpu" if spec == FFT else device, logit_scale
         self._lock = threading.Lock()
         self._known: OrderedDict[bytes, Tensor] = OrderedDict()
 
     def check(self) -> None:
-        """Check that the spec means something; loads nothing for ``tiny`` and folders.
+        """Check that the spec means something; loads nothing for ``tiny``, ``fft`` and folders.
 
         Raises:
             UserError: If there is no such model or tag.
         """
-        if not folder_of(self.spec).is_dir():
+        if self.spec != FFT and not folder_of(self.spec).is_dir():
             from isrbench.harness.severity.clip import check_spec
 
             check_spec(self.spec)
 
     @cached_property
     def id(self) -> str:
-        """Return the sha256 of the weight files (for open_clip's own, the tag), prompts and settings."""
+        """Return the sha256 of the weight files (for open_clip's own, the tag), prompts and settings.
+
+        Of ``fft``, that of its constants and the code of its features, which take the place of weights.
+        """
+        if self.spec == FFT:
+            parts = [asdict(read_curves()), code_hash([_FFT_CODE, _FEATURES_CODE])]
+            return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
         folder = folder_of(self.spec)
         named = "" if folder.is_dir() else self.spec
         files = sorted(p for p in folder.iterdir() if p.is_file()) if folder.is_dir() else []
@@ -74,10 +94,11 @@ class Estimator:
     @cached_property
     def version(self) -> str:
         """Return a hash of the id, the code and the libraries that compute a severity: what a stored one depends on."""
-        code = code_hash(import_closure(_CODE), _RELEASES)
+        module, releases = (_FFT_CODE, _FFT_RELEASES) if self.spec == FFT else (_CLIP_CODE, _CLIP_RELEASES)
+        code = code_hash(import_closure(module), releases)
         return hashlib.sha256(f"{self.id} {code}".encode()).hexdigest()
 
-    def load(self) -> ClipSeverity:
+    def load(self) -> ClipSeverity | FftSeverity:
         """Return the network, loaded once.
 
         Raises:
@@ -87,7 +108,11 @@ class Estimator:
             return self._network
 
     @cached_property
-    def _network(self) -> ClipSeverity:
+    def _network(self) -> ClipSeverity | FftSeverity:
+        if self.spec == FFT:
+            from isrbench.harness.severity.fft import FftSeverity
+
+            return FftSeverity(read_curves())
         from isrbench.harness.severity.clip import load_severity
 
         return load_severity(self.spec, self.device, self.logit_scale)
@@ -143,7 +168,10 @@ def get_estimator(spec: str = "tiny", device: str = "cpu", logit_scale: float | 
         spec: See :class:`Estimator`.
         device: Torch device string.
         logit_scale: See :class:`Estimator`.
+
+    Raises:
+        UserError: See :class:`Estimator`.
     """
     folder = folder_of(spec)
-    place = str(folder.resolve()) if folder.is_dir() and spec != "tiny" else spec
+    place = str(folder.resolve()) if folder.is_dir() and spec not in ("tiny", FFT) else spec
     return _instance(place, device, None if logit_scale is None else float(logit_scale))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from isrbench.harness.errors import UserError
@@ -15,11 +16,31 @@ else:
 
 TINY = Path(__file__).parent / "tiny"
 """Folder of the estimator that ships (open_clip's local-dir layout)."""
+FFT = "fft"
+"""Spec of the estimator without weights (:mod:`isrbench.harness.severity.fft`)."""
+CURVES = Path(__file__).parent / "fft.toml"
+"""Its constants."""
 PROMPTS = Path(__file__).parent / "prompts.toml"
 MAX_CROPS = 6
 """Crops per side at most; larger images are sampled evenly, so that the cost is bounded."""
 
 Prompts = dict[str, tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What turns the features of an image into severities: a logistic curve for each dimension."""
+
+    features: tuple[str, ...]
+    """Names of the features, in order."""
+    centre: tuple[float, ...]
+    """Mean of each feature over the images of the fit."""
+    spread: tuple[float, ...]
+    """Standard deviation of each."""
+    weights: tuple[tuple[float, ...], ...]
+    """For each of ``DIMENSIONS``, the weight of each standardised feature."""
+    offsets: tuple[float, ...]
+    """For each of ``DIMENSIONS``, what is added."""
 
 
 def folder_of(spec: str) -> Path:
@@ -43,3 +64,25 @@ def read_prompts(path: Path = PROMPTS) -> Prompts:
     if unknown := sorted(set(table) - set(DIMENSIONS)):
         raise UserError(f"{path} has unknown dimensions: {', '.join(unknown)}", f"known: {', '.join(DIMENSIONS)}")
     return prompts
+
+
+def read_curves(path: Path = CURVES) -> Curves:
+    """Read the constants of the estimator ``fft``.
+
+    Raises:
+        UserError: If the file is absent or incomplete.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        rows = table["features"]
+        return Curves(
+            features=tuple(rows),
+            centre=tuple(float(row["centre"]) for row in rows.values()),
+            spread=tuple(float(row["spread"]) for row in rows.values()),
+            weights=tuple(tuple(float(row[name]) for row in rows.values()) for name in DIMENSIONS),
+            offsets=tuple(float(table["offsets"][name]) for name in DIMENSIONS),
+        )
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path} does not give the constants of the estimator fft: {error!r}", "reinstall isrbench"
+        ) from error

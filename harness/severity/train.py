@@ -24,14 +24,12 @@ import open_clip
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save as serialize
-from scipy.stats import spearmanr
 from torch import Tensor
 
-from isrbench.harness.degradation.pipeline import degrade
-from isrbench.harness.degradation.presets import at_level
 from isrbench.harness.errors import UserError
 from isrbench.harness.severity.clip import pair_probability
-from isrbench.harness.severity.estimator import Estimator, get_estimator
+from isrbench.harness.severity.estimator import get_estimator
+from isrbench.harness.severity.known import level_correlation
 from isrbench.harness.severity.spec import read_prompts
 from isrbench.harness.severity.training_data import SIZE, draw_sample, read_images
 
@@ -144,17 +142,6 @@ def save(model: open_clip.CLIP, folder: Path, record: dict[str, object]) -> None
     config = {"model_cfg": MODEL_CONFIG, "preprocess_cfg": PREPROCESS}
     (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
     (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n")
-
-
-def level_correlation(estimator: Estimator, images: list[Tensor], seed: int, size: int = 256) -> float:
-    """Return Spearman's correlation of scalar severity and synthetic level over one centre crop of each photo."""
-    levels = np.random.default_rng(seed).random(len(images))
-    severities = []
-    for i, (image, level) in enumerate(zip(images, levels, strict=True)):
-        top, left = ((length - size) // 2 for length in image.shape[1:])
-        hr = image[None, :, top : top + size, left : left + size]
-        severities.append(float(estimator.estimate(degrade(hr, at_level(float(level)), [seed + i])).mean()))
-    return float(spearmanr(severities, levels).statistic)  # type: ignore[attr-defined]
 
 
 def main(argv: list[str] | None = None) -> int:

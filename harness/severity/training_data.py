@@ -1,4 +1,4 @@
-"""Degraded crops with known severities: what the tiny severity estimator is trained on.
+"""Degraded crops with known severities: what the severity estimators that ship are fitted to.
 
 Half of the windows suffer from blur, noise, low resolution and JPEG drawn *independently*, so that the dimensions come
 to mean what they say; the other half from the second-order degradation at a random level. What is not known by
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -120,13 +121,28 @@ def degrade_apart(clean: Tensor, rng: np.random.Generator) -> tuple[Tensor, dict
         The degraded image, 8-bit values, and the severities of quality, blur, noise, resolution and compression.
     """
     u = {name: float(rng.random()) if rng.random() < 0.5 else 0.0 for name in WORST}
-    x = clean
+    overall = 1 - math.prod(1 - 0.75 * v for v in u.values())
+    return degrade_by(clean, u, rng), {"quality": overall, **u}
+
+
+def degrade_by(clean: Tensor, strengths: Mapping[str, float], rng: np.random.Generator) -> Tensor:
+    """Degrade an LR image by known strengths.
+
+    Args:
+        clean: float32 (3, H, W) in [0, 1].
+        strengths: Of each name in ``WORST``, in [0, 1]; 0 leaves it out.
+        rng: Source of the noise and of the way of enlarging.
+
+    Returns:
+        float32 (3, H, W), 8-bit values in [0, 1].
+    """
+    x, u = clean, strengths
     if u["blur"] > 0.05:
         x = kernels.convolve(x, kernels.gaussian(WORST["blur"] * u["blur"], 15))
     if u["resolution"] > 0:
         factor = 1 + (WORST["resolution"] - 1) * u["resolution"]
-        side = max(1, round(x.shape[1] / factor))
-        down = F.interpolate(x[None], (side, side), mode="bilinear", antialias=True)
+        sides = [max(1, round(side / factor)) for side in x.shape[1:]]
+        down = F.interpolate(x[None], sides, mode="bilinear", antialias=True)
         mode = ("nearest", "bilinear", "bicubic")[rng.integers(3)]
         x = F.interpolate(down, tuple(x.shape[1:]), mode=mode)[0]
     # The eye answers to noise about as the root of its strength.
@@ -139,8 +155,7 @@ def degrade_apart(clean: Tensor, rng: np.random.Generator) -> tuple[Tensor, dict
         quality = round(95 - (95 - WORST["compression"]) * u["compression"])
         Image.fromarray(pixels).save(buffer, format="JPEG", quality=quality, subsampling="4:2:0")
         pixels = np.array(Image.open(buffer))
-    overall = 1 - math.prod(1 - 0.75 * v for v in u.values())
-    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255, {"quality": overall, **u}
+    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
 
 
 def edge_loss(lr: Tensor, clean: Tensor) -> float:

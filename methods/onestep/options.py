@@ -98,11 +98,14 @@ class RoutedOptions(OneStepOptions):
 
     estimator: str | None = field(
         default=None,
-        metadata=_help("severity estimator: tiny (shipped), or open_clip's model/weights; none = the adapter's own"),
+        metadata=_help(
+            "severity estimator: tiny (shipped), fft (no weights), or open_clip's model/weights; "
+            "none = the adapter's own"
+        ),
     )
     logit_scale: float | None = field(
         default=None,
-        metadata=_help("temperature of a given estimator's softmax; none = its model's own, 1 = the paper's formula"),
+        metadata=_help("temperature of a given CLIP's softmax; none = its model's own, 1 = the paper's formula"),
     )
     severities: Path | None = field(
         default=None,

@@ -85,17 +85,38 @@ def test_severities_of_two_estimators_never_mix(request_, methods, monkeypatch) 
     assert any("more than one estimator" in note for note in summarise(store, id, ("psnr",)).notes)
 
 
-def test_the_router_and_the_row_share_one_estimate(request_, methods, monkeypatch, pairs_folder) -> None:
+@pytest.mark.parametrize("spec", ["tiny", "fft"])
+def test_the_router_and_the_row_share_one_estimate(request_, methods, monkeypatch, spec: str) -> None:
     """MoR asks the process's estimator, and so does the engine: each image is computed once."""
-    estimator, seen = get_estimator("tiny"), []
+    estimator, seen = get_estimator(spec), []
     monkeypatch.setattr(estimator, "_known", OrderedDict())  # other tests of this process use the same images
     network = estimator.load()
     estimate = network.estimate
     monkeypatch.setattr(network, "estimate", lambda image: seen.append(image.shape) or estimate(image))
-    request = replace(request_, method="mor", estimator="tiny", metrics=("psnr",), limit=2)
+    options = {} if spec == "tiny" else {"estimator": spec}  # the adapter that ships was trained with tiny
+    request = replace(request_, method="mor", options=options, estimator=spec, metrics=("psnr",), limit=2)
     id, store, outcome = run(request, None)
     assert outcome.failed == 0 and len(seen) == 2
     assert all(row.severity is not None and row.active_experts for row in store.images(id))
+
+
+def test_the_rows_estimator_does_not_reach_the_router(request_) -> None:
+    """An adapter goes by the estimator that it was trained with: --estimator gives the rows' severities alone."""
+    request = replace(request_, method="mor", metrics=("psnr",), limit=2)
+    id, store, _ = run(replace(request, estimator="tiny"), None)
+    before = {row.image: row for row in store.images(id)}
+    again, store, outcome = run(replace(request, estimator="fft"), None)
+    record = store.manifest(id).estimator
+    assert again == id and outcome.computed and record is not None and record.spec == "fft"
+    for row in store.images(id):
+        assert row.output_hash == before[row.image].output_hash, "the same run: nothing is restored again"
+        assert row.active_experts == before[row.image].active_experts
+        assert row.severity != before[row.image].severity and row.estimator == get_estimator("fft").version
+    other, store, _ = run(replace(request, estimator="fft", options={"estimator": "fft"}), None)
+    assert other != id
+    assert {row.image: row.output_hash for row in store.images(other)} != {
+        image: row.output_hash for image, row in before.items()
+    }
 
 
 def test_a_limited_or_stopped_run_does_not_stand_for_a_whole_one(request_, methods, monkeypatch) -> None:

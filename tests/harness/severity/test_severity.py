@@ -22,6 +22,7 @@ from isrbench.harness.severity import training_data as severity_data
 from isrbench.harness.severity.clip import ClipSeverity, crops_of, pair_probability
 from isrbench.harness.severity.dimensions import DIMENSIONS
 from isrbench.harness.severity.estimator import Estimator, get_estimator
+from isrbench.harness.severity.known import level_correlation
 from isrbench.harness.severity.spec import read_prompts
 from tests.support.paths import ROOT, SHARED
 
@@ -49,6 +50,12 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def clip_of(estimator: Estimator) -> ClipSeverity:
+    network = estimator.load()
+    assert isinstance(network, ClipSeverity)
+    return network
 
 
 def test_formula_by_hand():
@@ -79,13 +86,14 @@ def test_estimate_is_the_formula_on_the_models_own_embeddings(local: Path):
     assert s.shape == (1, 7)
     assert s[0].tolist() == pytest.approx(expected, abs=1e-5)
     literal = get_estimator(str(local), logit_scale=1.0)
-    assert literal.load().logit_scale == 1.0
+    assert clip_of(literal).logit_scale == 1.0
     assert (literal.estimate(image) - 0.5).abs().max() < (s - 0.5).abs().max()
 
 
 def test_text_is_embedded_once(local: Path, monkeypatch: pytest.MonkeyPatch):
     estimator = get_estimator(str(local))
-    monkeypatch.setattr(estimator.load().model, "encode_text", lambda *_: pytest.fail("the texts were embedded again"))
+    model = clip_of(estimator).model
+    monkeypatch.setattr(model, "encode_text", lambda *_: pytest.fail("the texts are embedded again"))
     estimator.estimate(noise(2, 3, 40, 40))
 
 
@@ -94,7 +102,7 @@ def test_prompts_come_in_the_contracts_order(local: Path):
     assert tuple(prompts) == DIMENSIONS
     assert len({text for pair in prompts.values() for text in pair}) == 14
     swapped = {name: (bad, good) for name, (good, bad) in prompts.items()}
-    model = get_estimator(str(local)).load().model
+    model = clip_of(get_estimator(str(local))).model
     tokenizer = open_clip.SimpleTokenizer(context_length=16)
     image = noise(3, 50, 40)
     s = ClipSeverity(model, tokenizer, prompts, None).estimate(image)
@@ -226,10 +234,10 @@ def test_a_weight_file_of_a_known_model(tmp_path: Path):
 
 
 def test_tiny_is_small(tiny: Estimator):
-    assert sum(p.numel() for p in tiny.load().model.parameters()) <= 3_000_000
+    assert sum(p.numel() for p in clip_of(tiny).model.parameters()) <= 3_000_000
     assert sum(p.stat().st_size for p in severity.TINY.iterdir()) < 6e6
-    assert not any(p.requires_grad for p in tiny.load().model.parameters())
-    assert not tiny.load().model.training
+    assert not any(p.requires_grad for p in clip_of(tiny).model.parameters())
+    assert not clip_of(tiny).model.training
 
 
 def test_training_is_seeded_and_learns():
@@ -286,7 +294,7 @@ def test_severity_follows_the_synthetic_level(every: int, tiny: Estimator, tmp_p
         (tmp_path / path.name).symlink_to(path)
     images = severity_data.read_images([tmp_path])
     assert len(images) == 200 // every
-    assert train_severity.level_correlation(tiny, images, seed=1) >= 0.8
+    assert level_correlation(tiny, images, seed=1) >= 0.8
 
 
 @pytest.mark.skipif(not (SHARED / "data/RealSR/test_LR").is_dir(), reason="../shared/data/RealSR is absent")
