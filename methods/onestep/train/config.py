@@ -155,7 +155,7 @@ class TrainConfig(_Part):
     negative_prompt: str = ""
     """What guidance leads away from; likewise."""
     estimator: str = "tiny"
-    """Severity estimator: ``tiny`` (shipped) or ``open_clip``'s ``model/weights``."""
+    """Severity estimator: ``tiny`` or ``fft`` (shipped), or ``open_clip``'s ``model/weights``."""
     logit_scale: float | None = Field(None, gt=0)
     """Temperature of the estimator's softmax; None = the model's own, 1 = the paper's literal formula."""
     routed_by: Literal["own", "constant", "next"] = "own"

@@ -30,6 +30,12 @@ def mor():
     return MOR.make(MOR.options(), Runtime())
 
 
+@pytest.fixture(scope="module")
+def base():
+    """MoR with its adapter off: what every claim about the adapter is measured against."""
+    return MOR.make(MOR.options(adapter_off=True), Runtime())
+
+
 def routed(method, files):
     """(severity, mean active experts) of each LR image; routing needs no restoration."""
     found = []
@@ -90,14 +96,17 @@ def test_routing_follows_degradation_on_realsr(mor, realsr):
     assert len(found) == 100 and test.statistic >= 0.5 and test.pvalue < 0.01
 
 
-def beside_bicubic(method, pairs, score):
-    """Mean score over (LR tensor, HR pixels) pairs: the method's, and that of bicubic enlargement."""
-    found = []
-    for n, (lr, hr) in enumerate(pairs):
-        restored = to_pixels(method.restore(lr, image=str(n), seed=n).image)
-        enlarged = Image.fromarray(to_pixels(lr)).resize(hr.shape[1::-1], Image.Resampling.BICUBIC)
-        found.append((score(restored, hr), score(np.array(enlarged), hr)))
-    return np.mean(found, axis=0)
+def scores_of(method, pairs, score):
+    """Mean score of a method over (LR tensor, HR pixels) pairs."""
+    restored = (to_pixels(method.restore(lr, image=str(n), seed=n).image) for n, (lr, _) in enumerate(pairs))
+    return np.mean([score(sr, hr) for sr, (_, hr) in zip(restored, pairs, strict=True)], axis=0)
+
+
+def bicubic_scores(pairs, score):
+    enlarged = (
+        np.array(Image.fromarray(to_pixels(lr)).resize(hr.shape[1::-1], Image.Resampling.BICUBIC)) for lr, hr in pairs
+    )
+    return np.mean([score(sr, hr) for sr, (_, hr) in zip(enlarged, pairs, strict=True)], axis=0)
 
 
 def middle(pixels: np.ndarray, side: int | None) -> np.ndarray:
@@ -108,13 +117,13 @@ def middle(pixels: np.ndarray, side: int | None) -> np.ndarray:
     return pixels[top : top + side, left : left + side]
 
 
-@pytest.mark.parametrize(("every", "side"), [(4, 48), pytest.param(1, None, marks=pytest.mark.slow)])
-def test_realsr_gains_texture_and_loses_little_fidelity(mor, realsr, every, side):
-    """Two dB is what a one-step method may pay for texture; OSEDiff's published images pay 1.96.
+@pytest.mark.parametrize(("every", "side"), [(5, 48), pytest.param(1, None, marks=pytest.mark.slow)])
+def test_on_realsr_texture_is_gained_for_little_fidelity_by_the_base(mor, base, realsr, every, side):
+    """The base's gain, not MoR's: the same with the adapter off. The adapter must not spoil it.
 
-    Of all images, whole (slow), and of the middle 48 x 48 of every fourth, where a seventh of the pixels leaves PIQE no
-    further from its bound: 57.0 against 93.3 for bicubic; GMSD is .152 against .166, the loss of fidelity 0.1 dB. Whole
-    they are 54.8, .156 against .167, and 0.1 dB.
+    Of all images, whole (slow), and of the middle 48 x 48 of every fifth: GMSD is .170, .171 without the adapter and .172
+    for bicubic, PIQE 57.5, 50.8 and 93.9. Two dB is what a one-step method may pay for texture; OSEDiff's published
+    images pay 1.96.
     """
     files = sorted((realsr / "test_LR").iterdir())[::every]
     pairs = [
@@ -124,20 +133,25 @@ def test_realsr_gains_texture_and_loses_little_fidelity(mor, realsr, every, side
         )
         for file in files
     ]
-    gmsd, piqe = iqa.image_metric("cpu", name="gmsd"), iqa.image_metric("cpu", name="piqe", one_at_a_time=True)
-    scores = beside_bicubic(mor, pairs, lambda sr, hr: (psnr(sr, hr), gmsd(sr, hr, None), piqe(sr, None, None)))
-    ours, bicubic = scores
+    metric, piqe = iqa.image_metric("cpu", name="gmsd"), iqa.image_metric("cpu", name="piqe", one_at_a_time=True)
+
+    def score(sr, hr):
+        return psnr(sr, hr), metric(sr, hr, None), piqe(sr, None, None)
+
+    ours, off, bicubic = scores_of(mor, pairs, score), scores_of(base, pairs, score), bicubic_scores(pairs, score)
     assert len(files) == 100 // every
-    assert ours[0] > bicubic[0] - 2
-    assert ours[1] <= bicubic[1]
-    assert ours[2] <= 60 < bicubic[2]
+    assert min(ours[0], off[0]) > bicubic[0] - 2
+    assert max(ours[1], off[1]) <= bicubic[1]
+    assert max(ours[2], off[2]) <= 60 < bicubic[2]
 
 
 @pytest.mark.parametrize(("every", "side"), [(10, 96), pytest.param(1, 192, marks=pytest.mark.slow)])
-def test_severely_degraded_crops_gain_fidelity(mor, bsds_test, every, side):
-    """Of every photo (slow), and of every tenth in the base's own size, crops of 96 px, which gain 1.3 dB."""
+def test_on_severely_degraded_crops_the_gain_is_the_bases(mor, base, bsds_test, every, side):
+    """Of every photo (slow), and of every tenth in the base's own size, crops of 96 px: the adapter changes little."""
     paths = find_images([bsds_test])[::every]
     crops = [random_crop(read_photo(path), side, stream(31, n)) for n, path in enumerate(paths)]
     lr = degrade(stack(crops), at_level(LEVELS["severe"]), range(len(crops)))
-    ours, bicubic = beside_bicubic(mor, zip(lr, crops, strict=True), psnr)
-    assert len(crops) == 200 // every and ours >= bicubic + 0.5
+    pairs = list(zip(lr, crops, strict=True))
+    ours, off, bicubic = scores_of(mor, pairs, psnr), scores_of(base, pairs, psnr), bicubic_scores(pairs, psnr)
+    assert len(crops) == 200 // every and off >= bicubic + 0.5
+    assert abs(ours - off) < 0.15
