@@ -46,6 +46,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_unconfigure() -> None:
+    """Python's own end goes through everything, or libraries report leaks."""
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="session")
 def realsr() -> Path:
     """The 100 real pairs with the OSEDiff authors' outputs, where a developer has them."""
