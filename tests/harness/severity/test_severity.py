@@ -289,7 +289,7 @@ def test_noise_is_measured_by_a_twin_without_it():
 @pytest.mark.skipif(not (SHARED / "data/BSDS500/test").is_dir(), reason="../shared/data/BSDS500 is absent")
 @pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
 def test_severity_follows_the_synthetic_level(every: int, tiny: Estimator, tmp_path: Path):
-    """On photos of the test split, which was not trained on: all 200 (slow), and every fourth, of which 0.78 is seen."""
+    """On photos of the test split, which was not trained on: all 200 (slow), and every fourth: 0.78."""
     for path in sorted((SHARED / "data/BSDS500/test").glob("*.jpg"))[::every]:
         (tmp_path / path.name).symlink_to(path)
     images = severity_data.read_images([tmp_path])

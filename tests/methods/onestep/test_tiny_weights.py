@@ -121,9 +121,9 @@ def middle(pixels: np.ndarray, side: int | None) -> np.ndarray:
 def test_on_realsr_texture_is_gained_for_little_fidelity_by_the_base(mor, base, realsr, every, side):
     """The base's gain, not MoR's: the same with the adapter off. The adapter must not spoil it.
 
-    Of all images, whole (slow), and of the middle 48 x 48 of every fifth: GMSD is .170, .171 without the adapter and .172
-    for bicubic, PIQE 57.5, 50.8 and 93.9. Two dB is what a one-step method may pay for texture; OSEDiff's published
-    images pay 1.96.
+    Of all images, whole (slow), and of the middle 48 x 48 of every fifth: GMSD is .170, .171 without the adapter and
+    .172 for bicubic, PIQE 57.5, 50.8 and 93.9. Two dB is what a one-step method may pay for texture; OSEDiff's
+    published images pay 1.96.
     """
     files = sorted((realsr / "test_LR").iterdir())[::every]
     pairs = [
