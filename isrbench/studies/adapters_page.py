@@ -22,7 +22,10 @@ def page(rows: pd.DataFrame, found: Sequence[PairedDifference], metrics: Sequenc
         metrics: In the order to show them.
     """
     seeds, photos = sorted(rows["seed"].unique()), rows["photo"].nunique()
-    lines = [f"{photos} photos, seeds {', '.join(map(str, seeds))}.", "", "## Means", "", means(rows, metrics)]
+    lines = [f"{photos} photos, seeds {', '.join(map(str, seeds))}."]
+    if len(seeds) == 1:
+        lines += ["", "With one seed, intervals and p-values leave out how results vary from training to training."]
+    lines += ["", "## Means", "", means(rows, metrics)]
     for metric in metrics:
         own = [difference for difference in found if difference.metric == metric.id]
         unit = f" {metric.unit}" if metric.unit else ""
