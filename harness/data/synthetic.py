@@ -168,7 +168,12 @@ def _centre(photo: Path, side: int) -> NDArray[np.uint8]:
     return pixels[top : top + side, left : left + side].copy()
 
 
-def _files(place: Path) -> list[Path]:
+def photo_files(place: Path) -> list[Path]:
+    """Return a photo, or those of a folder.
+
+    Raises:
+        UserError: If the folder cannot be read or holds none.
+    """
     if not place.is_dir():
         return [place]
     try:
@@ -195,7 +200,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        photos = [file for place in args.photos for file in _files(place)]
+        photos = [file for place in args.photos for file in photo_files(place)]
         card = make_set(photos, args.out, args.crop, args.levels, args.seed)
     except UserError as error:
         log.error("error: %s", error)

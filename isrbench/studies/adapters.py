@@ -19,13 +19,14 @@ import pandas as pd
 
 from isrbench.harness.api.metric import Metric
 from isrbench.harness.api.registry import metrics
-from isrbench.harness.data.synthetic import make_set
+from isrbench.harness.data.synthetic import make_set, photo_files
 from isrbench.harness.engine.evaluate import RunResult, evaluate
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import list_images, replacing
 from isrbench.harness.severity.dimensions import DIMENSIONS
-from isrbench.methods.onestep.train.config import TrainConfig, split_overrides
-from isrbench.methods.studies.ablation import mor_config, train_variant
+from isrbench.methods.onestep.train.config import TrainConfig, parse_config, split_overrides
+from isrbench.methods.onestep.train.degrade import LEVELS as LEVELS_NAME
+from isrbench.methods.studies.ablation import check_options, mor_config, train_variant
 from isrbench.methods.studies.variants import ORACLE, Variant, choose, controls, paper_variants
 from isrbench.studies.adapters_page import page
 from isrbench.studies.paired import Question, compare_arms
@@ -81,19 +82,31 @@ def make_plan(
         crop: Side of the photos' centres in pixels.
 
     Raises:
-        UserError: If an arm is unknown, or the photos do not fit.
+        UserError: If an arm is unknown, an option is the study's own, a seed is named twice, or the photos do not fit.
     """
+    check_options(options)
+    if len(set(seeds)) < len(seeds):
+        raise UserError(f"--seeds names one seed twice: {' '.join(map(str, seeds))}", "name each seed once")
     mor = mor_config(options)
+    if ORACLE_ARM in arms and parse_config("mor", options)[0].data.degradations != (LEVELS_NAME,):
+        raise UserError(
+            "the oracle's parts are those of the severity scale, but trainings draw other degradations too",
+            f"add data.degradations='[\"{LEVELS_NAME}\"]', or leave out the arm {ORACLE_ARM}",
+        )
     known = (*paper_variants(mor), *controls(mor, len(LEVELS)))
     specialists = [variant.id for variant in known if variant.id.startswith(ORACLE)]
     variants = choose(known, [id for arm in arms for id in (specialists if arm == ORACLE_ARM else [arm])])
+    files = photo_files(photos)
     sets = {}
     for level in LEVELS:
         folder = out / "sets" / f"level-{level:g}-{crop}"
-        if not (folder / "card.toml").is_file():
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            make_set(list_images(photos), folder, crop, [level])
         sets[level] = folder / "card.toml"
+        if sets[level].is_file():
+            if sorted(path.stem for path in list_images(folder / "HR")) != sorted(f"{p.stem}_{level:g}" for p in files):
+                raise UserError(f"{folder} was made of other photos than those in {photos}", "pass another --out")
+            continue
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_set(files, folder, crop, [level])
     return Plan(out, tuple(options), variants, tuple(seeds), sets)
 
 

@@ -25,6 +25,7 @@ def page(rows: pd.DataFrame, found: Sequence[PairedDifference], metrics: Sequenc
     lines = [f"{photos} photos, seeds {', '.join(map(str, seeds))}."]
     if len(seeds) == 1:
         lines += ["", "With one seed, intervals and p-values leave out how results vary from training to training."]
+    lines += ["", "p after Holm's correction over all questions and strata of a metric, also those not asked yet."]
     lines += ["", "## Means", "", means(rows, metrics)]
     for metric in metrics:
         own = [difference for difference in found if difference.metric == metric.id]

@@ -62,6 +62,19 @@ def ablate(
     return pd.DataFrame(rows, columns=["variant", "seed", "metric", "value"])
 
 
+def check_options(options: Sequence[str]) -> None:
+    """Refuse options that the variants of an ablation set themselves.
+
+    Raises:
+        UserError: Naming the first.
+    """
+    for option in options:
+        if option.startswith(
+            ("adapter.", "adapter=", "seed=", "out=", "--seed", "--out", "routed_by=", "data.levels=")
+        ):
+            raise UserError(f"'{option}' is set by the ablation itself, run by run", f"leave {option} out")
+
+
 def mor_config(options: Sequence[str]) -> MoRConfig:
     """Return MoR-full as a trainer's command line has it."""
     config, _ = parse_config("mor", options)
@@ -129,12 +142,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     words, overrides = split_overrides(sys.argv[1:] if argv is None else argv)
     args, options = parser.parse_known_args(words)
     options += overrides
-    for option in options:
-        if option.startswith(("adapter.", "adapter=", "seed=", "out=")):
-            parser.error(f"the ablation sets adapter, seed and out itself: leave {option} out")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     args.out.mkdir(parents=True, exist_ok=True)
     try:
+        check_options(options)
         rows = ablate(args.out, options, args.seeds)
     except UserError as error:
         log.error("%s", error)

@@ -29,12 +29,12 @@ from isrbench.harness.api.options import positive
 from isrbench.harness.api.registry import unknown_name
 from isrbench.harness.errors import UserError
 from isrbench.harness.severity.dimensions import DIMENSIONS
-from isrbench.harness.severity.spec import folder_of
+from isrbench.harness.severity.spec import FFT, folder_of
 from isrbench.methods.lora_moe.adapter import SPEC as LORA_MOE
 from isrbench.methods.mor.adapter import SPEC as MOR
 from isrbench.methods.onestep.adapter import AdapterSpec
 from isrbench.methods.onestep.base.diffusion import DiffusionBase
-from isrbench.methods.onestep.base.load import build_models, random_sd21
+from isrbench.methods.onestep.base.load import SHIPPED, build_models, random_sd21
 from isrbench.methods.onestep.base.tiny import UNET_CONFIG, VAE_CONFIG, tiny_base
 from isrbench.methods.onestep.train import step
 from isrbench.methods.onestep.train.config import TIMESTEPS, TrainConfig, parse_config, split_overrides
@@ -131,7 +131,7 @@ class _Severity:
 
 def _base(name: str) -> DiffusionBase:
     """A base on the meta device, laid out as training lays it out."""
-    if name not in ("sd21", "tiny"):
+    if name not in ("sd21", *SHIPPED):
         raise UserError(f"what base '{name}' is made of is not known without its files", "pass base=tiny or base=sd21")
     base = random_sd21("meta") if name == "sd21" else tiny_base(*build_models(VAE_CONFIG, UNET_CONFIG))
     return base.to(torch.device("meta"))
@@ -174,6 +174,8 @@ def _estimator_bytes(spec: str) -> int:
     """The weights of a severity estimator in float32, from its architecture alone."""
     import open_clip
 
+    if spec == FFT:
+        return 0
     folder, name = folder_of(spec), spec.partition("/")[0]
     if not folder.is_dir() and name not in open_clip.list_models():
         raise UserError(unknown_name("severity estimator", spec, ["tiny", *open_clip.list_models()]), "estimator=tiny")
@@ -230,7 +232,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("--method", choices=tuple(SPECS), default="mor")
-    parser.add_argument("--preset", default="sd21", help="tiny, sd21, or a TOML file")
+    parser.add_argument("--preset", default="sd21", help="tiny, tiny-gen, sd21, or a TOML file")
     parser.add_argument("--batch", type=positive, nargs="+", default=[1], help="images of a micro-batch")
     parser.add_argument("--json", action="store_true", help="write the bytes as JSON to the standard output")
     words, overrides = split_overrides(sys.argv[1:] if argv is None else argv)

@@ -140,7 +140,7 @@ def _fetched(identifier: str) -> Path:
             return cached
     except HFValidationError as error:
         raise UserError(
-            f"base '{identifier}' is not a hub id: {error}", "pass tiny, sd21, a folder or owner/name"
+            f"base '{identifier}' is not a hub id: {error}", "pass tiny, tiny-gen, sd21, a folder or owner/name"
         ) from error
     except LocalEntryNotFoundError:
         pass  # not in the cache: it is fetched below, or the refusal says how

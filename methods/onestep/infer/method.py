@@ -236,6 +236,11 @@ def build_method(
         overrule(adapter, options, spec.id)
         severities = FileSeverities(options.severities) if options.severities else None
         if severities is None and not options.adapter_off:
+            if checkpoint.training.get("routed_by") == "constant":
+                raise UserError(
+                    f"{path} was trained with a severity of 0.5 in every dimension, whatever the image",
+                    "add -o severities=FILE with that for each image",
+                )
             estimator = _estimator(options, checkpoint, path, runtime.device, estimators)
             estimator.load()
     prompt = str(checkpoint.training.get("prompt", "")) if base.text.takes_text else ""

@@ -265,6 +265,11 @@ def validated(values: dict[str, Any]) -> TrainConfig:
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise UserError(f"the training config does not fit: {wrong}", "see methods/onestep/train/config.py") from error
+    if config.data.levels != (0, 1) and "levels" not in config.data.degradations:
+        raise UserError(
+            f"data.levels is {list(config.data.levels)}, but the severity scale is not drawn from",
+            "add data.degradations='[\"levels\"]', or leave data.levels out",
+        )
     if not config.data.folders and not config.data.hub:
         raise UserError("no training data", "pass --data FOLDER ..., or data.hub=ID for a Hugging Face dataset")
     return config

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, InitProcessGroupKwargs
 from torch import Tensor, nn
 
 from isrbench.harness.errors import UserError
@@ -24,6 +26,8 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
         cpu=config.device == "cpu" or not torch.cuda.is_available(),  # accelerate groups processes on CPUs when told so
         log_with=list(config.trackers) or None,
         project_dir=config.out,
+        # The others wait while the first one loads metrics and validates, which may fetch weights.
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=2))],
     )
     if len(accelerator.log_with) < len(config.trackers):  # accelerate drops in silence what is not installed
         raise UserError(

@@ -88,6 +88,10 @@ class Run:
                 "start them with isrbench train --processes N, or leave processes out",
             )
         self.split = split(config.global_batch, config.batch, self.accelerator.num_processes)
+        if config.routed_by == "next" and self.split.batch < 2:
+            raise UserError(
+                "routed_by=next needs two images in a micro-batch", "set batch and global_batch to 2 or more"
+            )
         make_deterministic(str(self.accelerator.device))
         torch.manual_seed(config.seed)
         self.photos = check_photos(config.data)
@@ -177,7 +181,7 @@ class Run:
             raise UserError(
                 f"{problem}; {self.tally.in_a_row} such steps in a row. The last good state is "
                 f"{last_state(self._states) or 'none'}",
-                "lower optim.lr, or train with dtype=fp32, and --resume",
+                "train with a lower optim.lr or dtype=fp32, and another --out",
             )
         log.warning("%s; skipped", problem)
 
@@ -226,6 +230,7 @@ class Run:
             "photos": self.photos,
             "base_hash": self.nets.base.weights_hash,
             "estimator_id": self._estimator_id,
+            "routed_among": self.split.batch if self.config.routed_by == "next" else None,
         }
 
     def _provenance(self) -> dict[str, Any]:

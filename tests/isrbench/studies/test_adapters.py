@@ -2,6 +2,7 @@
 
 # ruff: noqa: F401, F811  (fixtures)
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -71,6 +72,30 @@ def test_what_is_done_is_not_computed_again(studied, world):
     assert own.merge(rows, how="left", indicator=True)["_merge"].eq("both").all()
 
 
-def test_bad_input_is_one_message_and_exit_code_2(world, tmp_path, caplog):
-    assert main(command(world, tmp_path, arms=["lorra"])) == 2
-    assert "unknown variant 'lorra'; did you mean 'lora'" in caplog.text and "oracle" in caplog.text
+def test_an_adapter_that_saw_no_severity_asks_for_one(studied, world):
+    adapter = studied[0] / "MoR-blind-0/adapter.safetensors"
+    with pytest.raises(isrbench.UserError, match=r"trained with a severity of 0\.5"):
+        isrbench.evaluate("mor", "sample", options={"base": world / "base", "adapter": adapter}, limit=1)
+
+
+def test_sets_of_other_photos_are_not_taken_for_these(studied, world, tmp_path, caplog):
+    (tmp_path / "photos").mkdir()
+    for n in (1, 2, 3):
+        shutil.copy(world / f"photos/{n}.png", tmp_path / "photos")
+    assert main([*command(world, studied[0]), "--photos", str(tmp_path / "photos")]) == 2
+    assert "was made of other photos" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--arms", "lorra"], "unknown variant 'lorra'; did you mean 'lora'"),
+        (["--photos", "/nowhere/at/all"], "/nowhere/at/all"),
+        (["--seeds", "0", "0"], "--seeds names one seed twice"),
+        (["seed=7"], "'seed=7' is set by the ablation itself"),
+        (["data.degradations=['camera']"], "the oracle's parts are those of the severity scale"),
+    ],
+)
+def test_bad_input_is_one_message_and_exit_code_2(more, message, world, tmp_path, caplog):
+    assert main([*command(world, tmp_path), *more]) == 2
+    assert message in caplog.text

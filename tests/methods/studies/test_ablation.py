@@ -91,11 +91,10 @@ def test_all_variants_train_at_the_paper_s_active_budget(world, tmp_path):
     assert [row[cells[0].index("active_experts@0.8")] == "-" for row in cells[2:]] == [True, True] + [False] * 4
 
 
-@pytest.mark.parametrize("option", ["adapter.top_k=4", "adapter={top_k=4}", "seed=5", "out=x"])
-def test_the_ablation_sets_adapter_seed_and_out_itself(option, tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        main(["--out", str(tmp_path), "--data", "d", option])
-    assert f"leave {option} out" in capsys.readouterr().err
+@pytest.mark.parametrize("option", ["adapter.top_k=4", "adapter={top_k=4}", "seed=5", "out=x", "routed_by=next"])
+def test_the_ablation_sets_adapter_seed_and_out_itself(option, tmp_path, caplog):
+    assert main(["--out", str(tmp_path), "--data", "d", option]) == 2
+    assert f"'{option}' is set by the ablation itself" in caplog.text
 
 
 def test_bad_input_is_one_message_and_exit_code_2(world, tmp_path, caplog):

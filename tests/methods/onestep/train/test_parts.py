@@ -452,3 +452,9 @@ def test_levels_are_drawn_from_their_part_of_the_scale():
 def test_levels_outside_the_scale_are_refused(levels):
     with pytest.raises(ValueError, match="0 <= low <= high <= 1"):
         Data(levels=levels)
+
+
+def test_a_part_of_the_scale_that_is_not_drawn_from_is_refused():
+    argv = ["--preset", "sd21", "--data", "d", "data.levels=[0.0, 0.3]"]
+    with pytest.raises(UserError, match="the severity scale is not drawn from"):
+        parse_config("mor", argv)

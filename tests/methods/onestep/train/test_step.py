@@ -8,6 +8,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
+from isrbench.harness.errors import UserError
 from isrbench.methods.onestep.base.diffusion import DiffusionBase
 from isrbench.methods.onestep.base.text import TextEncoder
 from isrbench.methods.onestep.checkpoint import load_adapter
@@ -322,3 +323,8 @@ def test_what_the_routers_see(routed_by, world, tmp_path):
     assert len(own.unique(dim=0)) == 3
     wanted = {"own": own, "constant": torch.full_like(own, 0.5), "next": own[[1, 2, 0]]}
     assert torch.equal(nets.severity(windows), wanted[routed_by])
+
+
+def test_the_next_image_s_severity_needs_a_next_image(world, tmp_path):
+    with pytest.raises(UserError, match="two images in a micro-batch"):
+        begin(world, tmp_path, routed_by="next", batch=1)
