@@ -62,4 +62,5 @@ def differences(found: Sequence[PairedDifference], metric: Metric) -> str:
 
 def _cell(own: PairedDifference, metric: Metric) -> str:
     interval = f"[{signed(own.low, metric)}, {signed(own.high, metric)}]"
-    return f"{signed(own.mean, metric)} {interval} {own.finding.value}, p = {own.p_holm:.3f}"
+    p = "p < 0.001" if own.p_holm < 0.001 else f"p = {own.p_holm:.3f}"
+    return f"{signed(own.mean, metric)} {interval} {own.finding.value}, {p}"
