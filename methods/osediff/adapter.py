@@ -285,15 +285,11 @@ def _wrap(base: nn.Module, adapter: str, rank: int, alpha: float) -> LoraLinear 
 
 
 def _zeros_like(conv: nn.Conv2d) -> nn.Conv2d:
+    size, stride, padding = (cast("tuple[int, int]", part) for part in (conv.kernel_size, conv.stride, conv.padding))
     change = nn.Conv2d(
-        conv.in_channels,
-        conv.out_channels,
-        cast("tuple[int, int]", conv.kernel_size),
-        cast("tuple[int, int]", conv.stride),
-        cast("tuple[int, int]", conv.padding),
-        bias=conv.bias is not None,
-        device=conv.weight.device,
-    )
+        conv.in_channels, conv.out_channels, size, stride, padding,
+        bias=conv.bias is not None, device=conv.weight.device,
+    )  # fmt: skip
     for parameter in change.parameters():
         nn.init.zeros_(parameter)
     return change

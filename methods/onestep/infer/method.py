@@ -236,11 +236,6 @@ def build_method(
         overrule(adapter, options, spec.id)
         severities = FileSeverities(options.severities) if options.severities else None
         if severities is None and not options.adapter_off:
-            if checkpoint.training.get("routed_by") == "constant":
-                raise UserError(
-                    f"{path} was trained with a severity of 0.5 in every dimension, whatever the image",
-                    "add -o severities=FILE with that for each image",
-                )
             estimator = _estimator(options, checkpoint, path, runtime.device, estimators)
             estimator.load()
     prompt = str(checkpoint.training.get("prompt", "")) if base.text.takes_text else ""
@@ -267,6 +262,11 @@ def _estimator(
     """The severity estimator that the adapter's routers were trained with, or the one that the user insists on."""
     if options.estimator is not None:
         return estimators(options.estimator, device, options.logit_scale)
+    if checkpoint.training.get("routed_by") == "constant":
+        raise UserError(
+            f"{path} was trained with a severity of 0.5 in every dimension, whatever the image",
+            "add -o severities=FILE with that for each image",
+        )
     trained = checkpoint.training.get("estimator")
     if trained is None:
         raise UserError(

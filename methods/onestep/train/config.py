@@ -4,33 +4,19 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from isrbench.harness.api.registry import unknown_name
 from isrbench.harness.errors import UserError
 from isrbench.methods.onestep.options import ColourFix
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # pyright: ignore[reportMissingImports]
+from isrbench.methods.onestep.train.values import apply_override, read_preset, renamed
 
 _OVERRIDE = re.compile(r"[a-z_][a-z0-9_.]*=")
 HELP = """key=value sets any field of the config: optim.lr=1e-4, adapter.top_k=4, data.hub=ID, batch=1, threads=1.
 The fields are the classes of methods/onestep/train/config.py; those of adapter.* are the method's own config."""
-PRESETS = Path(__file__).parent / "presets"
-_RENAMED = {
-    "precision": "dtype",
-    "checkpointing": "gradient_checkpointing",
-    "data.context": "data.severity_window",
-}
-"""Fields by the names that earlier releases gave them."""
-_SAME_VALUE = {("dtype", "no"): "fp32"}
 TIMESTEPS = 1000
 """Timesteps of the noise schedules that training knows, Stable Diffusion's."""
 
@@ -227,7 +213,7 @@ def parse_config(method: str, argv: Sequence[str]) -> tuple[TrainConfig, bool]:
         raise UserError(
             f"'{unknown[0]}' is neither an option nor key=value", f"isrbench train --method {method} --help"
         )
-    values = _read_preset(args.preset)
+    values = read_preset(args.preset)
     values["adapter"] = values.pop("method", {}).get(method, {})
     for name in ("out", "steps", "seed", "processes"):
         if getattr(args, name) is not None:
@@ -237,7 +223,7 @@ def parse_config(method: str, argv: Sequence[str]) -> tuple[TrainConfig, bool]:
             values.setdefault(part, {})["folders"] = folders
     values.setdefault("out", f"runs/{method}-{Path(args.preset).stem}")
     for override in overrides:
-        _apply(values, override)
+        apply_override(values, override)
     return validated(values), args.resume
 
 
@@ -258,7 +244,7 @@ def validated(values: dict[str, Any]) -> TrainConfig:
             "set global_batch to the images per step (batch x accumulate x processes of before), and batch to what the "
             "memory holds",
         )
-    values = _renamed(values)
+    values = renamed(values)
     values = {"global_batch": values.get("batch", TrainConfig.model_fields["batch"].default)} | values
     try:
         config = TrainConfig(**values)
@@ -273,42 +259,3 @@ def validated(values: dict[str, Any]) -> TrainConfig:
     if not config.data.folders and not config.data.hub:
         raise UserError("no training data", "pass --data FOLDER ..., or data.hub=ID for a Hugging Face dataset")
     return config
-
-
-def _renamed(values: dict[str, Any]) -> dict[str, Any]:
-    """Return a config's values under today's names."""
-    fresh: dict[str, Any] = {}
-    for name, value in values.items():
-        key = _RENAMED.get(name, name)
-        if name == "data" and isinstance(value, dict):
-            value = {_RENAMED.get(f"data.{n}", f"data.{n}").removeprefix("data."): v for n, v in value.items()}
-        fresh[key] = _SAME_VALUE.get((key, value), value) if isinstance(value, str) else value
-    return fresh
-
-
-def _read_preset(name: str) -> dict[str, Any]:
-    path = Path(name) if name.endswith(".toml") else PRESETS / f"{name}.toml"
-    if not path.is_file():
-        known = sorted(p.stem for p in PRESETS.glob("*.toml"))
-        raise UserError(unknown_name("training preset", name, known), "pass --preset tiny, or the path of a TOML file")
-    try:
-        return _renamed(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a TOML file: {error}", "see methods/onestep/train/presets/tiny.toml") from error
-
-
-def _apply(values: dict[str, Any], override: str) -> None:
-    """Set ``a.b=value``; the value is TOML, or a bare string."""
-    key, _, text = override.partition("=")
-    key = _RENAMED.get(key, key)
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    value = _SAME_VALUE.get((key, value), value) if isinstance(value, str) else value
-    *parents, last = key.split(".")
-    for parent in parents:
-        values = values.setdefault(parent, {})
-        if not isinstance(values, dict):
-            raise UserError(f"'{key}': '{parent}' has no fields", "see methods/onestep/train/config.py")
-    values[last] = value

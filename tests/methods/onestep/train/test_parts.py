@@ -21,7 +21,7 @@ from isrbench.methods.onestep.base.tiny import (
     new_vae,
     widen_vae,
 )
-from isrbench.methods.onestep.train.config import PRESETS, Data, Losses, Optim, parse_config, validated
+from isrbench.methods.onestep.train.config import Data, Losses, Optim, parse_config, validated
 from isrbench.methods.onestep.train.curves import Tally, cut_curves, read_curves, write_curve
 from isrbench.methods.onestep.train.data import check_photos, open_loader
 from isrbench.methods.onestep.train.degrade import draw_degradation
@@ -32,6 +32,7 @@ from isrbench.methods.onestep.train.regulariser import Regulariser
 from isrbench.methods.onestep.train.run import learning_rate_factor
 from isrbench.methods.onestep.train.state import last_state, load_state, save_state, state_to_resume
 from isrbench.methods.onestep.train.validate import load_metric
+from isrbench.methods.onestep.train.values import PRESETS
 
 
 @pytest.fixture
