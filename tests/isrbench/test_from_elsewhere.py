@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from isrbench.harness.engine.doctor import PACKAGES
+from isrbench.harness.engine import doctor
 from tests.support.cli import finished_in_turn
 from tests.support.images import write_pairs
 
@@ -26,6 +26,7 @@ def elsewhere(tmp_path_factory) -> Path:
         (folder / name).mkdir()
         (folder / name / "__init__.py").write_text(f"raise ImportError('the {name} of somebody else was imported')\n")
     write_pairs(folder / "pairs", ["a", "b"])
+    (folder / "empty").mkdir()
     return folder
 
 
@@ -41,7 +42,7 @@ def run(folder: Path, *command: str) -> tuple[int, str]:
 
 PLAIN = ("--metrics", "psnr", "--no-complexity", "--no-report")
 VERBS: Sequence[Sequence[str]] = (
-    ["eval", "--method", "bicubic", "--dataset", "pairs", "--metrics", "psnr", "--no-complexity"],
+    ["eval", "--method", "bicubic", "--dataset", "pairs", *PLAIN],
     ["eval", "--method", "mor", "--dataset", "pairs", "--limit", "1", *PLAIN],
     ["restore", "pairs/LR/a.png", "a.png", "--method", "lanczos"],
     ["report", "--out", "page"],
@@ -57,17 +58,25 @@ VERBS: Sequence[Sequence[str]] = (
     ["tools", "convert", "pairs/LR/a.png"],
     ["tools", "make-set", "--help"],
 )
-WITHOUT_PHOTOS = ["train", "--method", "mor", "--data", "nowhere"]
+WITHOUT_PHOTOS = ["train", "--method", "mor", "--data", "empty"]
 """Imports all that training needs, and finds nothing to train on."""
 
 
 def test_every_verb(elsewhere: Path) -> None:
     *answers, (code, said) = finished_in_turn([*VERBS, WITHOUT_PHOTOS], cwd=elsewhere, env={"PYTHONPATH": "."})
-    assert code == 2 and "nowhere" in said and "somebody else" not in said, said
+    assert code == 2 and "no images below empty" in said and "somebody else" not in said, said
     for verb, (code, said) in zip(VERBS, answers, strict=True):
         assert code == 0 and "somebody else" not in said, (verb, said)
 
 
+def test_a_shadowed_library_is_no_other_one(elsewhere: Path, monkeypatch) -> None:
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setenv("PYTHONPATH", ".")
+    numpy, datasets, *_ = doctor.examine(None, elsewhere / "runs", {"numpy": "numpy", "datasets": "datasets"})
+    assert numpy.ok and not datasets.ok and "somebody else" in datasets.found and datasets.needed
+
+
+@pytest.mark.slow
 def test_doctor_says_which_library_is_shadowed(elsewhere: Path) -> None:
     """With that path ``import datasets`` means the folder, for every program: nothing but the truth can be said."""
     code, said = run(elsewhere, "-m", "isrbench", "doctor", "--json")
@@ -75,7 +84,7 @@ def test_doctor_says_which_library_is_shadowed(elsewhere: Path) -> None:
     findings = {f["what"]: f for f in json.loads(said)}
     assert [what for what, f in findings.items() if f["needed"] and not f["ok"]] == ["datasets"]
     assert "somebody else" in findings["datasets"]["found"] and findings["datasets"]["fix"].startswith("pip install")
-    assert {*PACKAGES, "device"} <= set(findings), "every other library imports, and is looked at"
+    assert {*doctor.PACKAGES, "device"} <= set(findings), "every other library imports, and is looked at"
 
 
 def test_training_under_accelerate(elsewhere: Path) -> None:

@@ -43,7 +43,7 @@ def test_every_verb_works_beside_them(hostile: Path, pairs_folder: Path, tmp_pat
     runs = tmp_path / "runs"
     commands = [
         ["eval", "--method", "bicubic", "--dataset", pairs_folder, "--metrics", "psnr", "--runs-dir", runs,
-         "--estimator", "none"],
+         "--estimator", "none", "--no-report"],
         ["report", "--runs-dir", runs, "--out", tmp_path / "report"],
         ["export", "latest", "--runs-dir", runs, "--to", tmp_path / "x.csv"],
         ["export", "latest", "--hub-card", "--runs-dir", runs, "--to", tmp_path / "card"],

@@ -60,6 +60,7 @@ def test_osediff_images_score_what_their_authors_published(request_: Request, re
     assert round(reported["psnr"], 4) == 25.1511 and round(reported["ssim"], 4) == 0.7341
 
 
+@pytest.mark.slow
 def test_bicubic_and_lanczos_on_realsr(realsr: Path) -> None:
     """PIL's on the same crops, as in docs/metrics.md's table.
 

@@ -153,14 +153,14 @@ def test_balance_gradient_reaches_weight_and_bias_and_not_the_load() -> None:
 
 @pytest.fixture(scope="module")
 def by_balance_alone() -> tuple[Tensor, Tensor]:
-    """3,000 Adam steps on the balance loss only: layer 0 on the degradation-aware one, eight more on the conventional.
+    """1,000 Adam steps on the balance loss only: layer 0 on the degradation-aware one, eight more on the conventional.
 
     Layers share nothing but the images. Returns severity (600,) and active experts (600, 9) of new images.
     """
     router = bank(9, 0, router_std=0.02)
     generator = torch.Generator().manual_seed(0)
     optimizer = torch.optim.Adam(router.parameters(), lr=1e-2)
-    for _ in range(3000):
+    for _ in range(1000):
         severity = torch.rand(16, 1, generator=generator).expand(16, 7)
         optimizer.zero_grad()
         drawn = router(severity)
@@ -179,7 +179,7 @@ def by_balance_alone() -> tuple[Tensor, Tensor]:
 
 def test_degradation_aware_balance_gives_degraded_images_more_experts(by_balance_alone: tuple[Tensor, Tensor]) -> None:
     severity, active = by_balance_alone
-    assert spearmanr(active[:, 0], severity)[0] == pytest.approx(0.87, abs=0.03)
+    assert spearmanr(active[:, 0], severity)[0] == pytest.approx(0.89, abs=0.03)
     assert float(active[severity < 1 / 3, 0].mean()) == pytest.approx(12.0, abs=0.2)
     assert float(active[severity > 2 / 3, 0].mean()) == pytest.approx(16.0, abs=0.2)
 

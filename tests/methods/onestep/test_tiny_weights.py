@@ -109,45 +109,29 @@ def bicubic_scores(pairs, score):
     return np.mean([score(sr, hr) for sr, (_, hr) in zip(enlarged, pairs, strict=True)], axis=0)
 
 
-def middle(pixels: np.ndarray, side: int | None) -> np.ndarray:
-    """The middle ``side`` x ``side`` of an image; None = all of it."""
-    if side is None:
-        return pixels
-    top, left = ((length - side) // 2 for length in pixels.shape[:2])
-    return pixels[top : top + side, left : left + side]
-
-
-@pytest.mark.parametrize(("every", "side"), [(5, 48), pytest.param(1, None, marks=pytest.mark.slow)])
-def test_on_realsr_texture_is_gained_for_little_fidelity_by_the_base(mor, base, realsr, every, side):
+@pytest.mark.slow
+def test_on_realsr_texture_is_gained_for_little_fidelity_by_the_base(mor, base, realsr):
     """The base's gain, not MoR's: the same with the adapter off. The adapter must not spoil it.
 
-    Of all images, whole (slow), and of the middle 48 x 48 of every fifth: GMSD is .170, without the
-    adapter .171, of bicubic .172; PIQE 57.5, 50.8 and 93.9. Two dB is what a one-step method may pay for texture;
-    OSEDiff's published images pay 1.96.
+    Two dB is what a one-step method may pay for texture; OSEDiff's published images pay 1.96.
     """
-    files = sorted((realsr / "test_LR").iterdir())[::every]
-    pairs = [
-        (
-            to_tensor(middle(read_rgb(file), side)),
-            middle(read_rgb(realsr / "test_HR" / file.name), side and 4 * side),
-        )
-        for file in files
-    ]
+    files = sorted((realsr / "test_LR").iterdir())
+    pairs = [(to_tensor(read_rgb(file)), read_rgb(realsr / "test_HR" / file.name)) for file in files]
     metric, piqe = iqa.image_metric("cpu", name="gmsd"), iqa.image_metric("cpu", name="piqe", one_at_a_time=True)
 
     def score(sr, hr):
         return psnr(sr, hr), metric(sr, hr, None), piqe(sr, None, None)
 
     ours, off, bicubic = scores_of(mor, pairs, score), scores_of(base, pairs, score), bicubic_scores(pairs, score)
-    assert len(files) == 100 // every
+    assert len(files) == 100
     assert min(ours[0], off[0]) > bicubic[0] - 2
     assert max(ours[1], off[1]) <= bicubic[1]
     assert max(ours[2], off[2]) <= 60 < bicubic[2]
 
 
-@pytest.mark.parametrize(("every", "side"), [(10, 96), pytest.param(1, 192, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("every", "side"), [(20, 96), pytest.param(1, 192, marks=pytest.mark.slow)])
 def test_on_severely_degraded_crops_the_gain_is_the_bases(mor, base, bsds_test, every, side):
-    """Of every photo (slow), and of every tenth in the base's own size, crops of 96 px: the adapter changes little."""
+    """Of every photo (slow), or of every twentieth in the base's own size, 96 px: the adapter changes little."""
     paths = find_images([bsds_test])[::every]
     crops = [random_crop(read_photo(path), side, stream(31, n)) for n, path in enumerate(paths)]
     lr = degrade(stack(crops), at_level(LEVELS["severe"]), range(len(crops)))

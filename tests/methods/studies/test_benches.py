@@ -13,6 +13,7 @@ from isrbench.methods.studies.tensor_peak import TensorPeak
 from tests.support.training_world import light, statistics  # noqa: F401
 
 
+@pytest.mark.slow
 def test_three_unets_hold_two_unets_more_than_one(tmp_path, caplog):
     """At this size adapters, heads and optimizer states weigh as much as a UNet; at SD 2.1 size, next to nothing."""
     caplog.set_level("INFO", logger="isrbench.methods.studies.bench_training")

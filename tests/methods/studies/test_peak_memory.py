@@ -47,7 +47,7 @@ def really(method, config):
 
 
 @pytest.mark.parametrize(
-    ("method", "checkpointing"), [("mor", "true"), pytest.param("osediff", "false", marks=pytest.mark.slow)]
+    ("method", "checkpointing"), [("osediff", "false"), pytest.param("mor", "true", marks=pytest.mark.slow)]
 )
 def test_fake_tensors_take_what_real_ones_take(method, checkpointing):
     own = ["adapter.train_conv_in=false"] if method == "osediff" else []  # as the bench has it
@@ -70,17 +70,16 @@ def written(*batches):
     return {(row["batch"], row["gradient_checkpointing"]): row for row in json.loads(out.getvalue())}
 
 
-@pytest.mark.parametrize("batches", [["2"], pytest.param(["1", "2"], marks=pytest.mark.slow)])
-def test_the_tool_reports_each_batch_with_and_without_checkpointing(batches):
-    rows = written(*batches)
-    assert list(rows) == [(int(batch), on) for batch in batches for on in (True, False)]
+@pytest.mark.slow
+def test_the_tool_reports_each_batch_with_and_without_checkpointing():
+    rows = written("1", "2")
+    assert list(rows) == [(batch, on) for batch in (1, 2) for on in (True, False)]
     parts = ("weights", "gradients", "optimizers", "activations")
     assert all(row["total"] == sum(row[part] for part in parts) for row in rows.values())
     assert len({tuple(row[part] for part in parts[:3]) for row in rows.values()}) == 1
     two, saved = (rows[2, on] for on in (False, True))
     assert saved["activations"] < 0.7 * two["activations"]
-    if "1" in batches:
-        assert 1.7 * rows[1, False]["activations"] < two["activations"] < 2.1 * rows[1, False]["activations"]
+    assert 1.7 * rows[1, False]["activations"] < two["activations"] < 2.1 * rows[1, False]["activations"]
     # The tiny preset keeps a running mean of the adapter beside AdamW's two moments.
     assert 2 * two["gradients"] < two["optimizers"] < 3 * two["gradients"]
     # And everything is as it was.

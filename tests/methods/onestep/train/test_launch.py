@@ -55,7 +55,7 @@ def test_processes_that_were_not_started_are_refused(world, tmp_path):
 def test_a_step_that_cannot_be_shared_is_refused_before_anything_starts(monkeypatch):
     monkeypatch.setattr(launch, "run_together", None)
     with pytest.raises(UserError, match="global_batch=4 cannot be shared out evenly among 3 processes"):
-        launch.train("mor", ["--data", "d", "device=cpu", "--processes", "3"], lambda: None)
+        launch.train("mor", ["--data", ".", "device=cpu", "--processes", "3"], lambda: None)
 
 
 def arguments(world, out, photos):
@@ -77,8 +77,9 @@ def by_accelerate(argv):
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.process
-@pytest.mark.parametrize("start", [by_isrbench, pytest.param(by_accelerate, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("start", [by_isrbench, by_accelerate])
 def test_two_started_processes_give_the_adapter_of_one(start, world, tmp_path):
     argv = arguments(world, tmp_path / "one", world / "photos")
     assert launch.train("mor", [*argv, "--processes", "1"], lambda: MOR) == 0
@@ -88,6 +89,28 @@ def test_two_started_processes_give_the_adapter_of_one(start, world, tmp_path):
         assert said.count("try it:") == 1, "the others are silent"
     one, two = (load_file(tmp_path / name / "adapter.safetensors") for name in ("one", "two"))
     assert same(one, two) and curve_rows(tmp_path / "one") == curve_rows(tmp_path / "two")
+
+
+@pytest.mark.process
+def test_what_is_started_is_this_isrbench_and_only_the_first_is_heard(tmp_path, monkeypatch, capfd):
+    """That they train as one process does is tested by test_processes.py, and of whole programs by the slow test."""
+    started = []
+    monkeypatch.setattr(launch, "run_together", lambda command, count: started.append((command, count)) or 0)
+    argv = ["--data", str(tmp_path), "device=cpu", "--processes", "2"]
+    assert launch.train("mor", argv, lambda: None) == 0
+    ((command, count),) = started
+    assert count == 2 and command[-len(argv) - 3 :] == ["train", "--method", "mor", *argv]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "isrbench.py").write_text("raise ImportError('somebody else's')")
+    assert run_together([*command[: -len(argv) - 3], "list", "datasets"], count) == 0
+    assert "".join(capfd.readouterr()).count("datasets\n") == 1
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_folder_that_is_not_there_is_told_before_anything_is_imported(processes, monkeypatch):
+    monkeypatch.setattr(launch, "run_together", None)
+    with pytest.raises(UserError, match="there is no folder nowhere"):
+        launch.train("mor", ["--data", "nowhere", "device=cpu", "--processes", processes], lambda: None)
 
 
 @pytest.mark.slow
