@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.images import write_pairs
-from tests.support.packages import site  # noqa: F401 - a fixture
+from tests.support.packages import hostile, site  # noqa: F401 - fixtures
 from tests.support.paths import SHARED
 
 # No test may reach for the network; what needs weights writes its own.

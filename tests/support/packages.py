@@ -9,6 +9,12 @@ import pytest
 
 from isrbench.harness.api import registry
 
+RIVAL = """
+from isrbench.harness.api.metric import Direction, Metric, Reference
+METRIC = Metric("psnr", "Rival", Direction.HIGHER, Reference.NONE, "RGB", "always 1", lambda device: lambda *a: 1.0)
+"""
+"""A metric that wants the name of isrbench's own."""
+
 
 def install(folder: Path, package: str, points: dict[str, dict[str, str]], **modules: str) -> None:
     """Install a distribution into ``folder``, which has to be on ``sys.path``.
@@ -40,3 +46,22 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.undo()
     for cached in (registry.methods, registry.metrics):
         cached.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory) -> Path:
+    """Packages with plugins of every bad kind."""
+    site = tmp_path_factory.mktemp("hostile") / "site"
+    install(site, "rival", {"isrbench.metrics": {"psnr": "rival:METRIC"}}, rival=RIVAL)
+    install(
+        site, "broken",
+        {"isrbench.methods": {"crash": "crash:PLUGIN", "leave": "leave:PLUGIN", "absent": "not_there:PLUGIN"},
+         "isrbench.metrics": {"crashing": "crash:METRIC", "odd": "json:dumps"},
+         "isrbench.tools": {"crash": "crash:main", "convert": "crash:main"},
+         "isrbench.reports": {"default": "crash:write", "aaa": "crash:write"},
+         "isrbench.hub_cards": {"default": "crash:write"}},
+        crash="1 / 0\n", leave="raise SystemExit('goodbye')\n",
+    )  # fmt: skip
+    install(site, "twin_a", {"isrbench.methods": {"twin": "crash:A"}})
+    install(site, "twin_b", {"isrbench.methods": {"twin": "crash:B"}})
+    return site

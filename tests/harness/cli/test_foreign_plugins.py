@@ -1,4 +1,7 @@
-"""Other packages' plugins that are broken or take a name harm nobody but themselves, whatever the verb."""
+"""Other packages' plugins that are broken or take a name harm nobody but themselves.
+
+That every verb works beside them is tested by ``tests/isrbench/test_packaging.py``.
+"""
 
 from __future__ import annotations
 
@@ -12,59 +15,11 @@ from isrbench.harness.engine import doctor
 from tests.support.cli import finished_in_turn, isrbench
 from tests.support.packages import install
 
-RIVAL = """
-from isrbench.harness.api.metric import Direction, Metric, Reference
-METRIC = Metric("psnr", "Rival", Direction.HIGHER, Reference.NONE, "RGB", "always 1", lambda device: lambda *a: 1.0)
-"""
-"""A metric that wants the name of isrbench's own."""
-
-
-@pytest.fixture(scope="module")
-def hostile(tmp_path_factory) -> Path:
-    """Packages with plugins of every bad kind."""
-    site = tmp_path_factory.mktemp("hostile") / "site"
-    install(site, "rival", {"isrbench.metrics": {"psnr": "rival:METRIC"}}, rival=RIVAL)
-    install(
-        site, "broken",
-        {"isrbench.methods": {"crash": "crash:PLUGIN", "leave": "leave:PLUGIN", "absent": "not_there:PLUGIN"},
-         "isrbench.metrics": {"crashing": "crash:METRIC", "odd": "json:dumps"},
-         "isrbench.tools": {"crash": "crash:main", "convert": "crash:main"},
-         "isrbench.reports": {"default": "crash:write", "aaa": "crash:write"},
-         "isrbench.hub_cards": {"default": "crash:write"}},
-        crash="1 / 0\n", leave="raise SystemExit('goodbye')\n",
-    )  # fmt: skip
-    install(site, "twin_a", {"isrbench.methods": {"twin": "crash:A"}})
-    install(site, "twin_b", {"isrbench.methods": {"twin": "crash:B"}})
-    return site
-
-
-@pytest.mark.process
-def test_every_verb_works_beside_them(hostile: Path, pairs_folder: Path, tmp_path: Path) -> None:
-    runs = tmp_path / "runs"
-    commands = [
-        ["eval", "--method", "bicubic", "--dataset", pairs_folder, "--metrics", "psnr", "--runs-dir", runs,
-         "--estimator", "none", "--no-report"],
-        ["report", "--runs-dir", runs, "--out", tmp_path / "report"],
-        ["export", "latest", "--runs-dir", runs, "--to", tmp_path / "x.csv"],
-        ["export", "latest", "--hub-card", "--runs-dir", runs, "--to", tmp_path / "card"],
-        ["restore", pairs_folder / "LR" / "a.png", tmp_path / "a.png", "--method", "bicubic"],
-        ["train", "--help"],
-        ["train", "--method", "mor", "--help"],
-        ["list", "runs", "--runs-dir", runs],
-        ["describe", "metric", "psnr"],
-        ["tools", "--help"],
-        ["tools", "convert", "--help"],
-    ]  # fmt: skip
-    answers = finished_in_turn(commands, path=(hostile,))
-    for command, (code, said) in zip(commands, answers, strict=True):
-        assert code == 0 and "Traceback" not in said, (command, said)
-    assert "PSNR" in answers[0][1] and "Rival" not in answers[0][1]
-
 
 def test_list_and_doctor_say_what_is_wrong_and_what_fixes_it(
     hostile: Path, site: Path, tmp_path: Path, monkeypatch, capsys
 ) -> None:
-    """Whether the libraries import, which takes long, is tested by test_from_elsewhere.py."""
+    """Whether the libraries import, which takes long, is tested by a slow test of test_packaging.py."""
     monkeypatch.syspath_prepend(str(hostile))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(doctor, "examine", partial(doctor.examine, packages={"numpy": "numpy"}))
