@@ -26,7 +26,7 @@ from isrbench.methods.onestep.infer.colour import fix_colour, truncate
 from isrbench.methods.onestep.infer.cost import BaseCost, base_cost, count_positions
 from isrbench.methods.onestep.infer.geometry import Geometry, check_tile, pad, plan, resize, upscale
 from isrbench.methods.onestep.infer.overrides import no_routing, overrule, variant
-from isrbench.methods.onestep.infer.prompts import FilePrompts, Prompter, Tagger, make_prompter
+from isrbench.methods.onestep.infer.prompts import FilePrompts, OnePrompt, Prompter, Tagger, make_prompter
 from isrbench.methods.onestep.infer.severities import FileSeverities
 from isrbench.methods.onestep.options import ColourFix, OneStepOptions, RoutedOptions
 
@@ -108,9 +108,8 @@ class OneStepMethod:
     def base_cost(self, height: int, width: int) -> BaseCost:
         """Return what the base alone costs for one LR image of ``height`` x ``width`` pixels."""
         base, options = self.base, self.options
-        tokens = base.text.embed(options.prompt).shape[1]
         size = self._plan(height, width).padded
-        return base_cost(base.vae.config, base.unet.config, size, options.tile, options.overlap, tokens)
+        return base_cost(base.vae.config, base.unet.config, size, options.tile, options.overlap, base.text.tokens)
 
     @property
     def weights_hash(self) -> str:
@@ -240,6 +239,8 @@ def build_method(
             estimator.load()
     prompt = str(checkpoint.training.get("prompt", "")) if base.text.takes_text else ""
     prompter = make_prompter(options, prompt, runtime.device)
+    if isinstance(prompter, OnePrompt):
+        base.text.free(prompter.prompt)
     return OneStepMethod(
         base, adapter, options, runtime, timestep, prompter, estimator, file_hash(path), colour_fix,
         variant(options), severities,

@@ -6,6 +6,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -54,8 +55,18 @@ def make_prompter(options: OneStepOptions, trained: str, device: str) -> Prompte
         return FilePrompts(options.prompt_file)
     if options.prompts == "tags":
         return load_tagger(options.tag_model, options.tag_list or TAGS, options.tag_count, device)
-    prompt = trained if options.prompts == "adapter" else options.prompt
-    return lambda image, lr: prompt
+    return OnePrompt(trained if options.prompts == "adapter" else options.prompt)
+
+
+@dataclass(frozen=True)
+class OnePrompt:
+    """One prompt for all images."""
+
+    prompt: str
+
+    def __call__(self, image: str, lr: Tensor) -> str:
+        """See :class:`Prompter`."""
+        return self.prompt
 
 
 class FilePrompts:

@@ -59,6 +59,7 @@ def assemble(
         recompute(base.unet)
         recompute(base.vae)
     positive, negative = base.text.pair(config.prompt, config.negative_prompt)
+    base.text.free()
     wants_lpips = config.losses.perceptual > 0 and config.losses.perceptual_kind == "lpips"
     return Networks(
         base=base,

@@ -1,5 +1,6 @@
 """Prompts of all kinds through a base with a text encoder of its own, and through `eval`."""
 
+import gc
 import json
 import shutil
 from dataclasses import asdict, replace
@@ -94,6 +95,21 @@ def test_a_prompt_is_tokenised_padded_cut_and_encoded(folder):
         assert torch.allclose(text.embed(prompt), expected, atol=1e-6)
     positive, negative = text.pair("good", "bad")
     assert torch.equal(positive, text.embed("good")) and torch.equal(negative, text.embed("bad"))
+
+
+def text_encoders():
+    gc.collect()
+    return sum(isinstance(thing, CLIPTextModel) for thing in gc.get_objects())
+
+
+def test_one_prompt_for_all_images_leaves_no_text_encoder_in_memory(build, tmp_path):
+    (tmp_path / "prompts.txt").write_text("x\ta cat\n")
+    before = text_encoders()
+    fixed = build(prompts="fixed", prompt="a cat")
+    assert text_encoders() == before
+    from_file = build(prompts="file", prompt_file=tmp_path / "prompts.txt")
+    assert text_encoders() == before + 1
+    assert torch.equal(restored(fixed), restored(from_file)) and fixed.cost(8, 8) == from_file.cost(8, 8)
 
 
 def test_none_fixed_and_file_reach_the_unet(build, tmp_path):
