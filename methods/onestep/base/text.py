@@ -33,7 +33,7 @@ class TextEncoder:
     def __init__(self, fixed: dict[str, Tensor] | None = None, tokenizer: Any = None, model: Any = None) -> None:
         self._fixed = fixed
         self._tokenizer = tokenizer
-        self._model = model
+        self._model: Any = model
         self._known: dict[str, Tensor] = {}
 
     @property
