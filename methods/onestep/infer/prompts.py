@@ -73,21 +73,7 @@ class FilePrompts:
     """Prompts from a text file with a line ``image-id<TAB>prompt`` for every image."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"prompt file {path} cannot be read: {error}", "pass a UTF-8 text file") from error
-        self._prompts: dict[str, str] = {}
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            image, tab, prompt = line.partition("\t")
-            if not tab:
-                raise UserError(f"{path}:{number} has no tab", "write each line as image-id<TAB>prompt")
-            if image in self._prompts:
-                raise UserError(f"{path}:{number} names '{image}' a second time", "keep one line for each image")
-            self._prompts[image] = prompt.strip()
+        self._path, self._prompts = path, read_prompts(path)
 
     def __call__(self, image: str, lr: Tensor) -> str:
         """See :class:`Prompter`."""
@@ -102,6 +88,29 @@ class FilePrompts:
         if image not in self._prompts:
             raise UserError(f"prompt file {self._path} has no line for image '{image}'", f"add: {image}<TAB>prompt")
         return self._prompts[image]
+
+
+def read_prompts(path: Path) -> dict[str, str]:
+    """Read a text file with a line ``image<TAB>prompt`` for every image.
+
+    Raises:
+        UserError: If it cannot be read, or a line has no tab or names an image a second time.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"prompt file {path} cannot be read: {error}", "pass a UTF-8 text file") from error
+    prompts: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        image, tab, prompt = line.partition("\t")
+        if not tab:
+            raise UserError(f"{path}:{number} has no tab", "write each line as image-id<TAB>prompt")
+        if image in prompts:
+            raise UserError(f"{path}:{number} names '{image}' a second time", "keep one line for each image")
+        prompts[image] = prompt.strip()
+    return prompts
 
 
 class Tagger:
