@@ -100,7 +100,7 @@ def _item_prompts(config: TrainConfig, text: TextEncoder, device: torch.device) 
     """What embeds the prompts of items.
 
     The text encoder goes to the device and stays: embeddings of a hundred thousand prompts made beforehand would take
-    30 GB for Stable Diffusion 2.1, and its text encoder takes 1.4.
+    30 GB for Stable Diffusion 2.1, whose text encoder takes 1.4.
     """
     prompts = prompts_of(find_photos(config.data.folders), Path(config.data.prompts))
     text.to(device)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import IMAGE_SUFFIXES
 from isrbench.methods.onestep.infer.prompts import read_prompts
 from isrbench.methods.onestep.train.photos import Photo
 
@@ -16,26 +15,21 @@ def prompts_of(photos: Sequence[Photo], file: Path) -> list[str]:
 
     Args:
         photos: What is trained on.
-        file: Lines ``image<TAB>prompt``; an image is a photo's name, with or without the file's ending.
+        file: Lines ``image<TAB>prompt``; an image is a photo's name or, where no line has that, its name and ending.
 
     Raises:
         UserError: If the file cannot be read, two lines or two photos have one name, or photos have no line.
     """
-    prompts: dict[str, str] = {}
-    for image, prompt in read_prompts(file).items():
-        path = PurePosixPath(image)
-        name = str(path.with_suffix("") if path.suffix.lower() in IMAGE_SUFFIXES else path)
-        if name in prompts:
-            raise UserError(f"prompt file {file} names '{name}' a second time", "keep one line for each image")
-        prompts[name] = prompt
+    known = read_prompts(file)
     check_names(photos)
-    lacking = [photo.name for photo in photos if photo.name not in prompts]
+    found = [known.get(photo.name, known.get(photo.name + photo.path.suffix)) for photo in photos]
+    lacking = [photo.name for photo, prompt in zip(photos, found, strict=True) if prompt is None]
     if lacking:
         raise UserError(
             f"prompt file {file} has no line for {len(lacking)} of {len(photos)} photos, the first is '{lacking[0]}'",
             f"add: {lacking[0]}<TAB>prompt, or make the file with isrbench tools tags",
         )
-    return [prompts[photo.name] for photo in photos]
+    return [prompt for prompt in found if prompt is not None]
 
 
 def check_names(photos: Sequence[Photo]) -> None:
