@@ -1,7 +1,7 @@
 """Train the adapter of any one-step method on its frozen base.
 
 isrbench train --method mor --preset tiny --data BSDS500/train BSDS500/val --validation BSDS500/test --out runs/mor
-isrbench train --method mor --preset sd21 --data LSDIR FFHQ --out runs/mor    (one process for each GPU, see launch.py)
+isrbench train --method mor --preset sd21 --data LSDIR FFHQ:10000 --out runs/mor  (launch.py: a process for each GPU)
 
 Every optimizer step takes the next items of the run (see data.py), adds up three networks' gradients over its
 micro-batches (see step.py), and then updates regulariser, generator and discriminator. A step with a loss or a gradient
