@@ -66,7 +66,9 @@ def assemble(
         recompute(base.unet)
         recompute(base.vae)
     positive, negative = base.text.pair(config.prompt, config.negative_prompt)
-    base.text.free()
+    prompts = _item_prompts(config, base.text, device) if config.data.prompts else None
+    if prompts is None:
+        base.text.free()
     wants_lpips = config.losses.perceptual > 0 and config.losses.perceptual_kind == "lpips"
     return Networks(
         base=base,
@@ -80,7 +82,7 @@ def assemble(
         lpips=load_lpips(device) if wants_lpips else None,
         timestep=config.timestep,
         routed_by=config.routed_by,
-        prompts=_item_prompts(config, base.text, device) if config.data.prompts else None,
+        prompts=prompts,
     )
 
 
