@@ -232,7 +232,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("--method", choices=tuple(SPECS), default="mor")
-    parser.add_argument("--preset", default="sd21", help="tiny, tiny-gen, sd21, or a TOML file")
+    parser.add_argument("--preset", default="sd21", help="tiny, tiny-gen, sd21, sd21-osediff, or a TOML file")
     parser.add_argument("--batch", type=positive, nargs="+", default=[1], help="images of a micro-batch")
     parser.add_argument("--json", action="store_true", help="write the bytes as JSON to the standard output")
     words, overrides = split_overrides(sys.argv[1:] if argv is None else argv)

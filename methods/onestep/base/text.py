@@ -18,6 +18,8 @@ FIXED_PROMPTS = "prompts.safetensors"
 """File of fixed embeddings in the folder of a base without a text encoder."""
 _PROBE = "A photo of an unbelievably sharp, well-lit façade; 8K."
 """Shows how a tokenizer cuts words up, which its vocabulary does not tell."""
+_KEPT = 64
+"""Embeddings that are kept for prompts that come again: 20 MB with Stable Diffusion 2.1."""
 
 
 class TextEncoder:
@@ -60,6 +62,11 @@ class TextEncoder:
         weights = tensors_hash(self._model.state_dict(), half=half)
         return hashlib.sha256(f"{json.dumps(parts)} {weights}".encode()).hexdigest()
 
+    def to(self, device: torch.device) -> None:
+        """Move the text encoder, if there is one, to ``device``; embeddings stay on the CPU."""
+        if self._model is not None:
+            self._model.to(device)
+
     def pair(self, prompt: str, negative: str) -> tuple[Tensor, Tensor]:
         """Return the embeddings that training needs, of ``prompt`` and of what guidance leads away from.
 
@@ -99,6 +106,8 @@ class TextEncoder:
             tokens = self._tokenizer(
                 prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
             )
+            if len(self._known) == _KEPT:
+                self._known.pop(next(iter(self._known)))
             self._known[prompt] = self._model(tokens.input_ids.to(self._model.device))[0].float().cpu()
         return self._known[prompt]
 

@@ -73,21 +73,7 @@ class FilePrompts:
     """Prompts from a text file with a line ``image-id<TAB>prompt`` for every image."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"prompt file {path} cannot be read: {error}", "pass a UTF-8 text file") from error
-        self._prompts: dict[str, str] = {}
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            image, tab, prompt = line.partition("\t")
-            if not tab:
-                raise UserError(f"{path}:{number} has no tab", "write each line as image-id<TAB>prompt")
-            if image in self._prompts:
-                raise UserError(f"{path}:{number} names '{image}' a second time", "keep one line for each image")
-            self._prompts[image] = prompt.strip()
+        self._path, self._prompts = path, read_prompts(path)
 
     def __call__(self, image: str, lr: Tensor) -> str:
         """See :class:`Prompter`."""
@@ -104,6 +90,29 @@ class FilePrompts:
         return self._prompts[image]
 
 
+def read_prompts(path: Path) -> dict[str, str]:
+    """Read a text file with a line ``image<TAB>prompt`` for every image.
+
+    Raises:
+        UserError: If it cannot be read, or a line has no tab or names an image a second time.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"prompt file {path} cannot be read: {error}", "pass a UTF-8 text file") from error
+    prompts: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        image, tab, prompt = line.partition("\t")
+        if not tab:
+            raise UserError(f"{path}:{number} has no tab", "write each line as image-id<TAB>prompt")
+        if image in prompts:
+            raise UserError(f"{path}:{number} names '{image}' a second time", "keep one line for each image")
+        prompts[image] = prompt.strip()
+    return prompts
+
+
 class Tagger:
     """Names the likeliest tags of an image by CLIP similarity, likeliest first, joined by commas.
 
@@ -112,14 +121,18 @@ class Tagger:
         tokenizer: Its tokenizer.
         tags: The tags to choose from.
         template: Sentence around a tag, with ``{}`` in its place.
-        count: How many tags make a prompt.
+        count: How many tags make a prompt, at most.
+        floor: Least probability of a tag in terms of the best one's, in [0, 1]: the softmax over the model's scaled
+            similarities, so that of two tags only the ratio counts; 0 = any.
     """
 
     def __init__(
-        self, model: Any, tokenizer: Callable[[list[str]], Tensor], tags: list[str], template: str, count: int
-    ) -> None:
+        self, model: Any, tokenizer: Callable[[list[str]], Tensor], tags: list[str], template: str, count: int,
+        floor: float = 0.0,
+    ) -> None:  # fmt: skip
         self._model = model.eval().requires_grad_(False)
         self._tags, self._template, self._count = tags, template, min(count, len(tags))
+        self._floor = floor
         size = model.visual.image_size
         self._size = max(size) if isinstance(size, (tuple, list)) else size
         self._device = next(model.parameters()).device
@@ -133,30 +146,35 @@ class Tagger:
 
     @torch.no_grad()
     def __call__(self, image: str, lr: Tensor) -> str:
-        """See :class:`Prompter`."""
+        """See :class:`Prompter`; any image is tagged alike, an HR too."""
         square = F.interpolate(
             lr[None].to(self._device), (self._size, self._size), mode="bicubic", antialias=True, align_corners=False
         )
         embedded = F.normalize(self._model.encode_image((square.clamp(0, 1) - self._mean) / self._std).float(), dim=-1)
-        order = torch.sort((self._texts @ embedded[0]).cpu(), descending=True, stable=True).indices
-        return ", ".join(self._tags[i] for i in order[: self._count].tolist())
+        similar, order = torch.sort((self._texts @ embedded[0]).cpu(), descending=True, stable=True)
+        order = order[: self._count]
+        if self._floor:
+            ratios = torch.exp(float(self._model.logit_scale.exp()) * (similar - similar[0]))
+            order = order[ratios[: self._count] >= self._floor]
+        return ", ".join(self._tags[i] for i in order.tolist())
 
     @cached_property
     def tags_hash(self) -> str:
-        """Return the sha256 of what decides an image's tags: the weights, the tags, their sentence and number."""
+        """Return the sha256 of what decides an image's tags: weights, tags, sentence, number and floor."""
         weights = tensors_hash({"mean": self._mean, "std": self._std, **self._model.state_dict()})
-        parts = [self._tags, self._template, self._count, self._size, weights]
+        parts = [self._tags, self._template, self._count, self._floor, self._size, weights]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def load_tagger(spec: str, tag_list: Path, count: int, device: str) -> Tagger:
+def load_tagger(spec: str, tag_list: Path, count: int, device: str, floor: float = 0.0) -> Tagger:
     """Load an open_clip model as a tagger.
 
     Args:
         spec: As :func:`isrbench.harness.severity.clip.load_clip` takes it.
         tag_list: TOML file with ``tags`` (list of texts) and ``template``.
-        count: Tags a prompt.
+        count: Tags a prompt, at most.
         device: Torch device string.
+        floor: As :class:`Tagger` takes it.
 
     Raises:
         UserError: If the list or the model cannot be loaded.
@@ -165,7 +183,7 @@ def load_tagger(spec: str, tag_list: Path, count: int, device: str) -> Tagger:
 
     tags, template = read_tags(tag_list)
     model, tokenizer = load_clip(spec, device)
-    return Tagger(model, tokenizer, tags, template, count)
+    return Tagger(model, tokenizer, tags, template, count, floor)
 
 
 def read_tags(path: Path) -> tuple[list[str], str]:

@@ -45,12 +45,17 @@ class Data(_Part):
     """Where photos come from and how pairs are made of them."""
 
     folders: tuple[str, ...] = ()
-    """Folders of images, searched recursively."""
+    """Folders of images, searched recursively, or text files with one path a line; ``:N`` behind either takes the first
+    N (photos.py)."""
     hub: str = ""
     """A Hugging Face ``datasets`` id (or a folder it can load) instead of folders."""
     split: str = "train"
     streaming: bool = False
     """Stream the hub dataset rather than download it."""
+    prompts: str = ""
+    """File of lines ``image<TAB>prompt``, one for every photo of ``folders``: the generator's, the teacher's and the
+    regulariser's prompt in place of ``prompt``. An image is its path below its folder, or as its list has it, with or
+    without the ending."""
     column: str = "image"
     """The hub dataset's image column."""
     crop: int = Field(512, ge=16, multiple_of=4)
@@ -199,8 +204,8 @@ def parse_config(method: str, argv: Sequence[str]) -> tuple[TrainConfig, bool]:
         prog=f"isrbench train --method {method}", usage="%(prog)s [options] [key=value ...]", epilog=HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("--preset", default="tiny", help="tiny, tiny-gen, sd21, or a TOML file")
-    parser.add_argument("--data", nargs="+", help="folders of training photos")
+    parser.add_argument("--preset", default="tiny", help="tiny, tiny-gen, sd21, sd21-osediff, or a TOML file")
+    parser.add_argument("--data", nargs="+", help="folders of photos, or lists of paths; FOLDER:N = the first N")
     parser.add_argument("--validation", nargs="+", help="folders of validation photos")
     parser.add_argument("--out", help="where everything goes")
     parser.add_argument("--steps", type=int)
@@ -258,4 +263,6 @@ def validated(values: dict[str, Any]) -> TrainConfig:
         )
     if not config.data.folders and not config.data.hub:
         raise UserError("no training data", "pass --data FOLDER ..., or data.hub=ID for a Hugging Face dataset")
+    if config.data.prompts and config.data.hub:
+        raise UserError("data.prompts names photos of --data, and data.hub has none", "leave data.prompts out")
     return config

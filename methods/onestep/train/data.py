@@ -19,11 +19,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import list_images
 from isrbench.harness.imaging.images import check_photo, photo_pixels, read_photo
 from isrbench.methods.onestep.train.config import Data
 from isrbench.methods.onestep.train.degrade import SCALE, check_degradations, make_lr
 from isrbench.methods.onestep.train.draws import stream
+from isrbench.methods.onestep.train.photos import Source, find_photos, photos_of
+from isrbench.methods.onestep.train.prompts import prompts_of
 
 _PAIR = 11
 _NAMED = 5
@@ -49,13 +50,7 @@ def find_images(folders: Iterable[Path]) -> list[Path]:
     Raises:
         UserError: If a folder is missing or holds no image.
     """
-    found: list[Path] = []
-    for folder in folders:
-        here = list_images(folder, recursive=True)
-        if not here:
-            raise UserError(f"no images below {folder}", "pass a folder of JPEG or PNG photos with --data")
-        found += here
-    return found
+    return [photo.path for folder in folders for photo in photos_of(Source(folder))]
 
 
 def random_crop(image: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
@@ -91,10 +86,10 @@ class Photos(Protocol):
 
 
 class FolderPhotos:
-    """Images below folders, read when they are asked for."""
+    """The photos of ``data.folders``, read when they are asked for."""
 
     def __init__(self, folders: Sequence[str]) -> None:
-        self._paths = find_images([Path(folder) for folder in folders])
+        self._paths = [photo.path for photo in find_photos(folders)]
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -123,9 +118,9 @@ class PairDataset(Dataset):
         self._photos, self._data, self._seed = photos, data, seed
 
     def __getitem__(self, n: int) -> Batch | UserError:
-        rng = stream(self._seed, _PAIR, n)
+        rng, photo = _drawn(self._seed, n, len(self._photos))
         try:
-            return _pair(self._photos[int(rng.integers(len(self._photos)))], self._data, n, rng)
+            return _pair(self._photos[photo], self._data, n, rng)
         except UserError as error:  # raised in a loader process it would come out wrapped in a traceback
             return error
 
@@ -168,31 +163,38 @@ class StreamedPairs(IterableDataset):
             epoch += 1
 
 
-def check_photos(data: Data) -> str:
-    """Look at every photo below ``data.folders`` before a training begins.
+def photo_of(seed: int, n: int, count: int) -> int:
+    """Return which of ``count`` photos item n of a run is a crop of."""
+    return _drawn(seed, n, count)[1]
+
+
+def check_photos(data: Data) -> dict[str, str | None]:
+    """Look at every photo of ``data.folders``, and for its prompt, before a training begins.
 
     Returns:
-        Hash of their names without endings: a file that is converted or copied anew on the way stays the same
-        photo. A hub dataset is not looked at.
+        Hashes that a resumed run has to share. ``photos``: of the photos' names, which have no endings; a file that is
+        converted or copied anew on the way stays the same photo, and a hub dataset is not looked at. ``prompts``: of
+        the photos' prompts; None where they have none of their own.
 
     Raises:
-        UserError: If a folder holds no image, or naming the files that cannot be trained on.
+        UserError: If there is no photo, or a photo has no prompt; or naming the files that cannot be trained on.
     """
-    digest, refused = hashlib.sha256(), []
-    for folder in map(Path, data.folders):
-        for path in find_images([folder]):
-            digest.update(f"{path.relative_to(folder).with_suffix('').as_posix()}\n".encode())
-            try:
-                check_photo(path)
-            except UserError as error:
-                refused.append(error)
+    digest, refused, photos = hashlib.sha256(), [], find_photos(data.folders)
+    prompts = "\n".join(prompts_of(photos, Path(data.prompts))) if data.prompts else None
+    for photo in photos:
+        digest.update(f"{photo.name}\n".encode())
+        try:
+            check_photo(photo.path)
+        except UserError as error:
+            refused.append(error)
     if len(refused) > 1:
         some = "; ".join(error.message for error in refused[:_NAMED])
         more = f"; and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
         raise UserError(f"{len(refused)} photos do not fit: {some}{more}", f"of the first, {refused[0].fix}")
     if refused:
         raise refused[0]
-    return digest.hexdigest()[:16]
+    texts = None if prompts is None else hashlib.sha256(prompts.encode()).hexdigest()[:16]
+    return {"photos": digest.hexdigest()[:16], "prompts": texts}
 
 
 def open_loader(data: Data, seed: int, batch: int, numbers: Sequence[int]) -> Iterator[Batch]:
@@ -222,6 +224,12 @@ def open_loader(data: Data, seed: int, batch: int, numbers: Sequence[int]) -> It
         multiprocessing_context=_workers_context() if data.workers else None,
     )
     return _raising(loader)
+
+
+def _drawn(seed: int, n: int, count: int) -> tuple[np.random.Generator, int]:
+    """Item n's random stream, and the photo that is its first draw."""
+    rng = stream(seed, _PAIR, n)
+    return rng, int(rng.integers(count))
 
 
 def _pair(image: np.ndarray, data: Data, n: int, rng: np.random.Generator) -> Batch:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from isrbench.harness.errors import UserError
 from isrbench.methods.onestep.train.config import TrainConfig, parse_config
+from isrbench.methods.onestep.train.photos import check_sources
 from isrbench.methods.onestep.train.split import split
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ _MISTAKE = 2
 def train(method: str, argv: Sequence[str], spec: Callable[[], AdapterSpec]) -> int:
     """Train as a command line says, in this process or in one for each GPU.
 
-    ``--help``, mistakes in the options and absent folders are answered before torch is imported.
+    ``--help``, mistakes in the options, absent folders and unfit lists of photos are answered before torch is imported.
 
     Args:
         method: The method's id.
@@ -51,13 +52,11 @@ def train(method: str, argv: Sequence[str], spec: Callable[[], AdapterSpec]) -> 
         The exit code.
 
     Raises:
-        UserError: As :func:`isrbench.methods.onestep.train.run.train`; or if a folder is absent, there are fewer GPUs
-            than processes asked for, the processes cannot share a step evenly, or one is killed.
+        UserError: As :func:`isrbench.methods.onestep.train.run.train`; or if a folder or a file is absent, there are
+            fewer GPUs than processes asked for, the processes cannot share a step evenly, or one is killed.
     """
     config, _ = parse_config(method, argv)
-    for folder in config.data.folders:
-        if not Path(folder).is_dir():
-            raise UserError(f"there is no folder {folder}", "pass a folder of JPEG or PNG photos with --data")
+    check_sources(config.data)
     count = processes_to_start(config, os.environ)
     if count == 1:
         from isrbench.methods.onestep.train import run

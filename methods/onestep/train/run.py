@@ -1,7 +1,7 @@
 """Train the adapter of any one-step method on its frozen base.
 
 isrbench train --method mor --preset tiny --data BSDS500/train BSDS500/val --validation BSDS500/test --out runs/mor
-isrbench train --method mor --preset sd21 --data LSDIR FFHQ --out runs/mor    (one process for each GPU, see launch.py)
+isrbench train --method mor --preset sd21 --data LSDIR FFHQ:10000 --out runs/mor  (launch.py: a process for each GPU)
 
 Every optimizer step takes the next items of the run (see data.py), adds up three networks' gradients over its
 micro-batches (see step.py), and then updates regulariser, generator and discriminator. A step with a loss or a gradient
@@ -36,6 +36,7 @@ from isrbench.methods.onestep.train.ema import RunningMean
 from isrbench.methods.onestep.train.loss_scale import LossScale, loss_scale_of
 from isrbench.methods.onestep.train.networks import build_networks
 from isrbench.methods.onestep.train.optimizers import learning_rate_factor, make_optimizers, step_together
+from isrbench.methods.onestep.train.photos import without_places
 from isrbench.methods.onestep.train.processes import make_accelerator, mean_over_processes, sum_over_processes
 from isrbench.methods.onestep.train.split import item_numbers, split
 from isrbench.methods.onestep.train.state import last_state, load_state, save_state, state_to_resume
@@ -134,6 +135,7 @@ class Run:
         if config.trackers:
             accelerator.end_training()
         base = "" if config.base == "tiny" else f" -o base={config.base}"
+        base += " -o prompts=tags" if config.data.prompts else ""
         log.info(
             "%s: trained %s\ntry it: isrbench eval --method %s%s -o adapter=%s --dataset sample --name mine",
             self.spec.id, self._adapter, self.spec.id, base, self._adapter,
@@ -227,7 +229,7 @@ class Run:
     def _plain_config(self) -> dict[str, Any]:
         """The options, and what hides behind their names."""
         return self.config.model_dump(mode="json") | {
-            "photos": self.photos,
+            **self.photos,
             "base_hash": self.nets.base.weights_hash,
             "estimator_id": self._estimator_id,
             "routed_among": self.split.batch if self.config.routed_by == "next" else None,
@@ -236,7 +238,7 @@ class Run:
     def _provenance(self) -> dict[str, Any]:
         """How the adapter was trained, without the places on this machine."""
         plain = self.config.model_dump(mode="json", exclude={"out", "validation", "adapter"})
-        plain["data"]["folders"] = [Path(folder).name for folder in self.config.data.folders]
+        plain["data"] |= without_places(self.config.data)
         own = {"step": self.step, "processes": self.accelerator.num_processes}
         return plain | own | {"estimator_id": self._estimator_id}
 

@@ -97,11 +97,8 @@ def load_state(path: Path, config: dict[str, Any]) -> dict[str, Any]:
     for key in sorted(set(ours) | set(theirs)):
         if key in _FREE or key.startswith("validation.") or ours.get(key) == theirs.get(key):
             continue
-        if key == "photos":
-            raise UserError(
-                f"{path} was trained on other photos: files below --data were added, removed or renamed",
-                "put them back, or pass another --out",
-            )
+        if key in _HASHED:
+            raise UserError(f"{path} was trained {_HASHED[key]}", "put them back, or pass another --out")
         raise UserError(
             f"{path} belongs to another run: {key} was {theirs.get(key)!r}, now {ours.get(key)!r}",
             "resume with the options it began with, or pass another --out",
@@ -110,12 +107,19 @@ def load_state(path: Path, config: dict[str, Any]) -> dict[str, Any]:
 
 
 _FREE = {
-    "out", "save_every", "keep", "log_every", "trackers", "half", "data.workers", "data.folders",
+    "out", "save_every", "keep", "log_every", "trackers", "half", "data.workers", "data.folders", "data.prompts",
     "processes", "batch", "optim.max_skipped",
 }  # fmt: skip
-"""What may change on the way; folders may move, for their photos are compared by name, and a step may be split another
-way, for its images stay the same ones. Not among them: threads and device, which decide the last bits, and the colour
-fix, with which one file of curves would hold two kinds of values."""
+"""What may change on the way; folders and prompts may move, for photos are compared by name and by prompt, and a step
+may be split another way, for its images stay the same ones. Not among them: threads and device, which decide the last
+bits, and the colour fix, with which one file of curves would hold two kinds of values."""
+
+
+_HASHED = {
+    "photos": "on other photos: what --data names was added, removed or renamed",
+    "prompts": "with other prompts: lines of data.prompts were changed",
+}
+"""What :func:`isrbench.methods.onestep.train.data.check_photos` hashes, and what another hash says."""
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -40,7 +40,7 @@ class Networks:
 
     base: DiffusionBase
     positive: Tensor
-    """float32 (1, tokens, width): the prompt embedding of the generator, the teacher and the regulariser."""
+    """float32 (1 or B, tokens, width): the prompt embedding of the generator, the teacher and the regulariser."""
     negative: Tensor
     """float32 (1, tokens, width): what guidance leads away from."""
     adapter: Adapter
@@ -54,6 +54,8 @@ class Networks:
     """Where the single step starts."""
     routed_by: Literal["own", "constant", "next"] = "own"
     """As the training config has it."""
+    prompts: Callable[[Tensor], Tensor] | None = None
+    """Embeds the prompts of items, int64 (B,), as float32 (B, tokens, width); None = ``positive`` is that of all."""
 
     @contextmanager
     def plain(self) -> Iterator[None]:
@@ -105,6 +107,8 @@ def run_micro_batch(
     Returns:
         The losses' values by name: detached scalars.
     """
+    if nets.prompts:
+        nets = replace(nets, positive=nets.prompts(batch.items))
     severity = nets.severity(batch.severity_window) if severity is None else severity
     x0 = nets.generate(batch.lr, severity, draws.encode)
     z = x0.detach().requires_grad_()

@@ -10,6 +10,7 @@ import torch
 from isrbench.harness.errors import UserError
 from isrbench.methods.onestep.train import networks
 from isrbench.methods.onestep.train.config import parse_config
+from isrbench.methods.onestep.train.discriminator import Discriminator
 from isrbench.methods.onestep.train.draws import draw
 from isrbench.methods.onestep.train.step import run_micro_batch
 from isrbench.methods.studies import peak_memory
@@ -89,6 +90,15 @@ def test_the_tool_reports_each_batch_with_and_without_checkpointing():
 
 def found(*texts):
     return peak_memory.peak_memory(config_of("osediff", *texts), SPECS["osediff"])
+
+
+@pytest.mark.slow
+def test_osediff_s_own_preset_is_counted():
+    fake = peak_memory.peak_memory(config_of("osediff", "data.crop=128", preset="sd21-osediff"), SPECS["osediff"])
+    # Of generator and regulariser 8,492,620 parameters are trained, the 8.5M of its paper.
+    heads = Discriminator([320, 640, 1280, 1280, 1280], networks.HEAD_WIDTH, 0)
+    discriminator = 4 * sum(p.numel() for p in heads.parameters())
+    assert fake.gradients - discriminator == 4 * 8_492_620
 
 
 @pytest.mark.slow

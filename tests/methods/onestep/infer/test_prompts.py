@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextModel
 
 from isrbench.harness.api.method import MethodPlugin, Prepares, Runtime
 from isrbench.harness.api.registry import Registry
@@ -25,39 +25,13 @@ from isrbench.methods.onestep.options import OneStepOptions
 from isrbench.methods.osediff.adapter import SPEC, DenseConfig, attach
 from tests.support.images import write_pairs
 from tests.support.onestep_base import one_thread, write_base  # noqa: F401
-
-LETTERS = "abcdefghijklmnopqrstuvwxyz,"
-LENGTH = 12
-
-
-def write_text_base(folder):
-    """The micro base with CLIP's tokenizer, of single letters, and a text encoder of one layer."""
-    base = write_base(folder)
-    (base / "prompts.safetensors").unlink()
-    vocabulary = [*LETTERS, *(f"{letter}</w>" for letter in LETTERS), "<|startoftext|>", "<|endoftext|>"]
-    (base / "tokenizer").mkdir()
-    (base / "tokenizer/vocab.json").write_text(json.dumps({token: n for n, token in enumerate(vocabulary)}))
-    (base / "tokenizer/merges.txt").write_text("#version: 0.2\n")
-    special = {"bos_token": vocabulary[-2], **dict.fromkeys(("eos_token", "pad_token", "unk_token"), vocabulary[-1])}
-    config = {"tokenizer_class": "CLIPTokenizer", "model_max_length": LENGTH, **special}
-    (base / "tokenizer/tokenizer_config.json").write_text(json.dumps(config))
-    with torch.random.fork_rng():
-        torch.manual_seed(2)
-        text = CLIPTextModel(
-            CLIPTextConfig(
-                vocab_size=len(vocabulary), hidden_size=8, intermediate_size=16, num_hidden_layers=1,
-                num_attention_heads=2, max_position_embeddings=LENGTH, bos_token_id=len(vocabulary) - 2,
-                eos_token_id=len(vocabulary) - 1, initializer_factor=5.0,
-            )
-        )  # fmt: skip
-    text.save_pretrained(base / "text_encoder")
-    return base
+from tests.support.text import LENGTH, LETTERS, write_clip, write_text
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("prompts")
-    base = load_base(str(write_text_base(folder / "base")))
+    base = load_base(str(write_text(write_base(folder / "base"))))
     adapter = attach(base.unet, base.vae, DenseConfig(rank=2), 0)
     state = adapter.state_dict()
     checkpoint = AdapterCheckpoint("osediff", asdict(adapter.config), base.base_hash, state, timestep=249)
@@ -133,6 +107,11 @@ def test_the_prompt_of_the_training_is_the_default(build, folder, tmp_path):
     own = tmp_path / "own.safetensors"
     assert torch.equal(restored(build(adapter=own)), restored(build(prompts="fixed", prompt="a cat")))
     assert torch.equal(restored(build(adapter=own, prompts="none")), restored(build()))
+    each = tmp_path / "each.safetensors"
+    save_adapter(each, replace(checkpoint, training={"prompt": "", "data": {"prompts": "tags.tsv"}}))
+    with pytest.raises(UserError, match="trained with a prompt for each photo"):
+        build(adapter=each)
+    assert torch.equal(restored(build(adapter=each, prompts="none")), restored(build()))
 
 
 def test_a_base_with_another_text_encoder_is_another_base(build, folder, tmp_path):
@@ -185,20 +164,7 @@ def test_one_image_without_a_prompt_fails_alone(folder, tmp_path):
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    """A random open_clip model in its local-dir layout."""
-    import open_clip
-
-    config = {
-        "embed_dim": 16,
-        "vision_cfg": {"image_size": 16, "patch_size": 8, "width": 16, "layers": 1, "head_width": 8},
-        "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 8, "heads": 2, "layers": 1},
-    }
-    folder = tmp_path_factory.mktemp("clip")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        save_file(open_clip.CLIP(**config).state_dict(), folder / "open_clip_model.safetensors")
-    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
-    return folder
+    return write_clip(tmp_path_factory.mktemp("clip"))
 
 
 @pytest.fixture
@@ -266,7 +232,7 @@ def test_tags_are_those_of_highest_similarity():
             super().__init__()
             self.visual = torch.nn.Module()
             self.visual.image_size, self.visual.image_mean, self.visual.image_std = 4, (0, 0, 0), (1, 1, 1)
-            self.p = torch.nn.Parameter(torch.zeros(1))
+            self.logit_scale = torch.nn.Parameter(torch.tensor(10.0).log())
 
         def encode_image(self, x):
             return x.mean((2, 3))
@@ -274,15 +240,15 @@ def test_tags_are_those_of_highest_similarity():
         def encode_text(self, tokens):
             return torch.eye(3)[tokens]
 
-    tagger = Tagger(
-        Clip(),
-        lambda texts: torch.tensor([t.startswith("a green") + 2 * t.endswith("blue") for t in texts]),
-        ["red", "green", "blue"],
-        "a {}",
-        2,
-    )
+    def tokens(texts):
+        return torch.tensor([t.startswith("a green") + 2 * t.endswith("blue") for t in texts])
+
+    tagger = Tagger(Clip(), tokens, ["red", "green", "blue"], "a {}", 2)
     lr = torch.zeros(3, 5, 5)
     lr[2], lr[1] = 0.9, 0.4
     assert tagger("x", lr) == "blue, green"
+    # Cosines are 0, 0.41 and 0.91 at a scale of 10: green is exp(-5.1), 0.6%, as likely as blue.
+    for floor, said in ((0.5, "blue"), (0.007, "blue"), (0.005, "blue, green"), (1.0, "blue")):
+        assert Tagger(Clip(), tokens, ["red", "green", "blue"], "a {}", 2, floor)("x", lr) == said
     tags, template = read_tags(TAGS)
     assert len(tags) == len(set(tags)) > 100 and "{}" in template

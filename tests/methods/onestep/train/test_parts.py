@@ -66,6 +66,12 @@ def test_presets_and_overrides(tmp_path):
     assert (paper.losses.l2, paper.losses.perceptual, paper.losses.cfg) == (1.0, 2.0, 7.5)
     assert paper.global_batch == 16
 
+    own, _ = parse_config("osediff", ["--preset", "sd21-osediff", "--data", "LSDIR", "FFHQ:10000"])
+    assert own.adapter == {"rank": 4, "alpha": 8.0, "train_conv_in": True} and own.regulariser_rank == 4
+    assert (own.losses.l2, own.losses.perceptual, own.losses.vsd, own.losses.gan) == (1.0, 2.0, 1.0, 0.0)
+    assert own.negative_prompt.startswith("painting") and own.negative_prompt.endswith("over-smooth")
+    assert len(own.negative_prompt.split(", ")) == 22 and own.global_batch == 16
+
 
 def test_a_step_has_as_many_images_as_global_batch_says_or_batch():
     def read(*overrides):

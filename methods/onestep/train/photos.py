@@ -1,0 +1,137 @@
+"""Which photos a training takes: below folders or from list files, all of them or the first ones. Torch-free."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from isrbench.harness.errors import UserError
+from isrbench.harness.files import IMAGE_SUFFIXES, list_images
+from isrbench.methods.onestep.train.config import Data
+
+_LIMITED = re.compile(r"(.+):(\d+)")
+_FIX = "pass a folder of JPEG or PNG photos with --data, or a text file with one path a line"
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo to train on."""
+
+    path: Path
+    name: str
+    """Its path below its folder, or as its list has it, without the ending: the same on every machine that keeps the
+    folder's layout. Resuming compares names, and prompts are found by them."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One word of ``--data``.
+
+    A limit takes the first photos in sorted order, not a random part. The published recipes do so (OSEDiff's README:
+    "the first 10k images from FFHQ"), and a machine that holds only those files trains on the same photos as one that
+    holds all. Where the order of the names means something, a list file can mix them.
+    """
+
+    path: Path
+    """A folder, searched recursively, or a text file that lists photos."""
+    limit: int | None = None
+    """Take this many, the first ones; None = all."""
+
+
+def read_source(word: str) -> Source:
+    """Read one word of ``--data``: ``FOLDER``, ``LIST.txt``, or either with ``:N`` behind it.
+
+    A folder or file that is really called so comes before a limit.
+
+    Raises:
+        UserError: If there is no such folder or file, it is a photo itself, or the limit is 0.
+    """
+    source = Source(Path(word))
+    limited = _LIMITED.fullmatch(word)
+    if limited and not source.path.exists():
+        source = Source(Path(limited[1]), int(limited[2]))
+    path = source.path
+    if not path.is_dir() and not path.is_file():
+        raise UserError(f"there is no folder {path}, nor a file that lists photos", _FIX)
+    if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
+        raise UserError(f"{path} is an image, not a folder or a list of photos", _FIX)
+    if source.limit == 0:
+        raise UserError(f"--data {word} takes no photo", f"write {path}:N with N of 1 or more, or {path} for all")
+    return source
+
+
+def photos_of(source: Source) -> list[Photo]:
+    """Return the photos of one source: of a folder sorted by path, of a list in its order.
+
+    Raises:
+        UserError: If there is no photo, the limit is larger than their number, a list cannot be read, or photos that
+            it names are absent.
+    """
+    path = source.path
+    if path.is_file():
+        photos = [Photo(path.parent / line, _bare(PurePath(line))) for line in _lines(path)]
+    else:
+        photos = [Photo(file, _bare(file.relative_to(path))) for file in list_images(path, recursive=True)]
+        if not photos:
+            raise UserError(f"no images below {path}", _FIX)
+    if source.limit is not None and source.limit > len(photos):
+        raise UserError(
+            f"--data {path}:{source.limit} asks for more photos than the {len(photos)} that are there",
+            f"write {path}:{len(photos)} or less, or {path} for all",
+        )
+    photos = photos[: source.limit]
+    absent = [photo.path for photo in photos if not photo.path.is_file()] if path.is_file() else []
+    if absent:
+        raise UserError(
+            f"{path}: {len(absent)} of {len(photos)} photos are not there, the first is {absent[0]}",
+            "correct the list; its paths are relative to its own folder",
+        )
+    return photos
+
+
+def find_photos(words: Iterable[str]) -> list[Photo]:
+    """Return the photos of all words of ``--data``, source after source; what is named twice is there twice.
+
+    Raises:
+        UserError: See :func:`read_source` and :func:`photos_of`.
+    """
+    return [photo for word in words for photo in photos_of(read_source(word))]
+
+
+def check_sources(data: Data) -> None:
+    """Look for folders and files without looking into folders, which can take long.
+
+    Raises:
+        UserError: If one is absent or unfit, a list names no photo, or the file of prompts is absent.
+    """
+    for source in map(read_source, data.folders):
+        if source.path.is_file():
+            _lines(source.path)
+    if data.prompts and not Path(data.prompts).is_file():
+        raise UserError(f"data.prompts: there is no file {data.prompts}", "isrbench tools tags writes one")
+
+
+def without_places(data: Data) -> dict[str, Any]:
+    """Return the fields that name places on this machine, with names and limits only."""
+    limited = {word: _LIMITED.fullmatch(word) for word in data.folders}
+    names = [f"{Path(match[1]).name}:{match[2]}" if match else Path(word).name for word, match in limited.items()]
+    return {"folders": names, "prompts": Path(data.prompts).name}
+
+
+def _bare(path: PurePath) -> str:
+    return path.with_suffix("").as_posix()
+
+
+def _lines(path: Path) -> list[str]:
+    """The paths that a list names; blank lines and comments are passed over."""
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"the list of photos {path} cannot be read: {error}", _FIX) from error
+    named = [line for line in lines if line and not line.startswith("#")]
+    if not named:
+        raise UserError(f"{path} lists no photo", "write one path a line, relative to the file")
+    return named
