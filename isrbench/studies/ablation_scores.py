@@ -136,7 +136,7 @@ def page(
     known = [metric.id for metric in chosen]
     body = []
     for variant in rows:
-        cells = [variant.title, str(scores[scores["variant"] == variant.id]["seed"].nunique())]
+        cells = [variant.title, str(len(set(scores["seed"][scores["variant"] == variant.id])))]
         for metric in chosen:
             cells.append(_cell(scores, variant, rows[0], metric))
             if metric.id in titles:
@@ -156,7 +156,7 @@ def _notes(
 ) -> list[str]:
     """Return what the table's numbers are, one paragraph each."""
     seeds = sorted(scores["seed"].unique())
-    count = f"{scores['image'].nunique()} images of {dataset}, seeds {', '.join(map(str, seeds))}"
+    count = f"{len(set(scores['image']))} images of {dataset}, seeds {', '.join(map(str, seeds))}"
     notes = [f"{count}. In brackets the mean paired difference to {first.title} and its 95% interval, image by image."]
     if len(seeds) == 1:
         notes.append("With one seed, intervals leave out how results vary from training to training.")

@@ -48,8 +48,10 @@ def ablate(
     for seed in seeds:  # seed by seed, so that an interrupted ablation has whole columns
         for variant in chosen or paper_variants(mor_config(options)):
             config = train_variant(variant, out, options, seed, estimators)
-            if config.validation.folders:
-                found = last_validation(config.out / "curves.csv")
+            curves = config.out / "curves.csv"
+            # A short run without validation has drawn no curve.
+            found = last_validation(curves) if curves.is_file() else {}
+            if found:
                 rows += [(variant.title, seed, metric, value) for metric, value in found.items()]
                 (out / "ablation.md").write_text(to_table(pd.DataFrame(rows, columns=columns)))
             trained(variant, seed, config)
