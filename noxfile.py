@@ -54,7 +54,7 @@ def train(session: nox.Session) -> None:
 
 @nox.session
 def fetch(session: nox.Session) -> None:
-    """Fetch weights or data: nox -s fetch -- weights --metric lpips."""
+    """Fetch weights or data: nox -s fetch -- weights --metric lpips, or -- training --preset sd21."""
     install(session)
     passes(session, "isrbench", "fetch")
 
@@ -79,7 +79,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def ablate(session: nox.Session) -> None:
-    """The ablation table of LoRA, LoRA + MoE and MoR from one base: nox -s ablate -- --help."""
+    """The ablation table of LoRA, LoRA + MoE and MoR: nox -s ablate -- --preset sd21 --data DIR --dataset DRealSR."""
     install(session)
     passes(session, "isrbench", "tools", "ablate")
 

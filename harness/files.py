@@ -58,6 +58,26 @@ def file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
+def is_as_named(path: Path) -> bool:
+    """Return whether a file in the Hugging Face cache holds what the hub has under this name.
+
+    The cache keeps contents under their hash, sha256 for large files and git's for small ones, with links to them. A
+    file that is no such link (on systems without links it is a copy) tells nothing, and passes.
+
+    Args:
+        path: A file, or the link to it.
+    """
+    content = path.resolve()
+    digits = content.name
+    if set(digits) <= set("0123456789abcdef"):
+        if len(digits) == 64:
+            return file_hash(content) == digits
+        if len(digits) == 40:
+            whole = content.read_bytes()
+            return hashlib.sha1(b"blob %d\0" % len(whole) + whole, usedforsecurity=False).hexdigest() == digits
+    return True
+
+
 def refuse_to_replace(files: Iterable[Path], fix: str) -> None:
     """Check that none of the files is there, or has to lie below something that is not a folder.
 

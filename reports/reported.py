@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 _FILE = Path(__file__).parent / "reported.csv"
+_ABLATION = Path(__file__).parent / "reported-ablation.csv"
 
 _COLUMNS = {
     "psnr": "psnr", "ssim": "ssim", "lpips": "lpips", "dists": "dists", "fid": "fid", "niqe": "niqe", "musiq": "musiq",
@@ -19,3 +20,12 @@ def reported_rows(dataset: str) -> pd.DataFrame:
     """Return the reported rows of ``dataset``, in the file's order: method, steps, source, a column a metric id."""
     rows = pd.read_csv(_FILE).rename(columns=_COLUMNS)
     return rows.query("dataset == @dataset").drop(columns="dataset").reset_index(drop=True)
+
+
+def reported_ablation() -> pd.DataFrame:
+    """Return what MoR-SR's paper reports of its ablation, in long form and the paper's order.
+
+    Columns: dataset, variant (as ``isrbench tools ablate`` names it), title (the paper's), metric (an id, whether
+    isrbench has such a metric or not), metric_title, value, source.
+    """
+    return pd.read_csv(_ABLATION)

@@ -8,6 +8,7 @@ from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from isrbench.harness.api.download import TrainingNeeds
 from isrbench.harness.api.targets import load_target
 
 if TYPE_CHECKING:
@@ -239,6 +240,9 @@ class MethodPlugin:
     train: Callable[[Sequence[str]], int] | str | None = None
     """``train(argv) -> exit code``, or where it is: everything behind ``isrbench train --method ID`` is handed on.
     Part of no identity."""
+    needs: Callable[[Sequence[str]], TrainingNeeds] | str | None = None
+    """``needs(argv) -> TrainingNeeds``, or where it is: what ``isrbench fetch training`` gets before ``train(argv)``
+    runs; the arguments are the same, and ``--data`` may be left out. Part of no identity."""
 
     def make(self, options: Any, runtime: Runtime) -> Method:
         """Build the method.
@@ -254,3 +258,13 @@ class MethodPlugin:
         train = load_target(self.train) if isinstance(self.train, str) else self.train
         assert train is not None
         return train(argv)
+
+    def training_needs(self, argv: Sequence[str]) -> TrainingNeeds:
+        """Return what a training with this command line needs; only where ``needs`` is not None.
+
+        Raises:
+            UserError: If the command line does not fit.
+        """
+        needs = load_target(self.needs) if isinstance(self.needs, str) else self.needs
+        assert needs is not None
+        return needs(argv)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from isrbench.harness.api.download import Download, Held, Progress
 from isrbench.harness.api.metric import Metric, WeightFile
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash, replacing
@@ -17,9 +18,6 @@ log = logging.getLogger(__name__)
 
 STALL_SECONDS = 20.0
 """How long a download may stand still."""
-
-Progress = Callable[[str, int, int], None]
-"""``(file name, bytes done, bytes in all)``, the last 0 where the server does not say."""
 
 
 class WeightsUnavailable(UserError):
@@ -106,13 +104,64 @@ def fetch(metric: Metric, progress: Progress = lambda file, done, total: None) -
     Raises:
         WeightsUnavailable: If offline is set, a server cannot be reached, or a hash does not match.
     """
-    wanted = [f for f in metric.weights if not location(f).is_file() or not _intact(f)]
+    return fetch_files(metric.weights, f"isrbench fetch weights --metric {metric.id}", progress)
+
+
+def fetch_files(
+    files: Sequence[WeightFile], command: str, progress: Progress = lambda file, done, total: None
+) -> list[Path]:
+    """Download those of ``files`` that are absent or not as published; a file appears only when it is whole.
+
+    Args:
+        files: Which.
+        command: The command to try again with, for messages.
+        progress: Told after every block that has arrived.
+
+    Returns:
+        The files that were downloaded.
+
+    Raises:
+        WeightsUnavailable: If offline is set, a server cannot be reached, or a hash does not match.
+    """
+    wanted = _wanted(files)
     switch = offline()
     if wanted and switch:
-        raise WeightsUnavailable(f"{switch} is set, so {metric.id}'s weights cannot be fetched", f"unset {switch}")
+        names = ", ".join(str(location(f)) for f in wanted)
+        raise WeightsUnavailable(f"{switch} is set, so {names} cannot be fetched", f"unset {switch}; {command}")
     for file in wanted:
-        _download(metric, file, progress)
+        _download(file, command, progress)
     return [location(f) for f in wanted]
+
+
+def as_download(what: str, files: Sequence[WeightFile], command: str) -> Download:
+    """Return weight files as one download.
+
+    Args:
+        what: What they are.
+        files: One or more.
+        command: As in :func:`fetch_files`.
+    """
+
+    def look() -> Held:
+        there = [location(f) for f in files if location(f).is_file()]
+        place = location(files[0]) if len(files) == 1 else hub_dir()
+        lacking = tuple(f.path for f in _wanted(files))
+        return Held(place, sum(path.stat().st_size for path in there), lacking)
+
+    return Download(
+        what=what,
+        source=", ".join(_address(f) for f in files),
+        look=look,
+        fetch=lambda progress: fetch_files(files, command, progress),
+    )
+
+
+def _wanted(files: Sequence[WeightFile]) -> list[WeightFile]:
+    return [f for f in files if not location(f).is_file() or not _intact(f)]
+
+
+def _address(file: WeightFile) -> str:
+    return file.url.replace(HUB, endpoint(), 1)
 
 
 def _intact(file: WeightFile) -> bool:
@@ -125,12 +174,12 @@ def _sha256(path: Path, size: int, modified: int) -> str:
     return file_hash(path)
 
 
-def _download(metric: Metric, file: WeightFile, progress: Progress) -> None:
+def _download(file: WeightFile, command: str, progress: Progress) -> None:
     import http.client
 
     target = location(file)
-    url = file.url.replace(HUB, endpoint(), 1)
-    by_hand = f"try again: isrbench fetch weights --metric {metric.id}; or put {url} at {target}"
+    url = _address(file)
+    by_hand = f"try again: {command}; or put {url} at {target}"
     log.info("fetching %s", url)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -10,16 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import huggingface_hub
 import open_clip
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from isrbench.harness import network
 from isrbench.harness.errors import UserError
 from isrbench.harness.severity.dimensions import DIMENSIONS
 from isrbench.harness.severity.spec import MAX_CROPS, folder_of, read_prompts
+from isrbench.harness.severity.weights import check_spec, unfetchable
 
 Tokenizer = Callable[[list[str]], Tensor]
 
@@ -157,48 +156,12 @@ def load_clip(spec: str, device: str) -> tuple[nn.Module, Tokenizer]:
         ) from error
 
 
-def check_spec(spec: str) -> None:
-    """Refuse a ``MODEL/PRETRAINED`` that open_clip could only fail on.
-
-    Raises:
-        UserError: If there is no such model, or neither such a file nor such a tag.
-    """
-    name, _, pretrained = spec.partition("/")
-    if name not in open_clip.list_models():
-        raise UserError(
-            f"severity estimator '{spec}': neither 'tiny', nor a folder, nor MODEL/PRETRAINED of a model in open_clip",
-            "for example tiny, fft, ViT-B-32/openai, or a folder that holds open_clip_config.json",
-        )
-    tags = open_clip.list_pretrained_tags_by_model(name)
-    if not Path(pretrained).is_file() and pretrained not in tags:
-        raise UserError(
-            f"severity estimator '{spec}': '{pretrained}' is neither a file nor weights of {name}",
-            f"known weights: {', '.join(tags) or 'none'}",
-        )
-
-
 def _check_reachable(spec: str, name: str, pretrained: str) -> None:
     """Refuse an unreachable network before anything waits for it."""
     if Path(pretrained).is_file():
         return
-    if why := _unfetchable(open_clip.get_pretrained_cfg(name, pretrained)):
+    if why := unfetchable(open_clip.get_pretrained_cfg(name, pretrained)):
         raise UserError(
             f"severity estimator '{spec}': its weights are not on this machine and cannot be fetched: {why}",
             "run once with network access, pass MODEL/FILE, or use the one that ships: tiny",
         )
-
-
-def _unfetchable(config: Mapping[str, str]) -> str | None:
-    """Why weights that are not in a cache cannot be fetched; None where they are cached or can be."""
-    hub, url = config.get("hf_hub", ""), config.get("url", "")
-    if hub:
-        # open_clip tries the hub first, safetensors before its own format; "org/repo/" or "org/repo/file".
-        owner, repo, file = hub.split("/", 2)
-        names = [file] if file else ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"]
-        if any(isinstance(huggingface_hub.try_to_load_from_cache(f"{owner}/{repo}", n), str) for n in names):
-            return None
-    elif (Path("~/.cache/clip").expanduser() / Path(url).name).is_file():
-        return None
-    if switch := network.offline():
-        return f"{switch} is set"
-    return None if network.network() else "the network cannot be reached"

@@ -65,7 +65,7 @@ class Estimator:
             UserError: If there is no such model or tag.
         """
         if self.spec != FFT and not folder_of(self.spec).is_dir():
-            from isrbench.harness.severity.clip import check_spec
+            from isrbench.harness.severity.weights import check_spec
 
             check_spec(self.spec)
 

@@ -30,6 +30,7 @@ from isrbench.methods.studies.ablation import check_options, mor_config, train_v
 from isrbench.methods.studies.variants import ORACLE, Variant, choose, controls, paper_variants
 from isrbench.studies.adapters_page import page
 from isrbench.studies.paired import Question, compare_arms
+from isrbench.studies.restored import restore_set, scores_of
 
 log = logging.getLogger(__name__)
 
@@ -175,26 +176,14 @@ def _untrained(plan: Plan) -> Iterator[pd.DataFrame]:
 def _restore(
     plan: Plan, config: TrainConfig, variant: Variant, card: Path, name: str, given: dict[str, str]
 ) -> RunResult:  # fmt: skip
-    options = {"base": config.base, "adapter": str(config.out / "adapter.safetensors"), **given}
-    return evaluate(
-        variant.spec.id, card, options=options, metrics=METRICS, estimator="none", complexity=False,
-        runs_dir=plan.out / "runs", name=name,
-    )  # fmt: skip
+    return restore_set(variant, config, card, metrics=METRICS, runs_dir=plan.out / "runs", name=name, given=given)
 
 
 def _rows(result: RunResult, arm: str, seed: int, level: float) -> pd.DataFrame:
-    """Return a run's scores.
-
-    Raises:
-        UserError: If an image failed: a mean over the others would not be comparable.
-    """
-    if result.failed:
-        raise UserError(
-            f"{result.failed} images of {arm} failed", f"isrbench report --runs-dir {result.folder.parent} says why"
-        )
-    scores = result.scores()
+    """Return a run's scores: photo, metric, value, arm, seed, level."""
+    scores = scores_of(result, arm)
     photo = scores["image"].str.rpartition("_")[0]
-    kept = pd.DataFrame({"photo": photo, "metric": scores["metric"], "value": scores["value"].astype(float)})
+    kept = pd.DataFrame({"photo": photo, "metric": scores["metric"], "value": scores["value"]})
     return kept.assign(arm=arm, seed=seed, level=level)
 
 

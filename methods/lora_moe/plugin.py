@@ -20,4 +20,5 @@ PLUGIN = MethodPlugin(
     options=RoutedOptions,
     build="isrbench.methods.lora_moe.method:build",
     train="isrbench.methods.lora_moe.training:train",
+    needs="isrbench.methods.lora_moe.training:needs",
 )

@@ -24,4 +24,5 @@ PLUGIN = MethodPlugin(
     options=RoutedOptions,
     build="isrbench.methods.mor.method:build",
     train="isrbench.methods.mor.training:train",
+    needs="isrbench.methods.mor.training:needs",
 )

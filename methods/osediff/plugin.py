@@ -22,4 +22,5 @@ PLUGIN = MethodPlugin(
     options=OneStepOptions,
     build="isrbench.methods.osediff.method:build",
     train="isrbench.methods.osediff.training:train",
+    needs="isrbench.methods.osediff.training:needs",
 )

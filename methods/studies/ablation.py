@@ -1,16 +1,11 @@
-"""The paper's ablation: six adapters of one base, the same data, steps and seeds; one table.
+"""The paper's ablation: six adapters of one base, the same data, steps and seeds; one table of validations.
 
-isrbench tools ablate --data BSDS500/train BSDS500/val --validation BSDS500/test --out runs/ablation
-
-Interrupted, the same command continues. Rows: the paper's section "Ablation".
+Rows: the paper's section "Ablation". The tool is :mod:`isrbench.studies.ablation_scores`.
 """
 
 from __future__ import annotations
 
-import argparse
-import logging
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -19,20 +14,21 @@ from isrbench.harness.errors import UserError
 from isrbench.harness.severity.estimator import get_estimator
 from isrbench.methods.mor.config import MoRConfig
 from isrbench.methods.onestep.adapter import Estimators
-from isrbench.methods.onestep.train.config import TrainConfig, parse_config, split_overrides, validated
+from isrbench.methods.onestep.train.config import TrainConfig, parse_config, validated
 from isrbench.methods.onestep.train.curves import read_curves
 from isrbench.methods.onestep.train.run import Run
 from isrbench.methods.onestep.train.state import last_state
 from isrbench.methods.studies.variants import Variant, paper_variants
 
-log = logging.getLogger(__name__)
+Trained = Callable[[Variant, int, TrainConfig], None]
+"""Told of each training that is done: what was trained, the seed, and the config that names its folder."""
 
 
 def ablate(
     out: Path, options: Sequence[str], seeds: Sequence[int], chosen: Sequence[Variant] | None = None,
-    estimators: Estimators = get_estimator,
+    estimators: Estimators = get_estimator, trained: Trained = lambda variant, seed, config: None,
 ) -> pd.DataFrame:  # fmt: skip
-    """Train and validate every variant with every seed.
+    """Train and validate every variant with every seed; ``out / "ablation.md"`` has the table of what is done.
 
     Args:
         out: One folder a run goes below it.
@@ -40,26 +36,26 @@ def ablate(
         seeds: The seeds.
         chosen: The rows; None = the paper's.
         estimators: Where the severity estimator comes from.
+        trained: Told after each training.
 
     Returns:
-        Long form: variant, seed, metric, value (of the last validation).
+        Long form: variant, seed, metric, value (of the last validation); no rows without photos for validation.
 
     Raises:
-        UserError: If there are no photos for validation, or a training cannot be made or continued.
+        UserError: If a training cannot be made or continued.
     """
-    if not parse_config("mor", options)[0].validation.folders:
-        raise UserError(
-            "the table is made of validations, and there are no photos for them", "pass --validation FOLDER"
-        )
-    rows = []
+    rows, columns = [], ["variant", "seed", "metric", "value"]
     for seed in seeds:  # seed by seed, so that an interrupted ablation has whole columns
         for variant in chosen or paper_variants(mor_config(options)):
             config = train_variant(variant, out, options, seed, estimators)
-            for metric, value in last_validation(config.out / "curves.csv").items():
-                rows.append((variant.title, seed, metric, value))
-            table = to_table(pd.DataFrame(rows, columns=["variant", "seed", "metric", "value"]))
-            (out / "ablation.md").write_text(table)
-    return pd.DataFrame(rows, columns=["variant", "seed", "metric", "value"])
+            curves = config.out / "curves.csv"
+            # A short run without validation has drawn no curve.
+            found = last_validation(curves) if curves.is_file() else {}
+            if found:
+                rows += [(variant.title, seed, metric, value) for metric, value in found.items()]
+                (out / "ablation.md").write_text(to_table(pd.DataFrame(rows, columns=columns)))
+            trained(variant, seed, config)
+    return pd.DataFrame(rows, columns=columns)
 
 
 def check_options(options: Sequence[str]) -> None:
@@ -132,28 +128,3 @@ def to_table(rows: pd.DataFrame) -> str:
             cells.append("-" if pd.isna(mean) else f"{mean:.3f}{paired}")
         lines.append(f"| {title} | {len(own)} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the ablation; every further option goes to the trainer. Returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    words, overrides = split_overrides(sys.argv[1:] if argv is None else argv)
-    args, options = parser.parse_known_args(words)
-    options += overrides
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    args.out.mkdir(parents=True, exist_ok=True)
-    try:
-        check_options(options)
-        rows = ablate(args.out, options, args.seeds)
-    except UserError as error:
-        log.error("%s", error)
-        return 2
-    rows.to_csv(args.out / "ablation.csv", index=False)
-    log.info("\n%s", to_table(rows))
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -34,8 +34,9 @@ from isrbench.methods.lora_moe.adapter import SPEC as LORA_MOE
 from isrbench.methods.mor.adapter import SPEC as MOR
 from isrbench.methods.onestep.adapter import AdapterSpec
 from isrbench.methods.onestep.base.diffusion import DiffusionBase
-from isrbench.methods.onestep.base.load import SHIPPED, build_models, random_sd21
+from isrbench.methods.onestep.base.load import build_models, random_sd21
 from isrbench.methods.onestep.base.tiny import UNET_CONFIG, VAE_CONFIG, tiny_base
+from isrbench.methods.onestep.options import SHIPPED
 from isrbench.methods.onestep.train import step
 from isrbench.methods.onestep.train.config import TIMESTEPS, TrainConfig, parse_config, split_overrides
 from isrbench.methods.onestep.train.data import Batch

@@ -220,7 +220,7 @@ def test_whatever_takes_part_in_scoring_an_image_is_in_the_version(metric: str, 
         "isrbench.harness.metrics.scorer", "isrbench.harness.metrics.version", "isrbench.harness.metrics.weights",
         "isrbench.harness.metrics.builtin", "isrbench.harness.metrics.sets", "isrbench.harness.api.records",
         "isrbench.harness.network", "isrbench.harness.identity", "isrbench.harness.source", "isrbench.harness.metrics",
-        "isrbench.harness.api.registry",
+        "isrbench.harness.api.download", "isrbench.harness.api.registry",
     )  # fmt: skip
     strays = outside(ours(loaded(script)), known, bookkeeping)
     assert not strays, strays

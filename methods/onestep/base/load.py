@@ -14,27 +14,22 @@ from safetensors import SafetensorError
 from torch import nn
 
 from isrbench.harness.errors import UserError
-from isrbench.harness.network import offline
 from isrbench.methods.onestep.base.diffusion import DiffusionBase
-from isrbench.methods.onestep.base.text import FIXED_PROMPTS, TextEncoder, load_text
+from isrbench.methods.onestep.base.hub import find_base
+from isrbench.methods.onestep.base.text import TextEncoder, load_text
 from isrbench.methods.onestep.checkpoint import base_hash
-from isrbench.methods.onestep.options import SD21, SD21_MIRRORS
+from isrbench.methods.onestep.options import SHIPPED
 
 CONFIGS = Path(__file__).parent / "configs"
 TINY = Path(__file__).parent.parent / "weights" / "tiny"
 TINY_GEN = Path(__file__).parent.parent / "weights" / "tiny-gen"
 """A UNet for the tiny base's VAE and prompts that has learnt diffusion alone, no restoration."""
-SHIPPED = ("tiny", "tiny-gen")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_FETCHED = ("vae/*", "unet/*", "scheduler/*", "tokenizer/*", "text_encoder/*", FIXED_PROMPTS)
-_NOT_FETCHED = ("*.bin", "*.msgpack", "*.fp16.*", "*.non_ema.*")
-"""The same weights in other formats, which would double the download."""
 _NEEDED = ("vae/config.json", "unet/config.json", "scheduler/scheduler_config.json")
 _SCHEDULE = (
     "beta_schedule", "beta_start", "beta_end", "num_train_timesteps", "trained_betas", "rescale_betas_zero_snr",
     "prediction_type",
 )  # fmt: skip
-_HUB_SECONDS = 5.0
 
 
 def load_base(name: str, device: str = "cpu", dtype: str = "fp32") -> DiffusionBase:
@@ -48,7 +43,7 @@ def load_base(name: str, device: str = "cpu", dtype: str = "fp32") -> DiffusionB
     Raises:
         UserError: If it cannot be found or fetched, is incomplete, or is not a Stable-Diffusion-like model.
     """
-    folder = _folder(name)
+    folder = TINY if name in SHIPPED else find_base(name)
     unet_folder = (TINY_GEN if name == "tiny-gen" else folder) / "unet"
     missing = [part for part in _NEEDED if not (folder / part).is_file()]
     if missing:
@@ -74,20 +69,6 @@ def load_base(name: str, device: str = "cpu", dtype: str = "fp32") -> DiffusionB
         # Past diffusers' own `to`, which warns of modules to keep in float32 even where there are none.
         nn.Module.to(model.requires_grad_(False).eval(), device, DTYPES[dtype])
     return DiffusionBase(vae, unet, abar.to(device), prediction, text, rough, exact)
-
-
-def _folder(name: str) -> Path:
-    if name in SHIPPED:
-        return TINY
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return path
-    identifier = SD21 if name == "sd21" else name
-    if identifier.count("/") != 1 or identifier.startswith((".", "~", "/")):
-        raise UserError(
-            f"base '{name}' is neither a folder nor a hub id", "pass tiny, tiny-gen, sd21, a folder or owner/name"
-        )
-    return _fetched(identifier)
 
 
 def shipped(name: str) -> str:
@@ -126,32 +107,3 @@ def sd21_configs() -> tuple[dict[str, Any], dict[str, Any]]:
 def _schedule(scheduler: Any) -> str:
     """What ``abar`` is computed from; its own last bits depend on the processor's vector unit."""
     return json.dumps({name: scheduler.config.get(name) for name in _SCHEDULE})
-
-
-def _fetched(identifier: str) -> Path:
-    """The folder of a hub snapshot; asks the network once, and briefly."""
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    patterns: Any = list(_FETCHED)
-    try:
-        cached = Path(snapshot_download(identifier, allow_patterns=patterns, local_files_only=True))
-        if all((cached / name).is_file() for name in _NEEDED):
-            return cached
-    except HFValidationError as error:
-        raise UserError(
-            f"base '{identifier}' is not a hub id: {error}", "pass tiny, tiny-gen, sd21, a folder or owner/name"
-        ) from error
-    except LocalEntryNotFoundError:
-        pass  # not in the cache: it is fetched below, or the refusal says how
-    fix = (
-        f"fetch it where there is a network (hf download {identifier}), or pass a folder; mirrors of SD 2.1-base: "
-        f"{', '.join(SD21_MIRRORS)}; base=tiny needs no download"
-    )
-    if switch := offline():
-        raise UserError(f"base '{identifier}' is not in the hub cache, and {switch} is set", fix)
-    try:
-        HfApi().model_info(identifier, timeout=_HUB_SECONDS)
-        return Path(snapshot_download(identifier, allow_patterns=patterns, ignore_patterns=list(_NOT_FETCHED)))
-    except Exception as error:  # the hub client raises its own, requests' and httpx's errors alike
-        raise UserError(f"base '{identifier}' cannot be fetched: {type(error).__name__}", fix) from error

@@ -13,9 +13,8 @@ from torch import Tensor
 
 from isrbench.harness.errors import UserError
 from isrbench.harness.identity import tensors_hash
+from isrbench.methods.onestep.base.hub import FIXED_PROMPTS
 
-FIXED_PROMPTS = "prompts.safetensors"
-"""File of fixed embeddings in the folder of a base without a text encoder."""
 _PROBE = "A photo of an unbelievably sharp, well-lit façade; 8K."
 """Shows how a tokenizer cuts words up, which its vocabulary does not tell."""
 _KEPT = 64

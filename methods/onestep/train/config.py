@@ -187,12 +187,13 @@ class TrainConfig(_Part):
     validation: Validation
 
 
-def parse_config(method: str, argv: Sequence[str]) -> tuple[TrainConfig, bool]:
+def parse_config(method: str, argv: Sequence[str], *, data: bool = True) -> tuple[TrainConfig, bool]:
     """Read a command line: ``--preset NAME|FILE --data DIR ... --out DIR --steps N --seed S --resume key=value ...``.
 
     Args:
         method: The method that is trained; picks the preset's ``[method.ID]`` table for the adapter.
         argv: The arguments.
+        data: Whether training data has to be named; False for what does not train.
 
     Returns:
         The config, and whether to resume.
@@ -229,7 +230,7 @@ def parse_config(method: str, argv: Sequence[str]) -> tuple[TrainConfig, bool]:
     values.setdefault("out", f"runs/{method}-{Path(args.preset).stem}")
     for override in overrides:
         apply_override(values, override)
-    return validated(values), args.resume
+    return validated(values, data=data), args.resume
 
 
 def split_overrides(argv: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -237,8 +238,12 @@ def split_overrides(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     return [w for w in argv if not _OVERRIDE.match(w)], [w for w in argv if _OVERRIDE.match(w)]
 
 
-def validated(values: dict[str, Any]) -> TrainConfig:
+def validated(values: dict[str, Any], *, data: bool = True) -> TrainConfig:
     """Build the config from plain values; names of earlier releases are understood.
+
+    Args:
+        values: The fields.
+        data: Whether training data has to be named.
 
     Raises:
         UserError: Naming every value that does not fit.
@@ -261,7 +266,7 @@ def validated(values: dict[str, Any]) -> TrainConfig:
             f"data.levels is {list(config.data.levels)}, but the severity scale is not drawn from",
             "add data.degradations='[\"levels\"]', or leave data.levels out",
         )
-    if not config.data.folders and not config.data.hub:
+    if data and not config.data.folders and not config.data.hub:
         raise UserError("no training data", "pass --data FOLDER ..., or data.hub=ID for a Hugging Face dataset")
     if config.data.prompts and config.data.hub:
         raise UserError("data.prompts names photos of --data, and data.hub has none", "leave data.prompts out")

