@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from isrbench.harness.api.download import TrainingNeeds
+from isrbench.harness.api.metric import WeightFile
 from isrbench.harness.api.targets import load_target
 
 if TYPE_CHECKING:
@@ -243,6 +244,8 @@ class MethodPlugin:
     needs: Callable[[Sequence[str]], TrainingNeeds] | str | None = None
     """``needs(argv) -> TrainingNeeds``, or where it is: what ``isrbench fetch training`` gets before ``train(argv)``
     runs; the arguments are the same, and ``--data`` may be left out. Part of no identity."""
+    weights: tuple[WeightFile, ...] = ()
+    """What ``isrbench fetch weights --method ID`` downloads. Part of no identity: ``Method.weights_hash`` is."""
 
     def make(self, options: Any, runtime: Runtime) -> Method:
         """Build the method.

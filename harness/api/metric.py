@@ -40,7 +40,7 @@ class Reference(str, Enum):
 
 @dataclass(frozen=True)
 class WeightFile:
-    """A file that a metric needs before it can compute."""
+    """A file that a metric or a method needs before it can compute."""
 
     path: str
     """Where it lies below ``torch.hub.get_dir()``, such as ``pyiqa/musiq_koniq_ckpt-e95806b9.pth``."""

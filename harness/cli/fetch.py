@@ -19,28 +19,35 @@ _HANDED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 @fetch_app.command()
 def weights(
-    metric: Annotated[list[str], typer.Option(help="A metric's id; may be repeated. [default: all]")] = NOTHING,
+    metric: Annotated[
+        list[str], typer.Option(help="A metric's id; may be repeated. [default: all metrics, unless a method is named]")
+    ] = NOTHING,
+    method: Annotated[list[str], typer.Option(help="A published network's id; may be repeated.")] = NOTHING,
 ) -> None:
-    """Download metric weights to torch's hub folder.
+    """Download weights of metrics and of published networks to torch's hub folder.
 
     Example: `isrbench fetch weights --metric lpips --metric musiq`
     """
-    from isrbench.harness.api.registry import metrics
+    from isrbench.harness.api.registry import methods, metrics
     from isrbench.harness.cli.terminal import download_bars, show_text, show_warning
-    from isrbench.harness.metrics.weights import fetch, location, missing
+    from isrbench.harness.metrics.weights import fetch_files, location, wanted
 
-    working, broken = ({name: metrics().get(name) for name in metric}, {}) if metric else metrics().load_all()
+    networks = {name: methods().get(name) for name in method}
+    scored, broken = metrics().load_all() if not (metric or method) else ({m: metrics().get(m) for m in metric}, {})
     for error in broken.values():
         show_warning(error.message, error.fix)
+    licenses = {name: f" (license: {plugin.info.license})" for name, plugin in networks.items()}
+    chosen = [("metric", name, one.weights) for name, one in scored.items()]
+    chosen += [("method", name, plugin.weights) for name, plugin in networks.items()]
     with download_bars() as progress:
-        for name, chosen in working.items():
-            files = fetch(chosen, progress)
-            absent = missing(chosen)
-            if absent:
+        for kind, name, files in chosen:
+            fetched = fetch_files(files, f"isrbench fetch weights --{kind} {name}", progress)
+            if absent := wanted(files):
                 raise UserError(
                     f"{location(absent[0])} was fetched, but is gone or not as published", "run the same command again"
                 )
-            show_text(f"{name}: " + (", ".join(map(str, files)) if files else "nothing to fetch"))
+            place = ", ".join(map(str, fetched)) if fetched else "nothing to fetch"
+            show_text(f"{name}: {place}{licenses.get(name, '') if files else ''}")
 
 
 @fetch_app.command()

@@ -1,4 +1,4 @@
-"""Weight files of metrics: where they lie, what is missing, and how they are fetched. Torch-free."""
+"""Weight files of metrics and networks: where they lie, what is missing, how they are fetched. Torch-free."""
 
 from __future__ import annotations
 
@@ -123,14 +123,14 @@ def fetch_files(
     Raises:
         WeightsUnavailable: If offline is set, a server cannot be reached, or a hash does not match.
     """
-    wanted = _wanted(files)
+    lacking = wanted(files)
     switch = offline()
-    if wanted and switch:
-        names = ", ".join(str(location(f)) for f in wanted)
+    if lacking and switch:
+        names = ", ".join(str(location(f)) for f in lacking)
         raise WeightsUnavailable(f"{switch} is set, so {names} cannot be fetched", f"unset {switch}; {command}")
-    for file in wanted:
+    for file in lacking:
         _download(file, command, progress)
-    return [location(f) for f in wanted]
+    return [location(f) for f in lacking]
 
 
 def as_download(what: str, files: Sequence[WeightFile], command: str) -> Download:
@@ -145,7 +145,7 @@ def as_download(what: str, files: Sequence[WeightFile], command: str) -> Downloa
     def look() -> Held:
         there = [location(f) for f in files if location(f).is_file()]
         place = location(files[0]) if len(files) == 1 else hub_dir()
-        lacking = tuple(f.path for f in _wanted(files))
+        lacking = tuple(f.path for f in wanted(files))
         return Held(place, sum(path.stat().st_size for path in there), lacking)
 
     return Download(
@@ -156,7 +156,8 @@ def as_download(what: str, files: Sequence[WeightFile], command: str) -> Downloa
     )
 
 
-def _wanted(files: Sequence[WeightFile]) -> list[WeightFile]:
+def wanted(files: Sequence[WeightFile]) -> list[WeightFile]:
+    """Return those of ``files`` that are absent or not as published."""
     return [f for f in files if not location(f).is_file() or not _intact(f)]
 
 

@@ -22,6 +22,8 @@ def __getattr__(name: str) -> MethodPlugin:
 
 def plugin_of(card: ModelCard) -> MethodPlugin:
     """Return the method that runs the network of a card."""
+    package = card.package
+    needs = f"the package {package.distribution}" if package else f"isrbench fetch weights --method {card.id}"
     info = MethodInfo(
         id=card.id,
         title=card.title,
@@ -29,9 +31,14 @@ def plugin_of(card: ModelCard) -> MethodPlugin:
         license=card.license,
         citation=card.citation,
         training_data=card.training_data,
-        needs=(f"the package {card.distribution}",),
+        needs=(needs,),
     )
-    return MethodPlugin(info=info, options=NetworkOptions, build=lambda options, runtime: load(card, options, runtime))
+    return MethodPlugin(
+        info=info,
+        options=NetworkOptions,
+        build=lambda options, runtime: load(card, options, runtime),
+        weights=card.weights,
+    )
 
 
 def load(card: ModelCard, options: NetworkOptions, runtime: Runtime) -> Network:

