@@ -12,7 +12,7 @@ from typing import cast
 
 from torch import Tensor
 
-from isrbench.harness.api.method import Runtime
+from isrbench.harness.api.method import Method, Runtime
 from isrbench.harness.severity.estimator import Estimator
 from isrbench.methods.onestep.infer.method import OneStepMethod
 from isrbench.methods.onestep.infer.prompts import make_prompter
@@ -22,7 +22,7 @@ from isrbench.methods.onestep.train.degrade import SCALE
 from isrbench.methods.onestep.train.step import Networks
 
 
-def as_method(nets: Networks, config: TrainConfig) -> OneStepMethod:
+def as_method(nets: Networks, config: TrainConfig) -> Method:
     """Return the adapter in training as a method with the options that ``isrbench eval`` has by default.
 
     It computes in float32, whatever the run's dtype, for so does an evaluation.
@@ -31,10 +31,11 @@ def as_method(nets: Networks, config: TrainConfig) -> OneStepMethod:
     options = RoutedOptions() if nets.estimator else OneStepOptions()
     base = replace(nets.base, autocast=None)
     prompter = make_prompter(options, config.prompt if base.text.takes_text else "", device)
-    return OneStepMethod(
+    method = OneStepMethod(
         base, nets.adapter, options, Runtime(SCALE, device), nets.timestep, prompter,
         estimator=cast(Estimator, _AsTrained(nets)) if nets.estimator else None, colour_fix=config.colour_fix,
     )  # fmt: skip
+    return cast(Method, method)
 
 
 @dataclass(frozen=True)
