@@ -194,22 +194,22 @@ class Run:
         log.warning("%s; skipped", problem)
 
     def _validator(self) -> Validator | None:
-        look = self.config.validation
-        if not (look.folders or look.dataset) or not self.accelerator.is_main_process:
+        looks = self.config.validation.folders or self.config.validation.dataset
+        if not looks or not self.accelerator.is_main_process:
             return None
-        validator = Validator(self.config, self.accelerator.device)
+        validator = Validator(self.config, self.spec, self.nets, self.checkpoint())
         if self.step == 0:
             self._curve(validator.baseline())
         return validator
 
     def _validate(self, validator: Validator) -> None:
         with self.mean.applied():
-            values = validator.run(self.nets, self.step)
+            values = validator.run(self.checkpoint(), self.step)
         self._curve(values)
         better = validator.criterion.better(values, self.best) if validator.criterion else None
         if better is not None:
             self.best = Best(better, self.step, self.mean.state_dict())
-            self._write_best(self.best)
+            self._write(self._best, self.checkpoint(self.best))
 
     def _begin(self, last: Path | None) -> None:
         if last:
@@ -257,7 +257,7 @@ class Run:
         self.scale = LossScale(**state["loss_scale"]) if state["loss_scale"] else None
         self.best = Best(**state["best"]) if state.get("best") else None
         if self.best and self.accelerator.is_main_process:  # the file may be of a later step, which is done again
-            self._write_best(self.best)
+            self._write(self._best, self.checkpoint(self.best))
 
     def _save(self) -> None:
         if not self.accelerator.is_main_process:
@@ -276,17 +276,19 @@ class Run:
             "best": vars(self.best) if self.best else None,
         }
         # The result first: with the state there, a stopped process would not come back to write it.
-        self._write(self._adapter, self.mean.state_dict(), self._provenance(self.step))
+        self._write(self._adapter, self.checkpoint())
         save_state(self._states, self.step, state, config.keep)
 
-    def _write_best(self, best: Best) -> None:
-        own = {"best": {"by": self.config.validation.best, "value": best.value}}
-        self._write(self._best, best.state, self._provenance(best.step) | own)
+    def checkpoint(self, best: Best | None = None) -> AdapterCheckpoint:
+        """Return the adapter as it is saved now, or the best one."""
+        training = self._provenance(best.step if best else self.step)
+        if best:
+            training["best"] = {"by": self.config.validation.best, "value": best.value}
+        state = best.state if best else self.mean.state_dict()
+        plain, base = asdict(self.adapter_config), self.nets.base.base_hash
+        return AdapterCheckpoint(self.spec.id, plain, base, state, training, self.config.timestep)
 
-    def _write(self, path: Path, state: dict[str, Tensor], training: dict[str, Any]) -> None:
-        checkpoint = AdapterCheckpoint(
-            self.spec.id, asdict(self.adapter_config), self.nets.base.base_hash, state, training, self.config.timestep
-        )
+    def _write(self, path: Path, checkpoint: AdapterCheckpoint) -> None:
         save_adapter(path, checkpoint, torch.float16 if self.config.half else None)
 
     def _log(self, means: dict[str, float], seconds: float) -> None:

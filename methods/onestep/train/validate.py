@@ -6,6 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.images import read_hr, read_lr, read_photo, to_pixels, to_tensor
 from isrbench.harness.metrics.scorer import Scorer
 from isrbench.harness.severity.known import rank_correlation
+from isrbench.methods.onestep.adapter import AdapterSpec
+from isrbench.methods.onestep.checkpoint import AdapterCheckpoint
 from isrbench.methods.onestep.infer.colour import fix_colour
 from isrbench.methods.onestep.train.best import Criterion, make_criterion
 from isrbench.methods.onestep.train.config import TrainConfig
@@ -28,7 +31,7 @@ from isrbench.methods.onestep.train.data import find_images, random_crop, stack
 from isrbench.methods.onestep.train.dataset import read_pairs
 from isrbench.methods.onestep.train.degrade import SCALE, upsample
 from isrbench.methods.onestep.train.draws import stream
-from isrbench.methods.onestep.train.in_training import as_method
+from isrbench.methods.onestep.train.evaluated import Evaluated
 from isrbench.methods.onestep.train.step import Networks
 
 if TYPE_CHECKING:
@@ -70,16 +73,18 @@ class Validator:
     Args:
         config: What is trained: its ``validation`` says what is looked at, and by which metrics. Images go to its
             ``out``: LR enlarged, restored, HR, one row an image; a file a place.
-        device: Where the metrics run.
+        spec: The adapter that is trained.
+        nets: The networks in training.
+        checkpoint: The adapter as it would be saved now.
 
     Raises:
         UserError: If photos or data set are not found, a metric cannot compute or has no value for each image, or
             ``validation.best`` is none of what is measured.
     """
 
-    def __init__(self, config: TrainConfig, device: torch.device) -> None:
-        self._config, look = config, config.validation
-        self._scorer = _make_scorer(look.metrics, str(device))
+    def __init__(self, config: TrainConfig, spec: AdapterSpec, nets: Networks, checkpoint: AdapterCheckpoint) -> None:
+        self._config, self._nets, look = config, nets, config.validation
+        self._scorer = _make_scorer(look.metrics, str(nets.base.device))
         self._crops: list[Pixels] = []
         self._lr: dict[str, torch.Tensor] = {}
         if look.folders:
@@ -92,6 +97,7 @@ class Validator:
         self._dataset = card.id if card else ""
         if self._dataset in self._lr:
             raise UserError(f"validation.dataset is called {self._dataset}, as a level is", "rename its folder")
+        self._evaluated = Evaluated(config, spec, nets, checkpoint) if card else None
         self.criterion: Criterion | None = None
         """What decides the best validation, if anything."""
         if look.best:
@@ -114,14 +120,17 @@ class Validator:
         return values
 
     @torch.no_grad()
-    def run(self, nets: Networks, step: int) -> dict[str, float]:
+    def run(self, checkpoint: AdapterCheckpoint, step: int) -> dict[str, float]:
         """Restore all images one by one, show some, and return the metrics.
+
+        Crops are restored by the networks in training, which have to hold what is validated; the data set's images by
+        the adapter as it would be saved, exactly as an evaluation without further options does.
 
         With them come, of an adapter that routes, ``validation/active_experts@PLACE``, and over all images
         ``validation/spearman``, the rank correlation of an image's severity (the mean of its seven) with its active
         experts; not where either is the same for all images.
         """
-        return self._measure(self._restored(nets), "validation", step)
+        return self._measure(chain(self._restored_crops(), self._restored_pairs(checkpoint)), "validation", step)
 
     def _enlarged(self) -> Iterator[_Looked]:
         for place, images in self._lr.items():
@@ -131,8 +140,8 @@ class Validator:
             lr = read_lr(pair.lr, pair.lr_hash)
             yield _Looked(self._dataset, lr, _enlarge(lr), read_hr(pair.hr, pair.hr_hash) if pair.hr else None)
 
-    def _restored(self, nets: Networks) -> Iterator[_Looked]:
-        device = nets.base.device
+    def _restored_crops(self) -> Iterator[_Looked]:
+        nets, device = self._nets, self._nets.base.device
         for place, images in self._lr.items():
             for n, (lr, hr) in enumerate(zip(images.to(device).split(1), self._crops, strict=True)):
                 shape = (1, *nets.base.latent_shape(SCALE * lr.shape[-2], SCALE * lr.shape[-1]))
@@ -142,18 +151,21 @@ class Validator:
                 fixed = fix_colour(image[0], upsample(lr)[0], self._config.colour_fix)
                 traces = nets.adapter.traces() or (None,)
                 yield _Looked(place, to_pixels(lr[0]), to_pixels(fixed), hr, *_routing(severity, traces[0]))
-        method = as_method(nets, self._config) if self._pairs else None
+
+    def _restored_pairs(self, checkpoint: AdapterCheckpoint) -> Iterator[_Looked]:
+        if self._evaluated is None:
+            return
+        method = self._evaluated.method(checkpoint)
         for pair in self._pairs:
             lr = read_lr(pair.lr, pair.lr_hash)
             hr = read_hr(pair.hr, pair.hr_hash) if pair.hr else None
-            assert method is not None
             try:
                 restored, trace = restore_pixels(method, lr, pair.id, _EVAL_SEED, SCALE)
             except UserError as error:  # a network gone wrong: the run itself decides when to stop
                 log.warning("validation: %s of %s: %s", pair.id, self._dataset, error.message)
                 yield _Looked(self._dataset, lr, None, hr)
                 continue
-            severity = nets.severity(to_tensor(lr)[None])
+            severity = self._nets.severity(to_tensor(lr)[None])
             yield _Looked(self._dataset, lr, restored, hr, *_routing(severity, trace))
 
     def _measure(self, images: Iterator[_Looked], prefix: str, step: int | None) -> dict[str, float]:
