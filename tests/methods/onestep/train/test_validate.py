@@ -25,7 +25,6 @@ from isrbench.methods.onestep.train.state import BEST
 from isrbench.methods.onestep.train.validate import Validator
 from tests.support.images import write_pairs
 from tests.support.training_world import (
-    CPU,
     DENSE,
     MOR,
     begin,
