@@ -139,6 +139,11 @@ class Validation(_Part):
     """Keep ``best.safetensors``, the adapter of the best validation, by this metric: ``lpips@DRealSR``, ``psnr@0.5``,
     or without @ its value on ``dataset``, else its mean over the levels; empty = none."""
 
+    @property
+    def any(self) -> bool:
+        """Return whether there is anything to look at."""
+        return bool(self.folders or self.dataset)
+
 
 class TrainConfig(_Part):
     """One training run. The same config gives the same adapter on a CPU, bit for bit."""
@@ -276,10 +281,9 @@ def validated(values: dict[str, Any], *, data: bool = True) -> TrainConfig:
             f"data.levels is {list(config.data.levels)}, but the severity scale is not drawn from",
             "add data.degradations='[\"levels\"]', or leave data.levels out",
         )
-    look = config.validation
-    if look.best and not look.folders and not look.dataset:
+    if config.validation.best and not config.validation.any:
         raise UserError(
-            f"validation.best is {look.best}, but there is no validation",
+            f"validation.best is {config.validation.best}, but there is no validation",
             "pass --validation FOLDER or validation.dataset=ID, or leave validation.best out",
         )
     if data and not config.data.folders and not config.data.hub:

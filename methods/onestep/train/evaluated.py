@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
@@ -40,16 +40,13 @@ class Evaluated:
     def __init__(self, config: TrainConfig, spec: AdapterSpec, nets: Networks, checkpoint: AdapterCheckpoint) -> None:
         self._dtype = torch.float16 if config.half else None
         with TemporaryDirectory() as folder:
-            path = self._saved(folder, checkpoint)
+            options = OneStepOptions(base=config.base, adapter=self._saved(folder, checkpoint))
+            if config.data.prompts:  # an evaluation insists on prompts of its images' own, and here are none
+                options = replace(options, prompts="fixed", prompt=config.prompt)
             if nets.estimator:
-                own = cast(Estimator, _AsTrained(nets))
-                options = RoutedOptions(
-                    base=config.base, adapter=path, estimator=config.estimator, logit_scale=config.logit_scale
-                )
-            else:
-                own, options = None, OneStepOptions(base=config.base, adapter=path)
-            runtime = Runtime(SCALE, str(nets.base.device))
-            self._method = build_method(options, runtime, spec, estimators=lambda *_: cast(Estimator, own))
+                options = RoutedOptions(**vars(options), estimator=config.estimator, logit_scale=config.logit_scale)
+            runtime, own = Runtime(SCALE, str(nets.base.device)), cast(Estimator, _AsTrained(nets))
+            self._method = build_method(options, runtime, spec, estimators=lambda *_: own)
 
     def method(self, checkpoint: AdapterCheckpoint) -> Method:
         """Return the method with another state of the adapter: what its file, ``half`` or not, would hold."""

@@ -42,8 +42,8 @@ _MISTAKE = 2
 def train(method: str, argv: Sequence[str], spec: Callable[[], AdapterSpec]) -> int:
     """Train as a command line says, in this process or in one for each GPU.
 
-    ``--help``, mistakes in the options, absent folders and data sets and unfit lists of photos are answered before torch
-    is imported.
+    ``--help``, mistakes in the options, absent folders and data sets, and unfit lists of photos are answered before
+    torch is imported.
 
     Args:
         method: The method's id.

@@ -83,6 +83,7 @@ class Run:
         self.config, self.spec = config, spec
         self._states, self._curves = config.out / "states", config.out / "curves.csv"
         self._adapter, self._best = config.out / "adapter.safetensors", config.out / BEST
+        self._dtype = torch.float16 if config.half else None
         last = state_to_resume(self._states, self._adapter, resume)
         self.accelerator = make_accelerator(config)
         if config.threads:
@@ -194,8 +195,7 @@ class Run:
         log.warning("%s; skipped", problem)
 
     def _validator(self) -> Validator | None:
-        looks = self.config.validation.folders or self.config.validation.dataset
-        if not looks or not self.accelerator.is_main_process:
+        if not self.accelerator.is_main_process or not self.config.validation.any:
             return None
         validator = Validator(self.config, self.spec, self.nets, self.checkpoint())
         if self.step == 0:
@@ -209,7 +209,7 @@ class Run:
         better = validator.criterion.better(values, self.best) if validator.criterion else None
         if better is not None:
             self.best = Best(better, self.step, self.mean.state_dict())
-            self._write(self._best, self.checkpoint(self.best))
+            save_adapter(self._best, self.checkpoint(self.best), self._dtype)
 
     def _begin(self, last: Path | None) -> None:
         if last:
@@ -243,8 +243,8 @@ class Run:
         """How the adapter was trained, without the places on this machine."""
         plain = self.config.model_dump(mode="json", exclude={"out", "validation", "adapter", "severity_note"})
         plain["data"] |= without_places(self.config.data)
-        own = {"step": step, "processes": self.accelerator.num_processes}
-        return plain | own | {"estimator_id": self._estimator_id}
+        own = {"step": step, "processes": self.accelerator.num_processes, "estimator_id": self._estimator_id}
+        return plain | own
 
     def _load(self, state: dict[str, Any]) -> None:
         self.nets.adapter.load_state_dict(state["adapter"])
@@ -256,8 +256,8 @@ class Run:
         self.tally, self.step = Tally(**state["tally"]), state["step"]
         self.scale = LossScale(**state["loss_scale"]) if state["loss_scale"] else None
         self.best = Best(**state["best"]) if state.get("best") else None
-        if self.best and self.accelerator.is_main_process:  # the file may be of a later step, which is done again
-            self._write(self._best, self.checkpoint(self.best))
+        if self.best and self.accelerator.is_main_process:  # its file may be of a later step, which is done again
+            save_adapter(self._best, self.checkpoint(self.best), self._dtype)
 
     def _save(self) -> None:
         if not self.accelerator.is_main_process:
@@ -276,7 +276,7 @@ class Run:
             "best": vars(self.best) if self.best else None,
         }
         # The result first: with the state there, a stopped process would not come back to write it.
-        self._write(self._adapter, self.checkpoint())
+        save_adapter(self._adapter, self.checkpoint(), self._dtype)
         save_state(self._states, self.step, state, config.keep)
 
     def checkpoint(self, best: Best | None = None) -> AdapterCheckpoint:
@@ -284,12 +284,8 @@ class Run:
         training = self._provenance(best.step if best else self.step)
         if best:
             training["best"] = {"by": self.config.validation.best, "value": best.value}
-        state = best.state if best else self.mean.state_dict()
-        plain, base = asdict(self.adapter_config), self.nets.base.base_hash
-        return AdapterCheckpoint(self.spec.id, plain, base, state, training, self.config.timestep)
-
-    def _write(self, path: Path, checkpoint: AdapterCheckpoint) -> None:
-        save_adapter(path, checkpoint, torch.float16 if self.config.half else None)
+        own = (asdict(self.adapter_config), self.nets.base.base_hash, best.state if best else self.mean.state_dict())
+        return AdapterCheckpoint(self.spec.id, *own, training, self.config.timestep)
 
     def _log(self, means: dict[str, float], seconds: float) -> None:
         text = " ".join(f"{name} {value:.4g}" for name, value in means.items())

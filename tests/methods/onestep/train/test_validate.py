@@ -24,6 +24,7 @@ from isrbench.methods.onestep.train.run import Run
 from isrbench.methods.onestep.train.state import BEST
 from isrbench.methods.onestep.train.validate import Validator
 from tests.support.images import write_pairs
+from tests.support.text import write_text
 from tests.support.training_world import (
     DENSE,
     MOR,
@@ -83,6 +84,20 @@ def test_a_validation_gives_what_an_evaluation_of_the_saved_adapter_gives(spec, 
         assert curves["validation/spearman"][0][1] == pytest.approx(rho, rel=1e-5)
     else:
         assert not {"validation/spearman", "validation/active_experts@real"} & curves.keys()
+
+
+def test_after_prompts_of_photos_it_is_an_evaluation_with_the_prompt_of_all(world, pairs, tmp_path):
+    write_text(shutil.copytree(world, tmp_path / "texts") / "base")
+    (tmp_path / "prompts.tsv").write_text("".join(f"{n}\ta cat\n" for n in range(4)))
+    options = looking(tmp_path / "texts", pairs, folders=(), every=2)
+    data = {"prompts": str(tmp_path / "prompts.tsv")}
+    run(tmp_path / "texts", tmp_path / "run", DENSE, steps=2, data=data, prompt="a dog", **options)
+    options = {"base": tmp_path / "texts/base", "adapter": tmp_path / "run/adapter.safetensors"}
+    options |= {"prompts": "fixed", "prompt": "a dog"}
+    given = {"metrics": ["psnr"], "complexity": False, "runs_dir": tmp_path / "runs"}
+    evaluated = isrbench.evaluate("osediff", pairs, options=options, **given)
+    rows = {name: value for step, name, value in curve_rows(tmp_path / "run") if step == "2"}
+    assert rows["validation/psnr@real"] == f"{evaluated.summary.metrics[0].mean:.6g}"
 
 
 def test_spearman_is_over_all_images_and_levels_and_absent_where_nothing_varies(world, pairs, tmp_path, monkeypatch):
