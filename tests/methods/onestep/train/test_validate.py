@@ -20,6 +20,7 @@ from isrbench.methods.onestep.train.config import Validation, validated
 from isrbench.methods.onestep.train.curves import read_curves
 from isrbench.methods.onestep.train.dataset import find_dataset, read_pairs
 from isrbench.methods.onestep.train.launch import train
+from isrbench.methods.onestep.train.needs import training_needs
 from isrbench.methods.onestep.train.run import Run
 from isrbench.methods.onestep.train.state import BEST
 from isrbench.methods.onestep.train.validate import Validator
@@ -220,3 +221,10 @@ def test_a_data_set_of_another_scale_is_refused_and_a_test_set_warned_of(tmp_pat
     with caplog.at_level(logging.WARNING):
         card, found = read_pairs(Validation(dataset="sample"))
     assert card.id == "sample" and len(found) == 24 and "a test set" in caplog.text
+
+
+def test_what_a_validation_needs_is_told():
+    options = ["validation.dataset=DRealSR", 'validation.metrics=["no-weights", "lpips"]']
+    needs = training_needs("mor", options, routes=True)
+    assert [download.what for download in needs.downloads] == ["validation metric lpips"]
+    assert needs.by_hand[-1] == "validation.dataset: isrbench fetch datasets --dataset DRealSR"
