@@ -29,6 +29,7 @@ from isrbench.methods.onestep.base.chunked_vae import available_bytes
 from isrbench.methods.onestep.base.load import load_base
 from isrbench.methods.onestep.infer.method import OneStepMethod
 from isrbench.methods.onestep.train.config import parse_config
+from isrbench.methods.onestep.train.curves import read_curves
 from isrbench.methods.onestep.train.data import Batch
 from isrbench.methods.onestep.train.draws import draw
 from isrbench.methods.onestep.train.networks import build_networks
@@ -37,7 +38,7 @@ from isrbench.methods.onestep.train.run import Run
 from isrbench.methods.onestep.train.step import run_micro_batch
 from isrbench.methods.osediff.adapter import SPEC as OSEDIFF
 from isrbench.methods.studies.bench_training import build
-from tests.support.images import make_image
+from tests.support.images import make_image, write_pairs
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.gpu
@@ -253,6 +254,22 @@ def test_trains_resumes_and_restores(device: str, photos: Path, tmp_path: Path, 
     resumed = trained(tmp_path / "resumed", resume=True)
     images = [load("mor", device, adapter=path).restore(lr, image="x", seed=0).image for path in (whole, resumed)]
     assert torch.isfinite(images[0]).all() and rms(*images) <= RMS["fp32"]
+
+
+def test_a_validation_gives_what_an_evaluation_gives(device: str, photos: Path, tmp_path: Path) -> None:
+    """In training under autocast, too: an evaluation computes in float32."""
+    pairs = write_pairs(tmp_path / "pairs", ["a", "b"], lr=32)
+    look = [f"validation.dataset={pairs}", 'validation.metrics=["psnr", "gmsd"]', "severity_note=4", "dtype=bf16"]
+    place = ["device=cpu"] if device == "cpu" else []
+    given = ["--data", str(photos), "--out", str(tmp_path / "run"), "--steps", "1", "global_batch=2"]
+    Run(parse_config("mor", [*given, *look, *place])[0], MOR, False).loop()
+    options = {"adapter": tmp_path / "run/adapter.safetensors"}
+    run = isrbench.evaluate(
+        "mor", pairs, options=options, metrics=["psnr", "gmsd"], device=device, complexity=False, runs_dir=tmp_path
+    )
+    curves = read_curves(tmp_path / "run/curves.csv")
+    for mean in run.summary.metrics:
+        assert curves[f"validation/{mean.metric}@pairs"] == [(1, pytest.approx(mean.mean, rel=1e-5))], mean.metric
 
 
 @pytest.mark.parametrize("name", ["mor", "osediff", "osediff, 3 UNets"])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from isrbench.harness.api.metric import ImageMetric, Metric, Reference, SetMetric, WeightFile
+from isrbench.harness.api.metric import Direction, ImageMetric, Metric, Reference, SetMetric, WeightFile
 from isrbench.harness.api.records import Failure, MetricRecord, ScoreStatus
 from isrbench.harness.api.registry import Registry
 from isrbench.harness.api.registry import metrics as installed
@@ -148,6 +148,22 @@ class Scorer:
         seen = any(m.uses_lr for m in wanted)
         small = _read(lr, lambda path: read_lr(path, lr_hash)) if lr is not None and seen else None
         return [self._score_one(metric, pixels, hr, small) for metric in wanted]
+
+    def score_pixels(
+        self, restored: NDArray[np.uint8], hr: NDArray[np.uint8] | None, lr: NDArray[np.uint8] | None = None
+    ) -> list[Score]:
+        """Score one image that is in memory, by all :attr:`image_metrics`: what :meth:`score` gives for its files.
+
+        Args:
+            restored: uint8 (H, W, 3).
+            hr: The HR image, or None where there is none.
+            lr: The LR image, for metrics that look at it.
+        """
+        return [self._score_one(self._metrics[id], restored, hr, lr) for id in self.image_metrics]
+
+    def direction(self, metric: str) -> Direction:
+        """Return which way is better."""
+        return self._metrics[metric].direction
 
     def score_set(
         self,

@@ -81,7 +81,7 @@ def values(world, out, **changes):
     """A config's values in the micro world."""
     plain = {
         "base": str(world / "base"), "timestep": 249, "out": out, "steps": 4, "batch": 2, "device": "cpu",
-        "log_every": 1, "save_every": 2, "keep": 9, "colour_fix": "wavelet",
+        "log_every": 1, "save_every": 2, "keep": 9, "colour_fix": "wavelet", "severity_note": 0,
         "adapter": {"shared": 1, "routed": 3, "zero_slots": 1, "top_k": 2},
         "data": {"folders": (str(world / "photos"),), "crop": 32, "workers": 0},
         "losses": {"perceptual_kind": "features", "r1": 0.1},

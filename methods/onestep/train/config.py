@@ -120,16 +120,29 @@ class Validation(_Part):
     """What is looked at while training."""
 
     folders: tuple[str, ...] = ()
-    """Photos for validation; none = no validation."""
+    """Photos for validation, of which crops are degraded; without them and without ``dataset``, there is none."""
     images: int = Field(8, ge=1)
-    """Crops, each degraded at every level."""
+    """Crops, each degraded at every level; and how many images of ``dataset`` are shown."""
     crop: int = Field(192, ge=16, multiple_of=4)
     """Side of the HR crops in pixels."""
     every: int = Field(500, ge=1)
     levels: tuple[Annotated[float, Field(ge=0, le=1)], ...] = (0.2, 0.5, 0.8)
     """Synthetic severity levels of the LRs: ``mild``, ``medium`` and ``severe``."""
     metrics: tuple[str, ...] = ("psnr", "piqe")
-    """pyiqa metrics; PSNR is computed on Y of YCbCr."""
+    """Metrics of the harness (``isrbench list metrics``) with a value for each image, or names of sets of them."""
+    dataset: str = ""
+    """A data set whose whole images are restored and scored as ``isrbench eval --dataset`` does: an id, a card or a
+    folder of pairs; empty = none."""
+    data_root: Path | None = None
+    """Where it is looked for, as ``--data-root``."""
+    best: str = ""
+    """Keep ``best.safetensors``, the adapter of the best validation, by this metric: ``lpips@DRealSR``, ``psnr@0.5``,
+    or without @ its value on ``dataset``, else its mean over the levels; empty = none."""
+
+    @property
+    def any(self) -> bool:
+        """Return whether there is anything to look at."""
+        return bool(self.folders or self.dataset)
 
 
 class TrainConfig(_Part):
@@ -179,6 +192,8 @@ class TrainConfig(_Part):
     """Trackers besides ``curves.csv``."""
     half: bool = False
     """Save the adapter in float16."""
+    severity_note: int = Field(256, ge=0)
+    """How many of the first training items' severities are looked at before the first step; 0 = none."""
     adapter: dict[str, Any] = {}
     """Fields of the method's own adapter config."""
     data: Data
@@ -265,6 +280,11 @@ def validated(values: dict[str, Any], *, data: bool = True) -> TrainConfig:
         raise UserError(
             f"data.levels is {list(config.data.levels)}, but the severity scale is not drawn from",
             "add data.degradations='[\"levels\"]', or leave data.levels out",
+        )
+    if config.validation.best and not config.validation.any:
+        raise UserError(
+            f"validation.best is {config.validation.best}, but there is no validation",
+            "pass --validation FOLDER or validation.dataset=ID, or leave validation.best out",
         )
     if data and not config.data.folders and not config.data.hub:
         raise UserError("no training data", "pass --data FOLDER ..., or data.hub=ID for a Hugging Face dataset")

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from isrbench.harness.errors import UserError
 from isrbench.methods.onestep.train.config import TrainConfig, parse_config
+from isrbench.methods.onestep.train.dataset import find_dataset
 from isrbench.methods.onestep.train.photos import check_sources
 from isrbench.methods.onestep.train.split import split
 
@@ -41,7 +42,8 @@ _MISTAKE = 2
 def train(method: str, argv: Sequence[str], spec: Callable[[], AdapterSpec]) -> int:
     """Train as a command line says, in this process or in one for each GPU.
 
-    ``--help``, mistakes in the options, absent folders and unfit lists of photos are answered before torch is imported.
+    ``--help``, mistakes in the options, absent folders and data sets, and unfit lists of photos are answered before
+    torch is imported.
 
     Args:
         method: The method's id.
@@ -57,6 +59,8 @@ def train(method: str, argv: Sequence[str], spec: Callable[[], AdapterSpec]) -> 
     """
     config, _ = parse_config(method, argv)
     check_sources(config.data)
+    if config.validation.dataset:
+        find_dataset(config.validation)
     count = processes_to_start(config, os.environ)
     if count == 1:
         from isrbench.methods.onestep.train import run

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from isrbench.harness.api.download import Download, TrainingNeeds
 from isrbench.harness.api.registry import metrics
+from isrbench.harness.data.catalogue import catalogue
+from isrbench.harness.metrics.sets import expand
 from isrbench.harness.metrics.weights import as_download as weight_files
 from isrbench.harness.metrics.weights import pyiqa_file, torchvision_file
 from isrbench.harness.severity.weights import as_download as estimator_weights
@@ -45,21 +47,22 @@ def training_needs(method: str, argv: Sequence[str], *, routes: bool) -> Trainin
         downloads.append(estimator_weights(config.estimator))
     if config.losses.perceptual > 0 and config.losses.perceptual_kind == "lpips":
         downloads.append(weight_files("loss LPIPS (VGG)", LPIPS_FILES, "isrbench fetch training --preset sd21"))
-    own, foreign = _validation(config)
-    return TrainingNeeds((*downloads, *own), (*_data(config), *foreign))
+    return TrainingNeeds((*downloads, *_metrics(config)), (*_data(config), *_pairs(config)))
 
 
-def _validation(config: TrainConfig) -> tuple[list[Download], list[str]]:
-    """Return the weights of the validation's metrics, and what is said of metrics that only pyiqa knows."""
-    own, foreign = [], []
-    for name in config.validation.metrics:
-        metric = metrics().find(name)
-        if metric is None:
-            foreign.append(f"validation metric {name}: pyiqa fetches its weights, if it has any, when training begins")
-        elif metric.weights:
-            command = f"isrbench fetch weights --metric {name}"
-            own.append(weight_files(f"validation metric {name}", metric.weights, command))
-    return own, foreign
+def _metrics(config: TrainConfig) -> list[Download]:
+    """Return the weights of the validation's metrics."""
+    wanted = [metrics().get(id) for id in expand(config.validation.metrics)]
+    return [
+        weight_files(f"validation metric {metric.id}", metric.weights, f"isrbench fetch weights --metric {metric.id}")
+        for metric in wanted
+        if metric.weights
+    ]
+
+
+def _pairs(config: TrainConfig) -> tuple[str, ...]:
+    name = config.validation.dataset
+    return (f"validation.dataset: isrbench fetch datasets --dataset {name}",) if name in catalogue() else ()
 
 
 def _data(config: TrainConfig) -> tuple[str, ...]:

@@ -115,6 +115,18 @@ def _item_prompts(config: TrainConfig, text: TextEncoder, device: torch.device) 
     return embed
 
 
+def adapter_config(spec: AdapterSpec, fields: dict[str, Any]) -> Any:
+    """Return the adapter's own config: the method's default with these fields.
+
+    Raises:
+        UserError: If it has no such field, or they do not fit.
+    """
+    try:
+        return replace(spec.default, **fields)
+    except TypeError as error:
+        raise UserError(f"adapter config of {spec.id}: {error}", f"see {type(spec.default).__module__}") from error
+
+
 def _estimator(config: TrainConfig, adapter_config: Any, device: torch.device, estimators: Estimators) -> Estimator:
     if adapter_config.dims != len(DIMENSIONS):
         raise UserError(f"adapter.dims is {adapter_config.dims}", f"the estimator gives {len(DIMENSIONS)} dimensions")

@@ -16,7 +16,7 @@ import logging
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +28,20 @@ from isrbench.harness.errors import UserError
 from isrbench.harness.severity.estimator import get_estimator
 from isrbench.methods.onestep.adapter import AdapterSpec, Estimators
 from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, save_adapter
+from isrbench.methods.onestep.train.best import Best
 from isrbench.methods.onestep.train.config import TrainConfig, parse_config
 from isrbench.methods.onestep.train.curves import Tally, cut_curves, write_curve
 from isrbench.methods.onestep.train.data import Batch, check_photos, open_loader
 from isrbench.methods.onestep.train.draws import draw
 from isrbench.methods.onestep.train.ema import RunningMean
 from isrbench.methods.onestep.train.loss_scale import LossScale, loss_scale_of
-from isrbench.methods.onestep.train.networks import build_networks
+from isrbench.methods.onestep.train.networks import adapter_config, build_networks
+from isrbench.methods.onestep.train.note import note_severities
 from isrbench.methods.onestep.train.optimizers import learning_rate_factor, make_optimizers, step_together
 from isrbench.methods.onestep.train.photos import without_places
 from isrbench.methods.onestep.train.processes import make_accelerator, mean_over_processes, sum_over_processes
 from isrbench.methods.onestep.train.split import item_numbers, split
-from isrbench.methods.onestep.train.state import last_state, load_state, save_state, state_to_resume
+from isrbench.methods.onestep.train.state import BEST, last_state, load_state, save_state, state_to_resume
 from isrbench.methods.onestep.train.step import run_micro_batch
 from isrbench.methods.onestep.train.validate import Validator
 
@@ -79,6 +81,9 @@ class Run:
         self, config: TrainConfig, spec: AdapterSpec, resume: bool, estimators: Estimators = get_estimator
     ) -> None:
         self.config, self.spec = config, spec
+        self._states, self._curves = config.out / "states", config.out / "curves.csv"
+        self._adapter, self._best = config.out / "adapter.safetensors", config.out / BEST
+        self._dtype = torch.float16 if config.half else None
         last = state_to_resume(self._states, self._adapter, resume)
         self.accelerator = make_accelerator(config)
         if config.threads:
@@ -96,13 +101,14 @@ class Run:
         make_deterministic(str(self.accelerator.device))
         torch.manual_seed(config.seed)
         self.photos = check_photos(config.data)
-        self.adapter_config = _adapter_config(spec, config.adapter)
+        self.adapter_config = adapter_config(spec, config.adapter)
         self.nets = build_networks(config, spec, self.adapter_config, self.accelerator.device, estimators)
         self.latent = self.nets.base.latent_shape(config.data.crop, config.data.crop)
         self.optimizers = make_optimizers(self.nets, config.optim)
         self.mean = RunningMean(self.nets.adapter, config.optim.ema)
         self.scale = loss_scale_of(config.dtype)
         self.tally = Tally()
+        self.best: Best | None = None
         self.step = 0
         self._begin(last)
 
@@ -117,6 +123,8 @@ class Run:
         numbers = item_numbers(self.step, config.steps, self.split, accelerator.process_index)
         loader = open_loader(config.data, config.seed, self.split.batch, numbers)
         validator = self._validator()
+        if self.step == 0 and self.nets.estimator and accelerator.is_main_process:
+            note_severities(config, self.nets.estimator, accelerator.device)
         started, first = time.monotonic(), self.step
         while self.step < config.steps:
             batches = [next(loader) for _ in range(self.split.accumulate)]
@@ -126,8 +134,7 @@ class Run:
                 self._log(self.tally.row(), (time.monotonic() - started) / (self.step - first))
             last = self.step == config.steps
             if validator and (last or self.step % config.validation.every == 0):
-                with self.mean.applied():
-                    self._curve(validator.run(self.nets, self.step))
+                self._validate(validator)
             # Between skipped steps nothing is saved: were the weights to blame, good states would give way to bad ones.
             if last or (self.step % config.save_every == 0 and not self.tally.in_a_row):
                 self._save()
@@ -188,24 +195,21 @@ class Run:
         log.warning("%s; skipped", problem)
 
     def _validator(self) -> Validator | None:
-        if not self.config.validation.folders or not self.accelerator.is_main_process:
+        if not self.accelerator.is_main_process or not self.config.validation.any:
             return None
-        validator = Validator(self.config, self.accelerator.device)
+        validator = Validator(self.config, self.spec, self.nets, self.checkpoint())
         if self.step == 0:
             self._curve(validator.baseline())
         return validator
 
-    @property
-    def _states(self) -> Path:
-        return self.config.out / "states"
-
-    @property
-    def _adapter(self) -> Path:
-        return self.config.out / "adapter.safetensors"
-
-    @property
-    def _curves(self) -> Path:
-        return self.config.out / "curves.csv"
+    def _validate(self, validator: Validator) -> None:
+        with self.mean.applied():
+            values = validator.run(self.checkpoint(), self.step)
+        self._curve(values)
+        better = validator.criterion.better(values, self.best) if validator.criterion else None
+        if better is not None:
+            self.best = Best(better, self.step, self.mean.state_dict())
+            save_adapter(self._best, self.checkpoint(self.best), self._dtype)
 
     def _begin(self, last: Path | None) -> None:
         if last:
@@ -235,12 +239,12 @@ class Run:
             "routed_among": self.split.batch if self.config.routed_by == "next" else None,
         }
 
-    def _provenance(self) -> dict[str, Any]:
+    def _provenance(self, step: int) -> dict[str, Any]:
         """How the adapter was trained, without the places on this machine."""
-        plain = self.config.model_dump(mode="json", exclude={"out", "validation", "adapter"})
+        plain = self.config.model_dump(mode="json", exclude={"out", "validation", "adapter", "severity_note"})
         plain["data"] |= without_places(self.config.data)
-        own = {"step": self.step, "processes": self.accelerator.num_processes}
-        return plain | own | {"estimator_id": self._estimator_id}
+        own = {"step": step, "processes": self.accelerator.num_processes, "estimator_id": self._estimator_id}
+        return plain | own
 
     def _load(self, state: dict[str, Any]) -> None:
         self.nets.adapter.load_state_dict(state["adapter"])
@@ -251,6 +255,9 @@ class Run:
         self.mean.load_state_dict(state["mean"])
         self.tally, self.step = Tally(**state["tally"]), state["step"]
         self.scale = LossScale(**state["loss_scale"]) if state["loss_scale"] else None
+        self.best = Best(**state["best"]) if state.get("best") else None
+        if self.best and self.accelerator.is_main_process:  # its file may be of a later step, which is done again
+            save_adapter(self._best, self.checkpoint(self.best), self._dtype)
 
     def _save(self) -> None:
         if not self.accelerator.is_main_process:
@@ -266,18 +273,19 @@ class Run:
             "mean": self.mean.state_dict(),
             "tally": asdict(self.tally),
             "loss_scale": asdict(self.scale) if self.scale else None,
+            "best": vars(self.best) if self.best else None,
         }
-        checkpoint = AdapterCheckpoint(
-            method=self.spec.id,
-            config=asdict(self.adapter_config),
-            base=nets.base.base_hash,
-            state=self.mean.state_dict(),
-            training=self._provenance(),
-            timestep=config.timestep,
-        )
         # The result first: with the state there, a stopped process would not come back to write it.
-        save_adapter(self._adapter, checkpoint, torch.float16 if config.half else None)
+        save_adapter(self._adapter, self.checkpoint(), self._dtype)
         save_state(self._states, self.step, state, config.keep)
+
+    def checkpoint(self, best: Best | None = None) -> AdapterCheckpoint:
+        """Return the adapter as it is saved now, or the best one."""
+        training = self._provenance(best.step if best else self.step)
+        if best:
+            training["best"] = {"by": self.config.validation.best, "value": best.value}
+        own = (asdict(self.adapter_config), self.nets.base.base_hash, best.state if best else self.mean.state_dict())
+        return AdapterCheckpoint(self.spec.id, *own, training, self.config.timestep)
 
     def _log(self, means: dict[str, float], seconds: float) -> None:
         text = " ".join(f"{name} {value:.4g}" for name, value in means.items())
@@ -290,10 +298,3 @@ class Run:
         write_curve(self._curves, self.step, values)
         if self.config.trackers:
             self.accelerator.log(values, step=self.step)
-
-
-def _adapter_config(spec: AdapterSpec, fields: dict[str, Any]) -> Any:
-    try:
-        return replace(spec.default, **fields)
-    except TypeError as error:
-        raise UserError(f"adapter config of {spec.id}: {error}", f"see {type(spec.default).__module__}") from error

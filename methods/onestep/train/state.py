@@ -12,6 +12,8 @@ import torch
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import replacing
 
+BEST = "best.safetensors"
+"""The adapter of the best validation, beside the last one."""
 _NAME = re.compile(r"state-(\d+)\.pt")
 
 
@@ -65,10 +67,12 @@ def state_to_resume(states: Path, adapter: Path, resume: bool) -> Path | None:
         return last
     if last:
         raise UserError(f"{out} holds a run already ({last.name})", "pass --resume, or another --out")
-    if adapter.exists():
-        raise UserError(
-            f"{out} holds a run already ({adapter.name}, no states)", f"pass another --out, or move {adapter.name} away"
-        )
+    for result in (adapter, adapter.with_name(BEST)):
+        if result.exists():
+            raise UserError(
+                f"{out} holds a run already ({result.name}, no states)",
+                f"pass another --out, or move {result.name} away",
+            )
     return None
 
 
@@ -94,8 +98,11 @@ def load_state(path: Path, config: dict[str, Any]) -> dict[str, Any]:
             "begin anew with another --out",
         )
     ours, theirs = _flat(config), _flat(state["config"])
+    # A validation is only looked at, unless it chooses the best adapter.
+    chosen = _CHOOSING if ours.get("validation.best") or theirs.get("validation.best") else frozenset()
     for key in sorted(set(ours) | set(theirs)):
-        if key in _FREE or key.startswith("validation.") or ours.get(key) == theirs.get(key):
+        looked = key.startswith("validation.") and key not in chosen
+        if key in _FREE or looked or ours.get(key) == theirs.get(key):
             continue
         if key in _HASHED:
             raise UserError(f"{path} was trained {_HASHED[key]}", "put them back, or pass another --out")
@@ -108,7 +115,7 @@ def load_state(path: Path, config: dict[str, Any]) -> dict[str, Any]:
 
 _FREE = {
     "out", "save_every", "keep", "log_every", "trackers", "half", "data.workers", "data.folders", "data.prompts",
-    "processes", "batch", "optim.max_skipped",
+    "processes", "batch", "optim.max_skipped", "severity_note",
 }  # fmt: skip
 """What may change on the way; folders and prompts may move, for photos are compared by name and by prompt, and a step
 may be split another way, for its images stay the same ones. Not among them: threads and device, which decide the last
@@ -120,6 +127,9 @@ _HASHED = {
     "prompts": "with other prompts: lines of data.prompts were changed",
 }
 """What :func:`isrbench.methods.onestep.train.data.check_photos` hashes, and what another hash says."""
+
+_CHOOSING = frozenset(f"validation.{name}" for name in ("best", "dataset", "images", "crop", "levels"))
+"""What values of two validations have to share before one of them is the better."""
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -121,6 +121,17 @@ def test_some_metrics_of_one_image(pngs):
     assert [s.metric for s in scores] == ["ssim"]
 
 
+def test_pixels_in_memory_score_as_their_files(pngs, own_metrics):
+    scene, noisy = make_scene()
+    scorer = Scorer(["psnr", "sizes", "burst"], registry=own_metrics)
+    files = scorer.score(pngs("noisy.png", noisy), pngs("scene.png", scene), lr=pngs("lr.png", noisy[:48, :44]))
+    pixels = scorer.score_pixels(noisy, scene, noisy[:48, :44])
+    values = [(score.metric, score.value, score.status) for score in pixels]
+    assert values == [(score.metric, score.value, score.status) for score in files]
+    assert [value for _, value, _ in values][1:] == [44, None]
+    assert scorer.score_pixels(noisy, None)[0].status is ScoreStatus.NO_REFERENCE
+
+
 def test_image_and_set_metrics_are_told_apart():
     scorer = Scorer(["psnr", "fid", "piqe"])
     assert (scorer.image_metrics, scorer.set_metrics) == (("psnr", "piqe"), ("fid",))

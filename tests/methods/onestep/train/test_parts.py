@@ -31,7 +31,6 @@ from isrbench.methods.onestep.train.ema import RunningMean
 from isrbench.methods.onestep.train.regulariser import Regulariser
 from isrbench.methods.onestep.train.run import learning_rate_factor
 from isrbench.methods.onestep.train.state import last_state, load_state, save_state, state_to_resume
-from isrbench.methods.onestep.train.validate import load_metric
 from isrbench.methods.onestep.train.values import PRESETS
 
 
@@ -183,13 +182,6 @@ def test_unsuitable_photos_are_all_named_before_the_first_step(photos, tmp_path)
     clear.save(folder / "clear.png")
     with pytest.raises(UserError, match=r"2 photos do not fit: \S*clear.png has trans.*; \S*print.jpg has pixel"):
         check_photos(data)
-
-
-def test_a_metric_without_its_weights_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    for name, said in (("lpips", "ISRBENCH_OFFLINE is set"), ("nothing", "pyiqa has no 'nothing'")):
-        with pytest.raises(UserError, match=said):
-            load_metric(name, torch.device("cpu"))
 
 
 def test_the_help_tells_of_fields(capsys):

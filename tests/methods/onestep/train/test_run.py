@@ -230,7 +230,7 @@ def test_validation_applies_the_colour_fix(world, tmp_path):
     for kind in ("none", "wavelet"):
         look = {"folders": (str(world / "photos"),), "images": 1, "crop": 32, "levels": (0.2,), "metrics": ()}
         one = begin(world, tmp_path / kind, validation=look, colour_fix=kind)
-        Validator(one.config, CPU).run(one.nets, 0)
+        Validator(one.config, MOR, one.nets, one.checkpoint()).run(one.checkpoint(), 0)
         sheets[kind] = to_tensor(np.array(Image.open(tmp_path / kind / "validation/step-000000-level-0.2.png")))
     enlarged, restored = sheets["none"][:, :, :32], sheets["none"][:, :, 32:64]
     assert torch.equal(enlarged, sheets["wavelet"][:, :, :32])
