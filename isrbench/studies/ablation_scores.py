@@ -237,7 +237,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         known = paper_variants(mor_config(options))
         variants = known if args.variants is None else choose(known, args.variants)
         ids = None if args.metrics is None else [id.strip() for id in args.metrics.split(",") if id.strip()]
-        if args.dataset is None and not parse_config("mor", options)[0].validation.folders:
+        if args.dataset is None and not parse_config("mor", options)[0].validation.any:
             raise UserError(
                 "the table is made of validations or of a test set, and there are no photos for either",
                 "pass --validation FOLDER or --dataset ID",
