@@ -26,7 +26,14 @@ from isrbench.methods.onestep.infer.colour import fix_colour, truncate
 from isrbench.methods.onestep.infer.cost import BaseCost, base_cost, count_positions
 from isrbench.methods.onestep.infer.geometry import Geometry, check_tile, pad, plan, resize, upscale
 from isrbench.methods.onestep.infer.overrides import no_routing, overrule, variant
-from isrbench.methods.onestep.infer.prompts import FilePrompts, OnePrompt, Prompter, Tagger, make_prompter
+from isrbench.methods.onestep.infer.prompts import (
+    FilePrompts,
+    OnePrompt,
+    Prompter,
+    Tagger,
+    make_prompter,
+    trained_prompt,
+)
 from isrbench.methods.onestep.infer.severities import FileSeverities
 from isrbench.methods.onestep.options import ColourFix, OneStepOptions, RoutedOptions
 
@@ -237,7 +244,7 @@ def build_method(
         if severities is None and not options.adapter_off:
             estimator = _estimator(options, checkpoint, path, runtime.device, estimators)
             estimator.load()
-    prompt = _trained_prompt(options, checkpoint, path) if base.text.takes_text else ""
+    prompt = trained_prompt(options, checkpoint, path) if base.text.takes_text else ""
     prompter = make_prompter(options, prompt, runtime.device)
     if isinstance(prompter, OnePrompt):
         base.text.free(prompter.prompt)
@@ -255,16 +262,6 @@ def _colour_fix(options: OneStepOptions, checkpoint: AdapterCheckpoint, path: Pa
     if trained not in get_args(ColourFix):
         raise UserError(f"{path} was trained for the unknown colour fix '{trained}'", "add -o colour_fix=adain")
     return trained
-
-
-def _trained_prompt(options: OneStepOptions, checkpoint: AdapterCheckpoint, path: Path) -> str:
-    """The one prompt that the adapter was trained with, "" if unknown."""
-    if options.prompts == "adapter" and checkpoint.training.get("data", {}).get("prompts"):
-        raise UserError(
-            f"{path} was trained with a prompt for each photo, so that images need theirs",
-            "add -o prompts=tags, or -o prompts=file -o prompt_file=PROMPTS.txt, or -o prompts=none",
-        )
-    return str(checkpoint.training.get("prompt", ""))
 
 
 def _estimator(

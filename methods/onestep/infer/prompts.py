@@ -17,6 +17,7 @@ from torch import Tensor
 
 from isrbench.harness.errors import UserError
 from isrbench.harness.identity import tensors_hash
+from isrbench.methods.onestep.checkpoint import AdapterCheckpoint
 from isrbench.methods.onestep.options import OneStepOptions
 
 if sys.version_info >= (3, 11):
@@ -56,6 +57,20 @@ def make_prompter(options: OneStepOptions, trained: str, device: str) -> Prompte
     if options.prompts == "tags":
         return load_tagger(options.tag_model, options.tag_list or TAGS, options.tag_count, device)
     return OnePrompt(trained if options.prompts == "adapter" else options.prompt)
+
+
+def trained_prompt(options: OneStepOptions, checkpoint: AdapterCheckpoint, path: Path) -> str:
+    """Return the one prompt that the adapter of the file ``path`` was trained with, "" if unknown.
+
+    Raises:
+        UserError: If each of its training images had one of its own, and the options give none.
+    """
+    if options.prompts == "adapter" and checkpoint.training.get("data", {}).get("prompts"):
+        raise UserError(
+            f"{path} was trained with a prompt for each photo, so that images need theirs",
+            "add -o prompts=tags, or -o prompts=file -o prompt_file=PROMPTS.txt, or -o prompts=none",
+        )
+    return str(checkpoint.training.get("prompt", ""))
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any
 
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import IMAGE_SUFFIXES, list_images
 from isrbench.methods.onestep.train.config import Data
 
-_LIMITED = re.compile(r"(.+):(\d+)")
+LIMITED = re.compile(r"(.+):(\d+)")
+"""A source and how many of its photos."""
 _FIX = "pass a folder of JPEG or PNG photos with --data, or a text file with one path a line"
 
 
@@ -50,7 +50,7 @@ def read_source(word: str) -> Source:
         UserError: If there is no such folder or file, it is a photo itself, or the limit is 0.
     """
     source = Source(Path(word))
-    limited = _LIMITED.fullmatch(word)
+    limited = LIMITED.fullmatch(word)
     if limited and not source.path.exists():
         source = Source(Path(limited[1]), int(limited[2]))
     path = source.path
@@ -112,13 +112,6 @@ def check_sources(data: Data) -> None:
             _lines(source.path)
     if data.prompts and not Path(data.prompts).is_file():
         raise UserError(f"data.prompts: there is no file {data.prompts}", "isrbench tools tags writes one")
-
-
-def without_places(data: Data) -> dict[str, Any]:
-    """Return the fields that name places on this machine, with names and limits only."""
-    limited = {word: _LIMITED.fullmatch(word) for word in data.folders}
-    names = [f"{Path(match[1]).name}:{match[2]}" if match else Path(word).name for word, match in limited.items()]
-    return {"folders": names, "prompts": Path(data.prompts).name}
 
 
 def _bare(path: PurePath) -> str:

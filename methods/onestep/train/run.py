@@ -38,8 +38,8 @@ from isrbench.methods.onestep.train.loss_scale import LossScale, loss_scale_of
 from isrbench.methods.onestep.train.networks import adapter_config, build_networks
 from isrbench.methods.onestep.train.note import note_severities
 from isrbench.methods.onestep.train.optimizers import learning_rate_factor, make_optimizers, step_together
-from isrbench.methods.onestep.train.photos import without_places
 from isrbench.methods.onestep.train.processes import make_accelerator, mean_over_processes, sum_over_processes
+from isrbench.methods.onestep.train.provenance import provenance, resumed_by
 from isrbench.methods.onestep.train.split import item_numbers, split
 from isrbench.methods.onestep.train.state import BEST, last_state, load_state, save_state, state_to_resume
 from isrbench.methods.onestep.train.step import run_micro_batch
@@ -213,7 +213,7 @@ class Run:
 
     def _begin(self, last: Path | None) -> None:
         if last:
-            self._load(load_state(last, self._plain_config()))
+            self._load(load_state(last, resumed_by(self)))
         if self.accelerator.is_main_process:
             self.config.out.mkdir(parents=True, exist_ok=True)
             (self.config.out / "config.json").write_text(self.config.model_dump_json(indent=2) + "\n")
@@ -225,26 +225,6 @@ class Run:
             "%s: step %d of %d, %d images a step = %s, %s",
             self.spec.id, self.step, self.config.steps, self.config.global_batch, self.split, self.config.out,
         )  # fmt: skip
-
-    @property
-    def _estimator_id(self) -> str | None:
-        return self.nets.estimator.id if self.nets.estimator else None
-
-    def _plain_config(self) -> dict[str, Any]:
-        """The options, and what hides behind their names."""
-        return self.config.model_dump(mode="json") | {
-            **self.photos,
-            "base_hash": self.nets.base.weights_hash,
-            "estimator_id": self._estimator_id,
-            "routed_among": self.split.batch if self.config.routed_by == "next" else None,
-        }
-
-    def _provenance(self, step: int) -> dict[str, Any]:
-        """How the adapter was trained, without the places on this machine."""
-        plain = self.config.model_dump(mode="json", exclude={"out", "validation", "adapter", "severity_note"})
-        plain["data"] |= without_places(self.config.data)
-        own = {"step": step, "processes": self.accelerator.num_processes, "estimator_id": self._estimator_id}
-        return plain | own
 
     def _load(self, state: dict[str, Any]) -> None:
         self.nets.adapter.load_state_dict(state["adapter"])
@@ -264,7 +244,7 @@ class Run:
             return
         nets, config = self.nets, self.config
         state = {
-            "config": self._plain_config(),
+            "config": resumed_by(self),
             "step": self.step,
             "adapter": nets.adapter.state_dict(),
             "regulariser": nets.regulariser.state_dict(),
@@ -281,11 +261,8 @@ class Run:
 
     def checkpoint(self, best: Best | None = None) -> AdapterCheckpoint:
         """Return the adapter as it is saved now, or the best one."""
-        training = self._provenance(best.step if best else self.step)
-        if best:
-            training["best"] = {"by": self.config.validation.best, "value": best.value}
         own = (asdict(self.adapter_config), self.nets.base.base_hash, best.state if best else self.mean.state_dict())
-        return AdapterCheckpoint(self.spec.id, *own, training, self.config.timestep)
+        return AdapterCheckpoint(self.spec.id, *own, provenance(self, best), self.config.timestep)
 
     def _log(self, means: dict[str, float], seconds: float) -> None:
         text = " ".join(f"{name} {value:.4g}" for name, value in means.items())

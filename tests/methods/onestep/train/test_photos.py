@@ -14,7 +14,8 @@ from isrbench.harness.errors import UserError
 from isrbench.methods.onestep.train import launch
 from isrbench.methods.onestep.train.config import Data
 from isrbench.methods.onestep.train.data import check_photos, open_loader
-from isrbench.methods.onestep.train.photos import find_photos, photos_of, read_source, without_places
+from isrbench.methods.onestep.train.photos import find_photos, photos_of, read_source
+from isrbench.methods.onestep.train.provenance import without_places
 from tests.support.paths import ROOT
 
 
