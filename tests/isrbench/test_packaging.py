@@ -151,6 +151,7 @@ def test_doctor_says_which_library_is_shadowed(elsewhere: Path) -> None:
     assert {*doctor.PACKAGES, "device"} <= set(findings), "every other library imports, and is looked at"
 
 
+@pytest.mark.slow
 def test_training_under_accelerate(elsewhere: Path) -> None:
     launch = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1", "--num_machines", "1")
     launch += ("--mixed_precision", "no", "--dynamo_backend", "no")

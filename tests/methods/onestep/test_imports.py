@@ -33,7 +33,7 @@ def test_a_run_s_identity_knows_no_training_no_benches_and_no_metadata(method):
     home = f"isrbench.methods.{method}"
     assert {f"{home}.method", f"{home}.adapter", "isrbench.methods.onestep.base.diffusion"} <= set(modules)
     severity = {name.rpartition(".")[2] for name in modules if name.startswith("isrbench.harness.severity.")}
-    assert severity == {"estimator", "dimensions", "spec", "clip", "fft", "spectrum"}, (
+    assert severity == {"estimator", "dimensions", "spec", "clip", "weights", "fft", "spectrum"}, (
         "and not what fits or compares them"
     )
     assert not [module for module in modules if is_apart(module)]

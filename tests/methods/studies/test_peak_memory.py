@@ -47,9 +47,8 @@ def really(method, config):
     return nbytes(weights), nbytes([p.grad for p in trained]), nbytes(s for s in states if s.ndim), watch.peak
 
 
-@pytest.mark.parametrize(
-    ("method", "checkpointing"), [("osediff", "false"), pytest.param("mor", "true", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "checkpointing"), [("osediff", "false"), ("mor", "true")])
 def test_fake_tensors_take_what_real_ones_take(method, checkpointing):
     own = ["adapter.train_conv_in=false"] if method == "osediff" else []  # as the bench has it
     config = config_of(method, *SMALL, *own, "batch=2", f"gradient_checkpointing={checkpointing}", "optim.ema=0")

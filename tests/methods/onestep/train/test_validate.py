@@ -121,7 +121,7 @@ def test_spearman_is_over_all_images_and_levels_and_absent_where_nothing_varies(
 
 def test_the_best_validation_is_kept_and_resuming_finds_the_same(world, pairs, tmp_path):
     options = looking(world, pairs, best="psnr@real") | {"optim": {"lr": 3e-2}}
-    one = run(world, tmp_path / "whole", steps=6, **options)
+    one = run(world, tmp_path / "whole", steps=4, **options)
     curve = dict(read_curves(tmp_path / "whole/curves.csv")["validation/psnr@real"])
     first = max(curve, key=lambda step: (curve[step], -step))
     best = load_adapter(tmp_path / "whole" / BEST, method="mor")
@@ -133,9 +133,8 @@ def test_the_best_validation_is_kept_and_resuming_finds_the_same(world, pairs, t
     assert again["validation/psnr@real"] == best.training["best"]["value"]
     # Stopped after the state of step 2: what came later, the best of it as well, is done again.
     shutil.copytree(tmp_path / "whole", tmp_path / "cut")
-    for step in (4, 6):
-        (tmp_path / f"cut/states/state-{step}.pt").unlink()
-    begun = begin(world, tmp_path / "cut", resume=True, steps=6, **options)
+    (tmp_path / "cut/states/state-4.pt").unlink()
+    begun = begin(world, tmp_path / "cut", resume=True, steps=4, **options)
     assert begun.best and load_adapter(tmp_path / "cut" / BEST).training["step"] == begun.best.step <= 2
     begun.loop()
     for name in (BEST, "adapter.safetensors"):
