@@ -60,7 +60,7 @@ def parse_rule(text: str) -> Rule:
             if np.isfinite(edges).all() and all(a < b for a, b in pairwise(edges)):
                 return Rule(by, edges=edges)
     except ValueError:
-        pass  # a number that is none: refused like any other text
+        pass  # not a number: the error below says what is wrong, as for any other text
     raise UserError(f"strata '{text}' is not a way to group images", _FIX)
 
 

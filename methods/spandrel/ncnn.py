@@ -103,12 +103,12 @@ def read_graph(param: Path) -> list[Layer]:
     """Read a ``.param`` file.
 
     Raises:
-        UserError: If it cannot be read, is no such file, or is cut off.
+        UserError: If it cannot be read, is not such a file, or is cut off.
     """
     try:
         lines = [line.split() for line in param.read_text(encoding="ascii").splitlines() if line.strip()]
         if not lines or lines[0] != [_MAGIC]:
-            raise UserError(f"{param} is no text graph of ncnn: it does not begin with {_MAGIC}", _OTHERWISE)
+            raise UserError(f"{param} is not a text graph of ncnn: it does not begin with {_MAGIC}", _OTHERWISE)
         announced, layers = int(lines[1][0]), [_layer(words) for words in lines[2:]]
     except (OSError, UnicodeDecodeError, ValueError, IndexError) as error:
         raise UserError(f"{param} is damaged: {error}", _AGAIN) from error

@@ -105,7 +105,7 @@ def _read(kind: type[Any], table: Mapping[str, Any], kinds: Mapping[str, type]) 
     wrong += [f"{name} is unknown" for name in table if name not in known]
     for name in known.keys() & table.keys():
         if not isinstance(table[name], kinds.get(name, str)) or not table[name]:
-            wrong.append(f"{name} is empty or no {kinds.get(name, str).__name__}")
+            wrong.append(f"{name} is empty or not of type {kinds.get(name, str).__name__}")
     if wrong:
         raise ValueError("; ".join(wrong))
     return kind(**table)

@@ -26,14 +26,7 @@ from isrbench.methods.onestep.infer.colour import fix_colour, truncate
 from isrbench.methods.onestep.infer.cost import BaseCost, base_cost, count_positions
 from isrbench.methods.onestep.infer.geometry import Geometry, check_tile, pad, plan, resize, upscale
 from isrbench.methods.onestep.infer.overrides import no_routing, overrule, variant
-from isrbench.methods.onestep.infer.prompts import (
-    FilePrompts,
-    OnePrompt,
-    Prompter,
-    Tagger,
-    make_prompter,
-    trained_prompt,
-)
+from isrbench.methods.onestep.infer.prompts import FilePrompts, OnePrompt, Prompter, Tagger, make_prompter, one_prompt
 from isrbench.methods.onestep.infer.severities import FileSeverities
 from isrbench.methods.onestep.options import ColourFix, OneStepOptions, RoutedOptions
 
@@ -244,7 +237,7 @@ def build_method(
         if severities is None and not options.adapter_off:
             estimator = _estimator(options, checkpoint, path, runtime.device, estimators)
             estimator.load()
-    prompt = trained_prompt(options, checkpoint, path) if base.text.takes_text else ""
+    prompt = one_prompt(options, checkpoint, path) if base.text.takes_text else ""
     prompter = make_prompter(options, prompt, runtime.device)
     if isinstance(prompter, OnePrompt):
         base.text.free(prompter.prompt)

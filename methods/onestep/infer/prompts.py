@@ -59,7 +59,7 @@ def make_prompter(options: OneStepOptions, trained: str, device: str) -> Prompte
     return OnePrompt(trained if options.prompts == "adapter" else options.prompt)
 
 
-def trained_prompt(options: OneStepOptions, checkpoint: AdapterCheckpoint, path: Path) -> str:
+def one_prompt(options: OneStepOptions, checkpoint: AdapterCheckpoint, path: Path) -> str:
     """Return the one prompt that the adapter of the file ``path`` was trained with, "" if unknown.
 
     Raises:

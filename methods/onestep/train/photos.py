@@ -55,7 +55,7 @@ def read_source(word: str) -> Source:
         source = Source(Path(limited[1]), int(limited[2]))
     path = source.path
     if not path.is_dir() and not path.is_file():
-        raise UserError(f"there is no folder {path}, nor a file that lists photos", _FIX)
+        raise UserError(f"{path} is neither a folder nor a file that lists photos", _FIX)
     if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
         raise UserError(f"{path} is an image, not a folder or a list of photos", _FIX)
     if source.limit == 0:

@@ -159,7 +159,7 @@ def test_every_byte_of_the_weights_is_read_or_refused(change, words, tmp_path):
         (compact, "PixelShuffle(.*)0=4", r"PixelShuffle\g<1>0=4 1=1", "layer PixelShuffle.* does not fit"),
         (compact, "1=3 4=1", "1=3 3=2 4=1", "layer Convolution.* does not fit"),
         (compact, "1=3 4=1", "1=3 4=1 7=2", "sets value 7"),
-        (compact, "7767517", "7767518", "no text graph of ncnn"),
+        (compact, "7767517", "7767518", "not a text graph of ncnn"),
         (compact, r"\n[^\n]*\n$", "\n", "is cut off: it has"),
         (compact, r"data_splitncnn_1 w", "nowhere w", "reads 'nowhere' before it is there"),
         (compact, "6=162", "6=161", "cannot have 161 weights"),

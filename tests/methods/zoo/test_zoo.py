@@ -86,8 +86,11 @@ def test_every_card_is_a_method_of_its_name():
     ("change", "words"),
     [
         (lambda text: text.replace("license =", "licence ="), "license is missing; licence is unknown"),
-        (lambda text: text.replace("scale = 4", 'scale = "4"'), "scale is empty or no int"),
-        (lambda text: text[: text.index("[package.files]")] + "[package.files]\n", "files is empty or no dict"),
+        (lambda text: text.replace("scale = 4", 'scale = "4"'), "scale is empty or not of type int"),
+        (
+            lambda text: text[: text.index("[package.files]")] + "[package.files]\n",
+            "files is empty or not of type dict",
+        ),
         (lambda text: text[: text.index("[package]")], "either in a package or downloaded"),
         (
             lambda text: text + '[download]\nurl = "https://x/y.pth"\nsha256 = "1"\n',

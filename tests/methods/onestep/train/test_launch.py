@@ -109,7 +109,7 @@ def test_what_is_started_is_this_isrbench_and_only_the_first_is_heard(tmp_path, 
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_a_folder_that_is_not_there_is_told_before_anything_is_imported(processes, monkeypatch):
     monkeypatch.setattr(launch, "run_together", None)
-    with pytest.raises(UserError, match="there is no folder nowhere"):
+    with pytest.raises(UserError, match="nowhere is neither a folder nor a file"):
         launch.train("mor", ["--data", "nowhere", "device=cpu", "--processes", processes], lambda: None)
 
 

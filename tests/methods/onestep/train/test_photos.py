@@ -80,8 +80,8 @@ def test_a_list_is_taken_in_its_order_from_its_own_folder(photos, tmp_path, monk
     [
         ("photos:5", "photos:5 asks for more photos than the 4 that are there"),
         ("photos:0", "photos:0 takes no photo"),
-        ("nowhere:3", "there is no folder nowhere, nor a file"),
-        ("photos:many", "there is no folder photos:many, nor a file"),
+        ("nowhere:3", "nowhere is neither a folder nor a file"),
+        ("photos:many", "photos:many is neither a folder nor a file"),
         ("photos/a.png", "a.png is an image, not a folder or a list"),
         ("empty.txt", "empty.txt lists no photo"),
         ("absent.txt", r"absent.txt: 2 of 3 photos are not there, the first is photos/x.png"),
@@ -116,7 +116,7 @@ def test_what_is_absent_or_empty_is_told_before_torch_is_imported(photos):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        "there is no folder nowhere, nor a file that lists photos", "--data photos:0 takes no photo",
+        "nowhere is neither a folder nor a file that lists photos", "--data photos:0 takes no photo",
         "empty.txt lists no photo", "data.prompts: there is no file no.tsv",
     ]  # fmt: skip
 
