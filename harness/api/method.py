@@ -199,6 +199,8 @@ class Runtime:
     """Upscaling factor that the dataset asks for."""
     device: str = "cpu"
     """Torch device string."""
+    images: tuple[str, ...] = ()
+    """Ids of all images of the set, also of those that ``--limit`` leaves out; empty where there is no set."""
 
 
 @dataclass(frozen=True)

@@ -79,13 +79,13 @@ def load_pairs(
     return pairs
 
 
-def count_images(card: Card, data_root: Path | None = None) -> int:
-    """Return how many images the whole set has; none is opened.
+def image_ids(card: Card, data_root: Path | None = None) -> tuple[str, ...]:
+    """Return the ids of the whole set, sorted; no image is opened.
 
     Raises:
         UserError: If the set is not found, or files are missing, extra, doubled or not images.
     """
-    return len(_join(card, find_root(card, data_root)))
+    return tuple(file.id for file in _join(card, find_root(card, data_root)))
 
 
 def choose(ids: Sequence[str], *, limit: int | None = None, sample: int | None = None, seed: int = 0) -> list[str]:

@@ -15,7 +15,7 @@ from isrbench.harness.api.options import options_key, parse_options
 from isrbench.harness.api.registry import Registry
 from isrbench.harness.api.registry import methods as installed
 from isrbench.harness.data.catalogue import find_card
-from isrbench.harness.data.pairs import content_hash, count_images, load_pairs
+from isrbench.harness.data.pairs import content_hash, image_ids, load_pairs
 from isrbench.harness.determinism import resolve_device
 from isrbench.harness.engine.request import Request
 from isrbench.harness.errors import UserError
@@ -92,7 +92,8 @@ def make_plan(request: Request, methods: Registry[MethodPlugin] | None = None) -
     estimator = None if request.estimator == "none" else get_estimator(request.estimator, device)
     if estimator is not None:
         estimator.check()
-    method = plugin.make(options, Runtime(scale=card.scale, device=device))
+    whole = image_ids(card, request.data_root)
+    method = plugin.make(options, Runtime(scale=card.scale, device=device, images=whole))
     inputs, faults = _input_hashes(method, pairs)
     decisive = {
         "method": plugin.info.id,
@@ -113,7 +114,7 @@ def make_plan(request: Request, methods: Registry[MethodPlugin] | None = None) -
         method=method,
         card=card,
         pairs=pairs,
-        whole=count_images(card, request.data_root),
+        whole=len(whole),
         scorer=scorer,
         estimator=estimator,
         device=device,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,10 +23,13 @@ log = logging.getLogger(__name__)
 class Folder:
     """Restored images by the name of their LR image (a ``Method`` that ``Prepares``).
 
+    A file belongs to one image: of several whose name begins the file's, to that with the longest.
+
     Args:
         images: Folder of 8-bit RGB PNGs.
         suffix: Between the image's name and ``.png``; ``*`` stands for anything.
         scale: Upscaling factor that the images must have.
+        ids: All images of the set; of an image that is none of them nothing can be said about longer names.
 
     Raises:
         UserError: If this is not a folder, it holds no PNG, or two names differ only in the case of ``.png``.
@@ -35,7 +38,7 @@ class Folder:
     untimed = "the images were made elsewhere"
     weights_hash = ""
 
-    def __init__(self, images: Path, suffix: str, scale: int) -> None:
+    def __init__(self, images: Path, suffix: str, scale: int, ids: Iterable[str] = ()) -> None:
         if not images.is_dir():
             raise UserError(f"option 'images': {images} is not a folder", "give the folder: -o images=DIR")
         self._folder, self._suffix, self._scale = images, suffix, scale
@@ -50,18 +53,15 @@ class Folder:
             others = ", ".join(sorted({p.suffix for p in list_images(images)}))
             found = f" (but images ending in {others})" if others else ""
             raise UserError(f"{images} holds no PNG{found}", "save the restored images as PNG, which loses nothing")
+        self._ids = frozenset(ids)
+        self._rest = re.compile(".*".join(map(re.escape, suffix.split("*"))))
+        self._owned: dict[str, list[str]] = {}
+        for stem in self._files:
+            self._owned.setdefault(self._owner(stem, self._ids), []).append(stem)
 
     def prepare(self, images: Sequence[tuple[str, Path]]) -> None:
-        """Warn about files that belong to no image of the set.
-
-        The set is taken to be the given images and all that lie beside them: under ``--limit`` the other images of the
-        set are known, too.
-        """
-        names = {image for image, _ in images}
-        for folder in {lr.parent for _, lr in images}:
-            names.update(path.stem for path in list_images(folder))
-        taken = {stem for name in names for stem in self._candidates(name)}
-        extra = sorted(self._files.keys() - taken)
+        """Warn about files that belong to no image of the set."""
+        extra = sorted(self._owned.get("", ()))
         if extra:
             shown = ", ".join(f"{stem}.png" for stem in extra[:3]) + (", ..." if len(extra) > 3 else "")
             log.warning("%d PNGs in %s belong to no image of the set: %s", len(extra), self._folder, shown)
@@ -98,7 +98,8 @@ class Folder:
     def _path(self, image: str) -> Path:
         found = self._candidates(image)
         if not found:
-            others = [stem for stem in self._files if stem.startswith(image)]
+            longer = tuple(id for id in self._ids if id.startswith(image) and id != image)
+            others = [s for s in self._files if s.startswith(image) and not (longer and s.startswith(longer))]
             example = others[0].removeprefix(image) if others else ""
             fix = f"-o 'suffix={example}' would take {others[0]}.png" if others else f"make {image}{self._suffix}.png"
             raise UserError(f"{self._folder} holds no {image}{self._suffix}.png", fix)
@@ -110,11 +111,15 @@ class Folder:
         return self._files[found[0]]
 
     def _candidates(self, image: str) -> list[str]:
-        """Return the stems of the files that match the image's name and the suffix."""
-        if "*" not in self._suffix:
-            return [s for s in (image + self._suffix,) if s in self._files]
-        pattern = re.compile(re.escape(image) + ".*".join(map(re.escape, self._suffix.split("*"))))
-        return [stem for stem in self._files if pattern.fullmatch(stem)]
+        """Return the stems of the files that belong to an image."""
+        if image in self._ids:
+            return self._owned.get(image, [])
+        return [stem for stem in self._files if self._owner(stem, self._ids | {image}) == image]
+
+    def _owner(self, stem: str, ids: Set[str]) -> str:
+        """Return the longest of ``ids`` that begins ``stem`` and leaves the suffix; "" where there is none."""
+        ends = range(len(stem), 0, -1)
+        return next((stem[:end] for end in ends if stem[:end] in ids and self._rest.fullmatch(stem, end)), "")
 
 
 def build(options: FolderOptions, runtime: Runtime) -> Folder:
@@ -123,4 +128,4 @@ def build(options: FolderOptions, runtime: Runtime) -> Folder:
     Raises:
         UserError: As :class:`Folder`.
     """
-    return Folder(options.images, options.suffix, runtime.scale)
+    return Folder(options.images, options.suffix, runtime.scale, runtime.images)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from isrbench.harness.data.catalogue import find_card, load_card
-from isrbench.harness.data.pairs import choose, content_hash, count_images, load_pairs
+from isrbench.harness.data.pairs import choose, content_hash, image_ids, load_pairs
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.images import hr_hash, lr_hash, read_rgb
 from tests.support.cards import refusal, write_card
@@ -220,13 +220,13 @@ def test_a_draw_that_cannot_be(draw: dict[str, int], words: str, pairs_folder: P
 def test_only_the_chosen_images_are_decoded_but_all_names_are_checked(pairs_folder: Path) -> None:
     (pairs_folder / "HR" / "b.png").write_text("not an image")
     card = find_card(str(pairs_folder))
-    assert [p.id for p in load_pairs(card, limit=2)] == ["a", "c"] and count_images(card) == 4
+    assert [p.id for p in load_pairs(card, limit=2)] == ["a", "c"] and image_ids(card) == ("a", "b", "c", "d")
     assert "not an image" in refusal(pairs_folder).message
     (pairs_folder / "HR" / "b.png").unlink()
     with pytest.raises(UserError, match="no partner"):
         load_pairs(card, limit=2)
     with pytest.raises(UserError, match="no partner"):
-        count_images(card)
+        image_ids(card)
 
 
 def test_more_than_there_are_is_the_whole_set(pairs_folder: Path) -> None:

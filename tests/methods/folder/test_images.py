@@ -26,8 +26,8 @@ def restored_folder(tmp_path) -> Path:
     return made
 
 
-def _build_folder(images: Path, suffix: str = ""):
-    return PLUGIN.make(FolderOptions(images, suffix), Runtime(scale=4))
+def _build_folder(images: Path, suffix: str = "", ids: tuple[str, ...] = ()):
+    return PLUGIN.make(FolderOptions(images, suffix), Runtime(scale=4, images=ids))
 
 
 def test_folder_passes_pixels_through(restored_folder):
@@ -76,15 +76,28 @@ def test_folder_without_images_is_refused(tmp_path):
         _build_folder(tmp_path)
 
 
+def test_a_file_belongs_to_the_longest_name_that_begins_it(restored_folder):
+    for stem in ("10_x4", "baby_x4", "babyface_x4", "12", "123"):
+        write_png(restored_folder / f"{stem}.png", noise_image(16, 24))
+    ids = ("1", "10", "a", "baby", "babyface", "12")
+    lr = torch.zeros(3, 4, 6)
+    for suffix in ("*", "*_x4", "_*4"):
+        method = _build_folder(restored_folder, suffix, ids)
+        assert {image: method.input_hash(image) for image in ("10", "baby", "babyface")} == {
+            image: file_hash(restored_folder / f"{image}_x4.png") for image in ("10", "baby", "babyface")
+        }
+        with pytest.raises(UserError, match=r"holds no 1.*\.png") as caught:
+            method.restore(lr, image="1", seed=0)
+        assert "would take" not in (caught.value.fix or "")  # 10_x4.png is another image's
+    with pytest.raises(UserError, match=r"12\*\.png matches 2 files .*: 12, 123"):
+        _build_folder(restored_folder, "*", ids).input_hash("12")
+
+
 def test_folder_reports_files_that_belong_to_no_image(restored_folder, tmp_path, caplog):
-    lr = tmp_path / "lr"
-    lr.mkdir()
-    for name in ("a", "b"):
-        write_png(lr / f"{name}.png", noise_image(4, 6))
     write_png(restored_folder / "b.png", noise_image(16, 24))
-    method = _build_folder(restored_folder)
-    method.prepare([("a", lr / "a.png")])  # b was left out on purpose, it is no stranger
+    lr = tmp_path / "a.png"
+    _build_folder(restored_folder, ids=("a", "b")).prepare([("a", lr)])  # b was left out on purpose, it is no stranger
     assert not caplog.records
     write_png(restored_folder / "stranger.png", noise_image(16, 24))
-    _build_folder(restored_folder).prepare([("a", lr / "a.png")])
+    _build_folder(restored_folder, ids=("a", "b")).prepare([("a", lr)])
     assert "1 PNGs" in caplog.text and "stranger.png" in caplog.text
