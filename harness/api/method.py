@@ -153,8 +153,24 @@ class Prepares(Protocol):
     """A method that wants to see the whole list of images once before the first ``restore``."""
 
     def prepare(self, images: Sequence[tuple[str, Path]]) -> None:
-        """Get ready for these (image id, LR file) pairs; only those that will really be restored."""
+        """Get ready for these (image id, LR file) pairs; only those that will really be restored.
+
+        Raises:
+            PreparedInPart: On an interruption, where ``restore`` can still return some of the images.
+        """
         ...
+
+
+class PreparedInPart(KeyboardInterrupt):
+    """Raised by ``prepare`` when it is interrupted: these images are kept before the run ends.
+
+    Args:
+        images: Their ids.
+    """
+
+    def __init__(self, images: Sequence[str]) -> None:
+        super().__init__()
+        self.images = tuple(images)
 
 
 @runtime_checkable

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from isrbench.harness.api.dataset import Pair
+from isrbench.harness.api.method import PreparedInPart
 from isrbench.harness.api.records import Failure, ImageRow, ImageStatus, ScoreRow, ScoreStatus
 from isrbench.harness.determinism import exclusive, make_deterministic
 from isrbench.harness.engine.arguments import Progress
@@ -98,11 +99,17 @@ def _compute(work: _Work) -> bool:
     if plan.estimator is not None and todo.estimate:
         plan.estimator.load()
     pairs = {pair.id: pair for pair in plan.pairs}
+    stopped: PreparedInPart | None = None
     if todo.restore:
-        prepare(plan.method, plan.plugin.info.id, [(id, pairs[id].lr) for id in todo.restore])
+        try:
+            prepare(plan.method, plan.plugin.info.id, [(id, pairs[id].lr) for id in todo.restore])
+        except PreparedInPart as stop:
+            stopped, todo = stop, todo.without(set(todo.restore) - set(stop.images))
     (work.folder / "images").mkdir(parents=True, exist_ok=True)
     this = begin(plan, work.store, work.run, todo)
     _restore_and_measure(work, todo, pairs)
+    if stopped is not None:
+        raise stopped
     for metric in todo.set_metrics:
         _score_set(work, metric)
     if todo.cost:

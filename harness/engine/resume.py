@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 
 from isrbench.harness.api.records import ImageRow, ImageStatus, ScoreRow, ScoreStatus
 from isrbench.harness.metrics.version import ABSENT, MetricVersion
@@ -55,6 +55,15 @@ class Todo:
     def measure(self) -> tuple[str, ...]:
         """Return the images to score or to estimate."""
         return tuple(dict.fromkeys([*self.score, *self.estimate]))
+
+    def without(self, images: Set[str]) -> Todo:
+        """Return what is left without these images."""
+        return replace(
+            self,
+            restore=tuple(id for id in self.restore if id not in images),
+            score={id: metrics for id, metrics in self.score.items() if id not in images},
+            estimate=tuple(id for id in self.estimate if id not in images),
+        )
 
     def __bool__(self) -> bool:
         return bool(self.restore or self.score or self.estimate or self.set_metrics or self.cost)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isrbench.harness.api.method import Cost, Restored, Runtime
+from isrbench.harness.api.method import Cost, PreparedInPart, Restored, Runtime
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash, is_there
 from isrbench.harness.imaging.images import read_rgb, to_pixels, to_tensor, write_png
@@ -21,6 +23,8 @@ from isrbench.methods.command.process import arguments, call, split_words
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
+
+log = logging.getLogger(__name__)
 
 
 class Program:
@@ -51,7 +55,14 @@ class Program:
         self._failure: UserError | None = None
 
     def prepare(self, images: Sequence[tuple[str, Path]]) -> None:
-        """Restore all images now where one call takes a folder; if it fails, each of them fails."""
+        """Restore all images now where one call takes a folder.
+
+        Of a program that fails, takes too long or is interrupted the images that it finished are kept: those that are
+        whole and of the right size.
+
+        Raises:
+            PreparedInPart: On an interruption.
+        """
         if not self._options.by_folder:
             return
         self._inputs, self._failure = {}, None
@@ -65,6 +76,9 @@ class Program:
             self._run_folder(Path(self._batch.name), self._inputs)
         except UserError as error:
             self._failure = error
+            log.warning("%d of %d images are finished, but %s", len(self._finished()), len(self._inputs), error.message)
+        except KeyboardInterrupt as error:
+            raise PreparedInPart(self._finished()) from error
 
     def restore(self, lr: Tensor, *, image: str, seed: int) -> Restored:
         """Run the program on the image, or return what :meth:`prepare` has made of it.
@@ -74,9 +88,10 @@ class Program:
         """
         pixels = to_pixels(lr)
         if self._batch is not None and image in self._inputs and np.array_equal(self._inputs[image], pixels):
-            if self._failure is not None:
-                raise self._failure
-            return self._read(Path(self._batch.name), image, pixels)
+            try:
+                return self._read(Path(self._batch.name), image, pixels)
+            except UserError as error:
+                raise (self._failure or error) from None
         with tempfile.TemporaryDirectory(prefix="isrbench-command-") as name:
             folder = Path(name)
             if self._options.by_folder:
@@ -97,17 +112,27 @@ class Program:
         inputs, outputs = _make_folders(folder)
         name = f"{image}.png"
         write_png(inputs / name, pixels)
-        self._call({"input": inputs / name, "output": outputs / name, "scale": self._scale, "seed": seed})
+        self._call({"input": inputs / name, "output": outputs / name, "scale": self._scale, "seed": seed}, images=1)
 
     def _run_folder(self, folder: Path, images: Mapping[str, NDArray[np.uint8]]) -> None:
         inputs, outputs = _make_folders(folder)
         for image, pixels in images.items():
             write_png(inputs / f"{image}.png", pixels)
-        self._call({"input_dir": inputs, "output_dir": outputs, "scale": self._scale})
+        self._call({"input_dir": inputs, "output_dir": outputs, "scale": self._scale}, images=len(images))
 
-    def _call(self, values: Mapping[str, Path | int]) -> None:
+    def _call(self, values: Mapping[str, Path | int], images: int) -> None:
         texts = {name: str(value) for name, value in values.items()}
-        call(arguments(self._options.command, texts, self._options.shell), self._options.timeout)
+        argv = arguments(self._options.command, texts, self._options.shell)
+        call(argv, self._options.timeout * images)
+
+    def _finished(self) -> list[str]:
+        """Return the images of the set that the program has written."""
+        found = []
+        for image, pixels in self._inputs.items():
+            with suppress(UserError, OSError):
+                self.restore(to_tensor(pixels), image=image, seed=0)
+                found.append(image)
+        return found
 
     def _read(self, folder: Path, image: str, pixels: NDArray[np.uint8]) -> Restored:
         path = folder / "out" / f"{image}.png"

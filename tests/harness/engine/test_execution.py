@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from isrbench.harness.api.method import PreparedInPart
 from isrbench.harness.api.records import ImageStatus, Manifest, ScoreStatus
 from isrbench.harness.api.registry import metrics
 from isrbench.harness.engine import jobs
@@ -347,3 +348,20 @@ def test_killed_at_any_moment_the_next_run_gives_the_same_table(request_: Reques
     id, store, outcome = run(replace(request_, runs_dir=tmp_path / "killed"), methods)
     assert outcome.failed == 0 and CALLS == ["c", "d"], "only the image in flight may be lost"
     assert table(store, id) == table(untouched, id)
+
+
+def test_what_was_prepared_before_an_interruption_is_kept(request_: Request, methods, monkeypatch) -> None:
+    seen = []
+
+    def prepare(self, images):
+        seen.append([image for image, _ in images])
+        if len(images) > 2:
+            raise PreparedInPart(("d", "b"))
+
+    monkeypatch.setattr(Nearest, "prepare", prepare, raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        run(request_, methods)
+    assert CALLS == ["b", "d"]
+    id, store, outcome = run(request_, methods)
+    assert CALLS == ["a", "c"] and seen == [["a", "b", "c", "d"], ["a", "c"]]
+    assert outcome.failed == 0 and len(table(store, id)[1]) == 8

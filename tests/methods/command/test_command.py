@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isrbench.harness.api.method import Runtime
+from isrbench.harness.api.method import PreparedInPart, Runtime
 from isrbench.harness.api.options import options_key
 from isrbench.harness.engine.costing import run_cost
 from isrbench.harness.errors import UserError
@@ -91,6 +91,53 @@ def test_command_failing_on_a_folder_fails_each_image(tmp_path):
     method.prepare([("a", tmp_path / "a.png")])
     with pytest.raises(UserError, match=r"exited with code 1: .*\n  \| no memory"):
         method.restore(to_tensor(noise_image(5, 7)), image="a", seed=0)
+
+
+DYING = """\
+import sys, time
+from pathlib import Path
+from PIL import Image
+for path in sorted(Path(sys.argv[1]).iterdir(), reverse=True):
+    if path.stem == "a":
+        (Path(sys.argv[2]) / "a.png").write_bytes(path.read_bytes()[:40])  # half a file
+        {end}
+    image = Image.open(path)
+    image.resize((image.width * 4, image.height * 4), Image.NEAREST).save(Path(sys.argv[2]) / path.name)
+"""
+
+
+def _prepared(tmp_path, text: str, images: str = "abc", **options):
+    for image in images:
+        write_png(tmp_path / f"{image}.png", noise_image(5, 7))
+    method = _build_command(_script(tmp_path, text) + " {input_dir} {output_dir}", **options)
+    return method, [(image, tmp_path / f"{image}.png") for image in images]
+
+
+@pytest.mark.parametrize(
+    ("end", "message"),
+    [
+        ("raise RuntimeError('CUDA out of memory')", r"exited with code 1(.|\n)*CUDA out of memory"),
+        ("print('stuck', file=sys.stderr, flush=True); time.sleep(60)", r"did not end within 6 s(.|\n)*stuck"),
+        ("import os; os.kill(os.getpid(), 9)", "was killed by signal 9"),
+    ],
+)
+def test_what_a_program_finished_is_kept(tmp_path, caplog, end, message):
+    method, images = _prepared(tmp_path, DYING.format(end=end), timeout=2.0)
+    method.prepare(images)
+    assert "2 of 3 images are finished" in caplog.text
+    for image in "bc":
+        restored = method.restore(to_tensor(noise_image(5, 7)), image=image, seed=0)
+        assert np.array_equal(to_pixels(restored.image), _nearest(noise_image(5, 7)))
+    with pytest.raises(UserError, match=message):
+        method.restore(to_tensor(noise_image(5, 7)), image="a", seed=0)
+
+
+def test_what_a_program_finished_before_an_interruption_is_kept(tmp_path):
+    text = DYING.format(end="import os, signal; os.kill(os.getppid(), signal.SIGINT); time.sleep(60)")
+    method, images = _prepared(tmp_path, text)
+    with pytest.raises(PreparedInPart) as stopped:
+        method.prepare(images)
+    assert stopped.value.images == ("b", "c")
 
 
 @pytest.mark.parametrize(
