@@ -21,7 +21,10 @@ class CommandOptions:
             "{output_dir} (folders, all images in one call); {scale} and, for one image a call, {seed} as well"
         }
     )
-    timeout: float = field(default=600.0, metadata={"help": "seconds that an image may take; a call for a folder has as many times more", "result": False})
+    timeout: float = field(
+        default=600.0,
+        metadata={"help": "seconds that an image may take; a call for a folder has as many times more", "result": False},
+    )
     shell: bool = field(default=False, metadata={"help": "hand the command to /bin/sh, for pipes and &&"})
     depends: str = field(
         default="",
