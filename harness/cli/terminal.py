@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 import math
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _out = Console(highlight=False, emoji=False)
 _err = Console(stderr=True, highlight=False, emoji=False)
 
+_FAILED_SHOWN = 5
+"""Failed images that the terminal names."""
 _NOISY = ("bitsandbytes",)
 """Libraries that warn, on loading, of what nobody asked them for."""
 
@@ -138,11 +141,7 @@ def _means(summary: RunSummary) -> Table:
 
 def _show_troubles(summary: RunSummary) -> None:
     """Failed images, then failed and unavailable metrics, each with its reason or its fix, then the notes."""
-    for image, failure in summary.errors[:5]:
-        _out.print(f"[red]failed[/] {escape(image)}: {escape(failure.brief)}", soft_wrap=True)
-    if len(summary.errors) > 5:
-        export = f"isrbench export {summary.run} --table images --to images.csv"
-        _out.print(f"[red]... and {len(summary.errors) - 5} more[/]: {escape(export)}", soft_wrap=True)
+    _show_failed_images(summary)
     for row in summary.metrics:
         if not row.message:
             continue
@@ -153,6 +152,20 @@ def _show_troubles(summary: RunSummary) -> None:
         _out.print(f"[{colour}]{word}[/] {escape(where)}: {escape(said)}", soft_wrap=True)
     for note in summary.notes:
         _out.print(f"[yellow]note[/] {escape(note)}", soft_wrap=True)
+
+
+def _show_failed_images(summary: RunSummary) -> None:
+    """The first one with all that is known, a line for a few others, and the command that lists them all."""
+    for place, (image, failure) in enumerate(summary.errors[:_FAILED_SHOWN]):
+        _out.print(f"[red]failed[/] {escape(image)}: {escape(failure.brief)}", soft_wrap=True)
+        below = [*failure.message.strip().splitlines()[1:], *([f"fix: {failure.fix}"] if failure.fix else [])]
+        if place == 0 and below:
+            _out.print(escape("\n".join(f"       {line}" for line in below)), soft_wrap=True)
+    if summary.errors:
+        more = len(summary.errors) - _FAILED_SHOWN
+        words = f"... and {more} more" if more > 0 else "in full"
+        folder = shlex.quote(str(Path(summary.places["manifest"]).parent))
+        _out.print(f"[red]{words}[/]: isrbench export {escape(folder)} --table images --to images.csv", soft_wrap=True)
 
 
 def _show_cost(cost: RunCost) -> None:

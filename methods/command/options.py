@@ -23,7 +23,7 @@ class CommandOptions:
     )
     timeout: float = field(
         default=600.0,
-        metadata={"help": "seconds that an image may take; a call for a folder has as many times more", "result": False},
+        metadata={"help": "seconds that an image may take; a call for N images has N times as many", "result": False},
     )
     shell: bool = field(default=False, metadata={"help": "hand the command to /bin/sh, for pipes and &&"})
     depends: str = field(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -126,9 +127,19 @@ def test_a_failed_image_gives_exit_code_1_and_is_named(pairs_folder: Path, tmp_p
     code, out, _ = isrbench(capsys, *args)
     assert code == 1 and "perfect on small" in out and "failed d:" in out and "80.00 dB" not in out
     assert "1 of 4 failed" in out, "a mean over a part would not be comparable"
+    assert "fix: make d.png" in out and f"in full: isrbench export {tmp_path / 'r'}" in out
     Image.open(pairs_folder / "HR" / "d.png").save(made / "d.png")
     code, out, _ = isrbench(capsys, *args)
     assert code == 0 and "4 of 4" in out and "80.00 dB" in out
+
+
+def test_what_a_program_said_last_is_shown_once(pairs_folder: Path, tmp_path: Path, capsys) -> None:
+    code, out, _ = isrbench(
+        capsys, "eval", "--method", "command", "-o", f"command='{sys.executable}' no-such.py {{input}} {{output}}",
+        "--dataset", pairs_folder, "--metrics", "psnr", "--runs-dir", tmp_path / "r", *PLAIN,
+    )  # fmt: skip
+    assert code == 1 and out.count("failed ") >= 4
+    assert out.count("can't open file") == 1 and out.count("fix: run it by hand") == 1
 
 
 def test_a_failed_metric_names_the_image_and_the_reason(tmp_path: Path, capsys) -> None:
