@@ -10,8 +10,11 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 Size = Annotated[tuple[int, int], Field(description="height, width in pixels")]
 
-LAYOUTS: tuple[tuple[str, str], ...] = (("test_LR", "test_HR"), ("lq", "gt"), ("LR", "HR"))
-"""Sub-folder names for (LR, HR) that the field's copies of the test sets use."""
+LAYOUTS: tuple[tuple[str, str], ...] = (
+    ("test_LR", "test_HR"), ("lq", "gt"), ("LR", "HR"), ("LR/X4", "HR"), ("LR_bicubic/X4", "HR"), ("X4", "HR"),
+    ("input", "target"),
+)  # fmt: skip
+"""Sub-folder names for (LR, HR) that the field's copies of the test sets use; capital letters make no difference."""
 
 MAX_SCALE = 16
 """The largest scale of a set."""
@@ -86,6 +89,11 @@ class Card(BaseModel):
     """Folder names that copies of the set go by, besides its id."""
     layouts: tuple[tuple[str, str], ...] = LAYOUTS
     """Sub-folder names for (LR, HR) to try, in this order."""
+    lr_name: str | None = Field(default=None, pattern=r"^[^{}]*\{\}[^{}]*$")
+    """What an LR file is called, without its ending: ``{}`` is the image's id, as in ``"{}x4"``. None = found out
+    (:mod:`isrbench.harness.data.names`)."""
+    hr_name: str | None = Field(default=None, pattern=r"^[^{}]*\{\}[^{}]*$")
+    """What an HR file is called; ``{}`` where only ``lr_name`` is given."""
     has_hr: bool | None = None
     """Whether HR images belong to the set: true = refuse a copy without them, false = never look for them, None = take
     them where they are (metrics that need HR stay blank where they are not)."""
@@ -113,7 +121,7 @@ class Pair:
     """One test image: a low-resolution input and, where the set has one, its high-resolution original."""
 
     id: str
-    """The file stem."""
+    """The file's stem, without what tells LR from HR; below sub-folders with theirs, ``001/0``."""
     lr: Path
     hr: Path | None
     lr_hash: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import sys
 import unicodedata
 from functools import cache
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from isrbench.harness.api.registry import unknown_name
 from isrbench.harness.data.find import catalogue_folder, find_layout
+from isrbench.harness.data.join import Files, join_files
+from isrbench.harness.data.names import Names, files_by_stem, names_in_one_folder, refuse_odd_name
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import is_there, list_images
 
@@ -21,6 +24,8 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib  # pyright: ignore[reportMissingImports]
+
+log = logging.getLogger(__name__)
 
 
 @cache
@@ -80,14 +85,14 @@ def find_card(name: str) -> Card:
 
 
 def card_of_folder(folder: Path) -> Card:
-    """Return a card for a plain folder: LR/HR sub-folders of a known layout, or LR images alone (no HR).
+    """Return a card for a plain folder: LR/HR sub-folders of a known layout, pairs side by side, or LR images alone.
 
     The scale is that of the first pair; without HR it is 4.
 
     Raises:
-        UserError: If the folder holds neither, or the first pair's sizes have no whole ratio.
+        UserError: If the folder holds none of these, or the first pair's sizes have no whole ratio.
     """
-    from isrbench.harness.api.dataset import LAYOUTS, Card
+    from isrbench.harness.api.dataset import Card
 
     refuse_odd_name(folder)
     card = Card(
@@ -95,14 +100,37 @@ def card_of_folder(folder: Path) -> Card:
     )
     layout = find_layout(card, folder)
     if layout is None:
-        if not list_images(folder):
-            layouts = ", ".join("/".join(pair) for pair in LAYOUTS)
-            raise UserError(f"{folder} holds neither images nor sub-folders {layouts}", "check the path")
-        return card.model_copy(update={"has_hr": False, "layouts": ((".", "."),)})
-    if not (folder / layout[1]).is_dir():
+        layout, names = (".", "."), _names_in(folder)
+        if names is None:
+            return card.model_copy(update={"has_hr": False, "layouts": (layout,)})
+        card = card.model_copy(update={"lr_name": names.lr, "hr_name": names.hr})
+    elif not (folder / layout[1]).is_dir():
         return card.model_copy(update={"has_hr": False, "layouts": (layout,)})
-    scale = _scale_of_first_pair(folder / layout[0], folder / layout[1])
-    return card.model_copy(update={"scale": scale or card.scale, "layouts": (layout,), "has_hr": True})
+    card = card.model_copy(update={"layouts": (layout,), "has_hr": True})
+    first = next(iter(join_files(card, folder)))
+    return card.model_copy(update={"scale": _scale_of(first)})
+
+
+def _names_in(folder: Path) -> Names | None:
+    """Return how a folder without LR and HR sub-folders names its pairs; None where it holds LR images alone.
+
+    Raises:
+        UserError: If it holds no images, or nothing says which of them are LR.
+    """
+    from isrbench.harness.api.dataset import LAYOUTS
+
+    files = files_by_stem(folder, below=False) if list_images(folder) else {}
+    inside = sorted(p.name for p in folder.iterdir() if p.is_dir() and list_images(p, recursive=True))
+    if not files:
+        layouts = ", ".join("/".join(pair) for pair in LAYOUTS)
+        held = f"; its folders with images are {', '.join(inside[:4])}" if inside else ""
+        raise UserError(
+            f"{folder} holds neither images nor sub-folders {layouts}{held}",
+            "give one of them, or a card that states `layouts`" if inside else "check the path",
+        )
+    if inside:
+        log.warning("%s: images in its sub-folders are not part of the set: %s", folder, ", ".join(inside[:4]))
+    return names_in_one_folder(files)
 
 
 def id_of_folder(folder: Path) -> str:
@@ -118,41 +146,26 @@ def id_of_folder(folder: Path) -> str:
     return f"{kept}-folder" if kept.lower() in taken else kept or "folder"
 
 
-def refuse_odd_name(path: Path) -> None:
-    """Refuse a path that is not UTF-8, as old archives leave behind: no row and no manifest could hold it.
+def _scale_of(pair: Files) -> int:
+    """Return how many times larger HR is than LR.
 
     Raises:
-        UserError: If a name in the path cannot be read.
+        UserError: If that is no whole number up to the largest scale, or a file cannot be read.
     """
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        # Backslashes stand for the bytes: this text is itself printed and stored.
-        shown = str(path).encode("utf-8", "backslashreplace").decode()
-        raise UserError(
-            f"the name of {shown} is not UTF-8", "rename it, for example: convmv -f latin1 -t utf8 --notest FILE"
-        ) from None
-
-
-def _scale_of_first_pair(lr_folder: Path, hr_folder: Path) -> int | None:
-    """Return how many times larger HR is than LR; None where no image is in both folders (loading reports that)."""
     from isrbench.harness.api.dataset import MAX_SCALE
     from isrbench.harness.imaging.images import read_size
 
-    lrs, hrs = ({path.stem: path for path in list_images(folder)} for folder in (lr_folder, hr_folder))
-    common = min(lrs.keys() & hrs.keys(), default=None)
-    if common is None:
-        return None
-    lr, hr = read_size(lrs[common]), read_size(hrs[common])
+    assert pair.hr is not None
+    lr, hr = read_size(pair.lr), read_size(pair.hr)
     scale = hr[0] // lr[0]
     if scale < 1 or hr != (lr[0] * scale, lr[1] * scale):
         raise UserError(
-            f"{hrs[common]} is {hr[1]}x{hr[0]} and its LR {lr[1]}x{lr[0]}: HR must be a whole multiple of LR",
+            f"{pair.hr} is {hr[1]}x{hr[0]} and its LR {lr[1]}x{lr[0]}: HR must be a whole multiple of LR",
             "crop HR to a multiple, or state scale and sizes in a card (docs/datasets.md)",
         )
     if scale > MAX_SCALE:
         raise UserError(
-            f"{hrs[common]} is {scale} times as large as its LR, but a set's scale is {MAX_SCALE} at most",
-            "check that these two folders belong together: HR/ and LR/ hold images of one name",
+            f"{pair.hr} is {scale} times as large as its LR, but a set's scale is {MAX_SCALE} at most",
+            "check that these two files belong together",
         )
     return scale

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from isrbench.harness.errors import UserError
@@ -61,10 +61,29 @@ def find_root(card: Card, data_root: Path | None = None) -> Path:
 
 
 def find_layout(card: Card, root: Path) -> tuple[str, str] | None:
-    """Return which of the card's layouts, (LR folder, HR folder), ``root`` has, or None.
+    """Return which of the card's layouts, (LR folder, HR folder), ``root`` has, as its folders are spelled, or None.
 
     A layout whose HR folder is there comes before one without, which a card that says ``has_hr = true`` never gets.
     """
-    there = [layout for layout in card.layouts if (root / layout[0]).is_dir()]
-    paired = [layout for layout in there if card.has_hr is not False and (root / layout[1]).is_dir()]
-    return next(iter(paired if card.has_hr else [*paired, *there]), None)
+    spelled = [(_spelled(root, lr), hr, _spelled(root, hr)) for lr, hr in card.layouts]
+    paired = [(lr, hr) for lr, _, hr in spelled if lr and hr and card.has_hr is not False]
+    alone = [(lr, hr) for lr, hr, _ in spelled if lr]
+    return next(iter(paired if card.has_hr else [*paired, *alone]), None)
+
+
+def _spelled(root: Path, name: str) -> str | None:
+    """Return the sub-folder that is called ``name``, capital letters aside; exactly so comes first."""
+    found: list[str] = []
+    for part in PurePosixPath(name).parts:
+        place = root.joinpath(*found)
+        if (place / part).is_dir():
+            found.append(part)
+            continue
+        try:
+            others = sorted(p.name for p in place.iterdir() if p.name.lower() == part.lower() and p.is_dir())
+        except OSError:
+            return None
+        if not others:
+            return None
+        found.append(others[0])
+    return "/".join(found) or "."

@@ -12,25 +12,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 from isrbench.harness.api.dataset import Card, Pair
-from isrbench.harness.data.catalogue import catalogue, id_of_folder, refuse_odd_name
-from isrbench.harness.data.find import find_layout, find_root
+from isrbench.harness.data.catalogue import catalogue, id_of_folder
+from isrbench.harness.data.find import find_root
+from isrbench.harness.data.join import Files, join_files
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import IMAGE_SUFFIXES
 from isrbench.harness.imaging.images import hr_hash, lr_hash, read_rgb
 
 log = logging.getLogger(__name__)
 
-_IGNORED = frozenset({"thumbs.db", "desktop.ini"})
 _MANY = 500
 """From this many images on, decoding them all takes long enough to say so."""
 
 
-class _Files(NamedTuple):
-    """The files of one image, not yet opened."""
+class _Listed(NamedTuple):
+    """One image of a set, not yet opened."""
 
-    id: str
-    lr: Path
-    hr: Path | None
+    files: Files
     level: str | None
 
 
@@ -61,14 +58,14 @@ def load_pairs(
             of a wrong size; for a whole set whose content is not what the card says; for a bad ``limit`` or ``sample``.
     """
     root = find_root(card, data_root)
-    files = _join(card, root)
-    wanted = set(choose([file.id for file in files], limit=limit, sample=sample, seed=seed))
-    chosen = [file for file in files if file.id in wanted]
+    listed = _join(card, root)
+    wanted = set(choose([own.files.id for own in listed], limit=limit, sample=sample, seed=seed))
+    chosen = [own for own in listed if own.files.id in wanted]
     if len(chosen) > _MANY:
         log.info("decoding and checking %d images of %s", len(chosen), card.id)
     with ThreadPoolExecutor(workers) as pool:
-        pairs = list(pool.map(lambda file: _checked(card, file), chosen))
-    whole = len(pairs) == len(files)
+        pairs = list(pool.map(lambda own: _checked(card, *own), chosen))
+    whole = len(pairs) == len(listed)
     if whole and card.content_hash is not None and content_hash(pairs) != card.content_hash:
         raise UserError(
             f"these {len(pairs)} images have the names and sizes of {card.id}, but not its pixels "
@@ -85,7 +82,7 @@ def image_ids(card: Card, data_root: Path | None = None) -> tuple[str, ...]:
     Raises:
         UserError: If the set is not found, or files are missing, extra, doubled or not images.
     """
-    return tuple(file.id for file in _join(card, find_root(card, data_root)))
+    return tuple(own.files.id for own in _join(card, find_root(card, data_root)))
 
 
 def choose(ids: Sequence[str], *, limit: int | None = None, sample: int | None = None, seed: int = 0) -> list[str]:
@@ -125,57 +122,18 @@ def content_hash(pairs: Iterable[Pair]) -> str:
     return digest.hexdigest()
 
 
-def _join(card: Card, root: Path) -> list[_Files]:
-    """Return the files of the whole set, sorted by id."""
+def _join(card: Card, root: Path) -> list[_Listed]:
+    """Return the whole set, sorted by id."""
     if not root.is_dir():
         raise UserError(f"{root}, the `root` in the card of {card.id}, is not a folder", "correct `root` in the card")
-    refuse_odd_name(root)
-    layout = find_layout(card, root)
-    if layout is None:
-        wanted = ", ".join("/".join(pair) for pair in card.layouts)
-        raise UserError(f"{root} has no sub-folders {wanted}", "rename them, or state `layouts` in the card")
-    lr = _by_stem(root / layout[0])
-    has_hr = card.has_hr is not False and (root / layout[1]).is_dir()
-    hr = _by_stem(root / layout[1]) if has_hr else {}
-    if has_hr and lr.keys() != hr.keys():
+    files = join_files(card, root)
+    if card.count is not None and len(files) != card.count:
         raise UserError(
-            _unpaired(root, layout, sorted(lr.keys() - hr.keys()), sorted(hr.keys() - lr.keys())),
-            "pairs are joined by file stem: add the missing files or remove the extra ones",
-        )
-    if not lr:
-        raise UserError(f"{root / layout[0]} holds no images", "check the path")
-    if card.count is not None and len(lr) != card.count:
-        raise UserError(
-            f"{card.id} has {card.count} images, but {root / layout[0]} holds {len(lr)}",
+            f"{card.id} has {card.count} images, but {files[0].lr.parent} holds {len(files)}",
             _or_as_another_set("complete the set", "count", card, root),
         )
-    levels = _levels(card, root, sorted(lr))
-    return [_Files(stem, lr[stem], hr.get(stem), levels.get(stem)) for stem in sorted(lr)]
-
-
-def _by_stem(folder: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name.lower() in _IGNORED:
-            continue
-        if path.is_dir():
-            continue
-        refuse_odd_name(path)
-        if path.suffix.lower() not in IMAGE_SUFFIXES:
-            raise UserError(f"{path} is not an image file", "move it out of the folder")
-        if path.stem in found:
-            raise UserError(f"{found[path.stem]} and {path.name} have the same stem", "keep one of the two")
-        found[path.stem] = path
-    return found
-
-
-def _unpaired(root: Path, layout: tuple[str, str], no_hr: Sequence[str], no_lr: Sequence[str]) -> str:
-    parts = [
-        f"{len(stems)} in {have} have no partner in {lack} ({', '.join(stems[:3])}{', ...' if len(stems) > 3 else ''})"
-        for stems, have, lack in ((no_hr, layout[0], layout[1]), (no_lr, layout[1], layout[0]))
-        if stems
-    ]
-    return f"{root}: " + "; ".join(parts)
+    levels = _levels(card, root, [own.id for own in files])
+    return [_Listed(own, levels.get(own.id)) for own in files]
 
 
 def _or_as_another_set(first: str, key: str, card: Card, root: Path) -> str:
@@ -186,13 +144,13 @@ def _or_as_another_set(first: str, key: str, card: Card, root: Path) -> str:
     return f"{first}, or score it as a separate set, which is then called {id_of_folder(root)}: {folder}"
 
 
-def _checked(card: Card, files: _Files) -> Pair:
+def _checked(card: Card, files: Files, level: str | None) -> Pair:
     """Decode one image's files and hold them to the card."""
     lr = read_rgb(files.lr)
     size = (lr.shape[0], lr.shape[1])
     _check_size(files.lr, size, card.lr_size, f"{card.id} has LR images")
     if files.hr is None:
-        return Pair(files.id, files.lr, None, lr_hash(lr), None, size, files.level)
+        return Pair(files.id, files.lr, None, lr_hash(lr), None, size, level)
     hr = read_rgb(files.hr)
     _check_size(files.hr, hr.shape[:2], card.hr_size, f"{card.id} has HR images")
     expected = (size[0] * card.scale, size[1] * card.scale)
@@ -202,7 +160,7 @@ def _checked(card: Card, files: _Files) -> Pair:
             f"{_hw(expected)}",
             "crop or replace one of the two files",
         )
-    return Pair(files.id, files.lr, files.hr, lr_hash(lr), hr_hash(hr), size, files.level)
+    return Pair(files.id, files.lr, files.hr, lr_hash(lr), hr_hash(hr), size, level)
 
 
 def _check_size(path: Path, size: tuple[int, ...], expected: tuple[int, int] | None, whose: str) -> None:

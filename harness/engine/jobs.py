@@ -119,6 +119,7 @@ class _NoPlaceError(Exception):
 
 def _write(png: Path, pixels: NDArray[np.uint8]) -> None:
     try:
+        png.parent.mkdir(parents=True, exist_ok=True)  # an id such as 001/0 has a folder
         write_png(png, pixels)
     except OSError as error:
         if takes_nothing(error):

@@ -111,12 +111,14 @@ class Program:
     def _run_single(self, folder: Path, image: str, pixels: NDArray[np.uint8], seed: int) -> None:
         inputs, outputs = _make_folders(folder)
         name = f"{image}.png"
+        _make_room(inputs / name, outputs / name)
         write_png(inputs / name, pixels)
         self._call({"input": inputs / name, "output": outputs / name, "scale": self._scale, "seed": seed}, images=1)
 
     def _run_folder(self, folder: Path, images: Mapping[str, NDArray[np.uint8]]) -> None:
         inputs, outputs = _make_folders(folder)
         for image, pixels in images.items():
+            _make_room(inputs / f"{image}.png", outputs / f"{image}.png")
             write_png(inputs / f"{image}.png", pixels)
         self._call({"input_dir": inputs, "output_dir": outputs, "scale": self._scale}, images=len(images))
 
@@ -168,6 +170,12 @@ def _make_folders(folder: Path) -> tuple[Path, Path]:
     inputs.mkdir()
     outputs.mkdir()
     return inputs, outputs
+
+
+def _make_room(*files: Path) -> None:
+    """Make the folders of images such as 001/0."""
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _hash_of_files(words: Sequence[str], depends_on: Sequence[Path]) -> str:

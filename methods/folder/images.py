@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Sequence, Set
+import unicodedata
+from collections.abc import Collection, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,19 +39,22 @@ class Folder:
     untimed = "the images were made elsewhere"
     weights_hash = ""
 
-    def __init__(self, images: Path, suffix: str, scale: int, ids: Iterable[str] = ()) -> None:
+    def __init__(self, images: Path, suffix: str, scale: int, ids: Collection[str] = ()) -> None:
         if not images.is_dir():
             raise UserError(f"option 'images': {images} is not a folder", "give the folder: -o images=DIR")
         self._folder, self._suffix, self._scale = images, suffix, scale
         self._files: dict[str, Path] = {}
-        for path in list_images(images):
+        # Sub-folders only where the set has them: beside its results a folder may hold others'.
+        listed = list_images(images, recursive=any("/" in id for id in ids))
+        for path in listed:
             if path.suffix.lower() != ".png":
                 continue
-            if path.stem in self._files:
-                raise UserError(f"{self._files[path.stem]} and {path} have the same name", "remove one of the two")
-            self._files[path.stem] = path
+            stem = unicodedata.normalize("NFC", path.relative_to(images).with_suffix("").as_posix())
+            if stem in self._files:
+                raise UserError(f"{self._files[stem]} and {path} have the same name", "remove one of the two")
+            self._files[stem] = path
         if not self._files:
-            others = ", ".join(sorted({p.suffix for p in list_images(images)}))
+            others = ", ".join(sorted({p.suffix for p in listed}))
             found = f" (but images ending in {others})" if others else ""
             raise UserError(f"{images} holds no PNG{found}", "save the restored images as PNG, which loses nothing")
         self._ids = frozenset(ids)
