@@ -14,6 +14,7 @@ from isrbench.harness.api.records import Failure, ImageStatus, ScoreStatus
 from isrbench.harness.api.registry import metrics
 from isrbench.harness.metrics.sets import DEFAULT_METRICS
 from isrbench.harness.store.frames import Frames
+from isrbench.harness.store.state import told_apart
 from isrbench.reports.image_facts import SEVERITIES, image_paths, severities
 from isrbench.reports.image_sets import ImageSet, image_sets
 
@@ -162,11 +163,16 @@ def _align(frames: Frames, own: ImageSet, places: dict[str, int]) -> AlignedRuns
 
 
 def _unique_labels(runs: pd.DataFrame) -> list[str]:
-    """Return titles; where two runs share one, the tail of the run's id tells them apart."""
-    shared = runs["title"].duplicated(keep=False)
+    """Return titles; where runs share one, the options that differ tell them apart, or the tail of the run's id."""
+    options = {run: manifest.options for run, manifest in zip(runs["run"], runs["manifest"], strict=True)}
+    differ: dict[str, str] = {}
+    for _, own in runs.groupby("title"):
+        differ |= told_apart({run: options[run] for run in own["run"]})
+    named = [f"{title} ({differ[run]})" if differ[run] else title
+             for title, run in zip(runs["title"], runs["run"], strict=True)]  # fmt: skip
     return [
-        f"{title} ({run.rpartition('-')[2]})" if twice else title
-        for title, run, twice in zip(runs["title"], runs["run"], shared, strict=True)
+        f"{label} ({run.rpartition('-')[2]})" if named.count(label) > 1 else label
+        for label, run in zip(named, runs["run"], strict=True)
     ]
 
 

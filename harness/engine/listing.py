@@ -55,12 +55,15 @@ def listing(kind: str, runs_dir: Path) -> Rows:
         return _datasets()
     if kind == "metrics":
         return _metrics()
+    from isrbench.harness.store.state import differing_options
     from isrbench.harness.store.store import Store
 
     store = Store(runs_dir, create=False)
     try:
-        return ("run", "method", "dataset", "state", "last used"), [
-            (s.run, s.method, s.dataset, s.state, s.invoked[:19]) for s in store.states()
+        states = store.states()
+        differ = differing_options(states)
+        return ("run", "method", "dataset", "state", "last used", "options that differ"), [
+            (s.run, s.method, s.dataset, s.state, s.invoked[:19], differ[s.run]) for s in states
         ]
     finally:
         store.close()

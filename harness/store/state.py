@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from os.path import commonpath, dirname, isabs, relpath
+from typing import Any
 
 from isrbench.harness.api.records import Manifest
 
@@ -25,6 +27,8 @@ class RunState:
     """Images of the set; None where that is not known."""
     content_hash: str
     """Of the run's images."""
+    options: Mapping[str, Any]
+    """The method's options, those that were left at their defaults too."""
     done: int
     """Images that were restored and scored, or failed."""
     failed: int
@@ -65,27 +69,63 @@ def state_of(
     done = min([restored - lost, *scored]) + lost
     return RunState(
         run=manifest.run, method=manifest.name, dataset=manifest.dataset.id, created=manifest.created, invoked=invoked,
-        images=wanted, whole=manifest.dataset.whole, content_hash=manifest.dataset.content_hash, done=done,
-        failed=failed, complete=done == wanted and sets,
+        images=wanted, whole=manifest.dataset.whole, content_hash=manifest.dataset.content_hash,
+        options=manifest.options, done=done, failed=failed, complete=done == wanted and sets,
     )  # fmt: skip
 
 
 def newest(states: Iterable[RunState]) -> list[str]:
-    """Return one run of every method and set, in their order.
+    """Return one run of every method, with every choice of its options, and set, in their order.
 
     Sets of one id are told apart by their images: two folders may have one name. Whole sets stand before parts of a set
     of their id, complete runs before partial ones, then the one that was asked for last.
     """
     known = list(states)
-    wholes = {(state.method, state.dataset) for state in known if not state.partial}
-    best: dict[tuple[str, str, str], RunState] = {}
+    chosen = differing_options(known)
+    wholes = {(state.method, state.dataset, chosen[state.run]) for state in known if not state.partial}
+    best: dict[tuple[str, str, str, str], RunState] = {}
     for state in known:
-        if state.partial and (state.method, state.dataset) in wholes:
+        own = chosen[state.run]
+        if state.partial and (state.method, state.dataset, own) in wholes:
             continue
-        key = (state.method, state.dataset, "" if state.partial else state.content_hash)
+        key = (state.method, state.dataset, own, "" if state.partial else state.content_hash)
         if key not in best or _rank(state) >= _rank(best[key]):
             best[key] = state
     return [best[key].run for key in sorted(best)]
+
+
+def differing_options(states: Iterable[RunState]) -> dict[str, str]:
+    """Return by run what tells its options from those of the other runs of its method and set: ``images=ours``, or "".
+
+    An option that some of these runs do not have, because they are of another release, tells nothing.
+    """
+    groups: dict[tuple[str, str], list[RunState]] = {}
+    for state in states:
+        groups.setdefault((state.method, state.dataset), []).append(state)
+    found = {}
+    for group in groups.values():
+        found |= told_apart({state.run: state.options for state in group})
+    return found
+
+
+def told_apart(options: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return by run the options that all runs have and in which they differ, such as ``images=ours, scale=2``.
+
+    Of paths only that part is shown in which they differ.
+    """
+    shared = [set(own) for own in options.values()]
+    names = sorted(set.intersection(*shared)) if shared else []
+    shown = {name: _short([str(own[name]) for own in options.values()]) for name in names}
+    chosen = [name for name in names if len(set(shown[name])) > 1]
+    return {run: ", ".join(f"{name}={shown[name][place]}" for name in chosen) for place, run in enumerate(options)}
+
+
+def _short(values: Sequence[str]) -> list[str]:
+    """Return values without the folder that holds them all, where all are absolute paths."""
+    if len(set(values)) < 2 or not all(isabs(value) for value in values):
+        return list(values)
+    folder = commonpath([dirname(value) for value in values])
+    return [relpath(value, folder) for value in values]
 
 
 def _rank(state: RunState) -> tuple[bool, str]:

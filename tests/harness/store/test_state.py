@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from isrbench.harness.store.state import RunState, newest
+from isrbench.harness.store.state import RunState, differing_options, newest, told_apart
 
 
-def state(run: str, content: str, *, images: int = 4, invoked: str = "1", complete: bool = True) -> RunState:
+def state(
+    run: str, content: str, *, images: int = 4, invoked: str = "1", complete: bool = True, **options: object
+) -> RunState:
     return RunState(
         run=run, method="m", dataset="pairs", created="0", invoked=invoked, images=images, whole=4,
-        content_hash=content, done=images, failed=0, complete=complete,
+        content_hash=content, options=options, done=images, failed=0, complete=complete,
     )  # fmt: skip
 
 
@@ -24,3 +26,26 @@ def test_a_part_stands_only_where_no_whole_set_does() -> None:
 
 def test_a_complete_run_stands_before_a_later_one_that_is_not() -> None:
     assert newest([state("a", "x"), state("b", "x", invoked="2", complete=False)]) == ["a"]
+
+
+def test_runs_of_other_options_are_all_shown() -> None:
+    states = [
+        state("a", "x", images_dir="one", scale=4),
+        state("b", "x", invoked="2", images_dir="two", scale=4),
+        state("c", "x", invoked="3", images_dir="one", scale=4),
+        state("p", "z", images=1, images_dir="two", scale=4),
+    ]
+    assert newest(states) == ["c", "b"]
+    assert differing_options(states) == {run: f"images_dir={name}" for run, name in
+                                         (("a", "one"), ("b", "two"), ("c", "one"), ("p", "two"))}  # fmt: skip
+
+
+def test_an_option_of_a_later_release_tells_no_runs_apart() -> None:
+    states = [state("a", "x", tile=0), state("b", "x", invoked="2", tile=0, dtype="fp32")]
+    assert newest(states) == ["b"] and differing_options(states) == {"a": "", "b": ""}
+
+
+def test_paths_are_shown_as_far_as_they_differ() -> None:
+    options = {"a": {"images": "/home/me/results/one"}, "b": {"images": "/home/me/results/two/x4"}}
+    assert told_apart(options) == {"a": "images=one", "b": "images=two/x4"}
+    assert told_apart({"a": {"images": "one"}, "b": {"images": "/two"}}) == {"a": "images=one", "b": "images=/two"}
