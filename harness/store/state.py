@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from os.path import commonpath, dirname, isabs, relpath
+from os.path import commonpath, relpath
+from pathlib import Path
 from typing import Any
 
 from isrbench.harness.api.records import Manifest
@@ -122,9 +123,9 @@ def told_apart(options: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 
 def _short(values: Sequence[str]) -> list[str]:
     """Return values without the folder that holds them all, where all are absolute paths."""
-    if len(set(values)) < 2 or not all(isabs(value) for value in values):
+    if len(set(values)) < 2 or not all(Path(value).is_absolute() for value in values):
         return list(values)
-    folder = commonpath([dirname(value) for value in values])
+    folder = commonpath([str(Path(value).parent) for value in values])
     return [relpath(value, folder) for value in values]
 
 
