@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from spandrel import ImageModelDescriptor, ModelLoader, ModelTiling, UnsupportedDtypeError, UnsupportedModelError
+from spandrel import (
+    MAIN_REGISTRY,
+    ImageModelDescriptor,
+    ModelLoader,
+    ModelTiling,
+    UnsupportedDtypeError,
+    UnsupportedModelError,
+)
 from torch import Tensor
 
 from isrbench.harness.api.complexity import count_macs, count_parameters
@@ -77,20 +84,36 @@ def load(options: SpandrelOptions, runtime: Runtime) -> Network:
     return load_network(options.weights, options, runtime)
 
 
-def load_network(path: Path, options: NetworkOptions, runtime: Runtime) -> Network:
-    """Load the network of a weight file.
+def architectures() -> list[str]:
+    """Return the ids of the architectures that spandrel knows."""
+    return sorted(support.architecture.id for support in MAIN_REGISTRY.architectures())
+
+
+def load_network(
+    path: Path, options: NetworkOptions, runtime: Runtime, other: Path | None = None, share: float = 1.0
+) -> Network:
+    """Load the network of a weight file, or one between those of two.
 
     Args:
         path: A state dict of PyTorch, a safetensors file, or a ``.param`` of ncnn with its ``.bin`` beside it.
         options: How to run it.
         runtime: Scale and device.
+        other: Weights of the same network trained for another effect; None = ``path`` alone.
+        share: Of ``path``, 0 to 1: every tensor is share * path + (1 - share) * other (deep network interpolation,
+            Wang et al., CVPR 2019, equation 2).
 
     Raises:
         UserError: If the file is missing, holds pickled code or no network that spandrel knows, or the network does
             not fit scale, channels, dtype or tiling.
     """
+    state = _state_dict(path)
+    if other is not None:
+        try:
+            state = _between(state, _state_dict(other), share)
+        except ValueError as error:
+            raise UserError(f"{path} and {other} are not two of one network: {error}", "give two that are") from error
     try:
-        model = ModelLoader().load_from_state_dict(_state_dict(path))
+        model = ModelLoader().load_from_state_dict(state)
     except UnsupportedModelError as error:
         raise UserError(f"{path} holds no network that spandrel knows", "spandrel lists its architectures") from error
     except (KeyError, ValueError, RuntimeError, AttributeError) as error:
@@ -111,14 +134,31 @@ def load_network(path: Path, options: NetworkOptions, runtime: Runtime) -> Netwo
     except UnsupportedDtypeError as error:
         name = model.architecture.name
         raise UserError(f"{name} cannot run in {options.dtype}", "write -o dtype=fp32") from error
-    return Network(model, options, _hash(path))
+    return Network(model, options, _hash(path, *([other] if other else [])))
 
 
-def _hash(path: Path) -> str:
-    if path.suffix.lower() != ".param":
-        return file_hash(path)
-    both = "\n".join(file_hash(file) for file in (path, path.with_suffix(".bin")))
-    return hashlib.sha256(both.encode()).hexdigest()
+def _hash(*paths: Path) -> str:
+    files = [f for p in paths for f in ((p, p.with_suffix(".bin")) if p.suffix.lower() == ".param" else (p,))]
+    if len(files) == 1:
+        return file_hash(files[0])
+    return hashlib.sha256("\n".join(map(file_hash, files)).encode()).hexdigest()
+
+
+def _between(one: Any, other: Any, share: float, name: str = "") -> Any:
+    """Mix the tensors of two state dicts, however deep they lie; what is no tensor stays as it is in the first.
+
+    Raises:
+        ValueError: If names or shapes differ.
+    """
+    if isinstance(one, dict):
+        if not isinstance(other, dict) or one.keys() != other.keys():
+            raise ValueError(f"{name or 'the file'} has other names in it")
+        return {key: _between(one[key], other[key], share, f"{name}.{key}".lstrip(".")) for key in one}
+    if not isinstance(one, Tensor):
+        return one
+    if not isinstance(other, Tensor) or one.shape != other.shape:
+        raise ValueError(f"{name} is of another shape")
+    return share * one + (1 - share) * other if one.is_floating_point() else one
 
 
 def _state_dict(path: Path) -> dict[str, Any]:
