@@ -23,7 +23,7 @@ from isrbench.harness.api.complexity import count_macs, count_parameters
 from isrbench.harness.api.method import Cost, Restored, Runtime
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash
-from isrbench.harness.imaging.tiling import blend_tiles, ramp_weights, tile_starts
+from isrbench.harness.imaging.tiling import count_tiles, run_in_tiles
 from isrbench.methods.spandrel.ncnn import read_ncnn
 from isrbench.methods.spandrel.options import NetworkOptions, SpandrelOptions
 
@@ -53,13 +53,7 @@ class Network:
     def restore(self, lr: Tensor, *, image: str, seed: int) -> Restored:
         """Run the network on the whole image, or in blended tiles."""
         batch = lr[None].to(self._model.device, self._model.dtype)
-        if self._options.tile:
-            overlap, scale = self._options.overlap, self._model.scale
-            tile = (min(self._options.tile, batch.shape[2]), min(self._options.tile, batch.shape[3]))
-            weights = ramp_weights(tile, overlap, scale, batch.device)
-            restored = blend_tiles(self._model, batch, tile, overlap, weights, scale)
-        else:
-            restored = self._model(batch)
+        restored = run_in_tiles(self._model, batch, self._options, self._model.scale)
         return Restored(restored[0].float())
 
     def cost(self, height: int, width: int) -> Cost:
@@ -68,9 +62,7 @@ class Network:
         A real pass, since several of spandrel's architectures cannot run on the meta device (they fuse weights or
         build masks as they go).
         """
-        tile, overlap = self._options.tile, self._options.overlap
-        side = (min(tile, height), min(tile, width)) if tile else (height, width)
-        tiles = len(tile_starts(height, tile, overlap)) * len(tile_starts(width, tile, overlap)) if tile else 1
+        tiles, side = count_tiles(height, width, self._options)
         lr = torch.zeros(1, 3, *side, device=self._model.device, dtype=self._model.dtype)
         return Cost(tiles * count_macs(lambda: self._model(lr)), params_total=count_parameters(self._model.model)[0])
 

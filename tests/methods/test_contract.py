@@ -63,6 +63,13 @@ def _fetched(tmp: Path) -> dict[str, str]:
     pytest.skip("needs weights that are downloaded; tests/methods/zoo runs such a network with weights of its own")
 
 
+def _ncnn(tmp: Path) -> dict[str, str]:
+    pytest.importorskip("ncnn", reason="needs the package: pip install ncnn")
+    from tests.support.ncnn_files import compact
+
+    return {"param": str(compact(tmp / "net.param")[0])}
+
+
 PUBLISHED = ("realesrgan-animevideov3", "realesrgan-x4plus", "realesrgan-x4plus-anime")
 FETCHED = ("realesrgan-general-x4v3", "swinir-m-real", "swinir-l-real")
 OPTIONS: dict[str, Callable[[Path], dict[str, str]]] = {
@@ -71,6 +78,7 @@ OPTIONS: dict[str, Callable[[Path], dict[str, str]]] = {
     "folder": _folder,
     "command": _command,
     "spandrel": _spandrel,
+    "ncnn": _ncnn,
     "osediff": one_step("osediff"),
     "lora_moe": one_step("lora_moe"),
     "mor": one_step("mor"),
