@@ -136,7 +136,7 @@ def run_in_tiles(process: Callable[[Tensor], Tensor], image: Tensor, options: Ti
     """
     if not options.tile:
         return process(image)
-    _, tile = count_tiles(*image.shape[-2:], options)
+    _, tile = count_tiles(image.shape[-2], image.shape[-1], options)
     weights = ramp_weights(tile, options.overlap, scale, image.device)
     return blend_tiles(process, image, tile, options.overlap, weights, scale)
 

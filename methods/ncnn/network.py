@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from fractions import Fraction
+from importlib import import_module
 from importlib.util import find_spec
 from math import prod
 from pathlib import Path
@@ -157,8 +158,7 @@ def _places(layer: Layer, shape: Sequence[int]) -> int:
 
 
 def _check_kinds(param: Path, layers: Sequence[Layer]) -> None:
-    import ncnn
-
+    ncnn: Any = import_module("ncnn")
     for layer in layers:
         if ncnn.layer_to_index(layer.kind) < 0:
             raise UserError(f"{param}: ncnn {release('ncnn')} knows no layer {layer.kind} ({layer.name})", _OTHER)

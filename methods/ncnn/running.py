@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,8 +29,7 @@ def open_net(param: str, weights: str, threads: int, vulkan: bool) -> Any:
     Raises:
         RuntimeError: If ncnn refuses a file, or there is no Vulkan device.
     """
-    import ncnn
-
+    ncnn: Any = import_module("ncnn")
     if vulkan and not ncnn.get_gpu_count():
         raise RuntimeError("no Vulkan device")
     net = ncnn.Net()
@@ -59,9 +59,9 @@ def run_net(net: Any, image: NDArray[np.float32], source: str, wanted: Sequence[
     Raises:
         RuntimeError: If a blob cannot be computed.
     """
-    import ncnn
     import numpy as np
 
+    ncnn: Any = import_module("ncnn")
     pixels = np.ascontiguousarray(image)  # a name of its own: ncnn's Mat does not keep the array alive
     found = []
     with net.create_extractor() as extractor:

@@ -18,6 +18,7 @@ from isrbench.harness.api.registry import methods
 from isrbench.harness.identity import code_modules
 from isrbench.harness.imaging.images import write_png
 from isrbench.harness.severity.dimensions import DIMENSIONS
+from isrbench.methods.zoo.card import shipped_cards
 from tests.support.one_step import one_step
 
 METHODS = methods()
@@ -70,8 +71,8 @@ def _ncnn(tmp: Path) -> dict[str, str]:
     return {"param": str(compact(tmp / "net.param")[0])}
 
 
-PUBLISHED = ("realesrgan-animevideov3", "realesrgan-x4plus", "realesrgan-x4plus-anime")
-FETCHED = ("realesrgan-general-x4v3", "swinir-m-real", "swinir-l-real")
+PUBLISHED = tuple(id for id, card in shipped_cards().items() if card.package)
+FETCHED = tuple(id for id, card in shipped_cards().items() if card.download)
 OPTIONS: dict[str, Callable[[Path], dict[str, str]]] = {
     "bicubic": lambda tmp: {},
     "lanczos": lambda tmp: {},
