@@ -86,6 +86,17 @@ def test_threads_do_not_change_pixels_here(tmp_path):
     assert torch.equal(one, three)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["REALESRGAN_ANIMAVIDEOV3_UP4X", "REALESRGAN_X4PLUS_UP4X"])
+def test_threads_do_not_change_pixels_of_published_networks(name):
+    param = published(name)
+    one, *others = (build(param, threads=threads) for threads in (1, 2, 4))
+    for pair in load_pairs(find_card("sample"))[::5]:
+        lr = to_tensor(read_rgb(pair.lr)[:64, :64])
+        expected = one.restore(lr, image=pair.id, seed=0).image
+        assert all(torch.equal(other.restore(lr, image=pair.id, seed=0).image, expected) for other in others)
+
+
 def test_both_files_and_the_release_decide_the_hash(tmp_path, monkeypatch):
     param, _ = compact(tmp_path / "net.param")
     hashes = [build(param).weights_hash]

