@@ -10,6 +10,8 @@ import difflib
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from isrbench.harness.api.targets import load_target
@@ -33,17 +35,22 @@ class Registry(Generic[T]):
     Args:
         kind: The word for one entry in messages, such as ``"method"``.
         expected: The type that every target must be an instance of; checked on loading.
+        readers: Functions that make an entry of a file, by the file's ending without its dot. :meth:`get` reads a file
+            whose name ends so; it is never listed.
     """
 
-    def __init__(self, kind: str, expected: type[T]) -> None:
+    def __init__(self, kind: str, expected: type[T], readers: Registry[FunctionType] | None = None) -> None:
         self.kind = kind
         self._expected = expected
+        self._readers = readers
         self._targets: dict[str, str] = {}
         self._loaded: dict[str, T] = {}
         self._refused: dict[str, UserError] = {}
 
     @classmethod
-    def from_entry_points(cls, kind: str, expected: type[T], group: str) -> Registry[T]:
+    def from_entry_points(
+        cls, kind: str, expected: type[T], group: str, readers: Registry[FunctionType] | None = None
+    ) -> Registry[T]:
         """Build a registry from every installed distribution's entry points in ``group``; imports none of them.
 
         Where several take one name, isrbench's own plugin keeps it; among foreign ones nobody gets it. Either way the
@@ -54,7 +61,7 @@ class Registry(Generic[T]):
             targets = claims.setdefault(point.name, {})
             ours = point.dist is not None and point.dist.name == _OURS
             targets[point.value] = ours or targets.get(point.value, False)
-        registry = cls(kind, expected)
+        registry = cls(kind, expected, readers)
         for name, targets in claims.items():
             keepers = [target for target, ours in targets.items() if ours or len(targets) == 1]
             if keepers:
@@ -93,12 +100,16 @@ class Registry(Generic[T]):
         return name in self._targets
 
     def get(self, name: str) -> T:
-        """Import and return the plugin called ``name``.
+        """Import and return the plugin called ``name``, or read the one that the file of this name describes.
 
         Raises:
             UserError: If the name is unknown (with close matches and the list), or its target
-                cannot be imported, is missing, is not what this registry holds, or has another id.
+                cannot be imported, is missing, is not what this registry holds, or has another id; if a file cannot be
+                read, or takes the id of a plugin that is installed.
         """
+        ending = Path(name).suffix[1:]
+        if name not in self._targets and self._readers is not None and ending in self._readers:
+            return self._read(Path(name), self._readers.get(ending))
         if name not in self._targets and name in self._refused:
             raise self._refused[name]
         if name not in self._targets:
@@ -131,6 +142,18 @@ class Registry(Generic[T]):
                 broken[name] = error
         return working, broken
 
+    def _read(self, path: Path, reader: FunctionType) -> T:
+        """Read a file anew each time: it may have been edited since."""
+        plugin: T = reader(path)
+        own = getattr(getattr(plugin, "info", plugin), "id", path.stem)
+        taken = next((id for id in self if id.lower() == own.lower()), None)
+        if taken is not None:  # rows of two of them under one id would end up in one mean
+            raise UserError(
+                f"{path} takes the id of a {self.kind} that is installed, {taken}",
+                f'give it another id, such as id = "{own}-mine"',
+            )
+        return plugin
+
     def _load(self, name: str, target: str) -> T:
         try:
             plugin = load_target(target)
@@ -159,10 +182,15 @@ class Registry(Generic[T]):
 
 @cache
 def methods() -> Registry[MethodPlugin]:
-    """Return the installed methods, ours and third parties'."""
+    """Return the installed methods, ours and third parties'.
+
+    Files stand for methods, too: an entry point ``toml`` in the group ``isrbench.method_files`` names a function
+    ``read(path) -> MethodPlugin``, and ``get("mine.toml")`` calls it.
+    """
     from isrbench.harness.api.method import MethodPlugin
 
-    return Registry.from_entry_points("method", MethodPlugin, "isrbench.methods")
+    readers = Registry.from_entry_points("method file", FunctionType, "isrbench.method_files")
+    return Registry.from_entry_points("method", MethodPlugin, "isrbench.methods", readers)
 
 
 @cache

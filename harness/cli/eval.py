@@ -30,7 +30,7 @@ from isrbench.harness.errors import UserError
 
 
 def eval_(
-    method: Annotated[str, typer.Option(help="A method's id; see `list methods`.")],
+    method: Annotated[str, typer.Option(help="A method's id (see `list methods`), or your own model card (.toml).")],
     dataset: Dataset,
     option: Options = NOTHING,
     name: Annotated[

@@ -22,7 +22,7 @@ def weights(
     metric: Annotated[
         list[str], typer.Option(help="A metric's id; may be repeated. [default: all metrics, unless a method is named]")
     ] = NOTHING,
-    method: Annotated[list[str], typer.Option(help="A published network's id; may be repeated.")] = NOTHING,
+    method: Annotated[list[str], typer.Option(help="A published network's id or card; may be repeated.")] = NOTHING,
 ) -> None:
     """Download weights of metrics and of published networks to torch's hub folder.
 

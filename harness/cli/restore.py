@@ -13,7 +13,7 @@ from isrbench.harness.cli.arguments import NOTHING, Device, Options, Seed
 def restore(
     source: Annotated[Path, typer.Argument(metavar="INPUT")],
     target: Annotated[Path, typer.Argument(metavar="OUTPUT")],
-    method: Annotated[str, typer.Option(help="A method's id; see `list methods`.")],
+    method: Annotated[str, typer.Option(help="A method's id (see `list methods`), or your own model card (.toml).")],
     option: Options = NOTHING,
     scale: Annotated[int, typer.Option(help="How many times larger.")] = 4,
     device: Device = "auto",

@@ -90,7 +90,7 @@ def evaluate(
     """Run a method over a dataset and score the PNGs that it writes; go on where an earlier run stopped.
 
     Args:
-        method: A method's id; see ``list_methods()``.
+        method: A method's id (see ``list_methods()``), or a model card (.toml).
         dataset: A dataset's id (see ``list_datasets()``), a card (.toml), or a folder with LR/ and HR/.
         options: The method's options by name, as values or as texts; ``isrbench describe method ID`` shows them.
         metrics: Metric ids, or a single one; see ``list_metrics()``. None = psnr, ssim, lpips, musiq and clipiqa.

@@ -100,7 +100,7 @@ def restore(
     Args:
         images: One image or a sequence of them: files, PIL images, or uint8 (H, W, 3) RGB arrays. With ``to``: a file,
             a folder, or a sequence of files.
-        method: A method's id; see ``list_methods()``.
+        method: A method's id (see ``list_methods()``), or a model card (.toml).
         to: Where to write: for one file the PNG, or a folder to write it in; for several a folder. None = return
             arrays and write nothing.
         options: The method's options by name, as values or as texts.

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from isrbench.harness.errors import UserError
 
 if TYPE_CHECKING:
     import torch
@@ -14,6 +17,23 @@ Size = tuple[int, int]
 """(height, width)."""
 _VARIANCE = 0.01
 """Of the Gaussian weights, in units of the squared side."""
+
+
+@dataclass(frozen=True)
+class TileOptions:
+    """How an image is tiled: the options of a method that blends tiles with :func:`run_in_tiles`."""
+
+    tile: int = field(default=0, metadata={"help": "side of a tile in LR pixels; 0 = the whole image at once"})
+    overlap: int = field(default=16, metadata={"help": "LR pixels that neighbouring tiles share and are blended over"})
+
+    def __post_init__(self) -> None:
+        if self.tile < 0 or self.overlap < 0:
+            raise UserError("options 'tile' and 'overlap' have to be 0 or more", "write -o tile=256 -o overlap=16")
+        if self.tile and 2 * self.overlap > self.tile:
+            raise UserError(
+                f"option 'overlap' is {self.overlap}, more than half of tile={self.tile}",
+                f"write -o overlap={self.tile // 4}",
+            )
 
 
 def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
@@ -100,3 +120,31 @@ def blend_tiles(
             weight_sum[y, x] += weights
     assert total is not None
     return total / weight_sum
+
+
+def run_in_tiles(process: Callable[[Tensor], Tensor], image: Tensor, options: TileOptions, scale: int) -> Tensor:
+    """Process an image as its options say: at once, or in tiles that are blended over linear ramps.
+
+    Args:
+        process: Maps (B, C, h, w) to (B, D, scale * h, scale * w).
+        image: (B, C, H, W).
+        options: Side and overlap.
+        scale: How many times larger the result is.
+
+    Returns:
+        (B, D, scale * H, scale * W), float32 where it was tiled.
+    """
+    if not options.tile:
+        return process(image)
+    _, tile = count_tiles(image.shape[-2], image.shape[-1], options)
+    weights = ramp_weights(tile, options.overlap, scale, image.device)
+    return blend_tiles(process, image, tile, options.overlap, weights, scale)
+
+
+def count_tiles(height: int, width: int, options: TileOptions) -> tuple[int, Size]:
+    """Return how many tiles :func:`run_in_tiles` makes of an image, and their size."""
+    tile, overlap = options.tile, options.overlap
+    if not tile:
+        return 1, (height, width)
+    count = len(tile_starts(height, tile, overlap)) * len(tile_starts(width, tile, overlap))
+    return count, (min(tile, height), min(tile, width))

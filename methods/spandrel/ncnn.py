@@ -7,7 +7,7 @@ many. Formats: ncnn's wiki, pages "param and model file structure" and "operator
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -17,30 +17,17 @@ import torch
 from torch import Tensor
 
 from isrbench.harness.errors import UserError
+from isrbench.methods.ncnn.graph import Layer, read_graph
+from isrbench.methods.ncnn.weights import FLOAT16
 
-_MAGIC = "7767517"
-_STORED = {0: "<f4", 0x01306B47: "<f2"}
+_STORED = {0: "<f4", FLOAT16: "<f2"}
 """How weights are stored, by the word in front of them."""
 _LEAKY_RELU = 2
 _SUM, _ADD, _NEAREST = 1, 0, 1
 _SLOPE = 0.2
 """Negative slope of an RRDBNet's leaky ReLUs, and the factor of its residual branches."""
 _AGAIN = "fetch the file again"
-_OTHERWISE = "give the PyTorch weights, or run it with ncnn itself through --method command"
-
-Value = float | tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer of a graph."""
-
-    kind: str
-    name: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    values: Mapping[int, Value]
-    """By number, as ncnn's documentation of the kind has them."""
+_OTHERWISE = "give the PyTorch weights, or run it with ncnn itself: --method ncnn"
 
 
 @dataclass(frozen=True)
@@ -99,24 +86,6 @@ def read_ncnn(param: Path) -> dict[str, Tensor]:
     }
 
 
-def read_graph(param: Path) -> list[Layer]:
-    """Read a ``.param`` file.
-
-    Raises:
-        UserError: If it cannot be read, is not such a file, or is cut off.
-    """
-    try:
-        lines = [line.split() for line in param.read_text(encoding="ascii").splitlines() if line.strip()]
-        if not lines or lines[0] != [_MAGIC]:
-            raise UserError(f"{param} is not a text graph of ncnn: it does not begin with {_MAGIC}", _OTHERWISE)
-        announced, layers = int(lines[1][0]), [_layer(words) for words in lines[2:]]
-    except (OSError, UnicodeDecodeError, ValueError, IndexError) as error:
-        raise UserError(f"{param} is damaged: {error}", _AGAIN) from error
-    if len(layers) != announced:
-        raise UserError(f"{param} is cut off: it has {len(layers)} of {announced} layers", _AGAIN)
-    return layers
-
-
 def read_blobs(path: Path, layers: Sequence[Layer]) -> list[dict[str, Tensor]]:
     """Read the weights of convolutions and PReLUs.
 
@@ -143,7 +112,7 @@ def read_blobs(path: Path, layers: Sequence[Layer]) -> list[dict[str, Tensor]]:
 
     blobs = []
     for layer in layers:
-        out, kernel, count = (int(_number(layer, key)) for key in (0, 1, 6))
+        out, kernel, count = (int(layer.number(key)) for key in (0, 1, 6))
         if layer.kind == "PReLU":
             blobs.append({"weight": tensor(out, "<f4")})
             continue
@@ -153,32 +122,10 @@ def read_blobs(path: Path, layers: Sequence[Layer]) -> list[dict[str, Tensor]]:
         if count == 0 or count % (out * kernel * kernel):
             raise UserError(f"{path}: {layer.name} cannot have {count} weights", _AGAIN)
         blob = {"weight": tensor(count, _STORED[storage]).view(out, -1, kernel, kernel)}
-        blobs.append(blob | ({"bias": tensor(out, "<f4")} if _number(layer, 5) else {}))
+        blobs.append(blob | ({"bias": tensor(out, "<f4")} if layer.number(5) else {}))
     if at != len(data):
         raise UserError(f"{path} has {len(data) - at} bytes more than its graph needs", "give the .bin of this .param")
     return blobs
-
-
-def _layer(words: list[str]) -> Layer:
-    kind, name, ins, outs = words[0], words[1], int(words[2]), int(words[3])
-    wires, options = words[4 : 4 + ins + outs], words[4 + ins + outs :]
-    values: dict[int, Value] = {}
-    for key, _, text in (option.partition("=") for option in options):
-        if int(key) <= -23300:  # a list: its length, then its entries
-            length, *entries = text.split(",")
-            if len(entries) != int(length):
-                raise ValueError(f"layer {name} announces {length} values and has {len(entries)}")
-            values[-int(key) - 23300] = tuple(map(float, entries))
-        else:
-            values[int(key)] = float(text)
-    return Layer(kind, name, tuple(wires[:ins]), tuple(wires[ins:]), values)
-
-
-def _number(layer: Layer, key: int, default: float = 0) -> float:
-    value = layer.values.get(key, default)
-    if isinstance(value, tuple):
-        raise UserError(f"layer {layer.name} ({layer.kind}) has a list where one value is known", _OTHERWISE)
-    return value
 
 
 def _computing(param: Path, layers: Sequence[Layer]) -> tuple[list[Layer], list[Node]]:
@@ -215,7 +162,7 @@ def _node(param: Path, layer: Layer, inputs: tuple[int, ...]) -> Node:
         what = f"sets value {odd[0]}" if kind in _VALUES else "is of a kind"
         raise UserError(f"{param}: layer {layer.name} ({kind}) {what} that is not known here", _OTHERWISE)
     listed = layer.values.get(_LISTS.get(kind, -1), ())
-    values = tuple(_number(layer, key, default) for key, default in _VALUES[kind])
+    values = tuple(layer.number(key, default) for key, default in _VALUES[kind])
     return Node(kind, inputs, values + (listed if isinstance(listed, tuple) else (listed,)))
 
 
@@ -238,7 +185,7 @@ def _rrdbnet(trained: Sequence[Layer]) -> tuple[list[Node], Iterator[str]]:
     """RRDBNet as large as these layers say (Wang et al., ESRGAN, 2018), and the names of what it has trained."""
     if len(trained) < 6:
         return [], iter(())
-    width, growth = (int(_number(layer, 0)) for layer in trained[:2])
+    width, growth = (int(layer.number(0)) for layer in trained[:2])
     blocks = (len(trained) - 6) // 15
     graph = _Graph()
     first = x = graph.convolution(0, width)
@@ -261,7 +208,7 @@ def _rrdbnet(trained: Sequence[Layer]) -> tuple[list[Node], Iterator[str]]:
 
 def _compact(trained: Sequence[Layer]) -> tuple[list[Node], Iterator[str]]:
     """Compact as large as these layers say (SRVGGNetCompact of Real-ESRGAN), and the names of what it has trained."""
-    width, out = int(_number(trained[0], 0)), int(_number(trained[-1], 0))
+    width, out = int(trained[0].number(0)), int(trained[-1].number(0))
     scale = round((out / 3) ** 0.5)
     graph, x = _Graph(), 0
     for n in range(len(trained)):

@@ -9,14 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from spandrel import ImageModelDescriptor, ModelLoader, ModelTiling, UnsupportedDtypeError, UnsupportedModelError
+from spandrel import (
+    MAIN_REGISTRY,
+    ImageModelDescriptor,
+    ModelLoader,
+    ModelTiling,
+    UnsupportedDtypeError,
+    UnsupportedModelError,
+)
 from torch import Tensor
 
 from isrbench.harness.api.complexity import count_macs, count_parameters
 from isrbench.harness.api.method import Cost, Restored, Runtime
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash
-from isrbench.harness.imaging.tiling import blend_tiles, ramp_weights, tile_starts
+from isrbench.harness.imaging.tiling import count_tiles, run_in_tiles
 from isrbench.methods.spandrel.ncnn import read_ncnn
 from isrbench.methods.spandrel.options import NetworkOptions, SpandrelOptions
 
@@ -46,13 +53,7 @@ class Network:
     def restore(self, lr: Tensor, *, image: str, seed: int) -> Restored:
         """Run the network on the whole image, or in blended tiles."""
         batch = lr[None].to(self._model.device, self._model.dtype)
-        if self._options.tile:
-            overlap, scale = self._options.overlap, self._model.scale
-            tile = (min(self._options.tile, batch.shape[2]), min(self._options.tile, batch.shape[3]))
-            weights = ramp_weights(tile, overlap, scale, batch.device)
-            restored = blend_tiles(self._model, batch, tile, overlap, weights, scale)
-        else:
-            restored = self._model(batch)
+        restored = run_in_tiles(self._model, batch, self._options, self._model.scale)
         return Restored(restored[0].float())
 
     def cost(self, height: int, width: int) -> Cost:
@@ -61,9 +62,7 @@ class Network:
         A real pass, since several of spandrel's architectures cannot run on the meta device (they fuse weights or
         build masks as they go).
         """
-        tile, overlap = self._options.tile, self._options.overlap
-        side = (min(tile, height), min(tile, width)) if tile else (height, width)
-        tiles = len(tile_starts(height, tile, overlap)) * len(tile_starts(width, tile, overlap)) if tile else 1
+        tiles, side = count_tiles(height, width, self._options)
         lr = torch.zeros(1, 3, *side, device=self._model.device, dtype=self._model.dtype)
         return Cost(tiles * count_macs(lambda: self._model(lr)), params_total=count_parameters(self._model.model)[0])
 
@@ -77,20 +76,36 @@ def load(options: SpandrelOptions, runtime: Runtime) -> Network:
     return load_network(options.weights, options, runtime)
 
 
-def load_network(path: Path, options: NetworkOptions, runtime: Runtime) -> Network:
-    """Load the network of a weight file.
+def architectures() -> list[str]:
+    """Return the ids of the architectures that spandrel knows."""
+    return sorted(support.architecture.id for support in MAIN_REGISTRY.architectures())
+
+
+def load_network(
+    path: Path, options: NetworkOptions, runtime: Runtime, other: Path | None = None, share: float = 1.0
+) -> Network:
+    """Load the network of a weight file, or one between those of two.
 
     Args:
         path: A state dict of PyTorch, a safetensors file, or a ``.param`` of ncnn with its ``.bin`` beside it.
         options: How to run it.
         runtime: Scale and device.
+        other: Weights of the same network trained for another effect; None = ``path`` alone.
+        share: Of ``path``, 0 to 1: every tensor is share * path + (1 - share) * other (deep network interpolation,
+            Wang et al., CVPR 2019, equation 2).
 
     Raises:
         UserError: If the file is missing, holds pickled code or no network that spandrel knows, or the network does
             not fit scale, channels, dtype or tiling.
     """
+    state = _state_dict(path)
+    if other is not None:
+        try:
+            state = _between(state, _state_dict(other), share)
+        except ValueError as error:
+            raise UserError(f"{path} and {other} are not two of one network: {error}", "give two that are") from error
     try:
-        model = ModelLoader().load_from_state_dict(_state_dict(path))
+        model = ModelLoader().load_from_state_dict(state)
     except UnsupportedModelError as error:
         raise UserError(f"{path} holds no network that spandrel knows", "spandrel lists its architectures") from error
     except (KeyError, ValueError, RuntimeError, AttributeError) as error:
@@ -111,14 +126,31 @@ def load_network(path: Path, options: NetworkOptions, runtime: Runtime) -> Netwo
     except UnsupportedDtypeError as error:
         name = model.architecture.name
         raise UserError(f"{name} cannot run in {options.dtype}", "write -o dtype=fp32") from error
-    return Network(model, options, _hash(path))
+    return Network(model, options, _hash(path, *([other] if other else [])))
 
 
-def _hash(path: Path) -> str:
-    if path.suffix.lower() != ".param":
-        return file_hash(path)
-    both = "\n".join(file_hash(file) for file in (path, path.with_suffix(".bin")))
-    return hashlib.sha256(both.encode()).hexdigest()
+def _hash(*paths: Path) -> str:
+    files = [f for p in paths for f in ((p, p.with_suffix(".bin")) if p.suffix.lower() == ".param" else (p,))]
+    if len(files) == 1:
+        return file_hash(files[0])
+    return hashlib.sha256("\n".join(map(file_hash, files)).encode()).hexdigest()
+
+
+def _between(one: Any, other: Any, share: float, name: str = "") -> Any:
+    """Mix the tensors of two state dicts, however deep they lie; what is no tensor stays as it is in the first.
+
+    Raises:
+        ValueError: If names or shapes differ.
+    """
+    if isinstance(one, dict):
+        if not isinstance(other, dict) or one.keys() != other.keys():
+            raise ValueError(f"{name or 'the file'} has other names in it")
+        return {key: _between(one[key], other[key], share, f"{name}.{key}".lstrip(".")) for key in one}
+    if not isinstance(one, Tensor):
+        return one
+    if not isinstance(other, Tensor) or one.shape != other.shape:
+        raise ValueError(f"{name} is of another shape")
+    return share * one + (1 - share) * other if one.is_floating_point() else one
 
 
 def _state_dict(path: Path) -> dict[str, Any]:

