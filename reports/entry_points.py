@@ -44,7 +44,7 @@ def write(
     Raises:
         UserError: If there is no such run, an option does not fit, or the folder cannot be written.
     """
-    frames = _frames(runs_dir, runs)
+    frames = read_frames(runs_dir, runs)
     comparison = compare(frames, baseline=baseline, strata=strata or DEFAULT, reported=reported, common=common)
     page = comparison.to_html(out or runs_dir / "report", training=training)
     if show is not None:
@@ -72,11 +72,15 @@ def publish(
     """
     from isrbench.reports.hub_card import write_publication
 
-    return write_publication(_frames(runs_dir, runs), methods(), out or runs_dir / "publish", overwrite=overwrite)
+    return write_publication(read_frames(runs_dir, runs), methods(), out or runs_dir / "publish", overwrite=overwrite)
 
 
-def _frames(runs_dir: Path, runs: Sequence[str]) -> Frames:
-    """Read the runs, each from the runs folder that it lies in."""
+def read_frames(runs_dir: Path, runs: Sequence[str]) -> Frames:
+    """Read runs, each from the runs folder that it lies in; none named = the newest of every method and set.
+
+    Raises:
+        UserError: If there is no such run.
+    """
     if not runs:
         return _read(runs_dir, ())
     homes: dict[Path, list[str]] = {}

@@ -16,6 +16,7 @@ from isrbench.harness.cli.doctor import doctor
 from isrbench.harness.cli.eval import eval_
 from isrbench.harness.cli.export import export
 from isrbench.harness.cli.fetch import fetch_app
+from isrbench.harness.cli.figure import figure
 from isrbench.harness.cli.list import list_
 from isrbench.harness.cli.report import report
 from isrbench.harness.cli.restore import restore
@@ -61,6 +62,7 @@ app.command(name="eval")(eval_)
 app.command()(restore)
 app.command(context_settings=_HANDED_ON, add_help_option=False)(train)
 app.command()(report)
+app.command()(figure)
 app.add_typer(study_app, name="study")
 app.command()(export)
 app.command(name="list")(list_)

@@ -48,7 +48,8 @@ def report_writer(group: str = "isrbench.reports") -> Callable[..., Any]:
     """Return what is installed as ``default`` of ``group``; the harness itself knows no report.
 
     Args:
-        group: ``isrbench.reports`` or ``isrbench.hub_cards``, as :mod:`isrbench.reports.entry_points` describes them.
+        group: ``isrbench.reports``, ``isrbench.figures``, ``isrbench.hub_cards``; :mod:`isrbench.reports.entry_points`
+            and :mod:`isrbench.reports.figures.paper` describe them.
 
     Raises:
         UserError: If there is nothing.

@@ -40,7 +40,7 @@ _DARK = {
 }  # fmt: skip
 """Colour on paper -> on the page's dark background."""
 
-_RC: dict[Any, Any] = {
+RC: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 7.5,
@@ -112,7 +112,7 @@ def panels(
     rows: int, columns: int, width: float = COLUMN, height: float = 2.5, **options: Any
 ) -> Iterator[tuple[Figure, list[Axes]]]:
     """Yield an empty figure with several axes, row by row; ``options`` are those of ``Figure.subplots``."""
-    with mpl.rc_context(_RC):
+    with mpl.rc_context(RC):
         drawn = Figure(figsize=(width, height), layout="constrained")
         yield drawn, list(drawn.subplots(rows, columns, squeeze=False, **options).flatten())
 

@@ -1,0 +1,220 @@
+"""The figure of every super-resolution paper: a whole image with a box, and what is in the box by every method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from isrbench.harness.api.metric import Metric
+from isrbench.harness.errors import UserError
+from isrbench.harness.imaging.images import read_rgb
+from isrbench.reports.aligned import AlignedRuns
+from isrbench.reports.figures.style import INK, RC
+from isrbench.reports.tables.table import shown
+
+PAGE = 7.0
+"""Width of a paper's page, inches."""
+_GAP = 0.05
+_LABEL = 0.33
+"""Height below a panel for two lines of text, inches."""
+_BOX = "#ffd60a"
+_STEP = 8
+"""Pixels between the places that are tried for a box."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A square in an HR image, in its pixels."""
+
+    left: int
+    top: int
+    side: int
+
+    def of(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Return what is in the box."""
+        return pixels[self.top : self.top + self.side, self.left : self.left + self.side]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One version of an image."""
+
+    label: str
+    scores: str
+    """Its second line: values, or at HR the metrics' names."""
+    pixels: NDArray[np.uint8]
+    """(H, W, 3) at HR's size."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One row of the figure."""
+
+    image: str
+    panels: tuple[Panel, ...]
+    """LR enlarged by repeating pixels, the methods, HR where there is one."""
+    boxes: tuple[Box, ...]
+
+
+def read_subject(
+    aligned: AlignedRuns, image: str, labels: Sequence[str], metrics: Sequence[Metric], boxes: Sequence[Box] | int,
+    side: int,
+) -> Subject:  # fmt: skip
+    """Read all versions of an image.
+
+    Args:
+        aligned: The runs.
+        image: Its id.
+        labels: Methods, in the order to show.
+        metrics: What is printed below each.
+        boxes: Where to look, or how many places to choose.
+        side: Of a chosen box, pixels.
+
+    Raises:
+        UserError: If the image is not there, a method did not restore it, a file is gone, or a box lies outside.
+    """
+    if image not in aligned.images.index:
+        known = ", ".join(map(str, aligned.images.index[:5]))
+        raise UserError(f"{aligned.title} has no image {image}", f"choose among its images: {known}, ...")
+    facts = aligned.images.loc[image]
+    restored = [(label, _read(aligned.outputs.loc[image, label], f"{label}'s {image}")) for label in labels]
+    height, width = restored[0][1].shape[:2]
+    lr = _read(facts["lr_path"], f"the LR of {image}")
+    scale = height // lr.shape[0]
+    panels = [Panel("LR", "", lr.repeat(scale, axis=0).repeat(scale, axis=1))]
+    panels += [Panel(label, _scores(aligned, image, label, metrics), pixels) for label, pixels in restored]
+    if isinstance(facts["hr_path"], str):
+        names = " / ".join(f"{metric.title}{metric.direction.arrow}" for metric in metrics)
+        panels.append(Panel("HR", names, _read(facts["hr_path"], f"the HR of {image}")))
+    side = min(side, height, width)
+    chosen = choose_boxes([p.pixels for p in panels[1:]], side, boxes) if isinstance(boxes, int) else tuple(boxes)
+    for box in chosen:
+        if box.left < 0 or box.top < 0 or box.side < 1 or box.left + box.side > width or box.top + box.side > height:
+            raise UserError(
+                f"the box {box.left},{box.top},{box.side} does not lie in {image}, which is {width}x{height}",
+                "give --box LEFT,TOP,SIDE in pixels of the HR image",
+            )
+    return Subject(image, tuple(panels), chosen)
+
+
+def choose_boxes(versions: Sequence[NDArray[np.uint8]], side: int, count: int) -> tuple[Box, ...]:
+    """Return the places where the versions differ most: by the standard deviation over them of their grey levels.
+
+    Args:
+        versions: (H, W, 3) each; of a single one its contrast counts.
+        side: Of a box, pixels.
+        count: Boxes wanted; fewer where no more fit without touching.
+
+    Returns:
+        The most telling first.
+    """
+    grey = np.stack([version.astype(np.float64).mean(axis=2) for version in versions])
+    spread = grey.std(axis=0) if len(grey) > 1 else np.abs(grey[0] - grey[0].mean())
+    sums = np.pad(spread, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+    height, width = spread.shape
+    tops = sorted({*range(0, height - side + 1, _STEP), height - side})
+    lefts = sorted({*range(0, width - side + 1, _STEP), width - side})
+    upper, left = np.array(tops)[:, None], np.array(lefts)[None]
+    lower, right = upper + side, left + side
+    inside = sums[lower, right] - sums[upper, right] - sums[lower, left] + sums[upper, left]
+    found: list[Box] = []
+    for place in np.argsort(-inside, axis=None, kind="stable"):
+        row, column = divmod(int(place), len(lefts))
+        box = Box(lefts[column], tops[row], side)
+        if all(abs(box.left - o.left) >= side or abs(box.top - o.top) >= side for o in found):
+            found.append(box)
+        if len(found) == count:
+            break
+    return tuple(found)
+
+
+def images_that_differ(aligned: AlignedRuns, labels: Sequence[str], metric: Metric, count: int) -> list[str]:
+    """Return the images whose values of a metric differ most from method to method, in order of their ids."""
+    values = aligned.values[metric.id][list(labels)].dropna()
+    if values.empty:
+        raise UserError(f"no image of {aligned.title} has a value of {metric.title} for every method", "name --images")
+    spread = (values.max(axis=1) - values.min(axis=1)).replace(np.inf, np.nan).fillna(0.0)
+    return sorted(map(str, spread.sort_values(ascending=False, kind="stable").index[:count]))
+
+
+@contextmanager
+def crops_figure(subjects: Sequence[Subject], width: float = PAGE) -> Iterator[Figure]:
+    """Yield the figure: for each subject and box the whole image on the left and the box of every version beside it.
+
+    Args:
+        subjects: From :func:`read_subject`.
+        width: Inches.
+    """
+    rows = [(subject, box) for subject in subjects for box in subject.boxes]
+    layouts = [_layout(subject, width) for subject, _ in rows]
+    height = sum(rows * (side + _LABEL) for rows, _, side in layouts)
+    with mpl.rc_context({**RC, "axes.grid": False}):
+        drawn = Figure(figsize=(width, height))
+        top = height
+        for (subject, box), (lines, columns, side) in zip(rows, layouts, strict=True):
+            _draw_row(drawn, subject, box, top, (lines, columns, side))
+            top -= lines * (side + _LABEL)
+        yield drawn
+
+
+def _layout(subject: Subject, width: float) -> tuple[int, int, float]:
+    """Return lines and columns of crops, and a crop's side in inches, so that all is as wide as the page."""
+    count = len(subject.panels)
+    lines = 1 if count <= 3 else 2
+    columns = -(-count // lines)
+    height, wide = subject.panels[-1].pixels.shape[:2]
+    aspect = wide / height
+    side = (width - aspect * (lines - 1) * _LABEL - columns * _GAP) / (lines * aspect + columns)
+    return lines, columns, side
+
+
+def _draw_row(drawn: Figure, subject: Subject, box: Box, top: float, layout: tuple[int, int, float]) -> None:
+    lines, columns, side = layout
+    whole = subject.panels[-1].pixels
+    high = lines * side + (lines - 1) * _LABEL
+    wide = high * whole.shape[1] / whole.shape[0]
+    axes = _panel(drawn, whole, (0.0, top - high, wide, high), subject.image, "")
+    axes.add_patch(
+        Rectangle((box.left - 0.5, box.top - 0.5), box.side, box.side, fill=False, edgecolor=_BOX, linewidth=1.4)
+    )
+    for place, panel in enumerate(subject.panels):
+        line, column = divmod(place, columns)
+        left = wide + _GAP + column * (side + _GAP)
+        bottom = top - line * (side + _LABEL) - side
+        _panel(drawn, box.of(panel.pixels), (left, bottom, side, side), panel.label, panel.scores)
+
+
+def _panel(
+    drawn: Figure, pixels: NDArray[Any], place: tuple[float, float, float, float], label: str, scores: str
+) -> Any:
+    """Draw pixels as they are, and below them two lines."""
+    wide, high = drawn.get_figwidth(), drawn.get_figheight()
+    left, bottom, width, height = place
+    axes = drawn.add_axes((left / wide, bottom / high, width / wide, height / high))
+    axes.imshow(pixels, interpolation="nearest", aspect="auto")
+    axes.set_axis_off()
+    shortened = label if len(label) <= 15 * width / 0.9 else label[: int(14 * width / 0.9)] + "…"
+    x = (left + width / 2) / wide
+    drawn.text(x, (bottom - 0.03) / high, shortened, ha="center", va="top", fontsize=6.5, color=INK)
+    drawn.text(x, (bottom - 0.15) / high, scores, ha="center", va="top", fontsize=6, color=INK)
+    return axes
+
+
+def _scores(aligned: AlignedRuns, image: str, label: str, metrics: Sequence[Metric]) -> str:
+    values: Mapping[str, Any] = {metric.id: aligned.values[metric.id].loc[image, label] for metric in metrics}
+    return " / ".join("–" if np.isnan(values[m.id]) else shown(values[m.id], m) for m in metrics)
+
+
+def _read(path: Any, what: str) -> NDArray[np.uint8]:
+    if not isinstance(path, str) or not Path(path).is_file():
+        raise UserError(f"{what} is not there", "run the method again: isrbench eval; or leave it out with --methods")
+    return read_rgb(Path(path))

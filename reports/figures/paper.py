@@ -1,0 +1,120 @@
+"""What ``isrbench figure`` calls, through the entry point ``isrbench.figures``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from isrbench.harness.api.metric import Metric
+from isrbench.harness.api.registry import unknown_name
+from isrbench.harness.errors import UserError
+from isrbench.harness.files import refuse_to_replace, replacing
+from isrbench.reports.aligned import AlignedRuns, align
+from isrbench.reports.compared_set import baseline_label
+from isrbench.reports.entry_points import read_frames
+from isrbench.reports.figures.crops import Box, crops_figure, images_that_differ, read_subject
+
+KINDS = (".pdf", ".png", ".svg", ".jpg")
+
+
+def write(
+    *,
+    runs_dir: Path,
+    dataset: str,
+    out: Path,
+    runs: Sequence[str] = (),
+    images: Sequence[str] = (),
+    methods: Sequence[str] = (),
+    metrics: Sequence[str] = (),
+    boxes: Sequence[tuple[int, int, int]] = (),
+    count: int = 2,
+    crops: int = 1,
+    side: int = 96,
+    width: float = 7.0,
+    overwrite: bool = False,
+) -> list[str]:
+    """Draw whole images with boxes and what every method made of them.
+
+    Args:
+        runs_dir: The runs folder.
+        dataset: A set's id, or its title in reports.
+        out: The file; its ending says the kind.
+        runs: Run ids, run folders or ``latest``; none = the newest run of every method and set.
+        images: Ids; none = the ``count`` images whose first metric differs most among the methods.
+        methods: Ids or labels, in the order to show; none = all, the baseline first.
+        metrics: Ids of metrics of single images to print; none = the first two that have values.
+        boxes: (left, top, side) in HR pixels, for every image; none = where the methods differ most.
+        count: Images to choose.
+        crops: Boxes to choose in each image.
+        side: Of a chosen box, HR pixels.
+        width: Of the figure, inches.
+        overwrite: Whether a file that is there is replaced.
+
+    Returns:
+        What the figure shows, a line each.
+
+    Raises:
+        UserError: If there is no such set, image, method or metric, a file is gone, or ``out`` cannot be written.
+    """
+    if out.suffix.lower() not in KINDS:
+        raise UserError(f"--out {out} ends in no kind of figure", f"end it in {', '.join(KINDS)}")
+    if not overwrite:
+        refuse_to_replace([out], "choose another file, or add --overwrite")
+    aligned = _set(align(read_frames(runs_dir, runs)), dataset)
+    labels = _labels(aligned, methods)
+    printed = _metrics(aligned, labels, metrics)
+    ids = list(images) or images_that_differ(aligned, labels, printed[0], count)
+    places = [Box(*box) for box in boxes] or crops
+    subjects = [read_subject(aligned, image, labels, printed, places, side) for image in ids]
+    with crops_figure(subjects, width) as drawn:
+        _save(drawn, out)
+    return [f"{s.image}: {', '.join(f'--box {b.left},{b.top},{b.side}' for b in s.boxes)}" for s in subjects]
+
+
+def _set(sets: Sequence[AlignedRuns], name: str) -> AlignedRuns:
+    found = [own for own in sets if name in (own.title, own.dataset)]
+    if len(found) == 1:
+        return found[0]
+    titles = [own.title for own in sets]
+    if not found:
+        raise UserError(unknown_name("set", name, titles), "choose a set that was run")
+    raise UserError(f"--dataset {name} stands for {', '.join(own.title for own in found)}", "give the whole title")
+
+
+def _labels(aligned: AlignedRuns, methods: Sequence[str]) -> list[str]:
+    if not methods:
+        base = baseline_label(aligned, None)
+        return sorted(aligned.labels, key=lambda label: (label != base, label))
+    found = []
+    for method in methods:
+        label = baseline_label(aligned, method)
+        if label is None:
+            known = sorted({*aligned.runs["method"], *aligned.labels})
+            raise UserError(unknown_name("method", method, known), f"choose a method that was run on {aligned.title}")
+        found.append(label)
+    return found
+
+
+def _metrics(aligned: AlignedRuns, labels: Sequence[str], ids: Sequence[str]) -> list[Metric]:
+    single = {m.id: m for m in aligned.metrics if m.id in aligned.values}
+    for id in ids:
+        if id not in single:
+            raise UserError(unknown_name("metric", id, list(single)), "choose a metric of single images that was run")
+    scored = [m for m in single.values() if aligned.values[m.id][list(labels)].notna().to_numpy().any()]
+    chosen = [single[id] for id in ids] or scored[:2]
+    if not chosen:
+        raise UserError(f"{aligned.title} has no score of a single image", "isrbench eval --metrics psnr,ssim")
+    return chosen
+
+
+def _save(drawn: Figure, out: Path) -> None:
+    kind = out.suffix[1:].lower()
+    metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}.get(kind)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(out) as partial:
+            drawn.savefig(partial, format=kind, metadata=metadata)
+    except OSError as error:
+        raise UserError(f"--out {out} cannot be written: {error.strerror or error}", "choose another place") from error
