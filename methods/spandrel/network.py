@@ -92,7 +92,7 @@ def load_network(
         runtime: Scale and device.
         other: Weights of the same network trained for another effect; None = ``path`` alone.
         share: Of ``path``, 0 to 1: every tensor is share * path + (1 - share) * other (deep network interpolation,
-            Wang et al., CVPR 2019, equation 2).
+            Wang et al., CVPR 2019).
 
     Raises:
         UserError: If the file is missing, holds pickled code or no network that spandrel knows, or the network does
