@@ -67,13 +67,24 @@ class Comparison:
             for table in compared.tables
         }
 
+    @property
+    def analyses(self) -> dict[str, pd.DataFrame]:
+        """Return the numbers of each analysis (``interaction``, ``agreement``) over all sets, at full precision.
+
+        An analysis that no set has rows for has an empty frame; the tables say why.
+        """
+        found: dict[str, list[pd.DataFrame]] = {}
+        for analysis in (analysis for compared in self.sets for analysis in compared.analyses):
+            found.setdefault(analysis.name, []).extend([analysis.rows] if len(analysis.rows) else [])
+        return {name: pd.concat(rows, ignore_index=True) if rows else pd.DataFrame() for name, rows in found.items()}
+
     def to_markdown(self) -> str:
         """Return all tables as GitHub Markdown, then how each metric is defined."""
-        return markdown_document([table for compared in self.sets for table in compared.tables])
+        return markdown_document([table for compared in self.sets for table in compared.printed])
 
     def to_latex(self) -> str:
         """Return all tables as a LaTeX document."""
-        return latex_document([table for compared in self.sets for table in compared.tables])
+        return latex_document([table for compared in self.sets for table in compared.printed])
 
     def to_text(self) -> str:
         """Return the table over all images of each set as plain text."""
