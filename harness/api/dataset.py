@@ -86,6 +86,12 @@ class Card(BaseModel):
     """Folder names that copies of the set go by, besides its id."""
     layouts: tuple[tuple[str, str], ...] = LAYOUTS
     """Sub-folder names for (LR, HR) to try, in this order."""
+    lr_suffix: str = ""
+    """What LR stems have at their end and HR stems do not: ``x4`` pairs ``LR/0001x4.png`` with ``HR/0001.png``."""
+    cases: bool = False
+    """Whether LR images may lie in sub-folders, one a case (a degradation, a kind of image), while HR images lie in one
+    folder: ``LR/deg_0/a.png`` and ``LR/deg_1/a.png`` belong to ``HR/a.png``. Ids are then ``deg_0-a``, and the case is
+    the image's level."""
     has_hr: bool | None = None
     """Whether HR images belong to the set: true = refuse a copy without them, false = never look for them, None = take
     them where they are (metrics that need HR stay blank where they are not)."""

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from isrbench.harness.api.dataset import Card, Pair
 from isrbench.harness.data.catalogue import catalogue, id_of_folder, refuse_odd_name
-from isrbench.harness.data.find import find_layout, find_root
+from isrbench.harness.data.find import case_folders, find_layout, find_root
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import IMAGE_SUFFIXES
+from isrbench.harness.files import IMAGE_SUFFIXES, list_images
 from isrbench.harness.imaging.images import hr_hash, lr_hash, read_rgb
 
 log = logging.getLogger(__name__)
@@ -23,6 +23,15 @@ log = logging.getLogger(__name__)
 _IGNORED = frozenset({"thumbs.db", "desktop.ini"})
 _MANY = 500
 """From this many images on, decoding them all takes long enough to say so."""
+
+
+class _Lr(NamedTuple):
+    """An LR file."""
+
+    path: Path
+    stem: str
+    """That of its HR file."""
+    case: str | None
 
 
 class _Files(NamedTuple):
@@ -134,12 +143,13 @@ def _join(card: Card, root: Path) -> list[_Files]:
     if layout is None:
         wanted = ", ".join("/".join(pair) for pair in card.layouts)
         raise UserError(f"{root} has no sub-folders {wanted}", "rename them, or state `layouts` in the card")
-    lr = _by_stem(root / layout[0])
+    lr = _lr_by_id(card, root / layout[0])
     has_hr = card.has_hr is not False and (root / layout[1]).is_dir()
     hr = _by_stem(root / layout[1]) if has_hr else {}
-    if has_hr and lr.keys() != hr.keys():
+    stems = {file.stem for file in lr.values()}
+    if has_hr and stems != hr.keys():
         raise UserError(
-            _unpaired(root, layout, sorted(lr.keys() - hr.keys()), sorted(hr.keys() - lr.keys())),
+            _unpaired(root, layout, sorted(stems - hr.keys()), sorted(hr.keys() - stems)),
             "pairs are joined by file stem: add the missing files or remove the extra ones",
         )
     if not lr:
@@ -150,7 +160,29 @@ def _join(card: Card, root: Path) -> list[_Files]:
             _or_as_another_set("complete the set", "count", card, root),
         )
     levels = _levels(card, root, sorted(lr))
-    return [_Files(stem, lr[stem], hr.get(stem), levels.get(stem)) for stem in sorted(lr)]
+    return [
+        _Files(id, lr[id].path, hr.get(lr[id].stem), levels.get(id, lr[id].case)) for id in sorted(lr)
+    ]  # fmt: skip
+
+
+def _lr_by_id(card: Card, folder: Path) -> dict[str, _Lr]:
+    """Return the LR files by id, which is the stem that HR has, behind the case where there are cases."""
+    nested = card.cases and not list_images(folder)
+    groups = {case.name: _by_stem(case) for case in case_folders(folder)} if nested else {None: _by_stem(folder)}
+    found: dict[str, _Lr] = {}
+    for case, files in groups.items():
+        for stem, path in files.items():
+            own = stem.removesuffix(card.lr_suffix)
+            if own == stem and card.lr_suffix:
+                raise UserError(
+                    f"{path}: LR images of {card.id} have {card.lr_suffix} at the end of their names",
+                    "use the published files, or correct `lr_suffix` in the card",
+                )
+            id = own if case is None else f"{case}-{own}"
+            if id in found:
+                raise UserError(f"{found[id].path} and {path} would both be called {id}", "rename one of the folders")
+            found[id] = _Lr(path, own, case)
+    return found
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
