@@ -155,6 +155,11 @@ def compare(
     rule = parse_rule(strata)
     aligned = align(frames, common=common)
     _check_baseline(aligned, baseline)
+    if rule.by == "hr_severity" and not any(own.images[rule.by].notna().any() for own in aligned):
+        raise UserError(
+            f"strata '{strata}': no run here has severities of its HR images",
+            "isrbench eval with the same method, dataset and --hr-severity: it computes what is missing",
+        )
     # Training curves have a folder beside those of the sets: no set may take its name.
     slugs = unique_slugs([f"{TRAINING} ", *(own.title for own in aligned)])
     return Comparison(

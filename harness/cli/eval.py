@@ -52,6 +52,9 @@ def eval_(
     estimator: Annotated[
         str, typer.Option(help="Severity estimator: tiny, fft (no weights), an open_clip MODEL/PRETRAINED, or none.")
     ] = "tiny",
+    hr_severity: Annotated[
+        bool, typer.Option("--hr-severity", help="Estimate the HR images too, for report --strata hr-severity.")
+    ] = False,
     complexity: Annotated[bool, typer.Option(help="Count and time the method too.")] = True,
     report: Annotated[bool, typer.Option(help="Write the report of all newest runs.")] = True,
     json: Json = False,
@@ -81,7 +84,7 @@ def eval_(
             method, dataset, options=options, name=name, require_metrics=require_metrics, data_root=data_root,
             metrics=metric_ids(metrics),
             limit=limit, sample=sample, runs_dir=runs_dir, resume=resume, device=device, seed=seed, workers=workers,
-            estimator=estimator, complexity=complexity, progress=progress,
+            estimator=estimator, hr_severity=hr_severity, complexity=complexity, progress=progress,
         )  # fmt: skip
     if json:
         show_json(result.summary)

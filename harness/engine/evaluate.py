@@ -79,6 +79,7 @@ def evaluate(
     seed: int = 0,
     device: str = "auto",
     estimator: str = "tiny",
+    hr_severity: bool = False,
     runs_dir: str | Path = "runs",
     resume: str = "only-missing",
     name: str | None = None,
@@ -101,6 +102,7 @@ def evaluate(
         device: ``auto``, or a torch device.
         estimator: What estimates severities: ``tiny``, ``fft`` (no weights), an open_clip ``MODEL/PRETRAINED``, or
             ``none``. A method that routes goes by its own, whatever is said here.
+        hr_severity: Estimate the severity of the HR images too, so that reports can group by it.
         runs_dir: Where runs are kept.
         resume: ``only-missing`` computes what is not stored; ``never`` starts a new run; ``only-cache`` computes
             nothing.
@@ -121,8 +123,9 @@ def evaluate(
     request = Request(
         method=method, dataset=str(dataset), options=option_texts(options), name=name,
         metrics=None if chosen is None else tuple(chosen), limit=limit, sample=sample, seed=seed, device=device,
-        estimator=estimator, runs_dir=Path(runs_dir), resume=parse_resume(resume), workers=workers,
-        complexity=complexity, data_root=None if data_root is None else Path(data_root), argv=tuple(sys.argv),
+        estimator=estimator, hr_severity=hr_severity, runs_dir=Path(runs_dir), resume=parse_resume(resume),
+        workers=workers, complexity=complexity, data_root=None if data_root is None else Path(data_root),
+        argv=tuple(sys.argv),
     )  # fmt: skip
     plan = make_plan(request)
     if require_metrics:

@@ -44,6 +44,8 @@ class Request:
     """Threads that score; None = one a core. Never changes a result."""
     estimator: str = "tiny"
     """Severity estimator (:mod:`isrbench.harness.severity.estimator`), or ``none``."""
+    hr_severity: bool = False
+    """Whether to estimate the severity of the HR images too, once for each content."""
     complexity: bool = True
     """Whether to count and time the method as well."""
     name: str | None = None
