@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from isrbench.reports import agreement, interaction
+from isrbench.reports import agreement, interaction, seal
 from isrbench.reports.aligned import AlignedRuns
 from isrbench.reports.analysis import Analysis
 from isrbench.reports.reported import reported_rows
@@ -90,7 +90,7 @@ def compare_set(aligned: AlignedRuns, slug: str, *, baseline: str | None, rule: 
     cells = {"all": compare_means(aligned, list(aligned.images.index), base)}
     cells |= {group.name: compare_means(aligned, group.images, base) for group in groups}
     tables = tuple(_tables(aligned, groups, cells, base, reported))
-    analyses = (interaction.analyse(aligned, base), agreement.analyse(aligned, cells["all"]))
+    analyses = (interaction.analyse(aligned, base), agreement.analyse(aligned, cells["all"]), *seal.analyse(aligned))
     return ComparedSet(aligned, slug, base, tuple(groups), cells, tables, analyses)
 
 
