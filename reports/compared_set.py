@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from isrbench.reports import agreement, interaction, seal
+from isrbench.reports import agreement, interaction, seal, seeds
 from isrbench.reports.aligned import AlignedRuns
 from isrbench.reports.analysis import Analysis
 from isrbench.reports.reported import reported_rows
@@ -74,7 +74,15 @@ class ComparedSet:
         return "\n".join(map(plain_text, self.printed))
 
 
-def compare_set(aligned: AlignedRuns, slug: str, *, baseline: str | None, rule: Rule, reported: bool) -> ComparedSet:
+def compare_set(
+    aligned: AlignedRuns,
+    slug: str,
+    *,
+    baseline: str | None,
+    rule: Rule,
+    reported: bool,
+    repeats: Mapping[str, pd.DataFrame] | None = None,
+) -> ComparedSet:
     """Compute everything about one set.
 
     Args:
@@ -84,13 +92,17 @@ def compare_set(aligned: AlignedRuns, slug: str, *, baseline: str | None, rule: 
         rule: How images are grouped.
         reported: Whether to add what papers report. Papers report means over whole sets: beside a part they are left
             out, and a note says so.
+        repeats: Scores of each run under other seeds, of :func:`isrbench.reports.seeds.without_repeats`.
     """
     groups = strata(aligned.images, rule)
     base = baseline_label(aligned, baseline)
     cells = {"all": compare_means(aligned, list(aligned.images.index), base)}
     cells |= {group.name: compare_means(aligned, group.images, base) for group in groups}
     tables = tuple(_tables(aligned, groups, cells, base, reported))
-    analyses = (interaction.analyse(aligned, base), agreement.analyse(aligned, cells["all"]), *seal.analyse(aligned))
+    analyses = (
+        interaction.analyse(aligned, base), agreement.analyse(aligned, cells["all"]), *seal.analyse(aligned),
+        *seeds.analyse(aligned, repeats or {}),
+    )  # fmt: skip
     return ComparedSet(aligned, slug, base, tuple(groups), cells, tables, analyses)
 
 

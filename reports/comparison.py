@@ -19,6 +19,7 @@ from isrbench.reports.figures.draw import draw
 from isrbench.reports.figures.style import Plot
 from isrbench.reports.names import unique_slugs
 from isrbench.reports.report import TRAINING, write_report
+from isrbench.reports.seeds import without_repeats
 from isrbench.reports.strata import DEFAULT, parse_rule
 from isrbench.reports.tables.latex import latex_document
 from isrbench.reports.tables.render import markdown_document, plain_text
@@ -71,7 +72,8 @@ class Comparison:
     def analyses(self) -> dict[str, pd.DataFrame]:
         """Return the numbers of each analysis over all sets, at full precision.
 
-        By name: ``interaction``, ``agreement``, and ``seal`` on Set14-SE. An analysis that no set has rows for has an empty frame; the tables say why.
+        By name: ``interaction``, ``agreement``, ``seal`` on Set14-SE, ``seeds`` where a run has repeats. One that no
+        set has rows for has an empty frame; the tables say why.
         """
         found: dict[str, list[pd.DataFrame]] = {}
         for analysis in (analysis for compared in self.sets for analysis in compared.analyses):
@@ -153,6 +155,7 @@ def compare(
     if frames.runs.empty:
         raise UserError("no run to compare", "isrbench eval --method bicubic --dataset sample")
     rule = parse_rule(strata)
+    frames, repeats = without_repeats(frames)
     aligned = align(frames, common=common)
     _check_baseline(aligned, baseline)
     if rule.by == "hr_severity" and not any(own.images[rule.by].notna().any() for own in aligned):
@@ -163,7 +166,10 @@ def compare(
     # Training curves have a folder beside those of the sets: no set may take its name.
     slugs = unique_slugs([f"{TRAINING} ", *(own.title for own in aligned)])
     return Comparison(
-        tuple(compare_set(own, slugs[own.title], baseline=baseline, rule=rule, reported=reported) for own in aligned)
+        tuple(
+            compare_set(own, slugs[own.title], baseline=baseline, rule=rule, reported=reported, repeats=repeats)
+            for own in aligned
+        )
     )
 
 

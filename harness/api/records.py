@@ -242,6 +242,8 @@ class Manifest(_Record):
     weights_hash: str = ""
     inputs_hash: str = ""
     dataset: DatasetRecord
+    repeat_of: str = ""
+    """The run that this one repeats under another seed: tables show that one alone. "" for a run of its own."""
     seed: int
     device: str
     metrics: dict[str, MetricRecord] = {}

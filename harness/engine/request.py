@@ -50,6 +50,8 @@ class Request:
     """Whether to count and time the method as well."""
     name: str | None = None
     """What rows and tables call the method; None = its id. Tells two folders or checkpoints apart."""
+    repeat_of: str = ""
+    """Id of the run that this one repeats under another seed; "" for a run of its own."""
     argv: tuple[str, ...] = ()
 
 

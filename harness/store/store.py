@@ -261,6 +261,10 @@ class Store:
         """Return the run that stands for each method and set: :func:`isrbench.harness.store.state.newest`."""
         return newest(self.states())
 
+    def repeats(self, runs: Sequence[str]) -> list[str]:
+        """Return the runs that repeat one of ``runs`` under another seed, sorted."""
+        return sorted(state.run for state in self.states() if state.repeat_of in set(runs))
+
     def last_computed(self) -> str:
         """Return when any run last changed its rows (ISO 8601, UTC); "" without runs."""
         return self._db.execute("SELECT MAX(computed) FROM runs").fetchone()[0] or ""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from isrbench.harness.engine.evaluate import evaluate
+from isrbench.harness.engine.evaluate import evaluate, same_images
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.images import read_rgb, to_tensor
 from isrbench.harness.severity.estimator import get_estimator
@@ -55,3 +55,21 @@ def test_a_severity_of_hr_images_needs_an_estimator_and_hr_images(pairs_folder: 
     shutil.rmtree(pairs_folder / "HR")
     result, estimated = _evaluated("bicubic", pairs_folder, tmp_path / "runs", hr_severity=True)
     assert estimated == 0 and "has no HR images whose severity" in " ".join(result.summary.notes)
+
+
+def test_a_repeat_under_another_seed_stands_for_nothing_until_it_is_asked_for_alone(
+    pairs_folder: Path, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    base, _ = _evaluated("bicubic", pairs_folder, runs)
+    other, _ = _evaluated("bicubic", pairs_folder, runs, seed=1, repeat_of=base.run)
+    assert other.run != base.run and other.manifest.repeat_of == base.run and same_images(base, other)
+    with Store(runs) as store:
+        assert store.newest_runs() == [base.run] and store.repeats([base.run]) == [other.run]
+        assert f"repeats {base.run}" in next(s.state for s in store.states() if s.run == other.run)
+    again, _ = _evaluated("bicubic", pairs_folder, runs, seed=1, repeat_of=base.run)
+    assert not again.computed and again.run == other.run, "resumed as any run"
+    alone, _ = _evaluated("bicubic", pairs_folder, runs, seed=1)
+    assert alone.run == other.run and alone.manifest.repeat_of == ""
+    with Store(runs) as store:
+        assert store.newest_runs() == [other.run]
