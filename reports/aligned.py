@@ -76,7 +76,7 @@ class AlignedRuns:
     metrics: tuple[Metric, ...]
     """Metrics that any run was asked for: the default ones first, then by id."""
     images: pd.DataFrame
-    """One row an image, indexed by image: severity, DIMENSIONS, level, lr_path, hr_path."""
+    """One row an image, indexed by image: severity, DIMENSIONS, hr_severity, level, lr_path, hr_path."""
     values: dict[str, pd.DataFrame]
     """Metric id -> image x label; NaN where there is no value."""
     set_values: dict[str, pd.Series]

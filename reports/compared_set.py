@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from isrbench.reports import agreement, interaction, seal, seeds
 from isrbench.reports.aligned import AlignedRuns
+from isrbench.reports.analysis import Analysis
 from isrbench.reports.reported import reported_rows
 from isrbench.reports.routing import correlations, routed
 from isrbench.reports.statistics import Cells, compare_means
@@ -34,6 +36,21 @@ class ComparedSet:
     """Group ("all", then each stratum's name) -> means, intervals and differences."""
     tables: tuple[Table, ...]
     """The table over all images, then one a stratum."""
+    analyses: tuple[Analysis, ...] = ()
+    """What is asked beyond means: in the order of the page."""
+
+    @property
+    def printed(self) -> tuple[Table, ...]:
+        """Return all tables: those of means, then those of the analyses."""
+        return (*self.tables, *(analysis.table for analysis in self.analyses))
+
+    def analysis(self, name: str) -> Analysis:
+        """Return the analysis of that name.
+
+        Raises:
+            KeyError: If there is none.
+        """
+        return {analysis.name: analysis for analysis in self.analyses}[name]
 
     def long_form(self) -> pd.DataFrame:
         """Return all numbers at full precision: see :func:`isrbench.reports.tables.table.long_form`."""
@@ -46,18 +63,26 @@ class ComparedSet:
 
     def to_markdown(self) -> str:
         """Return all tables as GitHub Markdown, then how each metric is defined."""
-        return markdown_document(self.tables)
+        return markdown_document(self.printed)
 
     def to_latex(self) -> str:
         """Return all tables as a LaTeX document."""
-        return latex_document(self.tables)
+        return latex_document(self.printed)
 
     def to_text(self) -> str:
         """Return all tables as plain text."""
-        return "\n".join(map(plain_text, self.tables))
+        return "\n".join(map(plain_text, self.printed))
 
 
-def compare_set(aligned: AlignedRuns, slug: str, *, baseline: str | None, rule: Rule, reported: bool) -> ComparedSet:
+def compare_set(
+    aligned: AlignedRuns,
+    slug: str,
+    *,
+    baseline: str | None,
+    rule: Rule,
+    reported: bool,
+    repeats: Mapping[str, pd.DataFrame] | None = None,
+) -> ComparedSet:
     """Compute everything about one set.
 
     Args:
@@ -67,13 +92,18 @@ def compare_set(aligned: AlignedRuns, slug: str, *, baseline: str | None, rule: 
         rule: How images are grouped.
         reported: Whether to add what papers report. Papers report means over whole sets: beside a part they are left
             out, and a note says so.
+        repeats: Scores of each run under other seeds, of :func:`isrbench.reports.seeds.without_repeats`.
     """
     groups = strata(aligned.images, rule)
     base = baseline_label(aligned, baseline)
     cells = {"all": compare_means(aligned, list(aligned.images.index), base)}
     cells |= {group.name: compare_means(aligned, group.images, base) for group in groups}
     tables = tuple(_tables(aligned, groups, cells, base, reported))
-    return ComparedSet(aligned, slug, base, tuple(groups), cells, tables)
+    analyses = (
+        interaction.analyse(aligned, base), agreement.analyse(aligned, cells["all"]), *seal.analyse(aligned),
+        *seeds.analyse(aligned, repeats or {}),
+    )  # fmt: skip
+    return ComparedSet(aligned, slug, base, tuple(groups), cells, tables, analyses)
 
 
 def baseline_label(aligned: AlignedRuns, baseline: str | None) -> str | None:

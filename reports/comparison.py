@@ -19,6 +19,7 @@ from isrbench.reports.figures.draw import draw
 from isrbench.reports.figures.style import Plot
 from isrbench.reports.names import unique_slugs
 from isrbench.reports.report import TRAINING, write_report
+from isrbench.reports.seeds import without_repeats
 from isrbench.reports.strata import DEFAULT, parse_rule
 from isrbench.reports.tables.latex import latex_document
 from isrbench.reports.tables.render import markdown_document, plain_text
@@ -67,13 +68,25 @@ class Comparison:
             for table in compared.tables
         }
 
+    @property
+    def analyses(self) -> dict[str, pd.DataFrame]:
+        """Return the numbers of each analysis over all sets, at full precision.
+
+        By name: ``interaction``, ``agreement``, ``seal`` on Set14-SE, ``seeds`` where a run has repeats. One that no
+        set has rows for has an empty frame; the tables say why.
+        """
+        found: dict[str, list[pd.DataFrame]] = {}
+        for analysis in (analysis for compared in self.sets for analysis in compared.analyses):
+            found.setdefault(analysis.name, []).extend([analysis.rows] if len(analysis.rows) else [])
+        return {name: pd.concat(rows, ignore_index=True) if rows else pd.DataFrame() for name, rows in found.items()}
+
     def to_markdown(self) -> str:
         """Return all tables as GitHub Markdown, then how each metric is defined."""
-        return markdown_document([table for compared in self.sets for table in compared.tables])
+        return markdown_document([table for compared in self.sets for table in compared.printed])
 
     def to_latex(self) -> str:
         """Return all tables as a LaTeX document."""
-        return latex_document([table for compared in self.sets for table in compared.tables])
+        return latex_document([table for compared in self.sets for table in compared.printed])
 
     def to_text(self) -> str:
         """Return the table over all images of each set as plain text."""
@@ -142,12 +155,21 @@ def compare(
     if frames.runs.empty:
         raise UserError("no run to compare", "isrbench eval --method bicubic --dataset sample")
     rule = parse_rule(strata)
+    frames, repeats = without_repeats(frames)
     aligned = align(frames, common=common)
     _check_baseline(aligned, baseline)
+    if rule.by == "hr_severity" and not any(own.images[rule.by].notna().any() for own in aligned):
+        raise UserError(
+            f"strata '{strata}': no run here has severities of its HR images",
+            "isrbench eval with the same method, dataset and --hr-severity: it computes what is missing",
+        )
     # Training curves have a folder beside those of the sets: no set may take its name.
     slugs = unique_slugs([f"{TRAINING} ", *(own.title for own in aligned)])
     return Comparison(
-        tuple(compare_set(own, slugs[own.title], baseline=baseline, rule=rule, reported=reported) for own in aligned)
+        tuple(
+            compare_set(own, slugs[own.title], baseline=baseline, rule=rule, reported=reported, repeats=repeats)
+            for own in aligned
+        )
     )
 
 

@@ -10,6 +10,7 @@ from isrbench.harness.store.frames import Frames, load_frames
 from isrbench.harness.store.schema import home_of
 from isrbench.harness.store.store import Store
 from isrbench.reports.comparison import compare, merge_frames
+from isrbench.reports.seeds import without_repeats
 from isrbench.reports.strata import DEFAULT
 
 
@@ -72,7 +73,8 @@ def publish(
     """
     from isrbench.reports.hub_card import write_publication
 
-    return write_publication(read_frames(runs_dir, runs), methods(), out or runs_dir / "publish", overwrite=overwrite)
+    frames, _ = without_repeats(read_frames(runs_dir, runs))
+    return write_publication(frames, methods(), out or runs_dir / "publish", overwrite=overwrite)
 
 
 def read_frames(runs_dir: Path, runs: Sequence[str]) -> Frames:
@@ -90,9 +92,10 @@ def read_frames(runs_dir: Path, runs: Sequence[str]) -> Frames:
 
 
 def _read(runs_dir: Path, runs: Sequence[str]) -> Frames:
+    """Read the runs, and those that repeat them under other seeds."""
     store = Store(runs_dir, create=False)
     try:
         chosen = list(dict.fromkeys(store.find_run(name) for name in runs)) or store.newest_runs()
-        return load_frames(store, chosen)
+        return load_frames(store, list(dict.fromkeys([*chosen, *store.repeats(chosen)])))
     finally:
         store.close()

@@ -10,7 +10,7 @@ import pandas as pd
 from isrbench.harness.api.records import EstimatorRecord, Manifest
 from isrbench.harness.severity.dimensions import DIMENSIONS
 
-SEVERITIES = ["severity", *DIMENSIONS]
+SEVERITIES = ["severity", *DIMENSIONS, "hr_severity"]
 
 
 def image_paths(images: pd.DataFrame) -> pd.DataFrame:
@@ -33,7 +33,8 @@ def severities(images: pd.DataFrame, runs: pd.DataFrame) -> tuple[pd.DataFrame, 
         runs: Those runs, with run, created and manifest.
 
     Returns:
-        severity and DIMENSIONS by image (NaN where unknown), the estimator or ``none``, and a note on what is left out.
+        severity, DIMENSIONS and hr_severity by image (NaN where unknown), the estimator or ``none``, and a note on what
+        is left out.
     """
     rows = images.dropna(subset=["severity"])
     rows = rows.assign(_by=_estimators(rows, runs), _at=rows["run"].map(runs.set_index("run")["created"]))
@@ -49,7 +50,9 @@ def severities(images: pd.DataFrame, runs: pd.DataFrame) -> tuple[pd.DataFrame, 
         f"score the runs again with one --estimator to compare them"
         for other, labels in others.items()
     )
-    return own[SEVERITIES].astype(float), chosen, notes
+    # That of the HR may have been asked for in one run alone; it is by content, the same for all.
+    of_hr = rows.loc[rows["_by"] == chosen, :].groupby("image")["hr_severity"].first()
+    return own.assign(hr_severity=of_hr)[SEVERITIES].astype(float), chosen, notes
 
 
 def _estimators(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.Series:

@@ -77,6 +77,9 @@ def _write_tables(compared: ComparedSet, stem: Path) -> list[Path]:
         ".csv": compared.long_form().to_csv(index=False, lineterminator="\n"),
     }
     routing = compared.routing()
+    for analysis in compared.analyses:
+        if len(analysis.rows):
+            texts[f".{analysis.name}.csv"] = analysis.rows.to_csv(index=False, lineterminator="\n")
     if routing is not None:
         texts[".routing.csv"] = routing.to_csv(index=False, lineterminator="\n")
     paths = [stem.with_name(stem.name + ending) for ending in texts]

@@ -13,7 +13,9 @@ from isrbench.harness.errors import UserError
 from isrbench.harness.severity.dimensions import DIMENSIONS
 
 DEFAULT = "quantile:3"
-_FIX = "write quantile:3, edges:0.3,0.6, blur, blur:quantile:4 or level"
+_FIX = "write quantile:3, edges:0.3,0.6, blur, blur:quantile:4, hr-severity or level"
+_BY = ("severity", *DIMENSIONS, "hr-severity")
+_SHOWN = {"hr_severity": "HR severity"}
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class Rule:
     """How images are grouped."""
 
     by: str
-    """``severity``, one of the seven dimensions, or ``level`` (the true level of a synthetic set)."""
+    """``severity``, one of the seven dimensions, ``level`` (the true level of a synthetic set), or ``hr_severity`` (how
+    degraded the HR itself is)."""
     quantiles: int = 3
     edges: tuple[float, ...] = ()
     """Fixed inner edges; empty = quantiles of the given images."""
@@ -39,7 +42,7 @@ class Stratum:
 
 
 def parse_rule(text: str) -> Rule:
-    """Parse ``quantile:K``, ``edges:a,b``, a dimension (alone or before either), or ``level``.
+    """Parse ``quantile:K``, ``edges:a,b``, a dimension or ``hr-severity`` (alone or before either), or ``level``.
 
     Raises:
         UserError: If the text is none of these.
@@ -49,8 +52,8 @@ def parse_rule(text: str) -> Rule:
     by, rest = "severity", text
     head, _, tail = text.partition(":")
     # One of the seven dimensions is called "edges": it is meant unless numbers follow.
-    if head in {*DIMENSIONS, "severity"} and (text == head or tail.startswith(("quantile:", "edges:"))):
-        by, rest = head, tail or DEFAULT
+    if head in _BY and (text == head or tail.startswith(("quantile:", "edges:"))):
+        by, rest = head.replace("-", "_"), tail or DEFAULT
     kind, _, value = rest.partition(":")
     try:
         if kind == "quantile" and int(value) >= 1:
@@ -89,7 +92,9 @@ def strata(images: pd.DataFrame, rule: Rule) -> list[Stratum]:
     filled = [place for place in range(len(inner) + 1) if (group == place).any()]
     return [
         Stratum(
-            f"{rule.by} {name}", _interval(inner, place, digits), tuple(map(str, values.index[group == place].tolist()))
+            f"{_SHOWN.get(rule.by, rule.by)} {name}",
+            _interval(inner, place, digits),
+            tuple(map(str, values.index[group == place].tolist())),
         )
         for name, place in zip(_names(len(filled)), filled, strict=True)
     ]

@@ -94,6 +94,10 @@ class Card(BaseModel):
     (:mod:`isrbench.harness.data.names`)."""
     hr_name: str | None = Field(default=None, pattern=r"^[^{}]*\{\}[^{}]*$")
     """What an HR file is called; ``{}`` where only ``lr_name`` is given."""
+    cases: bool = False
+    """Whether LR images may lie in sub-folders, one a case (a degradation, a kind of image), while HR images lie in one
+    folder: ``LR/deg_0/a.png`` and ``LR/deg_1/a.png`` belong to ``HR/a.png``. Ids are then ``deg_0/a``, and the case is
+    the image's level."""
     has_hr: bool | None = None
     """Whether HR images belong to the set: true = refuse a copy without them, false = never look for them, None = take
     them where they are (metrics that need HR stay blank where they are not)."""

@@ -75,6 +75,8 @@ class ImageRow(_Record):
     lr: str
     """Absolute path of the LR file."""
     hr: str | None = None
+    hr_hash: str | None = None
+    """sha256 of the decoded HR pixels; None without HR, and in rows of before version 5 of the store."""
     level: str | None = None
     """The true severity level of a synthetic image."""
     failure: Failure | None = None
@@ -240,6 +242,8 @@ class Manifest(_Record):
     weights_hash: str = ""
     inputs_hash: str = ""
     dataset: DatasetRecord
+    repeat_of: str = ""
+    """The run that this one repeats under another seed: tables show that one alone. "" for a run of its own."""
     seed: int
     device: str
     metrics: dict[str, MetricRecord] = {}

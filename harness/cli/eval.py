@@ -48,10 +48,16 @@ def eval_(
     ] = "only-missing",
     device: Device = "auto",
     seed: Seed = 0,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Run a stochastic method under so many seeds, from --seed on; one run a seed.")
+    ] = 1,
     workers: Workers = None,
     estimator: Annotated[
         str, typer.Option(help="Severity estimator: tiny, fft (no weights), an open_clip MODEL/PRETRAINED, or none.")
     ] = "tiny",
+    hr_severity: Annotated[
+        bool, typer.Option("--hr-severity", help="Estimate the HR images too, for report --strata hr-severity.")
+    ] = False,
     complexity: Annotated[bool, typer.Option(help="Count and time the method too.")] = True,
     report: Annotated[bool, typer.Option(help="Write the report of all newest runs.")] = True,
     json: Json = False,
@@ -68,29 +74,44 @@ def eval_(
     """
     from isrbench.harness.api.options import split_options
     from isrbench.harness.api.registry import methods
-    from isrbench.harness.cli.terminal import progress_bars, show_json, show_place, show_summary
-    from isrbench.harness.engine.evaluate import evaluate
+    from isrbench.harness.cli.terminal import progress_bars, show_json, show_place, show_summary, show_warning
+    from isrbench.harness.engine.evaluate import RunResult, evaluate, same_images
 
     options = split_options(option)
     if accept_license:
         methods().get(method)  # a mistyped method is no reason to download gigabytes first
         _fetch_if_absent(dataset, data_root)
     shown_before = _newest_runs(runs_dir)
-    with progress_bars(quiet=json) as progress:
-        result = evaluate(
-            method, dataset, options=options, name=name, require_metrics=require_metrics, data_root=data_root,
-            metrics=metric_ids(metrics),
-            limit=limit, sample=sample, runs_dir=runs_dir, resume=resume, device=device, seed=seed, workers=workers,
-            estimator=estimator, complexity=complexity, progress=progress,
-        )  # fmt: skip
+
+    def run(seed: int, repeat_of: str, complexity: bool) -> RunResult:
+        with progress_bars(quiet=json) as progress:
+            return evaluate(
+                method, dataset, options=options, name=name, require_metrics=require_metrics, data_root=data_root,
+                metrics=metric_ids(metrics), limit=limit, sample=sample, runs_dir=runs_dir, resume=resume,
+                device=device, seed=seed, repeat_of=repeat_of, workers=workers, estimator=estimator,
+                hr_severity=hr_severity, complexity=complexity, progress=progress,
+            )  # fmt: skip
+
+    if seeds > 1 and sample is not None:
+        raise UserError("--seeds with --sample: each seed would draw other images", "--limit draws the same for all")
+    result = run(seed, "", complexity)
     if json:
         show_json(result.summary)
     else:
         show_summary(result.summary)
-    page = _report(runs_dir, result.computed, shown_before) if report else None
+    repeats: list[RunResult] = []
+    for other in range(seed + 1, seed + seeds):
+        repeats.append(run(other, result.run, False))
+        if same_images(result, repeats[-1]):
+            show_warning(
+                f"{result.manifest.title} gives the same images under seeds {seed} and {other}: it is deterministic",
+                "leave --seeds out; further seeds are not run",
+            )
+            break
+    page = _report(runs_dir, any(r.computed for r in (result, *repeats)), shown_before) if report else None
     if page is not None and not json:
         show_place("report", page)
-    raise typer.Exit(1 if result.failed else 0)
+    raise typer.Exit(1 if any(r.failed for r in (result, *repeats)) else 0)
 
 
 def _report(runs_dir: Path, computed: bool, shown_before: list[str]) -> Path | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from isrbench.harness.errors import UserError
+from isrbench.harness.files import list_images
 
 if TYPE_CHECKING:
     from isrbench.harness.api.dataset import Card
@@ -45,18 +47,32 @@ def find_root(card: Card, data_root: Path | None = None) -> Path:
             )
         return card.root
     names = [card.id, *card.folders] + ([card.archive.folder] if card.archive else [])
-    places = [place for root in data_roots(data_root) for place in (*(root / n for n in names), root)]
-    for place in places:
-        if place.is_dir() and find_layout(card, place) is not None:
-            return place.resolve()
-    layouts = ", ".join("/".join(pair) for pair in card.layouts)
-    looked = ", ".join(str(root) for root in data_roots(data_root))
+    for root in data_roots(data_root):
+        for place in (root / name for name in names):
+            if place.is_dir() and find_layout(card, place) is not None:
+                return place.resolve()
+        if root.is_dir() and _is_the_set(card, root):
+            return root.resolve()
+    raise _not_found(card, names, data_roots(data_root))
+
+
+def _is_the_set(card: Card, root: Path) -> bool:
+    """Return whether a data root is the set's own folder: images that lie in it directly have to be as many."""
+    layout = find_layout(card, root)
+    if layout is None or layout[0] != ".":
+        return layout is not None
+    return card.count is None or len(_images(card, root)) == card.count
+
+
+def _not_found(card: Card, names: Sequence[str], roots: Sequence[Path]) -> UserError:
+    layouts = ", ".join("/".join(pair) for pair in card.layouts if pair[0] != ".")
     fetch = f"isrbench fetch datasets --dataset {card.id}" + (" --accept-license" if card.non_commercial else "")
+    by_hand = f"get it from {card.source} and put it into {roots[0] / card.id}"
     can_fetch = card.archive is not None or card.table is not None
-    raise UserError(
-        f"the dataset {card.id} was not found below {looked} (looked for {', '.join(names)}, or the folder itself, "
-        f"with sub-folders {layouts})",
-        "give its folder with --data-root DIR" + (f", or download it: {fetch}" if can_fetch else ""),
+    return UserError(
+        f"the dataset {card.id} was not found below {', '.join(map(str, roots))} (looked for {', '.join(names)}, or "
+        f"the folder itself, {f'with sub-folders {layouts}' if layouts else 'with its images'})",
+        f"give its folder with --data-root DIR, or {f'download it: {fetch}' if can_fetch else by_hand}",
     )
 
 
@@ -64,11 +80,18 @@ def find_layout(card: Card, root: Path) -> tuple[str, str] | None:
     """Return which of the card's layouts, (LR folder, HR folder), ``root`` has, as its folders are spelled, or None.
 
     A layout whose HR folder is there comes before one without, which a card that says ``has_hr = true`` never gets.
+    The folder itself, ``.``, is a layout only if it holds images.
     """
     spelled = [(_spelled(root, lr), hr, _spelled(root, hr)) for lr, hr in card.layouts]
     paired = [(lr, hr) for lr, _, hr in spelled if lr and hr and card.has_hr is not False]
     alone = [(lr, hr) for lr, hr, _ in spelled if lr]
-    return next(iter(paired if card.has_hr else [*paired, *alone]), None)
+    there = paired if card.has_hr else [*paired, *alone]
+    return next((layout for layout in there if layout[0] != "." or _images(card, root)), None)
+
+
+def _images(card: Card, folder: Path) -> list[Path]:
+    """Return the images in ``folder``; where it has none and the card knows cases, those below it."""
+    return list_images(folder) or (list_images(folder, recursive=True) if card.cases else [])
 
 
 def _spelled(root: Path, name: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +16,7 @@ from isrbench.harness.data.names import (
     refuse_odd_name,
 )
 from isrbench.harness.errors import UserError
+from isrbench.harness.files import list_images
 
 if TYPE_CHECKING:
     from isrbench.harness.api.dataset import Card
@@ -27,13 +28,15 @@ class Files(NamedTuple):
     id: str
     lr: Path
     hr: Path | None
+    case: str | None = None
+    """The sub-folder that says what kind of image it is, where the card knows cases."""
 
 
 def join_files(card: Card, root: Path) -> list[Files]:
     """Return the files of a whole set, sorted by id.
 
     Args:
-        card: Which set; its ``layouts``, ``has_hr``, ``lr_name`` and ``hr_name`` count.
+        card: Which set; its ``layouts``, ``has_hr``, ``lr_name``, ``hr_name`` and ``cases`` count.
         root: The set's folder.
 
     Raises:
@@ -46,7 +49,7 @@ def join_files(card: Card, root: Path) -> list[Files]:
         wanted = ", ".join("/".join(pair) for pair in card.layouts)
         raise UserError(f"{root} has no sub-folders {wanted}", "rename them, or state `layouts` in the card")
     # "." is the set's own folder, in which results and other things may lie as well.
-    lr = files_by_stem(root / layout[0], below=layout[0] != ".")
+    lr = files_by_stem(root / layout[0], below=layout[0] != "." or (card.cases and not list_images(root)))
     if not lr:
         raise UserError(f"{root / layout[0]} holds no images", "check the path")
     given = None if card.lr_name is None and card.hr_name is None else Names(card.lr_name or "{}", card.hr_name or "{}")
@@ -59,8 +62,10 @@ def join_files(card: Card, root: Path) -> list[Files]:
             raise UserError(f"{root / layout[0]} holds LR and HR images, and nothing says which is which", fix)
     if card.has_hr is False or layout[0] == layout[1] or not (root / layout[1]).is_dir():
         ids = _by_id(lr, given.lr if given else "{}", "lr_name")
-        return [Files(id, ids[id], None) for id in sorted(ids)]
+        return [Files(id, ids[id], None, _case(card, id)) for id in sorted(ids)]
     hr = files_by_stem(root / layout[1], below=layout[1] != ".")
+    if card.cases:
+        return _cases(card, root, layout, _by_id(lr, (given or Names()).lr, "lr_name"), hr)
     names, guess = (given, None) if given else names_of_two_folders(lr, hr)
     if names is None and guess is not None:
         raise UserError(
@@ -69,6 +74,20 @@ def join_files(card: Card, root: Path) -> list[Files]:
         )
     names = names or Names()
     return _paired(root, layout, _by_id(lr, names.lr, "lr_name"), _by_id(hr, names.hr, "hr_name"))
+
+
+def _cases(
+    card: Card, root: Path, layout: tuple[str, str], lr: Mapping[str, Path], hr_files: Mapping[str, Path]
+) -> list[Files]:
+    """Pair LR files in sub-folders with HR files that the sub-folders share."""
+    hr = _by_id(hr_files, card.hr_name or "{}", "hr_name")
+    shared = {id: id.rpartition("/")[2] for id in lr}
+    _refuse_unpaired(root, layout, set(shared.values()), hr.keys())
+    return [Files(id, lr[id], hr[shared[id]], _case(card, id)) for id in sorted(lr)]
+
+
+def _case(card: Card, id: str) -> str | None:
+    return (id.rpartition("/")[0] or None) if card.cases else None
 
 
 def _by_id(files: Mapping[str, Path], pattern: str, key: str) -> dict[str, Path]:
@@ -95,13 +114,17 @@ def _told_apart(files: Mapping[str, Path], names: Names, folder: Path) -> tuple[
 
 
 def _paired(root: Path, layout: tuple[str, str], lr: Mapping[str, Path], hr: Mapping[str, Path]) -> list[Files]:
-    if lr.keys() != hr.keys():
+    _refuse_unpaired(root, layout, lr.keys(), hr.keys())
+    return [Files(id, lr[id], hr[id]) for id in sorted(lr)]
+
+
+def _refuse_unpaired(root: Path, layout: tuple[str, str], lr: Set[str], hr: Set[str]) -> None:
+    if lr != hr:
         raise UserError(
-            _unpaired(root, layout, sorted(lr.keys() - hr.keys()), sorted(hr.keys() - lr.keys())),
+            _unpaired(root, layout, sorted(lr - hr), sorted(hr - lr)),
             "pairs are joined by file stem: add the missing files or remove the extra ones, or say how names differ in "
             'a card, such as lr_name = "{}x4" (docs/datasets.md)',
         )
-    return [Files(id, lr[id], hr[id]) for id in sorted(lr)]
 
 
 def _unpaired(root: Path, layout: tuple[str, str], no_hr: Sequence[str], no_lr: Sequence[str]) -> str:

@@ -133,7 +133,7 @@ def _join(card: Card, root: Path) -> list[_Listed]:
             _or_as_another_set("complete the set", "count", card, root),
         )
     levels = _levels(card, root, [own.id for own in files])
-    return [_Listed(own, levels.get(own.id)) for own in files]
+    return [_Listed(own, levels.get(own.id, own.case)) for own in files]
 
 
 def _or_as_another_set(first: str, key: str, card: Card, root: Path) -> str:

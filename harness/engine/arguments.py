@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 Progress = Callable[[str, int, int], None]
-"""``(stage, done, total)``; stage is "restore", "score" or "complexity"."""
+"""``(stage, done, total)``; stage is one of STAGES."""
 ProgressOption = Progress | bool | None
 """A callback; True for bars of ``tqdm.auto``; False or None for silence."""
-STAGES = {"restore": "restoring", "score": "scoring", "complexity": "counting"}
+STAGES = {
+    "restore": "restoring", "score": "scoring", "complexity": "counting", "hr-severity": "HR severity",
+}  # fmt: skip
 """What a bar calls each stage."""
 
 

@@ -77,8 +77,10 @@ def evaluate(
     limit: int | None = None,
     sample: int | None = None,
     seed: int = 0,
+    repeat_of: str = "",
     device: str = "auto",
     estimator: str = "tiny",
+    hr_severity: bool = False,
     runs_dir: str | Path = "runs",
     resume: str = "only-missing",
     name: str | None = None,
@@ -98,9 +100,12 @@ def evaluate(
         limit: Only so many images, drawn evenly over the set. The run is labelled as a part.
         sample: Only so many images, drawn by the seed. The run is labelled as a part.
         seed: Every image's own seed comes from this and its id.
+        repeat_of: Id of a run that differs in its seed alone. Tables then show that run and not this one, and a report
+            says how far the two are apart (``isrbench eval --seeds``).
         device: ``auto``, or a torch device.
         estimator: What estimates severities: ``tiny``, ``fft`` (no weights), an open_clip ``MODEL/PRETRAINED``, or
             ``none``. A method that routes goes by its own, whatever is said here.
+        hr_severity: Estimate the severity of the HR images too, so that reports can group by it.
         runs_dir: Where runs are kept.
         resume: ``only-missing`` computes what is not stored; ``never`` starts a new run; ``only-cache`` computes
             nothing.
@@ -121,8 +126,9 @@ def evaluate(
     request = Request(
         method=method, dataset=str(dataset), options=option_texts(options), name=name,
         metrics=None if chosen is None else tuple(chosen), limit=limit, sample=sample, seed=seed, device=device,
-        estimator=estimator, runs_dir=Path(runs_dir), resume=parse_resume(resume), workers=workers,
-        complexity=complexity, data_root=None if data_root is None else Path(data_root), argv=tuple(sys.argv),
+        estimator=estimator, hr_severity=hr_severity, runs_dir=Path(runs_dir), resume=parse_resume(resume),
+        workers=workers, complexity=complexity, data_root=None if data_root is None else Path(data_root),
+        repeat_of=repeat_of, argv=tuple(sys.argv),
     )  # fmt: skip
     plan = make_plan(request)
     if require_metrics:
@@ -139,6 +145,14 @@ def evaluate(
             failed=outcome.failed,
             computed=outcome.computed,
         )
+
+
+def same_images(one: RunResult, other: RunResult) -> bool:
+    """Return whether two runs gave the same images, byte for byte; failed ones left out, False where none is left."""
+    with Store(one.folder.parent, create=False) as store:
+        first, second = ({row.image: row.output_hash for row in store.images(run)} for run in (one.run, other.run))
+    pairs = [(first[id], second[id]) for id in first.keys() & second.keys() if first[id] and second[id]]
+    return bool(pairs) and all(a == b for a, b in pairs)
 
 
 def _require_metrics(plan: Plan) -> None:

@@ -25,6 +25,7 @@ from isrbench.harness.engine.request import Resume
 from isrbench.harness.engine.rescoring import add_stored_metrics, without_value
 from isrbench.harness.engine.resume import Stored, Todo, Wanted, to_do
 from isrbench.harness.files import file_hash, takes_nothing
+from isrbench.harness.imaging.images import read_hr, to_tensor
 from isrbench.harness.store.schema import cannot_write
 from isrbench.harness.store.store import Store
 
@@ -94,7 +95,7 @@ def _compute(work: _Work) -> bool:
     plan = work.plan = replace(work.plan, scorer=scorer)
     todo = to_do(stored, _wanted(work, stored))
     if not todo:
-        return False
+        return _estimate_hrs(work)
     make_deterministic(plan.device)
     if plan.estimator is not None and todo.estimate:
         plan.estimator.load()
@@ -114,6 +115,7 @@ def _compute(work: _Work) -> bool:
         _score_set(work, metric)
     if todo.cost:
         _count(work)
+    _estimate_hrs(work)
     end(plan, work.store, work.run, this)
     if scorer is not asked:
         work.notes += without_value(work.store.scores(work.run), asked.ids, scorer.ids)
@@ -215,6 +217,37 @@ def _keep(work: _Work, measured: Measured) -> None:
         if not work.unestimated:
             work.notes.append(f"severity missing, first for {measured.image}: {measured.trouble.brief}")
         work.unestimated.add(measured.image)
+
+
+def _estimate_hrs(work: _Work) -> bool:
+    """Estimate the HR images that have no severity yet, if asked for; return whether there was anything to do.
+
+    An HR counts by its pixels: runs of other methods on the same set find its severity there.
+    """
+    plan, store = work.plan, work.store
+    if not plan.request.hr_severity or plan.estimator is None:
+        return False
+    files = {p.id: (p.hr_hash, p.hr) for p in plan.pairs if p.hr_hash is not None and p.hr is not None}
+    if not files:
+        work.notes.append(f"{plan.card.id} has no HR images whose severity could be estimated")
+    rows = [row for row in store.images(work.run) if row.image in files]
+    unnamed = {row.image: files[row.image][0] for row in rows if row.hr_hash != files[row.image][0]}
+    version, known = plan.estimator.version, store.hr_severities()
+    missing = {hr_hash: path for hr_hash, path in files.values() if (hr_hash, version) not in known}
+    if not unnamed and not missing:
+        return False
+    store.set_hr_hashes(work.run, unnamed)
+    make_deterministic(plan.device)
+    for done, (hr_hash, path) in enumerate(missing.items(), 1):
+        try:
+            vector = plan.estimator.estimate(to_tensor(read_hr(path, hr_hash))[None])[0].tolist()
+        except Exception as error:
+            log.info("the severity of %s could not be estimated", path, exc_info=True)
+            work.notes.append(f"severity of HR images missing, first of {path.name}: {Failure.of(error).brief}")
+            break
+        store.add_hr_severity(hr_hash, version, sum(vector) / len(vector))
+        work.progress("hr-severity", done, len(missing))
+    return True
 
 
 def _score_set(work: _Work, metric: str) -> None:

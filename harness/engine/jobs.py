@@ -80,7 +80,7 @@ def restore(plan: Plan, pair: Pair, run: str, png: Path, home: Path) -> tuple[Im
         OSError: If the place takes no file at all: it is full, read-only or forbidden.
     """
     common = {"run": run, "image": pair.id, "lr": str(pair.lr), "hr": str(pair.hr) if pair.hr else None}
-    common["level"] = pair.level
+    common |= {"level": pair.level, "hr_hash": pair.hr_hash}
     try:
         if pair.id in plan.faults:
             raise plan.faults[pair.id]

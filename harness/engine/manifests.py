@@ -35,7 +35,7 @@ def run_id(plan: Plan, store: Store) -> str:
 
 
 def update_description(plan: Plan, store: Store, run: str) -> None:
-    """Keep what may change without a change of any image: what they are a part of, and the method's title.
+    """Keep what may change without a change of any image: what they are a part of, the title, what is repeated.
 
     A set may have grown around a run's images, or shrunk to them.
     """
@@ -43,7 +43,8 @@ def update_description(plan: Plan, store: Store, run: str) -> None:
         return
     with store.transaction():
         before = store.manifest(run)
-        after = before.model_copy(update={"dataset": describe_dataset(plan), "title": plan.title})
+        facts = {"dataset": describe_dataset(plan), "title": plan.title, "repeat_of": plan.request.repeat_of}
+        after = before.model_copy(update=facts)
         if after != before:
             _keep(store, after)
 

@@ -146,6 +146,8 @@ def _check(request: Request, methods: Registry[MethodPlugin]) -> None:
         _refuse_anothers_name(name, request.method, methods)
     if request.workers is not None and request.workers < 1:
         raise UserError(f"--workers {request.workers}: at least one thread", "leave the option out for one a core")
+    if request.hr_severity and request.estimator == "none":
+        raise UserError("--hr-severity needs an estimator, but --estimator is none", "leave --estimator out")
     if request.metrics is not None and not request.metrics:
         raise UserError("--metrics names no metric", "--metrics psnr,ssim, or leave the option out for the default set")
 

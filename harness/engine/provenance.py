@@ -82,6 +82,7 @@ def describe_run(plan: Plan, run: str) -> Manifest:
         weights_hash=plan.method.weights_hash,
         inputs_hash=hashlib.sha256(json.dumps(plan.inputs).encode()).hexdigest(),
         dataset=describe_dataset(plan),
+        repeat_of=request.repeat_of,
         seed=request.seed,
         device=plan.device,
     )

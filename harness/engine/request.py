@@ -44,10 +44,14 @@ class Request:
     """Threads that score; None = one a core. Never changes a result."""
     estimator: str = "tiny"
     """Severity estimator (:mod:`isrbench.harness.severity.estimator`), or ``none``."""
+    hr_severity: bool = False
+    """Whether to estimate the severity of the HR images too, once for each content."""
     complexity: bool = True
     """Whether to count and time the method as well."""
     name: str | None = None
     """What rows and tables call the method; None = its id. Tells two folders or checkpoints apart."""
+    repeat_of: str = ""
+    """Id of the run that this one repeats under another seed; "" for a run of its own."""
     argv: tuple[str, ...] = ()
 
 

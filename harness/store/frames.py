@@ -24,7 +24,7 @@ _RUN_COLUMNS = (
 )  # fmt: skip
 _IMAGE_COLUMNS = (
     "image", "status", *FAILURE_COLUMNS, "seconds", "severity", *DIMENSIONS, "level", "active_experts", "adapter_macs",
-    "adapter_params", "lr", "hr", "output", "estimator",
+    "adapter_params", "lr", "hr", "hr_hash", "output", "estimator",
 )  # fmt: skip
 
 
@@ -47,7 +47,8 @@ class Frames:
     severity, one column for each of DIMENSIONS, level (the true severity level of a synthetic set, or None),
     active_experts (mean over layers, or NaN), adapter_macs (of the active experts, as if run beside the base) and
     adapter_params (active experts and routers), or NaN, lr_path, hr_path (or None), output_path (or None), estimator
-    (version of what gave the severity, or None); paths are absolute strings."""
+    (version of what gave the severity, or None), hr_severity (of the HR, by that estimator; NaN unless it was asked
+    for); paths are absolute strings."""
     routing: pd.DataFrame
     """One row an image and adapted layer: run, method, dataset, image, position (0, 1, ... in order of execution),
     layer, active, zero."""
@@ -69,6 +70,9 @@ def load_frames(store: Store, runs: Sequence[str]) -> Frames:
     _name_mixtures(run_frame, images)
     # pandas holds a missing text as NaN, not as None.
     images["output"] = images["output"].map(lambda path: str(store.folder / path) if isinstance(path, str) else None)
+    of_hr = store.hr_severities()
+    keys = zip(images.pop("hr_hash"), images["estimator"], strict=True)
+    images["hr_severity"] = pd.Series([of_hr.get(key, float("nan")) for key in keys], images.index, dtype=float)
     images = images.rename(columns={"lr": "lr_path", "hr": "hr_path", "output": "output_path"})
     numeric = ["seconds", "severity", *DIMENSIONS, "active_experts", "adapter_macs", "adapter_params"]
     images[numeric] = images[numeric].astype(float)

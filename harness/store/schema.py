@@ -20,13 +20,18 @@ from isrbench.harness.severity.dimensions import DIMENSIONS
 log = logging.getLogger(__name__)
 
 FILE = "isrbench.sqlite"
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 OLDEST = 3
 """The oldest version that is brought up to date; older ones and newer ones are refused."""
 
 _PATIENCE = 30.0
 """Seconds to wait for another process's transaction."""
 _FAILURE = "message TEXT, fix TEXT, traceback TEXT"
+
+_HR_SEVERITIES = """
+CREATE TABLE hr_severities (
+    hr_hash TEXT NOT NULL, estimator TEXT NOT NULL, severity REAL NOT NULL, PRIMARY KEY (hr_hash, estimator)
+) WITHOUT ROWID"""
 
 _SCHEMA = f"""
 CREATE TABLE runs (
@@ -35,7 +40,7 @@ CREATE TABLE runs (
 ) WITHOUT ROWID;
 CREATE TABLE images (
     run TEXT NOT NULL REFERENCES runs, image TEXT NOT NULL, status TEXT NOT NULL CHECK (status IN ('ok', 'failed')),
-    {_FAILURE}, seconds REAL, output TEXT, output_hash TEXT, lr TEXT NOT NULL, hr TEXT, level TEXT,
+    {_FAILURE}, seconds REAL, output TEXT, output_hash TEXT, lr TEXT NOT NULL, hr TEXT, level TEXT, hr_hash TEXT,
     estimator TEXT, severity REAL, {", ".join(f"{d} REAL" for d in DIMENSIONS)}, active_experts REAL,
     adapter_macs INTEGER, adapter_params INTEGER,
     CHECK ((status = 'failed') = (message IS NOT NULL)), PRIMARY KEY (run, image)
@@ -50,6 +55,7 @@ CREATE TABLE routing (
     run TEXT NOT NULL REFERENCES runs, image TEXT NOT NULL, position INTEGER NOT NULL, layer TEXT NOT NULL,
     active INTEGER NOT NULL, zero INTEGER NOT NULL, PRIMARY KEY (run, image, position)
 ) WITHOUT ROWID;
+{_HR_SEVERITIES};
 """
 
 
@@ -176,7 +182,7 @@ def _create_tables(db: sqlite3.Connection) -> None:
 
 
 def _migrate(db: sqlite3.Connection, file: Path) -> None:
-    """Bring version 3 up to date, in one transaction that also covers a copy of the file, made beside it.
+    """Bring an older version up to date, in one transaction that also covers a copy of the file, made beside it.
 
     Scores keep the version of what computed them: today's code computes them again, as it would after any change.
     """
@@ -186,7 +192,12 @@ def _migrate(db: sqlite3.Connection, file: Path) -> None:
             if _version(db) >= SCHEMA_VERSION:  # another process was faster
                 return
             backup = _back_up(file, _version(db))
-            _convert(db)
+            if _version(db) == 3:
+                _convert(db)
+            else:
+                db.execute("ALTER TABLE images ADD COLUMN hr_hash TEXT")
+                db.execute(_HR_SEVERITIES)
+                db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     except BaseException:
         if backup is not None:  # nothing was changed that it could be the older state of
             backup.unlink(missing_ok=True)

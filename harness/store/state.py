@@ -36,6 +36,8 @@ class RunState:
     """Images that failed, or have a failed score."""
     complete: bool
     """Whether every image and every set metric has its rows."""
+    repeat_of: str = ""
+    """The run that it repeats under another seed, or empty."""
 
     @property
     def partial(self) -> bool:
@@ -49,7 +51,7 @@ class RunState:
         words += [f"{self.failed} failed"] if self.failed else []
         if self.partial:
             words.append(f"the first {self.images} images" if self.whole is None else f"{self.images} of {self.whole}")
-        return ", ".join(words)
+        return ", ".join([*words, *([f"repeats {self.repeat_of}"] if self.repeat_of else [])])
 
 
 def state_of(
@@ -72,6 +74,7 @@ def state_of(
         run=manifest.run, method=manifest.name, dataset=manifest.dataset.id, created=manifest.created, invoked=invoked,
         images=wanted, whole=manifest.dataset.whole, content_hash=manifest.dataset.content_hash,
         options=manifest.options, done=done, failed=failed, complete=done == wanted and sets,
+        repeat_of=manifest.repeat_of,
     )  # fmt: skip
 
 
@@ -79,9 +82,12 @@ def newest(states: Iterable[RunState]) -> list[str]:
     """Return one run of every method, with every choice of its options, and set, in their order.
 
     Sets of one id are told apart by their images: two folders may have one name. Whole sets stand before parts of a set
-    of their id, complete runs before partial ones, then the one that was asked for last.
+    of their id, complete runs before partial ones, then the one that was asked for last. A run that repeats another one
+    that is here stands for nothing: the method would count twice.
     """
-    known = list(states)
+    every = list(states)
+    runs = {state.run for state in every}
+    known = [state for state in every if state.repeat_of not in runs]
     chosen = differing_options(known)
     wholes = {(state.method, state.dataset, chosen[state.run]) for state in known if not state.partial}
     best: dict[tuple[str, str, str, str], RunState] = {}

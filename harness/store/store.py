@@ -162,6 +162,20 @@ class Store:
                 [(*place, run, image) for image, place in places.items()],
             )
 
+    def add_hr_severity(self, hr_hash: str, estimator: str, severity: float) -> None:
+        """Keep the severity in [0, 1] of an HR image, by its content: every run on that image shares it."""
+        row = {"hr_hash": hr_hash, "estimator": estimator, "severity": severity}
+        insert(self._db, "hr_severities", row, "OR REPLACE")
+
+    def set_hr_hashes(self, run: str, hashes: Mapping[str, str]) -> None:
+        """Keep which HR each image of a run has, by image; counts as a change of the run."""
+        with self.transaction():
+            self._db.execute("UPDATE runs SET computed = ? WHERE run = ?", (now(), run))
+            self._db.executemany(
+                "UPDATE images SET hr_hash = ? WHERE run = ? AND image = ?",
+                [(hr_hash, run, image) for image, hr_hash in hashes.items()],
+            )
+
     # Reading
 
     def manifest(self, run: str) -> Manifest:
@@ -203,6 +217,11 @@ class Store:
         query = f"SELECT * FROM {table} WHERE run IN ({marks}) ORDER BY {_ORDER[table]}"
         return [dict(row) for row in self._db.execute(query, tuple(runs))]
 
+    def hr_severities(self) -> dict[tuple[str, str], float]:
+        """Return the severity of every HR image that has one, by (hash of its pixels, version of the estimator)."""
+        rows = self._db.execute("SELECT hr_hash, estimator, severity FROM hr_severities")
+        return {(row["hr_hash"], row["estimator"]): row["severity"] for row in rows}
+
     def run_ids(self) -> list[str]:
         """Return every run; the one that was asked for last comes last."""
         return [row["run"] for row in self._db.execute("SELECT run FROM runs ORDER BY invoked, created, run")]
@@ -241,6 +260,10 @@ class Store:
     def newest_runs(self) -> list[str]:
         """Return the run that stands for each method and set: :func:`isrbench.harness.store.state.newest`."""
         return newest(self.states())
+
+    def repeats(self, runs: Sequence[str]) -> list[str]:
+        """Return the runs that repeat one of ``runs`` under another seed, sorted."""
+        return sorted(state.run for state in self.states() if state.repeat_of in set(runs))
 
     def last_computed(self) -> str:
         """Return when any run last changed its rows (ISO 8601, UTC); "" without runs."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from isrbench.harness.api.metric import Metric, Reference
 from isrbench.reports.compared_set import ComparedSet
 from isrbench.reports.figures import quality, routing
+from isrbench.reports.figures.interaction import slope_bars
 from isrbench.reports.figures.pareto import pareto
 from isrbench.reports.figures.style import Plot
 from isrbench.reports.names import unique_slugs
@@ -33,6 +34,12 @@ def _quality(compared: ComparedSet, folder: Path) -> Iterator[tuple[list[Path], 
     for metric in per_image:
         paths = quality.robustness(aligned, metric, base, folder, f"severity-{slugs[metric.id]}")
         yield paths, f"{metric.title} against severity{against}: equal groups of images, bands are 95% intervals"
+    if base is not None:
+        words = (
+            f"Slope of the difference to {base} over severity, in standard deviations of both; bars are 95% intervals, "
+            "filled marks significant ones"
+        )
+        yield slope_bars(aligned, compared.analysis("interaction").rows, base, folder, "interaction"), words
     for metric in _first_of_each_kind(per_image):
         for cost, name in (("macs", "macs"), ("latency_ms", "latency")):
             yield pareto(aligned, compared.cells["all"], metric, cost, folder, f"cost-{slugs[metric.id]}-{name}")

@@ -87,6 +87,7 @@ def _context(section: Section, copied: Sequence[CopiedImage], folder: Path) -> d
         "severity": f"{severity.mean():.3f}" if len(severity) else None,
         "metrics": aligned.metrics,
         "groups": list(zip(names, bounds, compared.tables, strict=True)),
+        "analyses": [analysis.table for analysis in compared.analyses],
         "definitions": compared.tables[0].definitions,
         "plots": [_plot(plot, folder) for plot in section.plots],
         "files": [(file.relative_to(folder).as_posix(), file.name.partition(".")[2]) for file in section.files],

@@ -33,14 +33,17 @@ _HEAD = r"""\documentclass{article}
 
 def latex(table: Table) -> str:
     """Return a ``table`` float with intervals below the means; it needs booktabs, T1 fonts and textcomp."""
+    if not table.rows:
+        return rf"\paragraph{{{latex_text(table.title)}}} {latex_text(table.caption)}" + "\n"
+    caption = table.caption if table.caption.startswith(table.title) else f"{table.title} {table.caption}"
     columns = "l" + "r" * len(table.metrics)
     lines = [
         r"\begin{table}[t]",
         r"\centering\small",
-        rf"\caption{{{latex_text(table.caption)}}}",
+        rf"\caption{{{latex_text(caption)}}}",
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
-        _row(["Method", *(latex_text(heading(m)) for m in table.metrics)]),
+        _row([table.corner, *(latex_text(heading(m)) for m in table.metrics)]),
         r"\midrule",
         *(line for label, entries in table.rows for line in _rows(label, entries)),
     ]

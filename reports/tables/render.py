@@ -20,11 +20,13 @@ _WIDTH = 100
 
 def markdown(table: Table) -> str:
     """Return GitHub Markdown: best bold, second underlined, intervals below the means, caption and notes at the end."""
+    if not table.rows:
+        return f"### {_md(table.title)}\n\n{_md(table.caption)}\n"
     rows = [[_md(label), *map(_md_entry, entries)] for label, entries in table.rows]
     rows += [[f"*{_md(label)}*", *map(_md_entry, entries)] for label, entries in table.reported]
     body = tabulate(
         rows,
-        headers=["Method", *(_md(heading(metric)) for metric in table.metrics)],
+        headers=[table.corner, *(_md(heading(metric)) for metric in table.metrics)],
         tablefmt="pipe",
         colalign=("left", *("right" for _ in table.metrics)),
         disable_numparse=True,
@@ -43,6 +45,8 @@ def markdown_document(tables: Sequence[Table]) -> str:
 
 def plain_text(table: Table) -> str:
     """Return a table for terminals: ``*`` best, ``_`` second, ``+`` and ``-`` against the baseline; digits line up."""
+    if not table.rows:
+        return "".join(f"{line}\n" for text in (table.title, table.caption) for line in _wrapped(_plain(text)))
     marks = {Mark.BEST: "*", Mark.SECOND: "_", Mark.NONE: _KEPT}
 
     def cell(entry: Entry) -> str:
@@ -52,13 +56,17 @@ def plain_text(table: Table) -> str:
     rows += [[f"reported: {label}", *map(cell, entries)] for label, entries in table.reported]
     body = tabulate(
         [[_plain(text) for text in row] for row in rows],
-        headers=["method", *(f"{heading(metric)}{_KEPT * 2}" for metric in table.metrics)],
+        headers=[table.corner.lower(), *(f"{heading(metric)}{_KEPT * 2}" for metric in table.metrics)],
         tablefmt="simple",
         colalign=("left", *("right" for _ in table.metrics)),
         disable_numparse=True,
     ).replace(_KEPT, " ")
     legend = [
-        "* = best, _ = second",
+        *(
+            ["* = best, _ = second"]
+            if any(entry.mark is not Mark.NONE for _, own in table.rows for entry in own)
+            else []
+        ),
         *([table.legend] if table.legend else []),
         f"severity estimator: {table.estimator}",
     ]

@@ -60,6 +60,8 @@ class Table:
     """What estimated the severities."""
     legend: str = ""
     """What ``+`` and ``-`` mean, or empty without a baseline."""
+    corner: str = "Method"
+    """What the rows are: heading of the first column."""
 
 
 def score_table(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 import pytest
@@ -54,6 +54,18 @@ def test_the_table_holds_all_numbers_and_the_tables_hold_means(tmp_path):
     assert list(found.tables) == ["sample", "sample, level mild", "sample, level medium", "sample, level severe"]
     means = found.tables["sample"]
     assert means.loc["Bicubic", "psnr"] == cell["mean"] and list(means.columns) == ["psnr", "ssim", "lpips", "musiq"]
+
+
+def test_strata_of_hr_severity_take_it_from_any_run_and_are_refused_without_it(tmp_path):
+    made = frames(tmp_path, count=12, failed=False)
+    with pytest.raises(UserError, match="no run here has severities of its HR images") as caught:
+        compare(made, strata="hr-severity")
+    assert "--hr-severity" in (caught.value.fix or "")
+    own = made.images["method"] == "mor"  # one run was asked for it, and it holds for all
+    images = made.images.assign(hr_severity=made.images["severity"].where(own))
+    found = compare(replace(made, images=images), strata="hr-severity:quantile:2")
+    low, high = found.sets[0].strata
+    assert (low.name, high.name) == ("HR severity low", "HR severity high") and len(low.images) == len(high.images) == 6
 
 
 def test_a_blank_mean_is_missing_and_says_why(tmp_path):

@@ -37,11 +37,29 @@ def test_report_writes_every_file_the_same_each_time(tmp_path):
     first, again = (_written(made, tmp_path / name, **options) for name in ("a", "b"))
     assert first[0].name == "index.html"
     assert {"sample.md", "sample.tex", "sample.csv", "sample.txt", "sample.routing.csv"} <= {p.name for p in first}
+    assert not {"sample.interaction.csv", "sample.agreement.csv"} & {p.name for p in first}, "9 images, a failed one"
     for one, other in zip(first, again, strict=True):
         assert one.read_bytes() == other.read_bytes(), one.name
     rows = pd.read_csv(tmp_path / "a/tables/sample.csv")
     assert set(rows["group"]) == {"all", "level mild", "level medium", "level severe"}
     assert {p.suffix for p in first if p.parent.parent.name == "plots"} == {".png", ".svg"}
+
+
+def test_analyses_are_in_every_table_file_and_have_files_of_their_own(tmp_path):
+    made = without_routing(frames(tmp_path / "images", count=12, failed=False))
+    compared = compare(made, baseline="bicubic")
+    files = {path.name: path for path in write_report(compared.sets, tmp_path / "out").files}
+    for name in ("interaction", "agreement"):
+        rows = pd.read_csv(files[f"sample.{name}.csv"])
+        assert len(rows) == len(compared.analyses[name]) > 0 and set(rows["dataset"]) == {"sample"}
+    for ending in (".md", ".tex", ".txt"):
+        text = files[f"sample{ending}"].read_text(encoding="utf-8")
+        assert "depend on severity?" in text and "do metrics rank the methods alike?" in text
+        assert "otherwise than all others" in text
+    assert "interaction.png" in files
+    few = compare(of_methods(made, "bicubic"))
+    assert few.analyses["interaction"].empty and "it takes 3 methods, and there is 1." in few.to_markdown()
+    assert r"\paragraph{" in few.to_latex() and "it takes 3 methods" in few.sets[0].to_text()
 
 
 def test_methods_without_routing_simply_lack_its_plots(tmp_path):

@@ -51,6 +51,12 @@ def test_strata_by_edges_dimension_and_level(images):
     assert [g.name for g in strata(images, parse_rule("blur"))] == ["blur low", "blur medium", "blur high"]
     assert len(strata(images, parse_rule("noise:quantile:5"))) == 5
     assert [g.name for g in strata(images, parse_rule("level"))] == ["level mild", "level medium", "level severe"]
+    assert parse_rule("hr-severity:quantile:2") == Rule("hr_severity", quantiles=2)
+    poor = images.assign(hr_severity=np.linspace(0, 1, len(images)))
+    assert [g.name for g in strata(poor, parse_rule("hr-severity"))] == [
+        "HR severity low", "HR severity medium", "HR severity high",
+    ]  # fmt: skip
+    assert strata(poor, parse_rule("hr-severity:edges:0.5"))[0].images == tuple(images.index[:15])
     unknown = images.assign(severity=np.nan)
     assert strata(unknown, Rule("severity")) == []
     assert len(strata(images.assign(severity=0.5), Rule("severity"))) == 1, "equal images are one group"

@@ -44,7 +44,7 @@ def frames(folder: Path, count: int = 30, failed: bool = True, names: list[str] 
                            "level": ("mild", "medium", "severe")[i % 3], "active_experts": active,
                            "adapter_macs": np.nan, "adapter_params": np.nan, "lr_path": lr, "hr_path": hr,
                            "output_path": None if bad else outputs[place],
-                           "estimator": ESTIMATOR.version})  # fmt: skip
+                           "estimator": ESTIMATOR.version, "hr_severity": np.nan})  # fmt: skip
             for metric in METRICS:
                 value = None if bad else _value(metric, place, severity[i], rng)
                 scores.append({**common, "image": image, "metric": metric, "value": value,

@@ -86,10 +86,22 @@ def test_a_folder_is_held_to_the_largest_scale_of_a_card(tmp_path: Path) -> None
 
 
 def test_every_shipped_card_is_valid_and_named_after_its_file() -> None:
-    assert {"RealSR", "DRealSR", "DIV2K-val", "sample"} <= set(catalogue())
+    assert {"RealSR", "DRealSR", "DIV2K-val", "LSDIR-val", "Set14-SE", "sample"} <= set(catalogue())
     for name, path in catalogue().items():
         card = load_card(path)
-        assert card.id == name and card.has_hr and card.lr_size and card.hr_size
+        assert card.id == name and card.has_hr is not None and card.count and card.summary and card.notes, name
+        assert card.license and card.citation.strip().startswith("@"), name
+        assert card.root is not None or card.source.startswith("https://"), name
+        assert len(card.summary) <= 110, name
+        assert not (card.has_hr is False and card.hr_size), name
+
+
+def test_the_sets_without_hr_are_those_that_the_field_reports_no_reference_metrics_on() -> None:
+    without = {name: card for name, path in catalogue().items() if (card := load_card(path)).has_hr is False}
+    counts = {"RealLR200": 200, "RealLQ250": 250, "RealPhoto60": 60, "RealSet65": 65, "RealSet80": 80, "RealDeg": 238,
+              "DPED": 113}  # fmt: skip
+    assert {name: card.count for name, card in without.items()} == counts
+    assert {name for name, card in without.items() if card.scale == 2} == {"RealPhoto60", "RealDeg"}
 
 
 @pytest.mark.parametrize(

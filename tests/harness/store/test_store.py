@@ -135,6 +135,25 @@ def test_a_store_of_version_3_is_brought_up_to_date(old: Path, create: bool) -> 
     assert len(again.run_ids()) == 3 and before
 
 
+def test_a_store_of_version_4_keeps_its_rows(store: Store) -> None:
+    row = ImageRow(run="r", image="a", status="ok", lr="/lr", hr="/hr", estimator="e", severity=VECTOR)
+    store.add_image(row, None)
+    store.close()
+    with closing(sqlite3.connect(store.file, isolation_level=None)) as db:
+        db.execute("DROP TABLE hr_severities")
+        db.execute("ALTER TABLE images DROP COLUMN hr_hash")
+        db.execute("PRAGMA user_version=4")
+    again = Store(store.folder, create=False)
+    assert again.images("r") == [row] and again.hr_severities() == {}
+    again.close()
+    assert (store.folder / "isrbench-v4-backup.sqlite").is_file()
+    with Store(store.folder) as made:
+        made.set_hr_hashes("r", {"a": "h"})
+        made.add_hr_severity("h", "e", 0.25)
+        made.add_hr_severity("h", "other", 0.75)
+        assert load_frames(made, ["r"]).images["hr_severity"].tolist() == [0.25], "by the estimator of the LR"
+
+
 def test_a_failed_change_of_version_leaves_the_old_file(old: Path, monkeypatch) -> None:
     from isrbench.harness.store import schema
 

@@ -35,7 +35,7 @@ def test_page_needs_no_network_and_every_link_leads_to_a_file(page):
     links = [p for i in data[0]["images"] for pair in (i["lr"], i["hr"], *i["out"]) for p in pair if p]
     links += re.findall(r'(?:src|href)="((?:plots|tables)/[^"]+)"', text)
     # One method failed on one image; a plot is linked and shown for either ground; tables are linked.
-    assert len(links) == 2 * (30 * 5 - 1) + 4 * text.count("<figure>") + 5
+    assert len(links) == 2 * (30 * 5 - 1) + 4 * text.count("<figure>") + 6
     for link in links:
         assert (page.parent / link).is_file(), link
 
@@ -192,11 +192,23 @@ def test_tabs_name_whole_and_part(tmp_path):
 
 
 def test_links_in_the_bar_lead_to_parts_of_the_shown_set(browser):
-    assert [a.text for a in all_of(browser, ".anchors a")] == ["Summary", "Gallery", "Plots", "Runs"]
+    assert [a.text for a in all_of(browser, ".anchors a")] == [
+        "Summary", "Analyses", "Gallery", "Plots", "Runs",
+    ]  # fmt: skip
     order = browser.execute_script("return [...document.querySelectorAll('h2')].map(h => h.id)")
-    assert order == ["d0-summary", "d0-gallery", "d0-plots", "d0-runs"]
+    assert order == ["d0-summary", "d0-analyses", "d0-gallery", "d0-plots", "d0-runs"]
     all_of(browser, ".anchors a[data-part='plots']")[0].click()
     assert browser.execute_script("return document.getElementById('d0-plots').getBoundingClientRect().top") < 200
+
+
+def test_analyses_stay_when_the_stratum_changes_and_say_what_cannot_be_computed(browser):
+    titles = texts(browser, ".analysis h3")
+    assert len(titles) == 2 and "depend on severity?" in titles[0] and "rank the methods alike?" in titles[1]
+    assert texts(browser, ".analysis tbody th") == ["MoR-SR (tiny)", "OSEDiff PNGs"]
+    assert "Not computed: no two metrics have means of the same 3 methods." in texts(browser, ".analysis .caption")
+    all_of(browser, "button[data-group='1']")[0].click()
+    assert all(article.is_displayed() for article in all_of(browser, ".analysis"))
+    assert all_of(browser, ".analysis .ci")[0].is_displayed()
 
 
 def test_plots_follow_the_theme(browser):
