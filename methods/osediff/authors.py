@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from isrbench.harness.errors import UserError
 from isrbench.methods.onestep.base.diffusion import DiffusionBase
 from isrbench.methods.onestep.base.targets import unet_targets, vae_targets
-from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, load_adapter
+from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, load_adapter, load_pickle
 
 _LISTS = ("unet_lora_encoder_modules", "unet_lora_decoder_modules", "unet_lora_others_modules")
 _KEYS = (*_LISTS, "vae_lora_encoder_modules", "rank_unet", "rank_vae", "state_dict_unet", "state_dict_vae")
@@ -44,7 +42,7 @@ def read_pickle(path: Path, base: DiffusionBase) -> AdapterCheckpoint:
     Raises:
         UserError: As :func:`read`.
     """
-    content = _unpickled(path)
+    content = load_pickle(path, _FIX)
     for wrong in _misfits(content):
         raise UserError(f"{path} {wrong}", _FIX)
     _same_modules(path, "UNet", [name for key in _LISTS for name in content[key]], unet_targets(base.unet))
@@ -107,20 +105,3 @@ def _same_modules(path: Path, part: str, listed: list[str], wanted: list[str]) -
             f"{path} is for another base: its {part} modules and this base's differ, first at '{strange[0]}'",
             "pass -o base=sd21, or a folder with Stable Diffusion 2.1-base",
         )
-
-
-def _unpickled(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise UserError(f"the adapter file {path} does not exist", _FIX)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"{path} is refused: it holds more than tensors and plain values, or is damaged; loading it could run code",
-            _FIX,
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise UserError(f"{path} is not a whole torch file: {str(error).splitlines()[0]}", "fetch it again") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds a {type(content).__name__}, not a dict", _FIX)
-    return content
