@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -111,32 +110,6 @@ def load_adapter(path: Path, *, method: str | None = None, base: str | None = No
             "pass the `base` it was trained on; `training` in the file's header names it",
         )
     return checkpoint
-
-
-def load_pickle(path: Path, fix: str) -> dict[Any, Any]:
-    """Read the dict that ``torch.save`` wrote; one that would run code is refused.
-
-    Args:
-        path: The file.
-        fix: What to do about one that is not there or not the right one.
-
-    Raises:
-        UserError: If it is missing, damaged, holds code, or holds no dict.
-    """
-    if not path.is_file():
-        raise UserError(f"the adapter file {path} does not exist", fix)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"{path} is refused: it holds more than tensors and plain values, or is damaged; loading it could run code",
-            fix,
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise UserError(f"{path} is not a whole torch file: {str(error).splitlines()[0]}", "fetch it again") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds a {type(content).__name__}, not a dict", fix)
-    return content
 
 
 def base_hash(unet: nn.Module, vae: nn.Module, *, extra: str = "", half: bool = True) -> str:

@@ -95,6 +95,19 @@ class OneStepOptions:
 
 
 @dataclass(frozen=True)
+class PublishedOptions(OneStepOptions):
+    """Options of methods that restore with their authors' weights and are not trained here."""
+
+    base: str = field(
+        default="sd21",
+        metadata=_help(
+            "the frozen base: sd21 (fetched from the hub), a hub id, a folder, or tiny (shipped, for tests)"
+        ),
+    )
+    adapter: Path | None = field(default=None, metadata=_help("the authors' weights; docs/onestep.md says where from"))
+
+
+@dataclass(frozen=True)
 class RoutedOptions(OneStepOptions):
     """Options of methods that route by the image's severity."""
 

@@ -10,9 +10,10 @@ from typing import Any
 from torch import Tensor
 
 from isrbench.harness.errors import UserError
+from isrbench.methods.onestep.authors import check_modules, load_pickle
 from isrbench.methods.onestep.base.diffusion import DiffusionBase
 from isrbench.methods.onestep.base.targets import unet_targets, vae_targets
-from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, load_adapter, load_pickle
+from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, load_adapter
 
 _LISTS = ("unet_lora_encoder_modules", "unet_lora_decoder_modules", "unet_lora_others_modules")
 _KEYS = (*_LISTS, "vae_lora_encoder_modules", "rank_unet", "rank_vae", "state_dict_unet", "state_dict_vae")
@@ -45,8 +46,8 @@ def read_pickle(path: Path, base: DiffusionBase) -> AdapterCheckpoint:
     content = load_pickle(path, _FIX)
     for wrong in _misfits(content):
         raise UserError(f"{path} {wrong}", _FIX)
-    _same_modules(path, "UNet", [name for key in _LISTS for name in content[key]], unet_targets(base.unet))
-    _same_modules(path, "VAE", content["vae_lora_encoder_modules"], vae_targets(base.vae))
+    check_modules(path, "UNet", [name for key in _LISTS for name in content[key]], unet_targets(base.unet))
+    check_modules(path, "VAE", content["vae_lora_encoder_modules"], vae_targets(base.vae))
     state: dict[str, Tensor] = {}
     for part in ("vae", "unet"):
         for name, tensor in content[f"state_dict_{part}"].items():
@@ -96,12 +97,3 @@ def _renamed(path: Path, part: str, name: str, tensor: Tensor, base: DiffusionBa
             raise UserError(f"{path}: '{name}' is {tuple(tensor.shape)}, the base's is {tuple(own.shape)}", _FIX)
         return {f"unet.conv_in.{which}": tensor.float() - own}
     raise UserError(f"{path} has an unexpected tensor '{name}'", _FIX)
-
-
-def _same_modules(path: Path, part: str, listed: list[str], wanted: list[str]) -> None:
-    strange = sorted(set(listed) ^ set(wanted))
-    if strange:
-        raise UserError(
-            f"{path} is for another base: its {part} modules and this base's differ, first at '{strange[0]}'",
-            "pass -o base=sd21, or a folder with Stable Diffusion 2.1-base",
-        )
