@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import re
 from collections.abc import Iterable, Mapping
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from isrbench.harness.errors import UserError
+from isrbench.harness.files import file_hash
 
 _LORA = re.compile(r"(?P<module>.+?)\.lora_(?P<matrix>[AB])(?:\.(?P<adapter>[^.]+))?\.weight")
 
@@ -40,6 +42,15 @@ def load_pickle(path: Path, fix: str) -> dict[Any, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path} holds a {type(content).__name__}, not a dict", fix)
     return content
+
+
+def weights_hash(path: Path) -> str:
+    """Return the sha256 of a file, or of the names and contents of a folder's files."""
+    if path.is_file():
+        return file_hash(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    named = [f"{file.relative_to(path).as_posix()} {file_hash(file)}" for file in files]
+    return hashlib.sha256("\n".join(named).encode()).hexdigest()
 
 
 def check_keys(path: Path, content: Mapping[Any, Any], expected: Iterable[str], fix: str) -> None:

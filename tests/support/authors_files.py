@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 
-from isrbench.methods.onestep.base.targets import unet_targets
+from isrbench.methods.onestep.base.targets import named_modules, unet_targets
 from isrbench.methods.osediff.adapter import unet_group
 
 
@@ -50,3 +52,29 @@ def pisa_content(unet, rank=3):
 def write_pisa(folder: Path, vae, unet) -> Path:
     torch.save(pisa_content(unet), folder / "pisa_sr.pkl")
     return folder / "pisa_sr.pkl"
+
+
+OMGSR_NAMES = ["conv1", "conv2", "conv_in", "conv_shortcut", "conv", "conv_out", "to_k", "to_q", "to_v", "to_out.0"]
+"""Ends of names that the authors adapt in the UNet and in the VAE's encoder."""
+
+
+def omgsr_content(vae, unet, ranks=(3, 2)):
+    """The tensors of both adapters, and the rank of each, by folder."""
+    models = {"unet_lora_adapter": unet, "vae_encoder_lora_adapter": vae.encoder}
+    return {
+        folder: (rank, peft_lora(model, named_modules(model, OMGSR_NAMES), rank, prefix="base_model.model.", seed=rank))
+        for (folder, model), rank in zip(models.items(), ranks, strict=True)
+    }
+
+
+def write_omgsr(folder: Path, vae, unet) -> Path:
+    for name, (rank, state) in omgsr_content(vae, unet).items():
+        place = folder / "omgsr-s-512" / name
+        place.mkdir(parents=True)
+        save_file(state, place / "adapter_model.safetensors")
+        config = {
+            "peft_type": "LORA", "r": rank, "lora_alpha": rank, "target_modules": OMGSR_NAMES, "bias": "none",
+            "use_dora": False, "rank_pattern": {}, "base_model_name_or_path": None, "inference_mode": True,
+        }  # fmt: skip
+        (place / "adapter_config.json").write_text(json.dumps(config))
+    return folder / "omgsr-s-512"

@@ -13,10 +13,10 @@ from torch import Tensor
 from isrbench.harness.api.complexity import count_parameters
 from isrbench.harness.api.method import Cost, Restored, Runtime
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import file_hash
 from isrbench.harness.severity.dimensions import DIMENSIONS
 from isrbench.harness.severity.estimator import Estimator, get_estimator
 from isrbench.methods.onestep.adapter import Adapter, AdapterSpec, Estimators, FixedActive
+from isrbench.methods.onestep.authors import weights_hash
 from isrbench.methods.onestep.base.chunked_vae import available_bytes, check_memory
 from isrbench.methods.onestep.base.diffusion import DiffusionBase, Pass
 from isrbench.methods.onestep.base.load import TINY, load_base
@@ -55,7 +55,7 @@ class OneStepMethod:
     estimator: Estimator | None = None
     """For adapters that route by what it estimates, else None."""
     adapter_hash: str = ""
-    """sha256 of the adapter file, or empty."""
+    """sha256 of the adapter, or empty."""
     colour_fix: ColourFix = "adain"
     """How results get the LR's colours; the options' ``adapter`` is resolved by then."""
     variant: str = ""
@@ -269,7 +269,7 @@ def build_method(
     if isinstance(prompter, OnePrompt):
         base.text.free(prompter.prompt)
     return OneStepMethod(
-        base, adapter, options, runtime, timestep, prompter, estimator, file_hash(path), colour_fix,
+        base, adapter, options, runtime, timestep, prompter, estimator, weights_hash(path), colour_fix,
         variant(options), severities,
     )  # fmt: skip
 
