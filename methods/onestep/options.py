@@ -16,6 +16,9 @@ SD21_MIRRORS = (SD21, "Manojb/stable-diffusion-2-1-base")
 ColourFix = Literal["adain", "wavelet", "none"]
 """How a result gets the LR's colours: see :mod:`isrbench.methods.onestep.infer.colour`."""
 
+Enlarging = Literal["pillow", "bicubic", "bilinear"]
+"""How LRs are enlarged: see :func:`isrbench.methods.onestep.infer.geometry.upscale`."""
+
 
 def _help(text: str, *aliases: str) -> dict[str, Any]:
     return {"help": text, "aliases": aliases} if aliases else {"help": text}
@@ -56,6 +59,10 @@ class OneStepOptions:
             "smallest side of the result in pixels; smaller LRs are enlarged first, and the result shrunk back. "
             "none = the base's own size, 0 = never"
         ),
+    )
+    enlarge: Enlarging = field(
+        default="pillow",
+        metadata=_help("how LRs are enlarged: by Pillow's bicubic on 8-bit pixels, or by torch's bicubic or bilinear"),
     )
     tile: int = field(default=96, metadata=_help("side of a latent tile; images of a larger area are tiled"))
     overlap: int = field(default=32, metadata=_help("latents that neighbouring tiles share"))

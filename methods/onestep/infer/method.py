@@ -76,7 +76,7 @@ class OneStepMethod:
         embedding = self.base.text.embed(self.prompter(image, lr))
         if not self._off:
             self.adapter.route(self.severity(lr, image=image)[None].to(self.base.device) if self._routes else None)
-        source = upscale(lr, geometry, self.runtime.scale).to(self.base.device)
+        source = upscale(lr, geometry, self.runtime.scale, self.options.enlarge).to(self.base.device)
         models = {"vae": self.base.vae, "unet": self.base.unet}
         with count_positions(models, self.adapter.layers if self._routes else ()) as positions:
             restored = self._one_step(pad(source, geometry.padded), embedding, seed)

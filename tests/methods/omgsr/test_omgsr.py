@@ -87,7 +87,7 @@ def test_modules_parameters_and_macs_on_stable_diffusion():
     sizes = dict.fromkeys(loras, 0)
     for name, parameter in adapter.parameters().items():
         sizes[name.partition(".")[0]] += parameter.numel()
-    # OSEDiff's 4,055,712 of rank 4 at rank 32, less 18 d of transformer blocks of width d: projections and feed-forward.
+    # OSEDiff's 4,055,712 of rank 4 at rank 32, less 18 d for the projections and feed-forward of each block of width d.
     widths = 5 * 320 + 5 * 640 + 6 * 1280
     assert sizes == {"vae": 1_477_168, "unet": 8 * 4_055_712 - 32 * 18 * widths}
     assert sum(sizes.values()) == 26_734_384
