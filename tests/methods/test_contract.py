@@ -74,7 +74,7 @@ OPTIONS: dict[str, Callable[[Path], dict[str, str]]] = {
     "osediff": one_step("osediff"),
     "lora_moe": one_step("lora_moe"),
     "mor": one_step("mor"),
-    **{method: published(method) for method in ("pisa", "omgsr")},
+    **{method: published(method) for method in ("pisa", "omgsr", "hypir")},
     **dict.fromkeys(PUBLISHED, _published),
     **dict.fromkeys(FETCHED, _fetched),
 }

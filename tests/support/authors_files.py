@@ -78,3 +78,14 @@ def write_omgsr(folder: Path, vae, unet) -> Path:
         }  # fmt: skip
         (place / "adapter_config.json").write_text(json.dumps(config))
     return folder / "omgsr-s-512"
+
+
+def hypir_content(unet, rank=3):
+    """What `HYPIR_sd2.pth` holds: every module that OSEDiff adapts but the first convolution."""
+    modules = [name for name in unet_targets(unet) if name != "conv_in"]
+    return peft_lora(unet, modules, rank, "default")
+
+
+def write_hypir(folder: Path, vae, unet) -> Path:
+    torch.save(hypir_content(unet), folder / "HYPIR_sd2.pth")
+    return folder / "HYPIR_sd2.pth"
