@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from isrbench.harness.errors import UserError
 from isrbench.harness.severity.estimator import Estimator
+from isrbench.methods.onestep.base.diffusion import Prediction
 from isrbench.methods.onestep.base.targets import base_name, wrapped_name
 
 if TYPE_CHECKING:
@@ -157,10 +158,16 @@ class AdapterSpec:
     """``attach(unet, vae, config, seed)``."""
     routes: bool = True
     """Whether it reads the severity; a dense adapter needs no estimator."""
+    prediction: Prediction | None = None
+    """What the adapted UNet predicts; None = what its base does."""
+    source: str = ""
+    """Where the authors' adapter and its base are to be had, in words; "" where an adapter ships for the tiny base."""
 
 
 class BaseAdapter(ABC):
     """What every adapter does alike: it wraps modules of frozen models, has a state, and can be taken off again.
+
+    What an :class:`Adapter` says of routing is here the answer of one that does not route.
 
     Args:
         models: ``vae`` and ``unet``.
@@ -175,6 +182,29 @@ class BaseAdapter(ABC):
     def layers(self) -> tuple[str, ...]:
         """Return the adapted modules: ``vae.`` or ``unet.`` and the module's dotted name."""
         return tuple(self._wrappers)
+
+    def route(self, severity: Tensor | None) -> None:  # noqa: B027
+        """Do nothing: nothing is routed."""
+
+    def hits(self, severity: Tensor | None) -> Tensor | None:
+        """Return None: nothing is routed."""
+        return None
+
+    def balance_loss(self, hits: Tensor | None = None) -> Tensor:
+        """Return zero: nothing is routed."""
+        return next(iter(self.parameters().values())).new_zeros(())
+
+    def traces(self) -> tuple[RoutingTrace, ...] | None:
+        """Return None: nothing is routed."""
+        return None
+
+    def folding_macs(self) -> int:
+        """Return zero: merged once for all images."""
+        return 0
+
+    def active_parameters(self) -> int:
+        """Return the number of all parameters."""
+        return sum(parameter.numel() for parameter in self.parameters().values())
 
     @abstractmethod
     def parameters(self) -> dict[str, nn.Parameter]:

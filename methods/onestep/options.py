@@ -16,6 +16,9 @@ SD21_MIRRORS = (SD21, "Manojb/stable-diffusion-2-1-base")
 ColourFix = Literal["adain", "wavelet", "none"]
 """How a result gets the LR's colours: see :mod:`isrbench.methods.onestep.infer.colour`."""
 
+Enlarging = Literal["pillow", "bicubic", "bilinear"]
+"""How LRs are enlarged: see :func:`isrbench.methods.onestep.infer.geometry.upscale`."""
+
 
 def _help(text: str, *aliases: str) -> dict[str, Any]:
     return {"help": text, "aliases": aliases} if aliases else {"help": text}
@@ -57,6 +60,10 @@ class OneStepOptions:
             "none = the base's own size, 0 = never"
         ),
     )
+    enlarge: Enlarging = field(
+        default="pillow",
+        metadata=_help("how LRs are enlarged: by Pillow's bicubic on 8-bit pixels, or by torch's bicubic or bilinear"),
+    )
     tile: int = field(default=96, metadata=_help("side of a latent tile; images of a larger area are tiled"))
     overlap: int = field(default=32, metadata=_help("latents that neighbouring tiles share"))
     vae_pixels: int = field(
@@ -92,6 +99,19 @@ class OneStepOptions:
             raise UserError(f"prompt_file is given, but prompts={self.prompts}", "add -o prompts=file")
         if self.prompts != "fixed" and self.prompt:
             raise UserError(f"a prompt is given, but prompts={self.prompts}", "add -o prompts=fixed")
+
+
+@dataclass(frozen=True)
+class PublishedOptions(OneStepOptions):
+    """Options of methods that restore with their authors' weights and are not trained here."""
+
+    base: str = field(
+        default="sd21",
+        metadata=_help(
+            "the frozen base: sd21 (fetched from the hub), a hub id, a folder, or tiny (shipped, for tests)"
+        ),
+    )
+    adapter: Path | None = field(default=None, metadata=_help("the authors' weights; docs/onestep.md says where from"))
 
 
 @dataclass(frozen=True)

@@ -109,21 +109,6 @@ class DenseAdapter(BaseAdapter):
         ]
         self._apply()
 
-    def route(self, severity: Tensor | None) -> None:
-        """Do nothing: a dense adapter does not route."""
-
-    def hits(self, severity: Tensor | None) -> None:
-        """Return None: nothing is routed."""
-        return
-
-    def balance_loss(self, hits: Tensor | None = None) -> Tensor:
-        """Return zero: nothing is routed."""
-        return next(iter(self.parameters().values())).new_zeros(())
-
-    def traces(self) -> None:
-        """Return None: nothing is routed."""
-        return
-
     def set_enabled(self, enabled: bool) -> None:
         """Switch all branches on or off; off = the plain base."""
         self._enabled = enabled
@@ -173,17 +158,9 @@ class DenseAdapter(BaseAdapter):
         self._merge = merge
         self._apply()
 
-    def folding_macs(self) -> int:
-        """Return zero: merged once for all images."""
-        return 0
-
     def macs(self, positions: Mapping[str, int]) -> int:
         """Count all branches, ``conv_in``'s change as one more convolution; see ``Adapter.macs``."""
         return sum(positions[name] * _cost(branch) for name, branch in self._branches.items())
-
-    def active_parameters(self) -> int:
-        """Return the number of all of them."""
-        return sum(parameter.numel() for parameter in self.parameters().values())
 
     @torch.no_grad()
     def _apply(self) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from isrbench.harness.errors import UserError
+from isrbench.methods.onestep.authors import check_modules, load_pickle
 from isrbench.methods.onestep.base.diffusion import DiffusionBase
 from isrbench.methods.onestep.base.targets import unet_targets, vae_targets
 from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, load_adapter
@@ -44,11 +43,11 @@ def read_pickle(path: Path, base: DiffusionBase) -> AdapterCheckpoint:
     Raises:
         UserError: As :func:`read`.
     """
-    content = _unpickled(path)
+    content = load_pickle(path, _FIX)
     for wrong in _misfits(content):
         raise UserError(f"{path} {wrong}", _FIX)
-    _same_modules(path, "UNet", [name for key in _LISTS for name in content[key]], unet_targets(base.unet))
-    _same_modules(path, "VAE", content["vae_lora_encoder_modules"], vae_targets(base.vae))
+    check_modules(path, "UNet", [name for key in _LISTS for name in content[key]], unet_targets(base.unet))
+    check_modules(path, "VAE", content["vae_lora_encoder_modules"], vae_targets(base.vae))
     state: dict[str, Tensor] = {}
     for part in ("vae", "unet"):
         for name, tensor in content[f"state_dict_{part}"].items():
@@ -98,29 +97,3 @@ def _renamed(path: Path, part: str, name: str, tensor: Tensor, base: DiffusionBa
             raise UserError(f"{path}: '{name}' is {tuple(tensor.shape)}, the base's is {tuple(own.shape)}", _FIX)
         return {f"unet.conv_in.{which}": tensor.float() - own}
     raise UserError(f"{path} has an unexpected tensor '{name}'", _FIX)
-
-
-def _same_modules(path: Path, part: str, listed: list[str], wanted: list[str]) -> None:
-    strange = sorted(set(listed) ^ set(wanted))
-    if strange:
-        raise UserError(
-            f"{path} is for another base: its {part} modules and this base's differ, first at '{strange[0]}'",
-            "pass -o base=sd21, or a folder with Stable Diffusion 2.1-base",
-        )
-
-
-def _unpickled(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise UserError(f"the adapter file {path} does not exist", _FIX)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"{path} is refused: it holds more than tensors and plain values, or is damaged; loading it could run code",
-            _FIX,
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise UserError(f"{path} is not a whole torch file: {str(error).splitlines()[0]}", "fetch it again") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds a {type(content).__name__}, not a dict", _FIX)
-    return content

@@ -19,7 +19,7 @@ from isrbench.harness.identity import code_modules
 from isrbench.harness.imaging.images import write_png
 from isrbench.harness.severity.dimensions import DIMENSIONS
 from isrbench.methods.zoo.card import shipped_cards
-from tests.support.one_step import one_step
+from tests.support.one_step import one_step, published
 
 METHODS = methods()
 SIZES = {"odd": (17, 23), "square": (32, 32), "thin": (9, 40)}
@@ -83,6 +83,7 @@ OPTIONS: dict[str, Callable[[Path], dict[str, str]]] = {
     "osediff": one_step("osediff"),
     "lora_moe": one_step("lora_moe"),
     "mor": one_step("mor"),
+    **{method: published(method) for method in ("pisa", "omgsr", "hypir")},
     **dict.fromkeys(PUBLISHED, _published),
     **dict.fromkeys(FETCHED, _fetched),
 }

@@ -38,6 +38,21 @@ def one_step(method: str) -> Callable[[Path], dict[str, str]]:
     return make
 
 
+def published(method: str) -> Callable[[Path], dict[str, str]]:
+    """A random base, and random weights in the layout of the method's authors; see :func:`one_step`."""
+
+    def make(folder: Path) -> dict[str, str]:
+        from isrbench.methods.onestep.base.load import load_base
+        from tests.support import authors_files
+        from tests.support.onestep_base import write_base
+
+        base = load_base(str(write_base(folder / "base")))
+        adapter = getattr(authors_files, f"write_{method}")(folder, base.vae, base.unet)
+        return {"base": str(folder / "base"), "adapter": str(adapter)}
+
+    return make
+
+
 def _estimator(folder: Path) -> Path:
     """A random open_clip model in its local-dir layout."""
     import open_clip

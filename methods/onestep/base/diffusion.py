@@ -5,6 +5,7 @@ Restoring, training, pretraining and the benches all compute through :class:`Dif
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -16,7 +17,19 @@ from isrbench.harness.imaging.tiling import Size, blend_tiles, gaussian_weights
 from isrbench.methods.onestep.base.chunked_vae import decode_in_chunks, encode_in_chunks
 from isrbench.methods.onestep.base.text import TextEncoder
 
-Prediction = Literal["epsilon", "v_prediction"]
+Prediction = Literal["epsilon", "v_prediction", "residual"]
+"""``residual``: what has to be taken off the latents, whatever the timestep; adapters may teach it to any base."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One run of the UNet over an image; what a step predicts is the weighted sum of its passes."""
+
+    prompt_embedding: Tensor
+    """(1 or B, tokens, width)."""
+    weight: float = 1.0
+    enter: Callable[[], None] | None = None
+    """Called before the pass, to switch an adapter."""
 
 
 @dataclass(frozen=True)
@@ -76,15 +89,15 @@ class DiffusionBase:
         return replace(self, vae=vae, unet=unet, abar=self.abar.to(device))
 
     def one_step(
-        self, pixels: Tensor, timestep: int, prompt_embedding: Tensor, noise: Tensor | None = None, *,
+        self, pixels: Tensor, timestep: int, passes: Tensor | Sequence[Pass], noise: Tensor | None = None, *,
         tile: int | None = None, overlap: int = 0, chunked: bool = False,
     ) -> Tensor:  # fmt: skip
-        """Restore images to clean latents: encode, predict once, x0.
+        """Restore images to clean latents: encode, predict, x0.
 
         Args:
             pixels: (B, 3, H, W) in [-1, 1], LRs enlarged to the result's size; sides divisible by ``multiple``.
             timestep: Where the step starts, in [0, T).
-            prompt_embedding: (1 or B, tokens, width).
+            passes: One or more runs of the UNet, or the prompt embedding (1 or B, tokens, width) of a single one.
             noise: As :meth:`encode` takes it.
             tile: Side in latents of the tiles that the UNet sees of images of a larger area, blended with Gaussian
                 weights; None = always the whole image.
@@ -98,12 +111,19 @@ class DiffusionBase:
         size = (z.shape[-2], z.shape[-1])
         part = size if tile is None else tile_size(size, tile)
 
-        def predict(window: Tensor) -> Tensor:
-            return self.predict(window, timestep, prompt_embedding)
+        def predict(one: Pass) -> Tensor:
+            def window(latents: Tensor) -> Tensor:
+                return self.predict(latents, timestep, one.prompt_embedding)
 
-        if part == size:
-            return self.x0(z, predict(z), timestep)
-        return self.x0(z, blend_tiles(predict, z, part, overlap, gaussian_weights(part, z.device)), timestep)
+            if one.enter is not None:
+                one.enter()
+            if part == size:
+                return window(z)
+            return blend_tiles(window, z, part, overlap, gaussian_weights(part, z.device))
+
+        if isinstance(passes, Tensor):
+            return self.x0(z, predict(Pass(passes)), timestep)
+        return self.x0(z, torch.stack([one.weight * predict(one) for one in passes]).sum(0), timestep)
 
     def encode(self, pixels: Tensor, noise: Tensor | None = None, *, chunked: bool = False) -> Tensor:
         """Encode images.
@@ -133,7 +153,7 @@ class DiffusionBase:
             prompt_embedding: (1 or B, tokens, width).
 
         Returns:
-            float32 (B, C, h, w): noise or v, as ``prediction`` says.
+            float32 (B, C, h, w): noise, v or residual, as ``prediction`` says.
         """
         embedding = prompt_embedding.to(self.device, self.dtype).expand(latents.shape[0], -1, -1)
         t = self._timesteps(timestep, latents.shape[0])
@@ -143,14 +163,16 @@ class DiffusionBase:
     def x0(self, latents: Tensor, predicted: Tensor, timestep: int | Tensor) -> Tensor:
         """Return the clean latents that noised ones and a prediction stand for, in float32.
 
-        (z_t - sqrt(1 - abar) eps) / sqrt(abar), or sqrt(abar) z_t - sqrt(1 - abar) v. In float32 whatever the networks
-        compute in, because at SD 2.1's t = 999 an error of eps is multiplied by 14.6.
+        (z_t - sqrt(1 - abar) eps) / sqrt(abar), or sqrt(abar) z_t - sqrt(1 - abar) v, or z_t - residual. In float32
+        whatever the networks compute in, because at SD 2.1's t = 999 an error of eps is multiplied by 14.6.
 
         Args:
             latents: (B, C, h, w), z_t.
             predicted: What :meth:`predict` made of them.
             timestep: As :meth:`predict` takes it.
         """
+        if self.prediction == "residual":
+            return latents.float() - predicted.float()
         signal, noise = self._shares(timestep, latents.shape[0])
         if self.prediction == "epsilon":
             return (latents.float() - noise * predicted.float()) / signal

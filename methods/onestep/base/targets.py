@@ -6,6 +6,8 @@ published training code. On Stable Diffusion 2.1 the rules name 258 modules of t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from torch import nn
 
 _UNET_PARTS = ("to_q", "to_k", "to_v", "to_out.0", "conv", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2")
@@ -42,6 +44,21 @@ def vae_targets(vae: nn.Module) -> list[str]:
         if name == "quant_conv"
         or (name.startswith("encoder.") and "norm" not in name and any(part in name for part in _VAE_PARTS))
     ]
+
+
+def named_modules(model: nn.Module, names: Iterable[str]) -> list[str]:
+    """Name the linear maps and convolutions that a list of ``target_modules`` means to peft.
+
+    Args:
+        model: With or without adapters (the meta device will do).
+        names: Whole dotted names, or what comes after a dot at their end: ``conv`` is ``downsamplers.0.conv``, but
+            neither ``conv_in`` nor ``conv.0``.
+
+    Returns:
+        Dotted module names in the model's own order.
+    """
+    wanted = tuple(names)
+    return [name for name in _weighted(model) if any(name == end or name.endswith(f".{end}") for end in wanted)]
 
 
 def base_name(model: nn.Module, name: str) -> str:

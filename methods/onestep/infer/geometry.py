@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.tiling import Size
+from isrbench.methods.onestep.options import Enlarging
 
 _LONGEST = 8
 """The enlarged long side is at most this many times the smallest side: a 1 x 1000 image must not become a wall."""
@@ -48,25 +50,31 @@ def plan(height: int, width: int, scale: int, process_size: int, multiple: int) 
     return Geometry(upscaled, padded, (height * scale, width * scale))
 
 
-def upscale(lr: Tensor, geometry: Geometry, scale: int) -> Tensor:
-    """Upsample as OSEDiff does: :func:`resize`, first to the least size, then by the scale.
+def upscale(lr: Tensor, geometry: Geometry, scale: int, kind: Enlarging = "pillow") -> Tensor:
+    """Enlarge an LR to what goes into the VAE, padding aside.
+
+    ``pillow`` does it as OSEDiff does: :func:`resize`, first to the least size, then by the scale. ``bicubic`` and
+    ``bilinear`` are torch's, at once, corners not aligned; bicubic overshoots, which is left as it is.
 
     Args:
         lr: float (3, H, W) in [0, 1].
         geometry: This image's sizes.
         scale: Upscaling factor.
+        kind: One of the three.
 
     Returns:
-        float32 (3, *geometry.upscaled) in [0, 1], on 8-bit levels.
+        float32 (3, *geometry.upscaled), on the CPU; of ``pillow`` in [0, 1] on 8-bit levels.
     """
     height, width = geometry.upscaled
+    if kind != "pillow":
+        return F.interpolate(lr.float().cpu()[None], (height, width), mode=kind, align_corners=False)[0]
     if geometry.upscaled != geometry.result:
         lr = resize(lr, (height // scale, width // scale))
     return resize(lr, (height, width))
 
 
 def resize(image: Tensor, size: Size) -> Tensor:
-    """Resize by Pillow's bicubic on 8-bit pixels: the one way in which this family enlarges LRs, in training too.
+    """Resize by Pillow's bicubic on 8-bit pixels: how this family enlarges LRs in training too.
 
     Args:
         image: float (3, H, W) in [0, 1]; rounded to 8 bits.

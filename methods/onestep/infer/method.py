@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -14,12 +13,12 @@ from torch import Tensor
 from isrbench.harness.api.complexity import count_parameters
 from isrbench.harness.api.method import Cost, Restored, Runtime
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import file_hash
 from isrbench.harness.severity.dimensions import DIMENSIONS
 from isrbench.harness.severity.estimator import Estimator, get_estimator
 from isrbench.methods.onestep.adapter import Adapter, AdapterSpec, Estimators, FixedActive
+from isrbench.methods.onestep.authors import weights_hash
 from isrbench.methods.onestep.base.chunked_vae import available_bytes, check_memory
-from isrbench.methods.onestep.base.diffusion import DiffusionBase
+from isrbench.methods.onestep.base.diffusion import DiffusionBase, Pass
 from isrbench.methods.onestep.base.load import TINY, load_base
 from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, load_adapter
 from isrbench.methods.onestep.infer.colour import fix_colour, truncate
@@ -28,10 +27,18 @@ from isrbench.methods.onestep.infer.geometry import Geometry, check_tile, pad, p
 from isrbench.methods.onestep.infer.overrides import no_routing, overrule, variant
 from isrbench.methods.onestep.infer.prompts import FilePrompts, OnePrompt, Prompter, Tagger, make_prompter, one_prompt
 from isrbench.methods.onestep.infer.severities import FileSeverities
+from isrbench.methods.onestep.infer.trained import trained_colour_fix, trained_estimator
 from isrbench.methods.onestep.options import ColourFix, OneStepOptions, RoutedOptions
 
 Reader = Callable[[Path, DiffusionBase], AdapterCheckpoint]
 """Reads an adapter file for a base; raises UserError where it does not fit."""
+Passes = Callable[[Tensor], Sequence[Pass]]
+"""The runs of the UNet that an image takes, from its prompt embedding."""
+
+
+def one_pass(embedding: Tensor) -> tuple[Pass, ...]:
+    """Run the UNet once, with the image's own prompt."""
+    return (Pass(embedding),)
 
 
 @dataclass
@@ -48,7 +55,7 @@ class OneStepMethod:
     estimator: Estimator | None = None
     """For adapters that route by what it estimates, else None."""
     adapter_hash: str = ""
-    """sha256 of the adapter file, or empty."""
+    """sha256 of the adapter, or empty."""
     colour_fix: ColourFix = "adain"
     """How results get the LR's colours; the options' ``adapter`` is resolved by then."""
     variant: str = ""
@@ -56,6 +63,7 @@ class OneStepMethod:
     :class:`isrbench.harness.api.method.Labeled`."""
     severities: FileSeverities | None = None
     """What routes in place of the estimator, if anything."""
+    passes: Passes = one_pass
 
     @torch.no_grad()
     def restore(self, lr: Tensor, *, image: str, seed: int) -> Restored:
@@ -68,7 +76,7 @@ class OneStepMethod:
         embedding = self.base.text.embed(self.prompter(image, lr))
         if not self._off:
             self.adapter.route(self.severity(lr, image=image)[None].to(self.base.device) if self._routes else None)
-        source = upscale(lr, geometry, self.runtime.scale).to(self.base.device)
+        source = upscale(lr, geometry, self.runtime.scale, self.options.enlarge).to(self.base.device)
         models = {"vae": self.base.vae, "unet": self.base.unet}
         with count_positions(models, self.adapter.layers if self._routes else ()) as positions:
             restored = self._one_step(pad(source, geometry.padded), embedding, seed)
@@ -86,8 +94,8 @@ class OneStepMethod:
         """Return the cost of one LR image.
 
         A merged adapter costs nothing on top of the base; a folded one costs the folding, once an image. With
-        ``merge=false`` the branches that are on count. Where it routes, it is for an image of severity 0.5 throughout.
-        An adapter that is off costs nothing and has no parameters.
+        ``merge=false`` the branches that are on count, in each pass. Where it routes, it is for an image of severity
+        0.5 throughout. An adapter that is off costs nothing and has no parameters.
         """
         cost = self.base_cost(height, width)
         total, _ = count_parameters(self.base.vae, self.base.unet)
@@ -96,20 +104,24 @@ class OneStepMethod:
             return Cost(macs=cost.total, params_total=total - own, params_trainable=0, params_active=total - own)
         if self._routes:
             self.adapter.route(torch.full((1, len(DIMENSIONS)), 0.5, device=self.base.device))
+        apart = self.adapter.folding_macs() if self.options.merge else self._branch_macs(cost.positions)
         active = self.adapter.active_parameters()
         return Cost(
-            macs=cost.total
-            + (self.adapter.folding_macs() if self.options.merge else self.adapter.macs(cost.positions)),
+            macs=cost.total + apart,
             params_total=total,
             params_trainable=own,
             params_active=total - own + active,
         )
 
     def base_cost(self, height: int, width: int) -> BaseCost:
-        """Return what the base alone costs for one LR image of ``height`` x ``width`` pixels."""
+        """Return what the base alone costs for one LR image of ``height`` x ``width`` pixels, all passes together.
+
+        Positions are those of one pass.
+        """
         base, options = self.base, self.options
         size = self._plan(height, width).padded
-        return base_cost(base.vae.config, base.unet.config, size, options.tile, options.overlap, base.text.tokens)
+        cost = base_cost(base.vae.config, base.unet.config, size, options.tile, options.overlap, base.text.tokens)
+        return replace(cost, unet=cost.unet * len(self._passes()))
 
     @property
     def weights_hash(self) -> str:
@@ -162,6 +174,19 @@ class OneStepMethod:
         process_size = self.base.native_size if size is None else size
         return plan(height, width, self.runtime.scale, process_size, self.base.multiple)
 
+    def _passes(self) -> Sequence[Pass]:
+        return self.passes(torch.empty(0))
+
+    def _branch_macs(self, positions: Mapping[str, int]) -> int:
+        """The MACs of the branches that are on, in all passes; the encoder runs once."""
+        total = 0
+        for index, one in enumerate(self._passes()):
+            if one.enter is not None:
+                one.enter()
+            computed = {name: n if index == 0 or name.startswith("unet.") else 0 for name, n in positions.items()}
+            total += self.adapter.macs(computed)
+        return total
+
     def _one_step(self, pixels: Tensor, embedding: Tensor, seed: int) -> Tensor:
         """Padded pixels (3, H, W) in [0, 1] to restored ones."""
         base, options = self.base, self.options
@@ -174,7 +199,7 @@ class OneStepMethod:
             shape = (1, *base.latent_shape(height, width))
             noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
         z = base.one_step(
-            pixels[None] * 2 - 1, self.timestep, embedding, noise,
+            pixels[None] * 2 - 1, self.timestep, self.passes(embedding), noise,
             tile=options.tile, overlap=options.overlap, chunked=chunked,
         )  # fmt: skip
         decoded = base.decode(z, chunked=chunked)[0]
@@ -215,10 +240,12 @@ def build_method(
     """
     if runtime.scale not in (1, 2, 3, 4):
         raise UserError(f"one-step methods restore at scales 1 to 4, not {runtime.scale}", "choose another dataset")
-    path = options.adapter or shipped_adapter(spec.id, options.base)
-    if not path.is_file():  # before gigabytes are fetched
+    path = options.adapter or shipped_adapter(spec, options.base)
+    if not path.exists():  # before gigabytes are fetched
         raise UserError(f"the adapter file {path} does not exist", "check -o adapter=")
     base = load_base(options.base, runtime.device, options.dtype)
+    if spec.prediction is not None:
+        base = replace(base, prediction=spec.prediction)
     check_tile(options.tile, base.multiple // base.factor)
     if options.prompts not in ("adapter", "none") and not base.text.takes_text:
         raise UserError(f"base '{options.base}' has one fixed prompt and takes no text", "use -o prompts=none")
@@ -226,7 +253,7 @@ def build_method(
     timestep = checkpoint.timestep if options.timestep is None else options.timestep
     if not 0 <= timestep < len(base.abar):
         raise UserError(f"timestep is {timestep}", f"choose one of 0 to {len(base.abar) - 1}")
-    colour_fix = _colour_fix(options, checkpoint, path)
+    colour_fix = trained_colour_fix(options, checkpoint, path)
     adapter = spec.attach(base.unet, base.vae, type(spec.default).from_json(checkpoint.config), 0)
     adapter.load_state_dict(checkpoint.state)
     adapter.for_inference(merge=options.merge)
@@ -235,62 +262,26 @@ def build_method(
         overrule(adapter, options, spec.id)
         severities = FileSeverities(options.severities) if options.severities else None
         if severities is None and not options.adapter_off:
-            estimator = _estimator(options, checkpoint, path, runtime.device, estimators)
+            estimator = trained_estimator(options, checkpoint, path, runtime.device, estimators)
             estimator.load()
     prompt = one_prompt(options, checkpoint, path) if base.text.takes_text else ""
     prompter = make_prompter(options, prompt, runtime.device)
     if isinstance(prompter, OnePrompt):
         base.text.free(prompter.prompt)
     return OneStepMethod(
-        base, adapter, options, runtime, timestep, prompter, estimator, file_hash(path), colour_fix,
+        base, adapter, options, runtime, timestep, prompter, estimator, weights_hash(path), colour_fix,
         variant(options), severities,
     )  # fmt: skip
 
 
-def _colour_fix(options: OneStepOptions, checkpoint: AdapterCheckpoint, path: Path) -> ColourFix:
-    """The colour fix that the adapter was validated with, or the one that the user insists on."""
-    if options.colour_fix != "adapter":
-        return options.colour_fix
-    trained = checkpoint.training.get("colour_fix", "adain")
-    if trained not in get_args(ColourFix):
-        raise UserError(f"{path} was trained for the unknown colour fix '{trained}'", "add -o colour_fix=adain")
-    return trained
-
-
-def _estimator(
-    options: RoutedOptions, checkpoint: AdapterCheckpoint, path: Path, device: str, estimators: Estimators
-) -> Estimator:
-    """The severity estimator that the adapter's routers were trained with, or the one that the user insists on."""
-    if options.estimator is not None:
-        return estimators(options.estimator, device, options.logit_scale)
-    if checkpoint.training.get("routed_by") == "constant":
-        raise UserError(
-            f"{path} was trained with a severity of 0.5 in every dimension, whatever the image",
-            "add -o severities=FILE with that for each image",
-        )
-    trained = checkpoint.training.get("estimator")
-    if trained is None:
-        raise UserError(
-            f"{path} does not say with which severity estimator it was trained", "name it: -o estimator=tiny"
-        )
-    scale: Any = checkpoint.training.get("logit_scale")
-    estimator = estimators(trained, device, scale)
-    known = checkpoint.training.get("estimator_id")
-    if known is not None and known != estimator.id:
-        raise UserError(
-            f"{path} was trained with severity estimator '{trained}', but the one of this name has changed since",
-            f"train the adapter again, or insist on it with -o estimator={trained}"
-            + (f" -o logit_scale={scale}" if scale is not None else ""),
-        )
-    return estimator
-
-
-def shipped_adapter(method: str, base: str) -> Path:
-    """Return the path of the adapter of ``method`` that ships for the tiny base.
+def shipped_adapter(spec: AdapterSpec, base: str) -> Path:
+    """Return the path of the adapter of a method that ships for the tiny base.
 
     Raises:
-        UserError: If the base is another one, for which none ships.
+        UserError: If none ships for this base.
     """
+    if spec.source:
+        raise UserError(f"{spec.id} needs its authors' adapter", f"get {spec.source}, and add -o adapter=FILE")
     if base != "tiny":
-        raise UserError(f"no {method} adapter ships for base '{base}'", "add -o adapter=FILE, or use -o base=tiny")
-    return TINY / f"{method}.safetensors"
+        raise UserError(f"no {spec.id} adapter ships for base '{base}'", "add -o adapter=FILE, or use -o base=tiny")
+    return TINY / f"{spec.id}.safetensors"

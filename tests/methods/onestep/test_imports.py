@@ -12,6 +12,8 @@ from isrbench.harness.api.registry import methods
 from isrbench.harness.identity import code_modules, import_closure, package_modules
 
 FAMILY = ("mor", "osediff", "lora_moe")
+PUBLISHED = ("pisa", "omgsr", "hypir")
+"""Members that restore with their authors' weights and are not trained."""
 APART = ("train", "pretrain")
 """Packages of ``onestep`` that take no part in restoring."""
 
@@ -27,7 +29,7 @@ def is_apart(module: str) -> bool:
     return parts[2] == "studies" or (parts[2] == "onestep" and parts[3] in APART) or parts[-1] in METADATA
 
 
-@pytest.mark.parametrize("method", FAMILY)
+@pytest.mark.parametrize("method", [*FAMILY, *PUBLISHED])
 def test_a_run_s_identity_knows_no_training_no_benches_and_no_metadata(method):
     modules = code_modules(methods().get(method).build)
     home = f"isrbench.methods.{method}"
@@ -48,7 +50,7 @@ def test_training_is_where_the_plugin_says(method):
 
 def test_the_family_knows_none_of_its_members():
     """Not even behind a lazy import; and OSEDiff, MoR and its mixture of LoRAs import in one direction."""
-    members = {f"isrbench.methods.{name}" for name in (*FAMILY, "studies")}
+    members = {f"isrbench.methods.{name}" for name in (*FAMILY, *PUBLISHED, "studies")}
     for module in package_modules("isrbench"):
         if module.startswith("isrbench.methods.onestep"):
             names = {".".join(name.split(".")[:3]) for name in import_closure(module)}

@@ -22,6 +22,25 @@ def test_geometry():
     assert torch.allclose(upscale(lr, plan(6, 6, 1, 0, 8), 1), lr)
 
 
+def test_torch_enlarges_at_once_and_without_rounding():
+    """One row of 0, 1: bilinear by hand, and Keys's bicubic (a = -0.75), which overshoots."""
+    step = torch.tensor([0.0, 1.0]).expand(3, 1, 2)
+    geometry = plan(1, 2, 4, 0, 8)
+    linear = upscale(step, geometry, 4, "bilinear")
+    assert linear.shape == (3, 4, 8)
+    assert torch.allclose(linear[0, 0], torch.tensor([0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1]))
+    cubic = upscale(step, geometry, 4, "bicubic")[0, 0]
+
+    def keys(x, a=-0.75):
+        x = abs(x)
+        return (a + 2) * x**3 - (a + 3) * x**2 + 1 if x <= 1 else a * (x**3 - 5 * x**2 + 8 * x - 4) if x < 2 else 0.0
+
+    by_hand = [sum(keys((i + 0.5) / 4 - 0.5 - k) * (k >= 1) for k in range(-3, 6)) for i in range(8)]
+    assert torch.allclose(cubic, torch.tensor(by_hand), atol=1e-6) and cubic.max() > 1
+    small = plan(2, 3, 4, 32, 8)
+    assert upscale(torch.rand(3, 2, 3), small, 4, "bicubic").shape == (3, *small.upscaled) != (3, 8, 12)
+
+
 def as_osediff(height, width, scale, process_size):
     """Its test script's sizes: int(factor * side), then times the scale."""
     least = process_size // scale
