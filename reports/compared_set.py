@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from isrbench.reports.aligned import AlignedRuns
-from isrbench.reports.reported import reported_rows
+from isrbench.reports.reported import ReportedRow
 from isrbench.reports.routing import correlations, routed
 from isrbench.reports.statistics import Cells, compare_means
 from isrbench.reports.strata import Rule, Stratum, strata
 from isrbench.reports.tables.latex import latex_document
 from isrbench.reports.tables.render import markdown_document, plain_text
+from isrbench.reports.tables.reported import with_reported
 from isrbench.reports.tables.table import Table, long_form, score_table
 
 USUAL_BASELINE = "bicubic"
@@ -57,7 +58,9 @@ class ComparedSet:
         return "\n".join(map(plain_text, self.tables))
 
 
-def compare_set(aligned: AlignedRuns, slug: str, *, baseline: str | None, rule: Rule, reported: bool) -> ComparedSet:
+def compare_set(
+    aligned: AlignedRuns, slug: str, *, baseline: str | None, rule: Rule, reported: Sequence[ReportedRow] = ()
+) -> ComparedSet:
     """Compute everything about one set.
 
     Args:
@@ -65,8 +68,8 @@ def compare_set(aligned: AlignedRuns, slug: str, *, baseline: str | None, rule: 
         slug: Names its files.
         baseline: Method id, label or run that the others are compared with; None = bicubic.
         rule: How images are grouped.
-        reported: Whether to add what papers report. Papers report means over whole sets: beside a part they are left
-            out, and a note says so.
+        reported: What papers report, of this set and others. They report means over whole sets: beside a part they
+            are left out, and a note says so.
     """
     groups = strata(aligned.images, rule)
     base = baseline_label(aligned, baseline)
@@ -86,14 +89,19 @@ def baseline_label(aligned: AlignedRuns, baseline: str | None) -> str | None:
 
 
 def _tables(
-    aligned: AlignedRuns, groups: Sequence[Stratum], cells: Mapping[str, Cells], base: str | None, reported: bool
+    aligned: AlignedRuns,
+    groups: Sequence[Stratum],
+    cells: Mapping[str, Cells],
+    base: str | None,
+    reported: Sequence[ReportedRow],
 ) -> Iterator[Table]:
-    others = reported_rows(aligned.dataset) if reported else None
-    left_out = others is not None and len(others) > 0 and aligned.partial
-    table = score_table(aligned, cells["all"], aligned.title, len(aligned.images), base, None if left_out else others)
-    if left_out:
+    table = score_table(aligned, cells["all"], aligned.title, len(aligned.images), base)
+    own = [row for row in reported if row.dataset == aligned.dataset]
+    if own and aligned.partial:
         note = f"left out: what papers report of {aligned.dataset}, because their means are over the whole set"
         table = replace(table, notes=(*table.notes, note))
+    elif own:
+        table = with_reported(table, own, aligned, cells["all"])
     yield table
     for group in groups:
         title = f"{aligned.title}, {group.name}" + (f" {group.bounds}" if group.bounds else "")

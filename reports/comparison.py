@@ -19,6 +19,7 @@ from isrbench.reports.figures.draw import draw
 from isrbench.reports.figures.style import Plot
 from isrbench.reports.names import unique_slugs
 from isrbench.reports.report import TRAINING, write_report
+from isrbench.reports.reported import Reported, reported_rows
 from isrbench.reports.strata import DEFAULT, parse_rule
 from isrbench.reports.tables.latex import latex_document
 from isrbench.reports.tables.render import markdown_document, plain_text
@@ -121,7 +122,7 @@ def compare(
     *,
     baseline: str | None = None,
     strata: str = DEFAULT,
-    reported: bool = False,
+    reported: Reported = False,
     common: bool = False,
 ) -> Comparison:
     """Compare runs: means, intervals, paired differences and ranks, over all images and by stratum.
@@ -132,22 +133,24 @@ def compare(
         runs: Frames, a run, or several of either.
         baseline: Method id, label or run that the others are compared with; None = bicubic where it was run.
         strata: How images are grouped: see :func:`isrbench.reports.strata.parse_rule`.
-        reported: Whether to add what papers report, set apart; never beside runs over a part of a set.
+        reported: What papers report, set apart; never beside runs over a part of a set. True or ``seen`` = what was
+            read in its source, ``all`` = what third parties quote as well, a CSV file = rows of your own, or several.
         common: Compare on the images that all runs of a dataset share.
 
     Raises:
-        UserError: If there is no run, or baseline or strata are unknown.
+        UserError: If there is no run, baseline or strata are unknown, or a file of reported rows does not fit.
     """
     frames = merge_frames(runs)
     if frames.runs.empty:
         raise UserError("no run to compare", "isrbench eval --method bicubic --dataset sample")
     rule = parse_rule(strata)
+    rows = reported_rows(reported)
     aligned = align(frames, common=common)
     _check_baseline(aligned, baseline)
     # Training curves have a folder beside those of the sets: no set may take its name.
     slugs = unique_slugs([f"{TRAINING} ", *(own.title for own in aligned)])
     return Comparison(
-        tuple(compare_set(own, slugs[own.title], baseline=baseline, rule=rule, reported=reported) for own in aligned)
+        tuple(compare_set(own, slugs[own.title], baseline=baseline, rule=rule, reported=rows) for own in aligned)
     )
 
 

@@ -10,6 +10,7 @@ from isrbench.harness.store.frames import Frames, load_frames
 from isrbench.harness.store.schema import home_of
 from isrbench.harness.store.store import Store
 from isrbench.reports.comparison import compare, merge_frames
+from isrbench.reports.reported import Reported
 from isrbench.reports.strata import DEFAULT
 
 
@@ -20,7 +21,7 @@ def write(
     out: Path | None = None,
     baseline: str | None = None,
     strata: str | None = None,
-    reported: bool = False,
+    reported: Reported = False,
     common: bool = False,
     training: Sequence[Path] = (),
     show: Callable[[str], None] | None = None,
@@ -33,7 +34,7 @@ def write(
         out: The folder to write; None = ``<runs_dir>/report``.
         baseline: Method that the others are compared with; None = bicubic where it was run.
         strata: Rule of :mod:`isrbench.reports.strata`; None = tertiles of severity.
-        reported: Whether to add what papers report.
+        reported: What papers report: see :func:`isrbench.reports.comparison.compare`.
         common: Compare on the images that all runs of a dataset share.
         training: The curves.csv of training runs, to draw on the page as well.
         show: Called with the tables over all images as plain text.

@@ -62,7 +62,12 @@ def plain_text(table: Table) -> str:
         *([table.legend] if table.legend else []),
         f"severity estimator: {table.estimator}",
     ]
-    below = [line for text in ("; ".join(legend), *table.notes) for line in _wrapped(_plain(text))]
+    disagreeing = [
+        f"sources disagree on {label}: {'; '.join(found)}"
+        for label, entries in table.reported
+        if (found := [f"{m.title} {e.spread}" for m, e in zip(table.metrics, entries, strict=True) if e.spread])
+    ]
+    below = [line for text in ("; ".join(legend), *table.notes, *disagreeing) for line in _wrapped(_plain(text))]
     lines = [f"{_plain(table.title)} (n = {table.n})", *body.splitlines(), *below]
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
@@ -85,4 +90,5 @@ def _md(text: str) -> str:
 def _md_entry(entry: Entry) -> str:
     text = {Mark.BEST: f"**{entry.text}**", Mark.SECOND: f"<u>{entry.text}</u>", Mark.NONE: entry.text}[entry.mark]
     text += f"<sup>{entry.sign}</sup>" if entry.sign else ""
-    return f"{text}<br><sub>{_md(entry.interval)}</sub>" if entry.interval else text
+    below = entry.interval or entry.sources
+    return f"{text}<br><sub>{_md(below)}</sub>" if below else text

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 import pandas as pd
 
@@ -38,6 +37,10 @@ class Entry:
     """Why it is blank, or all of the above in a sentence."""
     value: float | None = None
     """The mean at full precision."""
+    sources: str = ""
+    """Of a reported value: the sources that print it, where a row has several; ``[1] < [2]`` where they disagree."""
+    spread: str = ""
+    """Of a reported value that sources disagree on: each value with its sources, and what was measured here."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Table:
     rows: tuple[tuple[str, tuple[Entry, ...]], ...]
     """Measured: (label, an entry for each metric)."""
     reported: tuple[tuple[str, tuple[Entry, ...]], ...] = ()
-    """Reported by others: never ranked with the measured ones."""
+    """Reported by others, see :mod:`isrbench.reports.tables.reported`: never ranked with the measured ones."""
     notes: tuple[str, ...] = ()
     """Why cells are blank, what was left out, and the sources of reported rows."""
     definitions: tuple[str, ...] = ()
@@ -68,7 +71,6 @@ def score_table(
     title: str,
     n: int,
     baseline: str | None = None,
-    reported: pd.DataFrame | None = None,
 ) -> Table:
     """Describe the table of ``cells``.
 
@@ -78,18 +80,12 @@ def score_table(
         title: What the images are, such as ``RealSR, severity low``.
         n: How many images.
         baseline: Label that significance refers to.
-        reported: Rows of :func:`isrbench.reports.reported.reported_rows`, or None.
     """
     metrics = aligned.metrics
     rows = tuple((label, tuple(_entry(cells[label, m.id], m) for m in metrics)) for label in aligned.labels)
     blanks = [(label, m, cells[label, m.id]) for label in aligned.labels for m in metrics]
     notes = tuple(f"{label}, {m.title}: {cell.reason}" for label, m, cell in blanks if cell.mean is None)
     notes += aligned.notes
-    others: tuple[tuple[str, tuple[Entry, ...]], ...] = ()
-    if reported is not None and len(reported):
-        sources = {source: place + 1 for place, source in enumerate(reported["source"].unique())}
-        others = tuple(_reported(row, sources[row["source"]], metrics) for _, row in reported.iterrows())
-        notes += tuple(f"[{place}] {source}" for source, place in sources.items())
     legend = _legend(baseline) if baseline in aligned.labels else ""
     return Table(
         title=title,
@@ -97,7 +93,6 @@ def score_table(
         metrics=metrics,
         n=n,
         rows=rows,
-        reported=others,
         notes=notes,
         definitions=tuple(f"{m.title}: {_definition(m)}" for m in metrics),
         estimator=aligned.estimator,
@@ -164,16 +159,6 @@ def _entry(cell: Cell, metric: Metric) -> Entry:
         difference = (middle, f"[{low}, {high}]", p_text(cell.p_holm))
         note += f"; {' '.join(difference)} against the baseline"
     return Entry(shown(cell.mean, metric), mark, sign, interval, difference, note, cell.mean)
-
-
-def _reported(row: pd.Series, source: int, metrics: Sequence[Metric]) -> tuple[str, tuple[Entry, ...]]:
-    values: dict[Any, Any] = row.dropna().to_dict()
-    blank = Entry("–", note="not reported")
-    entries = tuple(
-        Entry(shown(values[m.id], m), note="as reported", value=values[m.id]) if m.id in values else blank
-        for m in metrics
-    )
-    return f"{row['method']}-{row['steps']} [{source}]", entries
 
 
 def _legend(baseline: str | None) -> str:
