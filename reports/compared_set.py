@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from isrbench.harness.api.metric import Metric
 from isrbench.reports.aligned import AlignedRuns
+from isrbench.reports.composites import composite_cells, group_composites, with_ntire
 from isrbench.reports.reported import ReportedRow
 from isrbench.reports.routing import correlations, routed
 from isrbench.reports.statistics import Cells, compare_means
@@ -35,10 +37,12 @@ class ComparedSet:
     """Group ("all", then each stratum's name) -> means, intervals and differences."""
     tables: tuple[Table, ...]
     """The table over all images, then one a stratum."""
+    composites: tuple[Metric, ...] = ()
+    """Columns that the cells hold besides those of ``aligned.metrics``."""
 
     def long_form(self) -> pd.DataFrame:
         """Return all numbers at full precision: see :func:`isrbench.reports.tables.table.long_form`."""
-        return long_form(self.aligned, self.cells, self.baseline)
+        return long_form(self.aligned, self.cells, self.baseline, self.composites)
 
     def routing(self) -> pd.DataFrame | None:
         """Return correlations of active experts with severity, with a method column; None where no method routes."""
@@ -59,7 +63,13 @@ class ComparedSet:
 
 
 def compare_set(
-    aligned: AlignedRuns, slug: str, *, baseline: str | None, rule: Rule, reported: Sequence[ReportedRow] = ()
+    aligned: AlignedRuns,
+    slug: str,
+    *,
+    baseline: str | None,
+    rule: Rule,
+    reported: Sequence[ReportedRow] = (),
+    rank_over: Sequence[str] = (),
 ) -> ComparedSet:
     """Compute everything about one set.
 
@@ -70,13 +80,19 @@ def compare_set(
         rule: How images are grouped.
         reported: What papers report, of this set and others. They report means over whole sets: beside a part they
             are left out, and a note says so.
+        rank_over: Metrics of the mean rank, of :func:`isrbench.reports.composites.ranked_metrics`; empty for none.
     """
+    aligned = with_ntire(aligned)
+    composites, notes = group_composites(aligned, rank_over)
+    aligned = replace(aligned, notes=(*aligned.notes, *notes))
     groups = strata(aligned.images, rule)
     base = baseline_label(aligned, baseline)
-    cells = {"all": compare_means(aligned, list(aligned.images.index), base)}
-    cells |= {group.name: compare_means(aligned, group.images, base) for group in groups}
-    tables = tuple(_tables(aligned, groups, cells, base, reported))
-    return ComparedSet(aligned, slug, base, tuple(groups), cells, tables)
+    cells = {}
+    for name, images in [("all", tuple(aligned.images.index)), *((group.name, group.images) for group in groups)]:
+        own = compare_means(aligned, images, base)
+        cells[name] = own | composite_cells(aligned, own, images, composites, rank_over)
+    tables = tuple(_tables(aligned, groups, cells, base, composites, reported))
+    return ComparedSet(aligned, slug, base, tuple(groups), cells, tables, composites)
 
 
 def baseline_label(aligned: AlignedRuns, baseline: str | None) -> str | None:
@@ -93,9 +109,10 @@ def _tables(
     groups: Sequence[Stratum],
     cells: Mapping[str, Cells],
     base: str | None,
+    composites: Sequence[Metric],
     reported: Sequence[ReportedRow],
 ) -> Iterator[Table]:
-    table = score_table(aligned, cells["all"], aligned.title, len(aligned.images), base)
+    table = score_table(aligned, cells["all"], aligned.title, len(aligned.images), base, composites)
     own = [row for row in reported if row.dataset == aligned.dataset]
     if own and aligned.partial:
         note = f"left out: what papers report of {aligned.dataset}, because their means are over the whole set"
@@ -105,4 +122,4 @@ def _tables(
     yield table
     for group in groups:
         title = f"{aligned.title}, {group.name}" + (f" {group.bounds}" if group.bounds else "")
-        yield score_table(aligned, cells[group.name], title, len(group.images), base)
+        yield score_table(aligned, cells[group.name], title, len(group.images), base, composites)

@@ -15,6 +15,7 @@ from isrbench.harness.errors import UserError
 from isrbench.harness.store.frames import Frames
 from isrbench.reports.aligned import AlignedRuns, align
 from isrbench.reports.compared_set import ComparedSet, baseline_label, compare_set
+from isrbench.reports.composites import ranked_metrics
 from isrbench.reports.figures.draw import draw
 from isrbench.reports.figures.style import Plot
 from isrbench.reports.names import unique_slugs
@@ -124,6 +125,7 @@ def compare(
     strata: str = DEFAULT,
     reported: Reported = False,
     common: bool = False,
+    rank_over: Sequence[str] = (),
 ) -> Comparison:
     """Compare runs: means, intervals, paired differences and ranks, over all images and by stratum.
 
@@ -136,22 +138,23 @@ def compare(
         reported: What papers report, set apart; never beside runs over a part of a set. True or ``seen`` = what was
             read in its source, ``all`` = what third parties quote as well, a CSV file = rows of your own, or several.
         common: Compare on the images that all runs of a dataset share.
+        rank_over: Add the mean rank over these metrics: ids, or names of sets such as ``default``.
 
     Raises:
-        UserError: If there is no run, baseline or strata are unknown, or a file of reported rows does not fit.
+        UserError: If there is no run, baseline, strata or a metric is unknown, or a file of reported rows does not fit.
     """
     frames = merge_frames(runs)
     if frames.runs.empty:
         raise UserError("no run to compare", "isrbench eval --method bicubic --dataset sample")
     rule = parse_rule(strata)
     rows = reported_rows(reported)
+    ranked = ranked_metrics([rank_over] if isinstance(rank_over, str) else rank_over)
     aligned = align(frames, common=common)
     _check_baseline(aligned, baseline)
     # Training curves have a folder beside those of the sets: no set may take its name.
     slugs = unique_slugs([f"{TRAINING} ", *(own.title for own in aligned)])
-    return Comparison(
-        tuple(compare_set(own, slugs[own.title], baseline=baseline, rule=rule, reported=rows) for own in aligned)
-    )
+    options = {"baseline": baseline, "rule": rule, "reported": rows, "rank_over": ranked}
+    return Comparison(tuple(compare_set(own, slugs[own.title], **options) for own in aligned))
 
 
 def merge_frames(runs: Runs) -> Frames:

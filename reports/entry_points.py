@@ -23,6 +23,7 @@ def write(
     strata: str | None = None,
     reported: Reported = False,
     common: bool = False,
+    rank_over: Sequence[str] = (),
     training: Sequence[Path] = (),
     show: Callable[[str], None] | None = None,
 ) -> Path:
@@ -36,6 +37,7 @@ def write(
         strata: Rule of :mod:`isrbench.reports.strata`; None = tertiles of severity.
         reported: What papers report: see :func:`isrbench.reports.comparison.compare`.
         common: Compare on the images that all runs of a dataset share.
+        rank_over: Metrics or sets of them; the mean rank over them is added.
         training: The curves.csv of training runs, to draw on the page as well.
         show: Called with the tables over all images as plain text.
 
@@ -46,7 +48,9 @@ def write(
         UserError: If there is no such run, an option does not fit, or the folder cannot be written.
     """
     frames = _frames(runs_dir, runs)
-    comparison = compare(frames, baseline=baseline, strata=strata or DEFAULT, reported=reported, common=common)
+    comparison = compare(
+        frames, baseline=baseline, strata=strata or DEFAULT, reported=reported, common=common, rank_over=rank_over
+    )
     page = comparison.to_html(out or runs_dir / "report", training=training)
     if show is not None:
         show(comparison.to_text())

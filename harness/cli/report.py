@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from isrbench.harness.cli.arguments import RUNS_DIR, Runs, RunsDir, writing_to
+from isrbench.harness.cli.arguments import RUNS_DIR, Runs, RunsDir, metric_ids, writing_to
 from isrbench.harness.errors import UserError
 
 
@@ -30,6 +30,9 @@ def report(
     common: Annotated[
         bool, typer.Option("--common", help="Compare on the images that all runs of a dataset share.")
     ] = False,
+    rank_over: Annotated[
+        str | None, typer.Option(help="Add the mean rank over these metrics: ids and sets, such as default,niqe.")
+    ] = None,
     training: Annotated[
         list[Path] | None, typer.Option(help="A training run's curves.csv to draw; repeatable.")
     ] = None,
@@ -47,7 +50,7 @@ def report(
     with writing_to("--out", target):
         page = report_writer()(
             runs_dir=runs_dir, runs=runs or (), out=target, baseline=baseline, strata=strata, reported=reported or (),
-            common=common, training=training or (), show=show_text,
+            common=common, rank_over=metric_ids(rank_over) or (), training=training or (), show=show_text,
         )  # fmt: skip
     show_path(page)
 

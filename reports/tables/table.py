@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -71,6 +71,7 @@ def score_table(
     title: str,
     n: int,
     baseline: str | None = None,
+    composites: Sequence[Metric] = (),
 ) -> Table:
     """Describe the table of ``cells``.
 
@@ -80,8 +81,9 @@ def score_table(
         title: What the images are, such as ``RealSR, severity low``.
         n: How many images.
         baseline: Label that significance refers to.
+        composites: Further columns: see :func:`isrbench.reports.composites.group_composites`.
     """
-    metrics = aligned.metrics
+    metrics = (*aligned.metrics, *composites)
     rows = tuple((label, tuple(_entry(cells[label, m.id], m) for m in metrics)) for label in aligned.labels)
     blanks = [(label, m, cells[label, m.id]) for label in aligned.labels for m in metrics]
     notes = tuple(f"{label}, {m.title}: {cell.reason}" for label, m, cell in blanks if cell.mean is None)
@@ -89,7 +91,7 @@ def score_table(
     legend = _legend(baseline) if baseline in aligned.labels else ""
     return Table(
         title=title,
-        caption=_caption(aligned, title, n, legend),
+        caption=_caption(aligned, metrics, title, n, legend),
         metrics=metrics,
         n=n,
         rows=rows,
@@ -117,13 +119,15 @@ def p_text(p: float) -> str:
     return "p\u00a0<\u00a00.001" if p < 0.001 else f"p\u00a0=\u00a0{p:.3f}"
 
 
-def long_form(aligned: AlignedRuns, cells_by_group: Mapping[str, Cells], baseline: str | None) -> pd.DataFrame:
+def long_form(
+    aligned: AlignedRuns, cells_by_group: Mapping[str, Cells], baseline: str | None, composites: Sequence[Metric] = ()
+) -> pd.DataFrame:
     """Return all numbers at full precision, with what they depend on: one row a group, method and metric.
 
     Columns: dataset (the set's title), group, those of :class:`isrbench.reports.statistics.Cell`, baseline, estimator,
     definition.
     """
-    definitions = {m.id: _definition(m) for m in aligned.metrics}
+    definitions = {m.id: _definition(m) for m in (*aligned.metrics, *composites)}
     rows = [
         {
             "dataset": aligned.title,
@@ -168,8 +172,8 @@ def _legend(baseline: str | None) -> str:
     )
 
 
-def _caption(aligned: AlignedRuns, title: str, n: int, legend: str) -> str:
-    colours = {m.colour: [o.title for o in aligned.metrics if o.colour == m.colour] for m in aligned.metrics}
+def _caption(aligned: AlignedRuns, metrics: Sequence[Metric], title: str, n: int, legend: str) -> str:
+    colours = {m.colour: [o.title for o in metrics if o.colour == m.colour] for m in metrics}
     computed = "; ".join(f"{', '.join(names)} on {colour}" for colour, names in colours.items())
     images = "one image" if n == 1 else f"{n} images"
     return (
