@@ -59,6 +59,14 @@ class ReportedMethod:
 
     measured_as: tuple[str, ...] = ()
     """Ids of methods here whose results are to equal the reported ones; one of the same title always counts."""
+    trained_on_metrics: tuple[str, ...] = ()
+    """Ids of metrics: see :class:`isrbench.harness.api.method.MethodInfo`."""
+    source: str = ""
+    """Where that is to be seen."""
+
+    def is_measured_by(self, name: str, id: str, title: str) -> bool:
+        """Return whether the published method called ``name`` here has this id or title."""
+        return title.casefold() == name.casefold() or id in self.measured_as
 
 
 def reported_rows(reported: Reported) -> tuple[ReportedRow, ...]:
@@ -85,7 +93,12 @@ def reported_rows(reported: Reported) -> tuple[ReportedRow, ...]:
 def reported_methods() -> dict[str, ReportedMethod]:
     """Return what is known of methods, by the name that reported rows have."""
     with _METHODS.open(encoding="utf-8", newline="") as file:
-        return {row["method"]: ReportedMethod(tuple(row["measured_as"].split())) for row in csv.DictReader(file)}
+        return {
+            row["method"]: ReportedMethod(
+                tuple(row["measured_as"].split()), tuple(row["trained_on_metrics"].split()), row["source"]
+            )
+            for row in csv.DictReader(file)
+        }
 
 
 def reported_ablation() -> pd.DataFrame:

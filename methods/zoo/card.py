@@ -59,6 +59,8 @@ class ModelCard:
     citation: str
     """BibTeX."""
     training_data: tuple[str, ...]
+    trained_on_metrics: tuple[str, ...] = ()
+    """Ids of metrics that it was optimised for: see :class:`isrbench.harness.api.method.MethodInfo`."""
     package: Package | None = None
     download: Address | None = None
     """Where the weights are: one of the two."""
@@ -85,8 +87,12 @@ def read_card(path: Path) -> ModelCard:
         if isinstance(table.get("download"), dict):
             table["download"] = _read(Address, table["download"], {})
         table["training_data"] = tuple(table.get("training_data", ()))
+        if isinstance(table.get("trained_on_metrics"), list):
+            table["trained_on_metrics"] = tuple(table["trained_on_metrics"])
         kinds = {"scale": int, "training_data": tuple, "package": Package, "download": Address}
-        card = _read(ModelCard, table, kinds)
+        card = _read(ModelCard, table, {**kinds, "trained_on_metrics": tuple})
+        if not all(isinstance(id, str) for id in card.trained_on_metrics):
+            raise ValueError("trained_on_metrics is not a list of metric ids")
         if (card.package is None) == (card.download is None):
             raise ValueError("weights are either in a package or downloaded")
     except (OSError, ValueError) as error:  # TOML's and UTF-8's errors are ValueErrors

@@ -31,6 +31,7 @@ def plugin_of(card: ModelCard) -> MethodPlugin:
         license=card.license,
         citation=card.citation,
         training_data=card.training_data,
+        trained_on_metrics=card.trained_on_metrics,
         needs=(needs,),
     )
     return MethodPlugin(

@@ -128,5 +128,6 @@ def _entry(entry: Entry) -> str:
         text = rf"\textbf{{{text}}}"
     elif entry.mark is Mark.SECOND:
         text = rf"\underline{{{text}}}"
+    above = entry.sign + (r"\ddagger" if entry.trained_on else "")
     # The sign takes no room, so that digits line up.
-    return rf"{text}\rlap{{$^{{{entry.sign}}}$}}" if entry.sign else text
+    return rf"{text}\rlap{{$^{{{above}}}$}}" if above else text

@@ -8,9 +8,9 @@ from decimal import Decimal
 
 from isrbench.harness.api.metric import Metric
 from isrbench.reports.aligned import AlignedRuns, on_tiny_weights
-from isrbench.reports.reported import ReportedRow, reported_methods
+from isrbench.reports.reported import ReportedMethod, ReportedRow, reported_methods
 from isrbench.reports.statistics import Cells
-from isrbench.reports.tables.table import Entry, Table, shown
+from isrbench.reports.tables.table import TRAINED_ON_NOTE, Entry, Table, shown
 
 SECOND_HAND = "†"
 _SECOND_HAND = f"{SECOND_HAND} second-hand: the source itself was not read, a third party quotes it"
@@ -41,31 +41,38 @@ def with_reported(table: Table, rows: Sequence[ReportedRow], aligned: AlignedRun
     found: list[tuple[str, tuple[Entry, ...]]] = []
     for label in dict.fromkeys(row.label for row in rows):
         own = {places[row.source, row.second_hand]: row for row in rows if row.label == label}
-        measured = list(_measured(next(iter(own.values())).method, aligned))
-        entries = [_entry(own, m, [cells[name, m.id].mean for name in measured]) for m in table.metrics]
-        found.append((f"{label} [{', '.join(own)}]", tuple(entries)))
+        method = next(iter(own.values())).method
+        measured = list(_measured(method, aligned))
+        trained = reported_methods().get(method, ReportedMethod()).trained_on_metrics
+        means = {m.id: [cells[name, m.id].mean for name in measured] for m in table.metrics}
+        own_entries = tuple(_entry(own, m, means[m.id], m.id in trained) for m in table.metrics)
+        found.append((f"{label} [{', '.join(own)}]", own_entries))
+    entries = [entry for _, own in found for entry in own]
     notes = [f"[{place}] {source}" for (source, _), place in places.items()]
     notes += [_SECOND_HAND] if any(row.second_hand for row in rows) else []
-    notes += [_SPREAD] if any(entry.spread for _, entries in found for entry in entries) else []
+    notes += [_SPREAD] if any(entry.spread for entry in entries) else []
+    if any(entry.trained_on for entry in entries) and TRAINED_ON_NOTE not in table.notes:
+        notes.append(TRAINED_ON_NOTE)
     return replace(table, reported=tuple(found), notes=(*table.notes, *notes))
 
 
 def _measured(method: str, aligned: AlignedRuns) -> Iterator[str]:
     """Yield labels of runs of a reported method; on the tiny weights it is not what the papers are about."""
-    known = reported_methods().get(method)
+    known = reported_methods().get(method, ReportedMethod())
     for label, run in aligned.runs.iterrows():
-        named = str(run["title"]).casefold() == method.casefold()
-        if (named or (known and run["method"] in known.measured_as)) and not on_tiny_weights(str(run["variant"])):
+        same = known.is_measured_by(method, str(run["method"]), str(run["title"]))
+        if same and not on_tiny_weights(str(run["variant"])):
             yield str(label)
 
 
-def _entry(rows: dict[str, ReportedRow], metric: Metric, here: Sequence[float | None]) -> Entry:
+def _entry(rows: dict[str, ReportedRow], metric: Metric, here: Sequence[float | None], trained_on: bool) -> Entry:
     """Make the entry of one method.
 
     Args:
         rows: Source's number -> what it reports.
         metric: The column.
         here: Means that were measured here.
+        trained_on: Whether the method was trained on the metric.
     """
     printed = {place: row.values[metric.id] for place, row in rows.items() if metric.id in row.values}
     groups = _groups({place: _rounded(value, metric.decimals) for place, value in printed.items()})
@@ -75,13 +82,15 @@ def _entry(rows: dict[str, ReportedRow], metric: Metric, here: Sequence[float | 
     if len(groups) == 1:
         value = max(groups[0].values(), key=_digits)
         note = f"as reported by {places[0]}"
-        return Entry(f"{value}", sources=places[0] if len(rows) > 1 else "", note=note, value=float(value))
+        sources = places[0] if len(rows) > 1 else ""
+        return Entry(f"{value}", sources=sources, note=note, value=float(value), trained_on=trained_on)
     means = ", ".join(shown(mean, metric) for mean in here if mean is not None)
     sources = " < ".join(places) + (f"; here {means}" if means else "")
     each = ", ".join(f"{min(group.values())} {place}" for group, place in zip(groups, places, strict=True))
     spread = each + (f", here {means}" if means else "")
     lowest, highest = min(groups[0].values(), key=_order), max(groups[-1].values(), key=_order)
-    return Entry(f"{lowest}–{highest}", sources=sources, note=f"sources disagree: {spread}", spread=spread)
+    note = f"sources disagree: {spread}"
+    return Entry(f"{lowest}–{highest}", sources=sources, note=note, spread=spread, trained_on=trained_on)
 
 
 def _groups(values: Mapping[str, Decimal]) -> list[dict[str, Decimal]]:

@@ -11,6 +11,11 @@ import pandas as pd
 from isrbench.harness.api.metric import Metric
 from isrbench.reports.aligned import AlignedRuns
 from isrbench.reports.statistics import DRAWS, LEVEL, Cell, Cells
+from isrbench.reports.trained_on import trained_on
+
+TRAINED_ON = "‡"
+"""Mark of a value by a metric that the method was trained on."""
+TRAINED_ON_NOTE = f"{TRAINED_ON} the method was trained on this metric, or on a variant of it: such a value says less"
 
 
 class Mark(Enum):
@@ -37,6 +42,8 @@ class Entry:
     """Why it is blank, or all of the above in a sentence."""
     value: float | None = None
     """The mean at full precision."""
+    trained_on: bool = False
+    """Whether the method was trained on the metric."""
     sources: str = ""
     """Of a reported value: the sources that print it, where a row has several; ``[1] < [2]`` where they disagree."""
     spread: str = ""
@@ -84,10 +91,16 @@ def score_table(
         composites: Further columns: see :func:`isrbench.reports.composites.group_composites`.
     """
     metrics = (*aligned.metrics, *composites)
-    rows = tuple((label, tuple(_entry(cells[label, m.id], m) for m in metrics)) for label in aligned.labels)
+    trained = trained_on(aligned)
+    rows = tuple(
+        (label, tuple(_entry(cells[label, m.id], m, m.id in trained[label]) for m in metrics))
+        for label in aligned.labels
+    )
     blanks = [(label, m, cells[label, m.id]) for label in aligned.labels for m in metrics]
     notes = tuple(f"{label}, {m.title}: {cell.reason}" for label, m, cell in blanks if cell.mean is None)
     notes += aligned.notes
+    if any(entry.trained_on for _, entries in rows for entry in entries):
+        notes += (TRAINED_ON_NOTE,)
     legend = _legend(baseline) if baseline in aligned.labels else ""
     return Table(
         title=title,
@@ -147,7 +160,7 @@ def _definition(metric: Metric) -> str:
     return f"{metric.colour}; {metric.definition}"
 
 
-def _entry(cell: Cell, metric: Metric) -> Entry:
+def _entry(cell: Cell, metric: Metric, trained_on: bool) -> Entry:
     if cell.mean is None:
         return Entry("–", note=cell.reason)
     mark = {1: Mark.BEST, 2: Mark.SECOND}.get(cell.rank or 0, Mark.NONE)
@@ -162,7 +175,7 @@ def _entry(cell: Cell, metric: Metric) -> Entry:
         middle, low, high = (f"{shift:+.{metric.decimals}f}".replace("-", "−") for shift in shifts)
         difference = (middle, f"[{low}, {high}]", p_text(cell.p_holm))
         note += f"; {' '.join(difference)} against the baseline"
-    return Entry(shown(cell.mean, metric), mark, sign, interval, difference, note, cell.mean)
+    return Entry(shown(cell.mean, metric), mark, sign, interval, difference, note, cell.mean, trained_on)
 
 
 def _legend(baseline: str | None) -> str:
