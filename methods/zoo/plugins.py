@@ -29,9 +29,9 @@ def plugin_of(card: ModelCard) -> MethodPlugin:
         title=card.title,
         summary=card.summary,
         license=card.license,
+        trained_on_metrics=card.trained_on_metrics,
         citation=card.citation,
         training_data=card.training_data,
-        trained_on_metrics=card.trained_on_metrics,
         needs=(needs,),
     )
     return MethodPlugin(

@@ -19,7 +19,7 @@ def test_a_card_names_metrics_that_it_was_trained_on(tmp_path):
     assert plugin_of(read_card(card)).info.trained_on_metrics == ()
 
 
-@pytest.mark.parametrize("value", ['"lpips"', "[1]", "[]"])
+@pytest.mark.parametrize("value", ['"lpips"', "[1]"])
 def test_anything_but_a_list_of_ids_is_refused(tmp_path, value):
     card = tmp_path / "mine.toml"
     card.write_text(f"trained_on_metrics = {value}\n{TEXT}", encoding="utf-8")
