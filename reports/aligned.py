@@ -112,6 +112,11 @@ def align(frames: Frames, *, common: bool = False) -> list[AlignedRuns]:
     return [_align(frames, own, places) for own in image_sets(frames.runs, frames.images, common=common)]
 
 
+def on_tiny_weights(variant: str) -> bool:
+    """Return whether a run's variant says that it ran on the tiny weights that ship."""
+    return bool(_SHIPPED & set(variant.split(", ")))
+
+
 def _align(frames: Frames, own: ImageSet, places: dict[str, int]) -> AlignedRuns:
     runs = frames.runs[frames.runs["run"].isin(own.runs)].copy()
     runs["label"] = _unique_labels(runs)
@@ -136,7 +141,7 @@ def _align(frames: Frames, own: ImageSet, places: dict[str, int]) -> AlignedRuns
     vectors, estimator, mixed = severities(images, runs.reset_index())
     facts = image_paths(images).join(vectors).reindex(index=ids)
     by_metric: dict[str, pd.DataFrame] = {m.id: scores.loc[scores["metric"] == m.id, :] for m in metrics}
-    tiny = [_TINY.format(label) for label, row in runs.iterrows() if _SHIPPED & set(row["variant"].split(", "))]
+    tiny = [_TINY.format(label) for label, row in runs.iterrows() if on_tiny_weights(row["variant"])]
     return AlignedRuns(
         dataset=own.dataset,
         title=own.title,

@@ -7,15 +7,18 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from isrbench.harness.api.metric import Metric
 from isrbench.reports import agreement, interaction, seal, seeds
 from isrbench.reports.aligned import AlignedRuns
 from isrbench.reports.analysis import Analysis
-from isrbench.reports.reported import reported_rows
+from isrbench.reports.composites import composite_cells, group_composites, with_ntire
+from isrbench.reports.reported import ReportedRow
 from isrbench.reports.routing import correlations, routed
 from isrbench.reports.statistics import Cells, compare_means
 from isrbench.reports.strata import Rule, Stratum, strata
 from isrbench.reports.tables.latex import latex_document
 from isrbench.reports.tables.render import markdown_document, plain_text
+from isrbench.reports.tables.reported import with_reported
 from isrbench.reports.tables.table import Table, long_form, score_table
 
 USUAL_BASELINE = "bicubic"
@@ -52,9 +55,12 @@ class ComparedSet:
         """
         return {analysis.name: analysis for analysis in self.analyses}[name]
 
+    composites: tuple[Metric, ...] = ()
+    """Columns that the cells hold besides those of ``aligned.metrics``."""
+
     def long_form(self) -> pd.DataFrame:
         """Return all numbers at full precision: see :func:`isrbench.reports.tables.table.long_form`."""
-        return long_form(self.aligned, self.cells, self.baseline)
+        return long_form(self.aligned, self.cells, self.baseline, self.composites)
 
     def routing(self) -> pd.DataFrame | None:
         """Return correlations of active experts with severity, with a method column; None where no method routes."""
@@ -80,8 +86,9 @@ def compare_set(
     *,
     baseline: str | None,
     rule: Rule,
-    reported: bool,
     repeats: Mapping[str, pd.DataFrame] | None = None,
+    reported: Sequence[ReportedRow] = (),
+    rank_over: Sequence[str] = (),
 ) -> ComparedSet:
     """Compute everything about one set.
 
@@ -90,20 +97,26 @@ def compare_set(
         slug: Names its files.
         baseline: Method id, label or run that the others are compared with; None = bicubic.
         rule: How images are grouped.
-        reported: Whether to add what papers report. Papers report means over whole sets: beside a part they are left
-            out, and a note says so.
         repeats: Scores of each run under other seeds, of :func:`isrbench.reports.seeds.without_repeats`.
+        reported: What papers report, of this set and others. They report means over whole sets: beside a part they
+            are left out, and a note says so.
+        rank_over: Metrics of the mean rank, of :func:`isrbench.reports.composites.ranked_metrics`; empty for none.
     """
+    aligned = with_ntire(aligned)
+    composites, notes = group_composites(aligned, rank_over)
+    aligned = replace(aligned, notes=(*aligned.notes, *notes))
     groups = strata(aligned.images, rule)
     base = baseline_label(aligned, baseline)
-    cells = {"all": compare_means(aligned, list(aligned.images.index), base)}
-    cells |= {group.name: compare_means(aligned, group.images, base) for group in groups}
-    tables = tuple(_tables(aligned, groups, cells, base, reported))
+    cells = {}
+    for name, images in [("all", tuple(aligned.images.index)), *((group.name, group.images) for group in groups)]:
+        own = compare_means(aligned, images, base)
+        cells[name] = own | composite_cells(aligned, own, images, composites, rank_over)
+    tables = tuple(_tables(aligned, groups, cells, base, composites, reported))
     analyses = (
         interaction.analyse(aligned, base), agreement.analyse(aligned, cells["all"]), *seal.analyse(aligned),
         *seeds.analyse(aligned, repeats or {}),
     )  # fmt: skip
-    return ComparedSet(aligned, slug, base, tuple(groups), cells, tables, analyses)
+    return ComparedSet(aligned, slug, base, tuple(groups), cells, tables, analyses, composites)
 
 
 def baseline_label(aligned: AlignedRuns, baseline: str | None) -> str | None:
@@ -116,15 +129,21 @@ def baseline_label(aligned: AlignedRuns, baseline: str | None) -> str | None:
 
 
 def _tables(
-    aligned: AlignedRuns, groups: Sequence[Stratum], cells: Mapping[str, Cells], base: str | None, reported: bool
+    aligned: AlignedRuns,
+    groups: Sequence[Stratum],
+    cells: Mapping[str, Cells],
+    base: str | None,
+    composites: Sequence[Metric],
+    reported: Sequence[ReportedRow],
 ) -> Iterator[Table]:
-    others = reported_rows(aligned.dataset) if reported else None
-    left_out = others is not None and len(others) > 0 and aligned.partial
-    table = score_table(aligned, cells["all"], aligned.title, len(aligned.images), base, None if left_out else others)
-    if left_out:
+    table = score_table(aligned, cells["all"], aligned.title, len(aligned.images), base, composites)
+    own = [row for row in reported if row.dataset == aligned.dataset]
+    if own and aligned.partial:
         note = f"left out: what papers report of {aligned.dataset}, because their means are over the whole set"
         table = replace(table, notes=(*table.notes, note))
+    elif own:
+        table = with_reported(table, own, aligned, cells["all"])
     yield table
     for group in groups:
         title = f"{aligned.title}, {group.name}" + (f" {group.bounds}" if group.bounds else "")
-        yield score_table(aligned, cells[group.name], title, len(group.images), base)
+        yield score_table(aligned, cells[group.name], title, len(group.images), base, composites)

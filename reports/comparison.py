@@ -15,10 +15,12 @@ from isrbench.harness.errors import UserError
 from isrbench.harness.store.frames import Frames
 from isrbench.reports.aligned import AlignedRuns, align
 from isrbench.reports.compared_set import ComparedSet, baseline_label, compare_set
+from isrbench.reports.composites import ranked_metrics
 from isrbench.reports.figures.draw import draw
 from isrbench.reports.figures.style import Plot
 from isrbench.reports.names import unique_slugs
 from isrbench.reports.report import TRAINING, write_report
+from isrbench.reports.reported import Reported, reported_rows
 from isrbench.reports.seeds import without_repeats
 from isrbench.reports.strata import DEFAULT, parse_rule
 from isrbench.reports.tables.latex import latex_document
@@ -134,8 +136,9 @@ def compare(
     *,
     baseline: str | None = None,
     strata: str = DEFAULT,
-    reported: bool = False,
+    reported: Reported = False,
     common: bool = False,
+    rank_over: Sequence[str] = (),
 ) -> Comparison:
     """Compare runs: means, intervals, paired differences and ranks, over all images and by stratum.
 
@@ -145,17 +148,21 @@ def compare(
         runs: Frames, a run, or several of either.
         baseline: Method id, label or run that the others are compared with; None = bicubic where it was run.
         strata: How images are grouped: see :func:`isrbench.reports.strata.parse_rule`.
-        reported: Whether to add what papers report, set apart; never beside runs over a part of a set.
+        reported: What papers report, set apart; never beside runs over a part of a set. True or ``seen`` = what was
+            read in its source, ``all`` = what third parties quote as well, a CSV file = rows of your own, or several.
         common: Compare on the images that all runs of a dataset share.
+        rank_over: Add the mean rank over these metrics: ids, or names of sets such as ``default``.
 
     Raises:
-        UserError: If there is no run, or baseline or strata are unknown.
+        UserError: If there is no run, baseline, strata or a metric is unknown, or a file of reported rows does not fit.
     """
     frames = merge_frames(runs)
     if frames.runs.empty:
         raise UserError("no run to compare", "isrbench eval --method bicubic --dataset sample")
     rule = parse_rule(strata)
     frames, repeats = without_repeats(frames)
+    rows = reported_rows(reported)
+    ranked = ranked_metrics([rank_over] if isinstance(rank_over, str) else rank_over)
     aligned = align(frames, common=common)
     _check_baseline(aligned, baseline)
     if rule.by == "hr_severity" and not any(own.images[rule.by].notna().any() for own in aligned):
@@ -165,12 +172,8 @@ def compare(
         )
     # Training curves have a folder beside those of the sets: no set may take its name.
     slugs = unique_slugs([f"{TRAINING} ", *(own.title for own in aligned)])
-    return Comparison(
-        tuple(
-            compare_set(own, slugs[own.title], baseline=baseline, rule=rule, reported=reported, repeats=repeats)
-            for own in aligned
-        )
-    )
+    options = {"baseline": baseline, "rule": rule, "reported": rows, "rank_over": ranked, "repeats": repeats}
+    return Comparison(tuple(compare_set(own, slugs[own.title], **options) for own in aligned))
 
 
 def merge_frames(runs: Runs) -> Frames:

@@ -10,6 +10,7 @@ from isrbench.harness.store.frames import Frames, load_frames
 from isrbench.harness.store.schema import home_of
 from isrbench.harness.store.store import Store
 from isrbench.reports.comparison import compare, merge_frames
+from isrbench.reports.reported import Reported
 from isrbench.reports.seeds import without_repeats
 from isrbench.reports.strata import DEFAULT
 
@@ -21,8 +22,9 @@ def write(
     out: Path | None = None,
     baseline: str | None = None,
     strata: str | None = None,
-    reported: bool = False,
+    reported: Reported = False,
     common: bool = False,
+    rank_over: Sequence[str] = (),
     training: Sequence[Path] = (),
     show: Callable[[str], None] | None = None,
 ) -> Path:
@@ -34,8 +36,9 @@ def write(
         out: The folder to write; None = ``<runs_dir>/report``.
         baseline: Method that the others are compared with; None = bicubic where it was run.
         strata: Rule of :mod:`isrbench.reports.strata`; None = tertiles of severity.
-        reported: Whether to add what papers report.
+        reported: What papers report: see :func:`isrbench.reports.comparison.compare`.
         common: Compare on the images that all runs of a dataset share.
+        rank_over: Metrics or sets of them; the mean rank over them is added.
         training: The curves.csv of training runs, to draw on the page as well.
         show: Called with the tables over all images as plain text.
 
@@ -46,7 +49,9 @@ def write(
         UserError: If there is no such run, an option does not fit, or the folder cannot be written.
     """
     frames = read_frames(runs_dir, runs)
-    comparison = compare(frames, baseline=baseline, strata=strata or DEFAULT, reported=reported, common=common)
+    comparison = compare(
+        frames, baseline=baseline, strata=strata or DEFAULT, reported=reported, common=common, rank_over=rank_over
+    )
     page = comparison.to_html(out or runs_dir / "report", training=training)
     if show is not None:
         show(comparison.to_text())

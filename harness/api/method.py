@@ -233,6 +233,9 @@ class MethodInfo:
     """BibTeX, or empty."""
     training_data: tuple[str, ...] = ()
     """Names of the image sets that the shipped or published weights were trained on."""
+    trained_on_metrics: tuple[str, ...] = ()
+    """Ids of metrics that the published weights were trained on: a loss, a reward or the choice of weights used them,
+    or the same metric with another backbone. Pixel losses do not count. Reports mark these columns."""
     needs: tuple[str, ...] = ()
     """What has to be there besides the package, in words: weights, a program, a GPU."""
     routes: bool = False

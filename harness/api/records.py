@@ -238,6 +238,8 @@ class Manifest(_Record):
     routes: bool
     license: str = ""
     citation: str = ""
+    trained_on_metrics: list[str] = []
+    """As the method said: see :class:`isrbench.harness.api.method.MethodInfo`."""
     options: dict[str, Any]
     weights_hash: str = ""
     inputs_hash: str = ""

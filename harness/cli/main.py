@@ -18,7 +18,7 @@ from isrbench.harness.cli.export import export
 from isrbench.harness.cli.fetch import fetch_app
 from isrbench.harness.cli.figure import figure
 from isrbench.harness.cli.list import list_
-from isrbench.harness.cli.report import report
+from isrbench.harness.cli.report import ReportCommand, report
 from isrbench.harness.cli.restore import restore
 from isrbench.harness.cli.study import study_app
 from isrbench.harness.cli.tools import tools
@@ -61,7 +61,7 @@ _HANDED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.command(name="eval")(eval_)
 app.command()(restore)
 app.command(context_settings=_HANDED_ON, add_help_option=False)(train)
-app.command()(report)
+app.command(cls=ReportCommand)(report)
 app.command()(figure)
 app.add_typer(study_app, name="study")
 app.command()(export)

@@ -8,8 +8,9 @@ from types import FunctionType
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from isrbench.harness.cli.arguments import RUNS_DIR, Runs, RunsDir, writing_to
+from isrbench.harness.cli.arguments import RUNS_DIR, Runs, RunsDir, metric_ids, writing_to
 from isrbench.harness.errors import UserError
 
 
@@ -18,10 +19,20 @@ def report(
     out: Annotated[Path | None, typer.Option(help="Folder to write. [default: RUNS_DIR/report]")] = None,
     baseline: Annotated[str | None, typer.Option(help="Compare with this method. [default: bicubic]")] = None,
     strata: Annotated[str | None, typer.Option(help="quantile:3, edges:0.3,0.6, blur:quantile:2, level, ...")] = None,
-    reported: Annotated[bool, typer.Option(help="Add what papers report, set apart.")] = False,
+    reported: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[seen|all|FILE.csv]",
+            help="Add what papers report, set apart: what was read in its source (seen; the same without a value), "
+            "also what third parties quote (all), or rows of your own; repeatable.",
+        ),
+    ] = None,
     common: Annotated[
         bool, typer.Option("--common", help="Compare on the images that all runs of a dataset share.")
     ] = False,
+    rank_over: Annotated[
+        str | None, typer.Option(help="Add the mean rank over these metrics: ids and sets, such as default,niqe.")
+    ] = None,
     training: Annotated[
         list[Path] | None, typer.Option(help="A training run's curves.csv to draw; repeatable.")
     ] = None,
@@ -38,10 +49,24 @@ def report(
     target = out or (homes.pop() if len(homes) == 1 else runs_dir) / "report"
     with writing_to("--out", target):
         page = report_writer()(
-            runs_dir=runs_dir, runs=runs or (), out=target, baseline=baseline, strata=strata, reported=reported,
-            common=common, training=training or (), show=show_text,
+            runs_dir=runs_dir, runs=runs or (), out=target, baseline=baseline, strata=strata, reported=reported or (),
+            common=common, rank_over=metric_ids(rank_over) or (), training=training or (), show=show_text,
         )  # fmt: skip
     show_path(page)
+
+
+class ReportCommand(TyperCommand):
+    """The verb, with ``--reported`` alone for ``--reported=seen``: typer has no option whose value may be left out."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments behind the verb."""
+        values = [*args[1:], ""]
+        bare = [
+            arg == "--reported" and value not in ("seen", "all") and not value.lower().endswith(".csv")
+            for arg, value in zip(args, values, strict=True)
+        ]
+        args = ["--reported=seen" if alone else arg for arg, alone in zip(args, bare, strict=True)]
+        return super().parse_args(ctx, args)
 
 
 def report_writer(group: str = "isrbench.reports") -> Callable[..., Any]:

@@ -78,6 +78,7 @@ def describe_run(plan: Plan, run: str) -> Manifest:
         routes=info.routes,
         license=info.license,
         citation=info.citation,
+        trained_on_metrics=list(info.trained_on_metrics),
         options=options_key(plan.options),
         weights_hash=plan.method.weights_hash,
         inputs_hash=hashlib.sha256(json.dumps(plan.inputs).encode()).hexdigest(),

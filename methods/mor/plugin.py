@@ -18,6 +18,7 @@ PLUGIN = MethodPlugin(
         license="Apache-2.0",
         citation=CITATION,
         training_data=("BSDS500 train and val (tiny preset)",),
+        trained_on_metrics=("lpips", "lpips-vgg"),
         needs=("nothing for base=tiny", "for base=sd21: Stable Diffusion 2.1-base, an adapter file and a CLIP model"),
         routes=True,
     ),

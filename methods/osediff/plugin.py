@@ -17,6 +17,7 @@ PLUGIN = MethodPlugin(
             "booktitle={NeurIPS}, year={2024}}"
         ),
         training_data=("BSDS500 train and val (tiny preset)", "LSDIR and 10k of FFHQ (the authors' osediff.pkl)"),
+        trained_on_metrics=("lpips", "lpips-vgg"),
         needs=("nothing for base=tiny", "for base=sd21: Stable Diffusion 2.1-base and an adapter file"),
     ),
     options=OneStepOptions,

@@ -81,6 +81,8 @@ class ModelCard:
     denoise: bool = False
     """Whether there is a second file, of the same network trained not to denoise, and an option ``denoise`` that mixes
     the two."""
+    trained_on_metrics: tuple[str, ...] = ()
+    """Ids of metrics that it was optimised for: see :class:`isrbench.harness.api.method.MethodInfo`."""
     package: Package | None = None
     download: tuple[Address, ...] = ()
     file: tuple[LocalFile, ...] = ()
@@ -108,7 +110,9 @@ def read_card(path: Path) -> ModelCard:
         table["file"] = _several(table.get("file"), lambda entry: _read(LocalFile, entry, {}))
         if isinstance(table.get("training_data"), list):
             table["training_data"] = tuple(table["training_data"])
-        kinds = {"scale": int, "training_data": tuple, "denoise": bool, "package": Package}
+        if isinstance(table.get("trained_on_metrics"), list):
+            table["trained_on_metrics"] = tuple(table["trained_on_metrics"])
+        kinds = {"scale": int, "training_data": tuple, "trained_on_metrics": tuple, "denoise": bool, "package": Package}
         card = _read(ModelCard, table, {**kinds, "download": tuple, "file": tuple})
         _check(card)
     except OSError as error:
@@ -161,6 +165,8 @@ def _check(card: ModelCard) -> None:
             raise ValueError(f"sha256 {sha256!r} is not one of 64 hexadecimal digits in small letters")
     if card.scale < 1 or not all(isinstance(name, str) for name in card.training_data):
         raise ValueError("scale has to be 1 or more, and training_data a list of texts")
+    if not all(isinstance(id, str) for id in card.trained_on_metrics):
+        raise ValueError("trained_on_metrics is not a list of metric ids")
     names = [_file_name(address.url) for address in card.download]
     if len(set(names)) < len(names) or "" in names:
         raise ValueError("url has to end in a file's name, each in another one")

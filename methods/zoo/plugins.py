@@ -70,6 +70,7 @@ def plugin_of(card: ModelCard, card_file: Path | None = None) -> MethodPlugin:
         title=card.title,
         summary=card.summary,
         license=card.license,
+        trained_on_metrics=card.trained_on_metrics,
         citation=card.citation,
         training_data=card.training_data,
         needs=needs,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from isrbench.harness.api.metric import Direction, Metric
-from isrbench.harness.api.records import Manifest
 from isrbench.reports.aligned import AlignedRuns
+from isrbench.reports.costs import comparable
 from isrbench.reports.figures.style import colours, entitle, figure, markers, save
 from isrbench.reports.statistics import Cells
 from isrbench.reports.tables.table import heading
@@ -63,16 +62,6 @@ def pareto(
     return paths, f"{metric.title} against {words.partition(',')[0]} ({condition}){left_out}"
 
 
-def comparable(aligned: AlignedRuns, labels: Sequence[str], cost: str) -> tuple[list[str], str, list[str]]:
-    """Return the labels that were measured under the most common condition, that condition in words, and the others."""
-    conditions = {label: _condition(aligned, label, cost) for label in labels}
-    if not conditions:
-        return [], "", []
-    common, _ = Counter(conditions.values()).most_common(1)[0]
-    others = [f"{label} ({', '.join(c)})" for label, c in conditions.items() if c != common]
-    return [label for label, c in conditions.items() if c == common], ", ".join(common[:2]), others
-
-
 def front(points: Mapping[str, tuple[float, float]], direction: Direction) -> list[str]:
     """Return methods that no other beats in cost and quality, from cheap to expensive."""
     sign = 1 if direction is Direction.HIGHER else -1
@@ -83,16 +72,6 @@ def front(points: Mapping[str, tuple[float, float]], direction: Direction) -> li
             best = sign * points[label][1]
             found.append(label)
     return found
-
-
-def _condition(aligned: AlignedRuns, label: str, cost: str) -> tuple[str, ...]:
-    run = aligned.runs.loc[label]
-    size = f"LR {run['complexity_size']}" if isinstance(run["complexity_size"], str) else "LR size unknown"
-    if cost == "macs":
-        return (size,)
-    manifest: Manifest = run["manifest"]  # pyright: ignore[reportAssignmentType]
-    machines = [f"{call.platform} with {call.cpus} CPUs" for call in manifest.invocations[-1:] if call.platform]
-    return (size, str(run["device"]), *machines)
 
 
 def _front_line(axes: Axes, points: Mapping[str, tuple[float, float]], direction: Direction) -> None:

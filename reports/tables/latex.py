@@ -15,10 +15,14 @@ _SPECIAL = {
     "\u00a0": "~", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}", "'": r"\textquotesingle{}",
     "[": "{[}", "]": "{]}",
     "µ": r"$\mu$", "°": r"\textdegree{}", "²": r"\textsuperscript{2}", "³": r"\textsuperscript{3}",
+    "†": r"\textdagger{}", "‡": r"\textdaggerdbl{}", "“": "``", "”": "''",
 }  # fmt: skip
 """Brackets are put in braces: at a row's start TeX would take ``[x]`` for an option of the row before."""
 _LATIN = 0x180
 """The T1 encoding has the letters below this code point; others are replaced."""
+
+_PAGE = 32
+"""Lines of rows that fit on the document's page, with the caption and some notes."""
 
 _HEAD = r"""\documentclass{article}
 \usepackage[T1]{fontenc}
@@ -32,29 +36,27 @@ _HEAD = r"""\documentclass{article}
 
 
 def latex(table: Table) -> str:
-    """Return a ``table`` float with intervals below the means; it needs booktabs, T1 fonts and textcomp."""
+    """Return ``table`` floats with intervals below the means; they need booktabs, T1 fonts and textcomp.
+
+    What a page cannot hold goes on in a further float, and the notes then follow as text.
+    """
     if not table.rows:
         return rf"\paragraph{{{latex_text(table.title)}}} {latex_text(table.caption)}" + "\n"
-    caption = table.caption if table.caption.startswith(table.title) else f"{table.title} {table.caption}"
-    columns = "l" + "r" * len(table.metrics)
-    lines = [
-        r"\begin{table}[t]",
-        r"\centering\small",
-        rf"\caption{{{latex_text(caption)}}}",
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        _row([table.corner, *(latex_text(heading(m)) for m in table.metrics)]),
-        r"\midrule",
-        *(line for label, entries in table.rows for line in _rows(label, entries)),
-    ]
+    blocks = [_rows(label, entries) for label, entries in table.rows]
     if table.reported:
-        span = len(table.metrics) + 1
-        lines += [r"\midrule", rf"\multicolumn{{{span}}}{{l}}{{\emph{{Reported by their sources}}}} \\"]
-        lines += [line for label, entries in table.reported for line in _rows(label, entries)]
-    lines += [r"\bottomrule", r"\end{tabular}"]
-    if table.notes:
-        lines += ["", r"\smallskip", rf"{{\footnotesize {latex_text('; '.join(table.notes))}.\par}}"]
-    return "\n".join([*lines, r"\end{table}"]) + "\n"
+        first, *others = [_rows(label, entries) for label, entries in table.reported]
+        heading_row = rf"\multicolumn{{{len(table.metrics) + 1}}}{{l}}{{\emph{{Reported by their sources}}}} \\"
+        blocks += [[r"\midrule", heading_row, *first], *others]
+    pages = _pages(blocks)
+    notes = rf"{{\footnotesize {latex_text('; '.join(table.notes))}.\par}}" if table.notes else ""
+    within = ["", r"\smallskip", notes] if notes and len(pages) == 1 else []
+    caption = table.caption if table.caption.startswith(table.title) else f"{table.title} {table.caption}"
+    lines = _float(table, caption, pages[0], within)
+    for page in pages[1:]:
+        lines += ["", *_float(table, f"{table.title}, continued", page, [])]
+    if notes and len(pages) > 1:
+        lines += [r"\clearpage", r"\noindent", notes]
+    return "\n".join(lines) + "\n"
 
 
 def latex_document(tables: Sequence[Table]) -> str:
@@ -84,15 +86,42 @@ def _letter(letter: str) -> str:
     return "".join(_SPECIAL.get(c, c) for c in plain) or "?"
 
 
+def _pages(blocks: Sequence[list[str]]) -> list[list[str]]:
+    """Spread rows over floats, each with no more lines than a page holds."""
+    pages: list[list[str]] = [[]]
+    for block in blocks:
+        if pages[-1] and len(pages[-1]) + len(block) > _PAGE:
+            pages.append([])
+        pages[-1] += block
+    return pages
+
+
+def _float(table: Table, caption: str, rows: list[str], below: list[str]) -> list[str]:
+    return [
+        r"\begin{table}[t]",
+        r"\centering\small",
+        rf"\caption{{{latex_text(caption)}}}",
+        rf"\begin{{tabular}}{{{'l' + 'r' * len(table.metrics)}}}",
+        r"\toprule",
+        _row([table.corner, *(latex_text(heading(m)) for m in table.metrics)]),
+        r"\midrule",
+        *rows,
+        r"\bottomrule",
+        r"\end{tabular}",
+        *below,
+        r"\end{table}",
+    ]
+
+
 def _row(cells: list[str]) -> str:
     return " & ".join(cells) + r" \\"
 
 
 def _rows(label: str, entries: tuple[Entry, ...]) -> list[str]:
     lines = [_row([latex_text(label), *map(_entry, entries)])]
-    if any(entry.interval for entry in entries):
-        below = [rf"\scriptsize {latex_text(entry.interval)}" if entry.interval else "" for entry in entries]
-        lines.append(_row(["", *below]))
+    below = [entry.interval or entry.sources for entry in entries]
+    if any(below):
+        lines.append(_row(["", *(rf"\scriptsize {latex_text(text)}" if text else "" for text in below)]))
     return lines
 
 
@@ -102,5 +131,6 @@ def _entry(entry: Entry) -> str:
         text = rf"\textbf{{{text}}}"
     elif entry.mark is Mark.SECOND:
         text = rf"\underline{{{text}}}"
+    above = entry.sign + (r"\ddagger" if entry.trained_on else "")
     # The sign takes no room, so that digits line up.
-    return rf"{text}\rlap{{$^{{{entry.sign}}}$}}" if entry.sign else text
+    return rf"{text}\rlap{{$^{{{above}}}$}}" if above else text

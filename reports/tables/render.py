@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from isrbench.reports.tables.table import Entry, Mark, Table, heading
+from isrbench.reports.tables.table import TRAINED_ON, Entry, Mark, Table, heading
 
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]|#~$@!])|(?<=[a-z])(:)(?=//)|(?<=www)(\.)", re.IGNORECASE)
 """Letters that have a meaning on GitHub: emphasis, links, cells, mathematics, mentions, and addresses that it links."""
@@ -48,15 +48,20 @@ def plain_text(table: Table) -> str:
     if not table.rows:
         return "".join(f"{line}\n" for text in (table.title, table.caption) for line in _wrapped(_plain(text)))
     marks = {Mark.BEST: "*", Mark.SECOND: "_", Mark.NONE: _KEPT}
+    any_trained_on = any(entry.trained_on for _, entries in (*table.rows, *table.reported) for entry in entries)
 
     def cell(entry: Entry) -> str:
-        return f"{entry.text}{marks[entry.mark]}{entry.sign or _KEPT}"
+        trained_on = "" if not any_trained_on else TRAINED_ON if entry.trained_on else _KEPT
+        return f"{entry.text}{marks[entry.mark]}{entry.sign or _KEPT}{trained_on}"
 
     rows = [[label, *map(cell, entries)] for label, entries in table.rows]
     rows += [[f"reported: {label}", *map(cell, entries)] for label, entries in table.reported]
     body = tabulate(
         [[_plain(text) for text in row] for row in rows],
-        headers=[table.corner.lower(), *(f"{heading(metric)}{_KEPT * 2}" for metric in table.metrics)],
+        headers=[
+            table.corner.lower(),
+            *(f"{heading(metric)}{_KEPT * (3 if any_trained_on else 2)}" for metric in table.metrics),
+        ],
         tablefmt="simple",
         colalign=("left", *("right" for _ in table.metrics)),
         disable_numparse=True,
@@ -70,7 +75,12 @@ def plain_text(table: Table) -> str:
         *([table.legend] if table.legend else []),
         f"severity estimator: {table.estimator}",
     ]
-    below = [line for text in ("; ".join(legend), *table.notes) for line in _wrapped(_plain(text))]
+    disagreeing = [
+        f"sources disagree on {label}: {'; '.join(found)}"
+        for label, entries in table.reported
+        if (found := [f"{m.title} {e.spread}" for m, e in zip(table.metrics, entries, strict=True) if e.spread])
+    ]
+    below = [line for text in ("; ".join(legend), *table.notes, *disagreeing) for line in _wrapped(_plain(text))]
     lines = [f"{_plain(table.title)} (n = {table.n})", *body.splitlines(), *below]
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
@@ -92,5 +102,7 @@ def _md(text: str) -> str:
 
 def _md_entry(entry: Entry) -> str:
     text = {Mark.BEST: f"**{entry.text}**", Mark.SECOND: f"<u>{entry.text}</u>", Mark.NONE: entry.text}[entry.mark]
-    text += f"<sup>{entry.sign}</sup>" if entry.sign else ""
-    return f"{text}<br><sub>{_md(entry.interval)}</sub>" if entry.interval else text
+    above = entry.sign + (TRAINED_ON if entry.trained_on else "")
+    text += f"<sup>{above}</sup>" if above else ""
+    below = entry.interval or entry.sources
+    return f"{text}<br><sub>{_md(below)}</sub>" if below else text

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 import pandas as pd
 
 from isrbench.harness.api.metric import Metric
 from isrbench.reports.aligned import AlignedRuns
 from isrbench.reports.statistics import DRAWS, LEVEL, Cell, Cells
+from isrbench.reports.trained_on import trained_on
+
+TRAINED_ON = "‡"
+"""Mark of a value by a metric that the method was trained on."""
+TRAINED_ON_NOTE = f"{TRAINED_ON} the method was trained on this metric, or on a variant of it: such a value says less"
 
 
 class Mark(Enum):
@@ -38,6 +42,12 @@ class Entry:
     """Why it is blank, or all of the above in a sentence."""
     value: float | None = None
     """The mean at full precision."""
+    trained_on: bool = False
+    """Whether the method was trained on the metric."""
+    sources: str = ""
+    """Of a reported value: the sources that print it, where a row has several; ``[1] < [2]`` where they disagree."""
+    spread: str = ""
+    """Of a reported value that sources disagree on: each value with its sources, and what was measured here."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,7 @@ class Table:
     rows: tuple[tuple[str, tuple[Entry, ...]], ...]
     """Measured: (label, an entry for each metric)."""
     reported: tuple[tuple[str, tuple[Entry, ...]], ...] = ()
-    """Reported by others: never ranked with the measured ones."""
+    """Reported by others, see :mod:`isrbench.reports.tables.reported`: never ranked with the measured ones."""
     notes: tuple[str, ...] = ()
     """Why cells are blank, what was left out, and the sources of reported rows."""
     definitions: tuple[str, ...] = ()
@@ -70,7 +80,7 @@ def score_table(
     title: str,
     n: int,
     baseline: str | None = None,
-    reported: pd.DataFrame | None = None,
+    composites: Sequence[Metric] = (),
 ) -> Table:
     """Describe the table of ``cells``.
 
@@ -80,26 +90,26 @@ def score_table(
         title: What the images are, such as ``RealSR, severity low``.
         n: How many images.
         baseline: Label that significance refers to.
-        reported: Rows of :func:`isrbench.reports.reported.reported_rows`, or None.
+        composites: Further columns: see :func:`isrbench.reports.composites.group_composites`.
     """
-    metrics = aligned.metrics
-    rows = tuple((label, tuple(_entry(cells[label, m.id], m) for m in metrics)) for label in aligned.labels)
+    metrics = (*aligned.metrics, *composites)
+    trained = trained_on(aligned)
+    rows = tuple(
+        (label, tuple(_entry(cells[label, m.id], m, m.id in trained[label]) for m in metrics))
+        for label in aligned.labels
+    )
     blanks = [(label, m, cells[label, m.id]) for label in aligned.labels for m in metrics]
     notes = tuple(f"{label}, {m.title}: {cell.reason}" for label, m, cell in blanks if cell.mean is None)
     notes += aligned.notes
-    others: tuple[tuple[str, tuple[Entry, ...]], ...] = ()
-    if reported is not None and len(reported):
-        sources = {source: place + 1 for place, source in enumerate(reported["source"].unique())}
-        others = tuple(_reported(row, sources[row["source"]], metrics) for _, row in reported.iterrows())
-        notes += tuple(f"[{place}] {source}" for source, place in sources.items())
+    if any(entry.trained_on for _, entries in rows for entry in entries):
+        notes += (TRAINED_ON_NOTE,)
     legend = _legend(baseline) if baseline in aligned.labels else ""
     return Table(
         title=title,
-        caption=_caption(aligned, title, n, legend),
+        caption=_caption(aligned, metrics, title, n, legend),
         metrics=metrics,
         n=n,
         rows=rows,
-        reported=others,
         notes=notes,
         definitions=tuple(f"{m.title}: {_definition(m)}" for m in metrics),
         estimator=aligned.estimator,
@@ -124,13 +134,15 @@ def p_text(p: float) -> str:
     return "p\u00a0<\u00a00.001" if p < 0.001 else f"p\u00a0=\u00a0{p:.3f}"
 
 
-def long_form(aligned: AlignedRuns, cells_by_group: Mapping[str, Cells], baseline: str | None) -> pd.DataFrame:
+def long_form(
+    aligned: AlignedRuns, cells_by_group: Mapping[str, Cells], baseline: str | None, composites: Sequence[Metric] = ()
+) -> pd.DataFrame:
     """Return all numbers at full precision, with what they depend on: one row a group, method and metric.
 
     Columns: dataset (the set's title), group, those of :class:`isrbench.reports.statistics.Cell`, baseline, estimator,
     definition.
     """
-    definitions = {m.id: _definition(m) for m in aligned.metrics}
+    definitions = {m.id: _definition(m) for m in (*aligned.metrics, *composites)}
     rows = [
         {
             "dataset": aligned.title,
@@ -150,7 +162,7 @@ def _definition(metric: Metric) -> str:
     return f"{metric.colour}; {metric.definition}"
 
 
-def _entry(cell: Cell, metric: Metric) -> Entry:
+def _entry(cell: Cell, metric: Metric, trained_on: bool) -> Entry:
     if cell.mean is None:
         return Entry("–", note=cell.reason)
     mark = {1: Mark.BEST, 2: Mark.SECOND}.get(cell.rank or 0, Mark.NONE)
@@ -165,17 +177,7 @@ def _entry(cell: Cell, metric: Metric) -> Entry:
         middle, low, high = (f"{shift:+.{metric.decimals}f}".replace("-", "−") for shift in shifts)
         difference = (middle, f"[{low}, {high}]", p_text(cell.p_holm))
         note += f"; {' '.join(difference)} against the baseline"
-    return Entry(shown(cell.mean, metric), mark, sign, interval, difference, note, cell.mean)
-
-
-def _reported(row: pd.Series, source: int, metrics: Sequence[Metric]) -> tuple[str, tuple[Entry, ...]]:
-    values: dict[Any, Any] = row.dropna().to_dict()
-    blank = Entry("–", note="not reported")
-    entries = tuple(
-        Entry(shown(values[m.id], m), note="as reported", value=values[m.id]) if m.id in values else blank
-        for m in metrics
-    )
-    return f"{row['method']}-{row['steps']} [{source}]", entries
+    return Entry(shown(cell.mean, metric), mark, sign, interval, difference, note, cell.mean, trained_on)
 
 
 def _legend(baseline: str | None) -> str:
@@ -185,8 +187,8 @@ def _legend(baseline: str | None) -> str:
     )
 
 
-def _caption(aligned: AlignedRuns, title: str, n: int, legend: str) -> str:
-    colours = {m.colour: [o.title for o in aligned.metrics if o.colour == m.colour] for m in aligned.metrics}
+def _caption(aligned: AlignedRuns, metrics: Sequence[Metric], title: str, n: int, legend: str) -> str:
+    colours = {m.colour: [o.title for o in metrics if o.colour == m.colour] for m in metrics}
     computed = "; ".join(f"{', '.join(names)} on {colour}" for colour, names in colours.items())
     images = "one image" if n == 1 else f"{n} images"
     return (

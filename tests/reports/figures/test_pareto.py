@@ -9,7 +9,8 @@ import pytest
 from isrbench.harness.api.metric import Direction
 from isrbench.harness.api.records import Invocation
 from isrbench.reports.aligned import AlignedRuns, align
-from isrbench.reports.figures.pareto import comparable, front, pareto
+from isrbench.reports.costs import comparable
+from isrbench.reports.figures.pareto import front, pareto
 from isrbench.reports.statistics import means
 from tests.support.plots import assert_drawn
 from tests.support.report_frames import frames, with_manifests

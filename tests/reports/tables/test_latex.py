@@ -35,6 +35,17 @@ def test_reported_rows_have_a_heading(tmp_path):
     assert r"\emph{Reported by their sources}" in latex(small_table(tmp_path, dataset="RealSR", reported=True))
 
 
+def test_rows_that_no_page_holds_go_on_in_a_further_float(tmp_path):
+    table = small_table(tmp_path, dataset="RealSR", reported="all")
+    text = latex(table)
+    floats = text.split(r"\begin{table}")[1:]
+    assert len(floats) == 2 and r"\caption{RealSR, continued}" in floats[1]
+    assert text.count(r" \\") == text.count("&") // len(table.metrics) + 1, "every row is there; one spans the columns"
+    assert all(part.count(r" \\") <= 34 for part in floats)
+    assert all(latex_text(label) in text for label, _ in (*table.rows, *table.reported))
+    assert floats[1].index(r"\end{table}") < floats[1].index("FiDeSR, Table 1"), "the notes follow"
+
+
 def test_latex_escapes_everything():
     assert latex_text(r"50% of a_b & {x} ~ #1 \end ↑") == (
         r"50\% of a\_b \& \{x\} \textasciitilde{} \#1 \textbackslash{}end $\uparrow$"
@@ -54,7 +65,7 @@ NASTY_TITLES = (
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex (Debian: texlive-latex-recommended)")
 def test_latex_compiles_without_changes(tmp_path):
-    table = small_table(tmp_path / "images", dataset="RealSR", reported=True, failed=True)
+    table = small_table(tmp_path / "images", dataset="RealSR", reported="all", failed=True)
     tables = [table]
     for title in NASTY_TITLES:
         rows = tuple((title, entries) for _, entries in table.rows)

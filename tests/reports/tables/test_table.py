@@ -36,16 +36,6 @@ def test_blank_cells_say_why(tmp_path):
     assert "OSEDiff PNGs, PSNR: 1 of 6: failed" in small_table(tmp_path, failed=True).notes
 
 
-def test_reported_rows_stand_apart_with_their_source(tmp_path):
-    table = small_table(tmp_path, dataset="RealSR", reported=True)
-    labels = [label for label, _ in table.reported]
-    assert "OSEDiff-1 [1]" in labels and len(table.rows) == 3
-    assert any(note.startswith("[1] OSEDiff paper, Table 1") for note in table.notes)
-    assert all(entry.mark is Mark.NONE for _, entries in table.reported for entry in entries)
-    osediff = dict(table.reported)["OSEDiff-1 [1]"]
-    assert [e.text for e in osediff] == ["25.15", "0.7341", "0.2921", "69.09"]
-
-
 def test_the_long_form_holds_differences_definition_and_estimator(tmp_path):
     (aligned,) = align(frames(tmp_path, count=6, failed=False))
     rows = long_form(aligned, {"all": compare_means(aligned, list(aligned.images.index), "Bicubic")}, "Bicubic")

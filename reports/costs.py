@@ -1,0 +1,33 @@
+"""Which runs' costs compare: MACs for one LR size, latencies also for one device and machine."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from isrbench.harness.api.records import Manifest
+from isrbench.reports.aligned import AlignedRuns
+
+
+def comparable(aligned: AlignedRuns, labels: Sequence[str], cost: str) -> tuple[list[str], str, list[str]]:
+    """Return the labels that were measured under the most common condition, that condition in words, and the others."""
+    conditions = {label: condition(aligned, label, cost) for label in labels}
+    if not conditions:
+        return [], "", []
+    common, _ = Counter(conditions.values()).most_common(1)[0]
+    others = [f"{label} ({', '.join(c)})" for label, c in conditions.items() if c != common]
+    return [label for label, c in conditions.items() if c == common], ", ".join(common[:2]), others
+
+
+def condition(aligned: AlignedRuns, label: str, cost: str) -> tuple[str, ...]:
+    """Return what a run's cost, ``macs`` or ``latency_ms``, was measured under: LR size, for latency device, machine.
+
+    A machine that the run's manifest does not name is left out.
+    """
+    run = aligned.runs.loc[label]
+    size = f"LR {run['complexity_size']}" if isinstance(run["complexity_size"], str) else "LR size unknown"
+    if cost == "macs":
+        return (size,)
+    manifest: Manifest = run["manifest"]  # pyright: ignore[reportAssignmentType]
+    machines = [f"{call.platform} with {call.cpus} CPUs" for call in manifest.invocations[-1:] if call.platform]
+    return (size, str(run["device"]), *machines)

@@ -1,0 +1,32 @@
+"""``isrbench report``: how its options reach what writes the report."""
+
+from __future__ import annotations
+
+import pytest
+
+from isrbench.harness.cli import report
+from tests.support.cli import isrbench
+
+
+@pytest.mark.parametrize(
+    ("args", "runs", "reported"),
+    [
+        ([], [], []),
+        (["--reported"], [], ["seen"]),
+        (["--reported", "--common"], [], ["seen"]),
+        (["--reported", "latest"], ["latest"], ["seen"]),
+        (["latest", "--reported", "all"], ["latest"], ["all"]),
+        (["--reported=all", "--reported", "mine.CSV", "latest"], ["latest"], ["all", "mine.CSV"]),
+    ],
+)
+def test_reported_takes_a_value_or_none(capsys, monkeypatch, tmp_path, args, runs, reported):
+    asked = {}
+
+    def write(**options):
+        asked.update(options)
+        return tmp_path / "index.html"
+
+    monkeypatch.setattr(report, "report_writer", lambda: write)
+    code, _, err = isrbench(capsys, "report", "--out", str(tmp_path), *args)
+    assert code == 0, err
+    assert (list(asked["runs"]), list(asked["reported"])) == (runs, reported)
