@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from isrbench.harness.api.metric import Metric
-from isrbench.reports.aligned import AlignedRuns
+from isrbench.reports.aligned import AlignedRuns, in_order
 from isrbench.reports.statistics import DRAWS, LEVEL, Cell, Cells
 
 
@@ -80,9 +80,13 @@ def score_table(
         baseline: Label that significance refers to.
         reported: Rows of :func:`isrbench.reports.reported.reported_rows`, or None.
     """
-    metrics = aligned.metrics
-    rows = tuple((label, tuple(_entry(cells[label, m.id], m) for m in metrics)) for label in aligned.labels)
-    blanks = [(label, m, cells[label, m.id]) for label in aligned.labels for m in metrics]
+    metrics = _columns(aligned, reported)
+    no_weights = Entry("–", note="weights unavailable")
+    rows = tuple(
+        (label, tuple(_entry(cells[label, m.id], m) if m in aligned.metrics else no_weights for m in metrics))
+        for label in aligned.labels
+    )
+    blanks = [(label, m, cells[label, m.id]) for label in aligned.labels for m in aligned.metrics]
     notes = tuple(f"{label}, {m.title}: {cell.reason}" for label, m, cell in blanks if cell.mean is None)
     notes += aligned.notes
     others: tuple[tuple[str, tuple[Entry, ...]], ...] = ()
@@ -93,7 +97,7 @@ def score_table(
     legend = _legend(baseline) if baseline in aligned.labels else ""
     return Table(
         title=title,
-        caption=_caption(aligned, title, n, legend),
+        caption=_caption(aligned, metrics, title, n, legend),
         metrics=metrics,
         n=n,
         rows=rows,
@@ -103,6 +107,12 @@ def score_table(
         estimator=aligned.estimator,
         legend=legend,
     )
+
+
+def _columns(aligned: AlignedRuns, reported: pd.DataFrame | None) -> tuple[Metric, ...]:
+    """Return the metrics that have a value: measured, or, for want of weights, reported by others alone."""
+    known = set() if reported is None else set(reported.columns[reported.notna().any()])
+    return in_order([*aligned.metrics, *(m for m in aligned.blank if m.id in known)])
 
 
 def heading(metric: Metric) -> str:
@@ -183,8 +193,8 @@ def _legend(baseline: str | None) -> str:
     )
 
 
-def _caption(aligned: AlignedRuns, title: str, n: int, legend: str) -> str:
-    colours = {m.colour: [o.title for o in aligned.metrics if o.colour == m.colour] for m in aligned.metrics}
+def _caption(aligned: AlignedRuns, metrics: Sequence[Metric], title: str, n: int, legend: str) -> str:
+    colours = {m.colour: [o.title for o in metrics if o.colour == m.colour] for m in metrics}
     computed = "; ".join(f"{', '.join(names)} on {colour}" for colour, names in colours.items())
     images = "one image" if n == 1 else f"{n} images"
     return (
