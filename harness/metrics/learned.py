@@ -1,6 +1,6 @@
 """Further learned metrics, each as pyiqa computes it: what it is, and the weights it needs. Torch-free.
 
-``afine_all`` and ``fgresq`` are heavy: more than 600 MB of weights each.
+``afine_all`` is heavy: more than 300 MB of weights, and the whole image through a ViT twice.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from isrbench.harness.api.metric import Direction, Metric, Reference, WeightFile
 from isrbench.harness.metrics.builtin import CLIP_RN50, bibtex
 from isrbench.harness.metrics.weights import pyiqa_file, torchvision_file
-from isrbench.harness.network import HUB
 
 _PYIQA = "isrbench.harness.metrics.pyiqa_bridge"
 
@@ -154,31 +153,4 @@ AFINE = Metric(
                     "Chen, Du and Wu, Tianhe and Ma, Kede and Zhang, Lei",
                     "Toward generalized image quality assessment: relaxing the perfect reference quality assumption",
                     "CVPR", 2025),
-)  # fmt: skip
-
-CLIP_VISION = "openai/clip-vit-base-patch16"
-"""FGResQ's backbone: an id of the hub, and its folder below ``torch.hub.get_dir()``."""
-
-FGRESQ = Metric(
-    id="fgresq",
-    title="FGResQ",
-    direction=Direction.HIGHER,
-    reference=Reference.NONE,
-    colour="RGB",
-    definition="two CLIP ViT-B/16, resized to 256x256, centre crop of 224, one image alone (pyiqa fgresq, 0.1.16 or "
-    "later)",
-    build=f"{_PYIQA}:fgresq",
-    settings={"backbone": CLIP_VISION},
-    # No hash is published for any of them.
-    weights=(
-        pyiqa_file("FGResQ.pth"),
-        pyiqa_file("FGResQ_Degradation.pth"),
-        *(
-            WeightFile(f"{CLIP_VISION}/{name}", f"{HUB}/{CLIP_VISION}/resolve/main/{name}")
-            for name in ("config.json", "pytorch_model.bin")
-        ),
-    ),
-    citation=bibtex("inproceedings", "sheng2026fgresq",
-                    "Sheng, X. and Pan, X. and Yang, Z. and Chen, P. and Li, L.",
-                    "Fine-grained image quality assessment for perceptual image restoration", "AAAI", 2026),
 )  # fmt: skip

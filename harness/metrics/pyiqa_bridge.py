@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import tempfile
 import threading
@@ -16,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from isrbench.harness.api.metric import ImageMetric, SetMetric
 from isrbench.harness.determinism import exclusive, on_cpu, one_thread
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import file_hash
 from isrbench.harness.imaging.images import to_tensor
 
 if TYPE_CHECKING:
@@ -69,22 +69,9 @@ def niqe(device: str, *, sha256: str) -> ImageMetric:
         UserError: If that file is another one.
     """
     parameters = Path(__file__).with_name("niqe_parameters.mat")
-    if not parameters.is_file() or file_hash(parameters) != sha256:
+    if not parameters.is_file() or hashlib.sha256(parameters.read_bytes()).hexdigest() != sha256:
         raise UserError(f"{parameters} is absent or not the file that ships", "install isrbench again")
     return image_metric(device, name="niqe", pretrained_model_path=str(parameters))
-
-
-def fgresq(device: str, *, backbone: str) -> ImageMetric:
-    """Build FGResQ upon a backbone on disk: pyiqa would ask the hub for it.
-
-    Args:
-        device: Torch device string.
-        backbone: Folder of CLIP's vision model, below ``torch.hub.get_dir()``.
-    """
-    import torch
-
-    folder = str(Path(torch.hub.get_dir()) / backbone)
-    return image_metric(device, name="fgresq", clip_model=folder, task_clip_model=folder)
 
 
 def fid(device: str) -> SetMetric:

@@ -79,7 +79,6 @@ def test_our_names_and_addresses_are_those_that_pyiqa_reads():
         clip_model,
         clipiqa_arch,
         dists_arch,
-        fgresq_arch,
         inception,
         liqe_arch,
         lpips_arch,
@@ -91,7 +90,6 @@ def test_our_names_and_addresses_are_those_that_pyiqa_reads():
     from torchvision.models import AlexNet_Weights, VGG16_Weights
 
     topiq = topiq_arch.default_model_urls
-    backbone = "https://huggingface.co/openai/clip-vit-base-patch16/resolve/main"
 
     expected = {
         "lpips": [lpips_arch.default_model_urls["0.1_alex"], AlexNet_Weights.IMAGENET1K_V1.url],
@@ -108,9 +106,7 @@ def test_our_names_and_addresses_are_those_that_pyiqa_reads():
         "liqe": [liqe_arch.default_model_urls["koniq"]],
         "lpips-vgg": [lpips_arch.default_model_urls["0.1_vgg"], VGG16_Weights.IMAGENET1K_V1.url],
         "afine_all": [afine_arch.default_model_urls["afine"]],
-        "fgresq": [fgresq_arch.default_model_urls["fgresq"], fgresq_arch.default_model_urls["degradation"],
-                   f"{backbone}/config.json", f"{backbone}/pytorch_model.bin"],
-    }  # fmt: skip
+    }
     assert maniqa_arch.default_model_urls["koniq"].endswith("/ckpt_koniq10k.pt"), "the name that pyiqa reads"
     for id in metrics():
         metric = metrics().get(id)
