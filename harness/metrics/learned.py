@@ -96,7 +96,8 @@ CLIPIQA_PLUS = Metric(
     "(pyiqa clipiqa+)",
     build=f"{_PYIQA}:image_metric",
     settings={"name": "clipiqa+"},
-    weights=(pyiqa_file("CLIP-IQA+_learned_prompts-603f3273.pth"), CLIP_RN50),
+    # pyiqa keeps the name as it stands in the address.
+    weights=(pyiqa_file("CLIP-IQA%2B_learned_prompts-603f3273.pth"), CLIP_RN50),
     citation=bibtex("inproceedings", "wang2023clipiqa", "Wang, Jianyi and Chan, Kelvin C.K. and Loy, Chen Change",
                     "Exploring CLIP for assessing the look and feel of images", "AAAI", 2023),
 )  # fmt: skip
