@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from isrbench.harness.api.metric import Metric, Reference
 from isrbench.harness.api.records import Failure, ImageStatus, ScoreStatus
 from isrbench.harness.api.registry import metrics
 from isrbench.harness.metrics.sets import DEFAULT_METRICS
+from isrbench.harness.metrics.weights import without_weights
 from isrbench.harness.store.frames import Frames
 from isrbench.harness.store.state import told_apart
 from isrbench.reports.image_facts import SEVERITIES, image_paths, severities
@@ -75,6 +76,8 @@ class AlignedRuns:
     """``Frames.runs`` of this set, indexed by label."""
     metrics: tuple[Metric, ...]
     """Metrics that any run was asked for: the default ones first, then by id."""
+    blank: tuple[Metric, ...]
+    """Metrics that runs were asked for and that have no value at all, for want of weights: a note names them."""
     images: pd.DataFrame
     """One row an image, indexed by image: severity, DIMENSIONS, hr_severity, level, lr_path, hr_path."""
     values: dict[str, pd.DataFrame]
@@ -137,7 +140,11 @@ def _align(frames: Frames, own: ImageSet, places: dict[str, int]) -> AlignedRuns
     def spread(rows: pd.DataFrame, column: str) -> pd.DataFrame:
         return rows.pivot(index="image", columns="label", values=column).reindex(index=ids, columns=list(labels))
 
-    metrics, undeclared = _metrics(sorted(set(scores["metric"])))
+    declared, undeclared = _metrics(sorted(set(scores["metric"])))
+    blank = _without_weights(declared, scores)
+    metrics = tuple(m for m in declared if m not in blank)
+    absent = [without_weights([m.id for m in blank])] if blank else []
+    computed: pd.DataFrame = scores.loc[~scores["metric"].isin([m.id for m in blank]), :]
     vectors, estimator, mixed = severities(images, runs.reset_index())
     facts = image_paths(images).join(vectors).reindex(index=ids)
     by_metric: dict[str, pd.DataFrame] = {m.id: scores.loc[scores["metric"] == m.id, :] for m in metrics}
@@ -150,6 +157,7 @@ def _align(frames: Frames, own: ImageSet, places: dict[str, int]) -> AlignedRuns
         places=_places(runs, places),
         runs=runs,
         metrics=metrics,
+        blank=blank,
         images=facts.loc[:, [*SEVERITIES, "level", "lr_path", "hr_path"]],
         values={m.id: spread(by_metric[m.id], "value").astype(float)
                 for m in metrics if m.reference is not Reference.SET},
@@ -157,13 +165,13 @@ def _align(frames: Frames, own: ImageSet, places: dict[str, int]) -> AlignedRuns
                     for m in metrics if m.reference is Reference.SET},
         status=spread(images, "status").fillna(ABSENT),
         failed=_failed_images(images),
-        missing=_missing_scores(scores, images),
+        missing=_missing_scores(computed, images),
         reasons=_reasons(scores),
         outputs=spread(images, "output_path"),
         active=spread(images, "active_experts").astype(float),
         routing=labelled(frames.routing),
         estimator=estimator,
-        notes=(*own.notes, *tiny, *undeclared, *mixed),
+        notes=(*own.notes, *tiny, *absent, *undeclared, *mixed),
     )  # fmt: skip
 
 
@@ -194,12 +202,24 @@ def _places(runs: pd.DataFrame, places: dict[str, int]) -> dict[str, int]:
 
 def _metrics(ids: Sequence[str]) -> tuple[tuple[Metric, ...], tuple[str, ...]]:
     """Return declared metrics in their order, and a note on stored ones that no installed package declares."""
-    order = {metric: place for place, metric in enumerate(DEFAULT_METRICS)}
     found = {m: metrics().find(m) for m in ids}  # one whose package is broken counts as undeclared
     known = [metric for metric in found.values() if metric is not None]
     unknown = [m for m, metric in found.items() if metric is None]
     notes = [f"left out: metric {m}, which no installed package declares (isrbench list metrics)" for m in unknown]
-    return tuple(sorted(known, key=lambda m: (order.get(m.id, len(order)), m.id))), tuple(notes)
+    return in_order(known), tuple(notes)
+
+
+def in_order(found: Iterable[Metric]) -> tuple[Metric, ...]:
+    """Return metrics as tables show them: the default ones first, then by id."""
+    order = {metric: place for place, metric in enumerate(DEFAULT_METRICS)}
+    return tuple(sorted(found, key=lambda m: (order.get(m.id, len(order)), m.id)))
+
+
+def _without_weights(declared: Sequence[Metric], scores: pd.DataFrame) -> tuple[Metric, ...]:
+    """Return metrics all of whose scores lack weights; none where that would leave no metric at all."""
+    statuses = scores.groupby("metric")["status"].agg(set)
+    found = tuple(m for m in declared if statuses[m.id] == {ScoreStatus.UNAVAILABLE.value})
+    return found if len(found) < len(declared) else ()
 
 
 def _reasons(scores: pd.DataFrame) -> dict[tuple[str, str], str]:

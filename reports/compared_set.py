@@ -136,8 +136,9 @@ def _tables(
     composites: Sequence[Metric],
     reported: Sequence[ReportedRow],
 ) -> Iterator[Table]:
-    table = score_table(aligned, cells["all"], aligned.title, len(aligned.images), base, composites)
     own = [row for row in reported if row.dataset == aligned.dataset]
+    blank = [m for m in aligned.blank if not aligned.partial and any(m.id in row.values for row in own)]
+    table = score_table(aligned, cells["all"], aligned.title, len(aligned.images), base, composites, blank)
     if own and aligned.partial:
         note = f"left out: what papers report of {aligned.dataset}, because their means are over the whole set"
         table = replace(table, notes=(*table.notes, note))

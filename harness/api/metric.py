@@ -50,6 +50,9 @@ class WeightFile:
     """Expected hash (or its leading digits), checked after a download; None where none is published."""
     strict: bool = False
     """Check the hash before every use too: for a file that its library would download again on a mismatch."""
+    packaged: str = ""
+    """Where an installed package holds the same file, such as ``lpips/weights/v0.1/alex.pth``; empty where none does.
+    It is copied from there instead of fetched, if its hash fits."""
 
 
 Pixels = Union["NDArray[np.uint8]", None]

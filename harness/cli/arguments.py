@@ -25,7 +25,10 @@ DataRoot = Annotated[
 Dataset = Annotated[str, typer.Option(help="A dataset's id, your own card (.toml), or a folder with LR/ and HR/.")]
 Metrics = Annotated[
     str | None,
-    typer.Option(help="Comma-separated ids; see `list metrics`. [default: psnr,ssim,lpips,musiq,clipiqa]"),
+    typer.Option(
+        help="Comma-separated ids and sets (@osediff, @mor, @ntire, @nr, @free); see `list metrics`. "
+        "[default: @osediff,gmsd,vsi,piqe, as far as weights are here]"
+    ),
 ]
 Limit = Annotated[int | None, typer.Option(help="Only N images, drawn evenly over the set.")]
 Sample = Annotated[int | None, typer.Option(help="Only N images, drawn by the seed.")]
@@ -43,7 +46,7 @@ NOTHING: list[str] = []
 
 
 def metric_ids(text: str | None) -> list[str] | None:
-    """Return the ids that ``--metrics`` lists; None where it is not given."""
+    """Return the ids and sets that ``--metrics`` lists; None where it is not given."""
     return None if text is None else [id.strip() for id in text.split(",") if id.strip()]
 
 

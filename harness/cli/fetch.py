@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isrbench.harness.cli.arguments import NOTHING, AcceptLicense, DataRoot
+from isrbench.harness.cli.arguments import NOTHING, AcceptLicense, DataRoot, metric_ids
 from isrbench.harness.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,22 +20,30 @@ _HANDED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 @fetch_app.command()
 def weights(
     metric: Annotated[
-        list[str], typer.Option(help="A metric's id; may be repeated. [default: all metrics, unless a method is named]")
+        list[str],
+        typer.Option(
+            help="Metrics' ids and sets, separated by commas; may be repeated. "
+            "[default: the metrics that `eval` scores by default, unless a method is named]"
+        ),
     ] = NOTHING,
     method: Annotated[list[str], typer.Option(help="A published network's id or card; may be repeated.")] = NOTHING,
 ) -> None:
     """Download weights of metrics and of published networks to torch's hub folder.
 
-    Example: `isrbench fetch weights --metric lpips --metric musiq`
+    For example:
+
+    `isrbench fetch weights --metric lpips,musiq`
+
+    `isrbench fetch weights --metric @osediff`
     """
     from isrbench.harness.api.registry import methods, metrics
-    from isrbench.harness.cli.terminal import download_bars, show_text, show_warning
+    from isrbench.harness.cli.terminal import download_bars, show_text
+    from isrbench.harness.metrics.sets import DEFAULT_METRICS, expand
     from isrbench.harness.metrics.weights import fetch_files, location, wanted
 
     networks = {name: methods().get(name) for name in method}
-    scored, broken = metrics().load_all() if not (metric or method) else ({m: metrics().get(m) for m in metric}, {})
-    for error in broken.values():
-        show_warning(error.message, error.fix)
+    asked = expand(id for text in metric for id in metric_ids(text) or ()) if metric or method else DEFAULT_METRICS
+    scored = {id: metrics().get(id) for id in asked}
     licenses = {name: f" (license: {plugin.info.license})" for name, plugin in networks.items()}
     chosen = [("metric", name, one.weights) for name, one in scored.items()]
     chosen += [("method", name, plugin.weights) for name, plugin in networks.items()]

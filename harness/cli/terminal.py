@@ -20,7 +20,7 @@ from isrbench.harness.errors import UserError
 
 if TYPE_CHECKING:
     from isrbench.harness.api.records import RunCost
-    from isrbench.harness.store.summary import RunSummary
+    from isrbench.harness.store.summary import MetricMean, RunSummary
 
 # No emoji codes: a user's file may well be called `:smile:`.
 _out = Console(highlight=False, emoji=False)
@@ -127,6 +127,8 @@ def _means(summary: RunSummary) -> Table:
     for name, justify in (("metric", "left"), ("mean", "right"), ("n", "right"), ("failed", "right"), ("", "left")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for row in summary.metrics:
+        if _nobody_misses(row):
+            continue
         metric = metrics().get(row.metric)
         mean = "–" if row.mean is None else f"{row.mean:.{metric.decimals}f}{' ' + metric.unit if metric.unit else ''}"
         failed = f"[bold red]{row.failed}[/]" if row.failed else "0"
@@ -139,11 +141,21 @@ def _means(summary: RunSummary) -> Table:
     return table
 
 
+def _nobody_misses(row: MetricMean) -> bool:
+    """Whether a metric without weights came with a set or by default: such metrics share one line."""
+    return row.note == "unavailable" and not row.named
+
+
 def _show_troubles(summary: RunSummary) -> None:
-    """Failed images, then failed and unavailable metrics, each with its reason or its fix, then the notes."""
+    """Failed images, then metrics without weights, failed and unavailable ones with reason or fix, then the notes."""
+    from isrbench.harness.metrics.weights import without_weights
+
     _show_failed_images(summary)
+    without = [row.metric for row in summary.metrics if _nobody_misses(row)]
+    if without:
+        _out.print(f"[yellow]no weights[/] {escape(without_weights(without))}", soft_wrap=True)
     for row in summary.metrics:
-        if not row.message:
+        if not row.message or _nobody_misses(row):
             continue
         where = f"{row.metric} of {row.image}" if row.image else row.metric
         # The table says of absent weights that they are absent; what is left to say is the line that fetches them.

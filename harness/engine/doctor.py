@@ -132,9 +132,7 @@ def _metric(name: str, metric: Metric) -> Finding:
     absent = weights.missing(metric)
     if not absent:
         return Finding(f"metric {name}", True, "ready")
-    return Finding(
-        f"metric {name}", False, f"{len(absent)} weight file(s) missing", f"isrbench fetch weights --metric {name}"
-    )
+    return Finding(f"metric {name}", False, f"{len(absent)} weight file(s) missing", weights.fetch_command([name]))
 
 
 def _runs(runs_dir: Path) -> Finding:

@@ -95,7 +95,8 @@ def evaluate(
         method: A method's id (see ``list_methods()``), or a model card (.toml).
         dataset: A dataset's id (see ``list_datasets()``), a card (.toml), or a folder with LR/ and HR/.
         options: The method's options by name, as values or as texts; ``isrbench describe method ID`` shows them.
-        metrics: Metric ids, or a single one; see ``list_metrics()``. None = psnr, ssim, lpips, musiq and clipiqa.
+        metrics: Metric ids and names of sets such as ``@osediff``, or a single one; see ``list_metrics()``. None =
+            ``@osediff``, gmsd, vsi and piqe, as far as their weights are on this machine: none are downloaded for them.
         require_metrics: Refuse to run without the weights of every metric; False = such a metric stays blank.
         limit: Only so many images, drawn evenly over the set. The run is labelled as a part.
         sample: Only so many images, drawn by the seed. The run is labelled as a part.
@@ -141,7 +142,7 @@ def evaluate(
             run=outcome.run,
             folder=outcome.folder,
             manifest=store.manifest(outcome.run),
-            summary=summarise(store, outcome.run, asked, outcome.notes),
+            summary=summarise(store, outcome.run, asked, outcome.notes, request.metrics or ()),
             failed=outcome.failed,
             computed=outcome.computed,
         )

@@ -98,11 +98,11 @@ def _methods() -> Rows:
 
 def _metrics() -> Rows:
     from isrbench.harness.metrics.sets import DEFAULT_METRICS
-    from isrbench.harness.metrics.weights import missing
+    from isrbench.harness.metrics.weights import fetch_command, missing
 
     rows: list[tuple[Any, ...]] = []
     for id, m in metrics().load_all()[0].items():
-        state = "ready" if not missing(m) else f"isrbench fetch weights --metric {id}"
+        state = "ready" if not missing(m) else fetch_command([id])
         default = "yes" if id in DEFAULT_METRICS else "no"
         rows.append((id, m.title, m.direction.value, m.reference.value, default, state))
     rows += [(id, f"({word})", "", "", "no", error.message) for id, word, error in faults(metrics())]

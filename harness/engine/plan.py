@@ -86,7 +86,9 @@ def make_plan(request: Request, methods: Registry[MethodPlugin] | None = None) -
     plugin = known.get(request.method)
     options = parse_options(plugin.options, request.options)
     device = resolve_device(request.device)
-    scorer = Scorer(DEFAULT_METRICS if request.metrics is None else request.metrics, device)
+    # Nobody asked for the default metrics by name: no gigabytes are downloaded for them.
+    chosen = DEFAULT_METRICS if request.metrics is None else request.metrics
+    scorer = Scorer(chosen, device, download=request.metrics is not None)
     card = find_card(request.dataset)
     pairs = tuple(load_pairs(card, request.data_root, limit=request.limit, sample=request.sample, seed=request.seed))
     estimator = None if request.estimator == "none" else get_estimator(request.estimator, device)

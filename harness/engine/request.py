@@ -30,7 +30,7 @@ class Request:
     dataset: str
     options: Mapping[str, str] = field(default_factory=dict)
     metrics: tuple[str, ...] | None = None
-    """Metric ids; None = the default set."""
+    """Metric ids and names of sets; None = the default metrics, as far as their weights are on this machine."""
     data_root: Path | None = None
     limit: int | None = None
     """Only N images, drawn evenly over the set; such a run is a run of its own."""

@@ -1,4 +1,7 @@
-"""The built-in metrics: what each computes, which way is better, and what its value depends on. Torch-free."""
+"""The metrics of OSEDiff's tables and those without a network; more networks: :mod:`isrbench.harness.metrics.learned`.
+
+What each computes, which way is better, and what its value depends on. Torch-free.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ _YCBCR = "Y of YCbCr (BT.601, 16-235)"
 _YIQ = "Y of YIQ (0-255)"
 
 
-def _bibtex(kind: str, key: str, author: str, title: str, venue: str, year: int) -> str:
+def bibtex(kind: str, key: str, author: str, title: str, venue: str, year: int) -> str:
+    """Return a BibTeX entry; ``venue`` is the journal of an ``article``, the proceedings of anything else."""
     place = "journal" if kind == "article" else "booktitle"
     fields = {"author": author, "title": f"{{{title}}}", place: venue, "year": str(year)}
     return f"@{kind}{{{key},\n" + ",\n".join(f"  {name} = {{{text}}}" for name, text in fields.items()) + "\n}"
@@ -27,8 +31,8 @@ PSNR = Metric(
     build="isrbench.harness.metrics.fidelity:build_psnr",
     unit="dB",
     decimals=2,
-    citation=_bibtex("article", "huynhthu2008psnr", "Huynh-Thu, Q. and Ghanbari, M.",
-                     "Scope of validity of PSNR in image/video quality assessment", "Electronics Letters", 2008),
+    citation=bibtex("article", "huynhthu2008psnr", "Huynh-Thu, Q. and Ghanbari, M.",
+                    "Scope of validity of PSNR in image/video quality assessment", "Electronics Letters", 2008),
 )  # fmt: skip
 
 SSIM = Metric(
@@ -40,10 +44,10 @@ SSIM = Metric(
     definition="11x11 Gaussian window, sigma 1.5, valid area, Y rounded to integers, no downsampling, border 0, "
     "contrast-structure clipped at 0; equals pyiqa ssim with color_space='ycbcr'",
     build="isrbench.harness.metrics.fidelity:build_ssim",
-    citation=_bibtex("article", "wang2004ssim",
-                     "Wang, Zhou and Bovik, Alan C. and Sheikh, Hamid R. and Simoncelli, Eero P.",
-                     "Image quality assessment: from error visibility to structural similarity",
-                     "IEEE Transactions on Image Processing", 2004),
+    citation=bibtex("article", "wang2004ssim",
+                    "Wang, Zhou and Bovik, Alan C. and Sheikh, Hamid R. and Simoncelli, Eero P.",
+                    "Image quality assessment: from error visibility to structural similarity",
+                    "IEEE Transactions on Image Processing", 2004),
 )  # fmt: skip
 
 LPIPS = Metric(
@@ -55,10 +59,13 @@ LPIPS = Metric(
     definition="AlexNet, version 0.1 with its linear layers, full image (pyiqa lpips)",
     build=f"{_PYIQA}:image_metric",
     settings={"name": "lpips"},
-    weights=(pyiqa_file("LPIPS_v0.1_alex-df73285e.pth"), torchvision_file("alexnet-owt-7be5be79.pth")),
-    citation=_bibtex("inproceedings", "zhang2018lpips",
-                     "Zhang, Richard and Isola, Phillip and Efros, Alexei A. and Shechtman, Eli and Wang, Oliver",
-                     "The unreasonable effectiveness of deep features as a perceptual metric", "CVPR", 2018),
+    weights=(
+        pyiqa_file("LPIPS_v0.1_alex-df73285e.pth", packaged="lpips/weights/v0.1/alex.pth"),
+        torchvision_file("alexnet-owt-7be5be79.pth"),
+    ),
+    citation=bibtex("inproceedings", "zhang2018lpips",
+                    "Zhang, Richard and Isola, Phillip and Efros, Alexei A. and Shechtman, Eli and Wang, Oliver",
+                    "The unreasonable effectiveness of deep features as a perceptual metric", "CVPR", 2018),
 )  # fmt: skip
 
 DISTS = Metric(
@@ -70,10 +77,13 @@ DISTS = Metric(
     definition="VGG-16 features, full image without resizing (pyiqa dists)",
     build=f"{_PYIQA}:image_metric",
     settings={"name": "dists"},
-    weights=(pyiqa_file("DISTS_weights-f5e65c96.pth"), torchvision_file("vgg16-397923af.pth")),
-    citation=_bibtex("article", "ding2020dists", "Ding, Keyan and Ma, Kede and Wang, Shiqi and Simoncelli, Eero P.",
-                     "Image quality assessment: unifying structure and texture similarity",
-                     "IEEE Transactions on Pattern Analysis and Machine Intelligence", 2020),
+    weights=(
+        pyiqa_file("DISTS_weights-f5e65c96.pth", packaged="DISTS_pytorch/weights.pt"),
+        torchvision_file("vgg16-397923af.pth"),
+    ),
+    citation=bibtex("article", "ding2020dists", "Ding, Keyan and Ma, Kede and Wang, Shiqi and Simoncelli, Eero P.",
+                    "Image quality assessment: unifying structure and texture similarity",
+                    "IEEE Transactions on Pattern Analysis and Machine Intelligence", 2020),
 )  # fmt: skip
 
 NIQE = Metric(
@@ -82,12 +92,12 @@ NIQE = Metric(
     direction=Direction.LOWER,
     reference=Reference.NONE,
     colour=_YIQ,
-    definition="Y rounded, 96x96 blocks, remainder cropped, two scales, border 0 (pyiqa niqe)",
-    build=f"{_PYIQA}:image_metric",
-    settings={"name": "niqe"},
-    weights=(pyiqa_file("niqe_modelparameters.mat"),),
-    citation=_bibtex("article", "mittal2013niqe", "Mittal, Anish and Soundararajan, Rajiv and Bovik, Alan C.",
-                     "Making a completely blind image quality analyzer", "IEEE Signal Processing Letters", 2013),
+    definition="Y rounded, 96x96 blocks, remainder cropped, two scales, border 0, the authors' parameters, which ship "
+    "(pyiqa niqe)",
+    build=f"{_PYIQA}:niqe",
+    settings={"sha256": "6d8ef29974d6aa00c5fe6387cfa91c16b2d1440e1aeef0f221d335bb43a9b4b4"},
+    citation=bibtex("article", "mittal2013niqe", "Mittal, Anish and Soundararajan, Rajiv and Bovik, Alan C.",
+                    "Making a completely blind image quality analyzer", "IEEE Signal Processing Letters", 2013),
 )  # fmt: skip
 
 MUSIQ = Metric(
@@ -101,14 +111,14 @@ MUSIQ = Metric(
     settings={"name": "musiq"},
     weights=(pyiqa_file("musiq_koniq_ckpt-e95806b9.pth"),),
     decimals=2,
-    citation=_bibtex("inproceedings", "ke2021musiq",
-                     "Ke, Junjie and Wang, Qifei and Wang, Yilin and Milanfar, Peyman and Yang, Feng",
-                     "MUSIQ: multi-scale image quality transformer", "ICCV", 2021),
+    citation=bibtex("inproceedings", "ke2021musiq",
+                    "Ke, Junjie and Wang, Qifei and Wang, Yilin and Milanfar, Peyman and Yang, Feng",
+                    "MUSIQ: multi-scale image quality transformer", "ICCV", 2021),
 )  # fmt: skip
 
 MANIQA_PIPAL = Metric(
     id="maniqa-pipal",
-    title="MANIQA",
+    title="MANIQA-PIPAL",
     direction=Direction.HIGHER,
     reference=Reference.NONE,
     colour="RGB",
@@ -116,15 +126,17 @@ MANIQA_PIPAL = Metric(
     build=f"{_PYIQA}:image_metric",
     settings={"name": "maniqa-pipal", "one_at_a_time": True},
     weights=(pyiqa_file("MANIQA_PIPAL-ae6d356b.pth"),),
-    citation=_bibtex("inproceedings", "yang2022maniqa",
-                     "Yang, Sidi and Wu, Tianhe and Shi, Shuwei and Lao, Shanshan and "
-                     "Gong, Yuan and Cao, Mingdeng and Wang, Jiahao and Yang, Yujiu",
-                     "MANIQA: multi-dimension attention network for no-reference image quality assessment",
-                     "CVPR Workshops", 2022),
+    citation=bibtex("inproceedings", "yang2022maniqa",
+                    "Yang, Sidi and Wu, Tianhe and Shi, Shuwei and Lao, Shanshan and "
+                    "Gong, Yuan and Cao, Mingdeng and Wang, Jiahao and Yang, Yujiu",
+                    "MANIQA: multi-dimension attention network for no-reference image quality assessment",
+                    "CVPR Workshops", 2022),
 )  # fmt: skip
 
 _OPENAI = "https://openaipublic.azureedge.net/clip/models"
 _RN50 = "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762"
+CLIP_RN50 = WeightFile("clip/RN50.pt", f"{_OPENAI}/{_RN50}/RN50.pt", _RN50, strict=True)
+"""OpenAI's CLIP with a ResNet-50."""
 
 CLIPIQA = Metric(
     id="clipiqa",
@@ -136,9 +148,9 @@ CLIPIQA = Metric(
     "(pyiqa clipiqa, not clipiqa+)",
     build=f"{_PYIQA}:image_metric",
     settings={"name": "clipiqa"},
-    weights=(WeightFile("clip/RN50.pt", f"{_OPENAI}/{_RN50}/RN50.pt", _RN50, strict=True),),
-    citation=_bibtex("inproceedings", "wang2023clipiqa", "Wang, Jianyi and Chan, Kelvin C.K. and Loy, Chen Change",
-                     "Exploring CLIP for assessing the look and feel of images", "AAAI", 2023),
+    weights=(CLIP_RN50,),
+    citation=bibtex("inproceedings", "wang2023clipiqa", "Wang, Jianyi and Chan, Kelvin C.K. and Loy, Chen Change",
+                    "Exploring CLIP for assessing the look and feel of images", "AAAI", 2023),
 )  # fmt: skip
 
 FID = Metric(
@@ -152,8 +164,8 @@ FID = Metric(
     build=f"{_PYIQA}:fid",
     weights=(pyiqa_file("pt_inception-2015-12-05-6726825d.pth"),),
     decimals=2,
-    citation=_bibtex("inproceedings", "parmar2022cleanfid", "Parmar, Gaurav and Zhang, Richard and Zhu, Jun-Yan",
-                     "On aliased resizing and surprising subtleties in GAN evaluation", "CVPR", 2022),
+    citation=bibtex("inproceedings", "parmar2022cleanfid", "Parmar, Gaurav and Zhang, Richard and Zhu, Jun-Yan",
+                    "On aliased resizing and surprising subtleties in GAN evaluation", "CVPR", 2022),
 )  # fmt: skip
 
 GMSD = Metric(
@@ -165,9 +177,9 @@ GMSD = Metric(
     definition="Y rounded, halved by 2x2 means, Prewitt gradients, T = 170, border 0 (pyiqa gmsd)",
     build=f"{_PYIQA}:image_metric",
     settings={"name": "gmsd"},
-    citation=_bibtex("article", "xue2013gmsd", "Xue, Wufeng and Zhang, Lei and Mou, Xuanqin and Bovik, Alan C.",
-                     "Gradient magnitude similarity deviation: a highly efficient perceptual image quality index",
-                     "IEEE Transactions on Image Processing", 2013),
+    citation=bibtex("article", "xue2013gmsd", "Xue, Wufeng and Zhang, Lei and Mou, Xuanqin and Bovik, Alan C.",
+                    "Gradient magnitude similarity deviation: a highly efficient perceptual image quality index",
+                    "IEEE Transactions on Image Processing", 2013),
 )  # fmt: skip
 
 PIQE = Metric(
@@ -180,11 +192,11 @@ PIQE = Metric(
     build=f"{_PYIQA}:image_metric",
     settings={"name": "piqe", "one_at_a_time": True},
     decimals=2,
-    citation=_bibtex("inproceedings", "venkatanath2015piqe",
-                     "Venkatanath, N. and Praneeth, D. and Bh, Maruthi Chandrasekhar and "
-                     "Channappayya, Sumohana S. and Medasani, Swarup S.",
-                     "Blind image quality evaluation using perception based features",
-                     "National Conference on Communications", 2015),
+    citation=bibtex("inproceedings", "venkatanath2015piqe",
+                    "Venkatanath, N. and Praneeth, D. and Bh, Maruthi Chandrasekhar and "
+                    "Channappayya, Sumohana S. and Medasani, Swarup S.",
+                    "Blind image quality evaluation using perception based features",
+                    "National Conference on Communications", 2015),
 )  # fmt: skip
 
 MS_SSIM = Metric(
@@ -196,9 +208,9 @@ MS_SSIM = Metric(
     definition="five scales of SSIM, product form, Y rounded, border 0 (pyiqa ms_ssim)",
     build=f"{_PYIQA}:image_metric",
     settings={"name": "ms_ssim"},
-    citation=_bibtex("inproceedings", "wang2003msssim", "Wang, Zhou and Simoncelli, Eero P. and Bovik, Alan C.",
-                     "Multiscale structural similarity for image quality assessment",
-                     "Asilomar Conference on Signals", 2003),
+    citation=bibtex("inproceedings", "wang2003msssim", "Wang, Zhou and Simoncelli, Eero P. and Bovik, Alan C.",
+                    "Multiscale structural similarity for image quality assessment",
+                    "Asilomar Conference on Signals", 2003),
 )  # fmt: skip
 
 VSI = Metric(
@@ -210,7 +222,7 @@ VSI = Metric(
     definition="SDSP saliency at 256x256, averaged to a short side near 256 (pyiqa vsi)",
     build=f"{_PYIQA}:image_metric",
     settings={"name": "vsi"},
-    citation=_bibtex("article", "zhang2014vsi", "Zhang, Lin and Shen, Ying and Li, Hongyu",
-                     "VSI: a visual saliency-induced index for perceptual image quality assessment",
-                     "IEEE Transactions on Image Processing", 2014),
+    citation=bibtex("article", "zhang2014vsi", "Zhang, Lin and Shen, Ying and Li, Hongyu",
+                    "VSI: a visual saliency-induced index for perceptual image quality assessment",
+                    "IEEE Transactions on Image Processing", 2014),
 )  # fmt: skip

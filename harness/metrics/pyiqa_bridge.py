@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -49,6 +52,26 @@ def image_metric(device: str, *, name: str, one_at_a_time: bool = False, **optio
             return float(net(*(to_tensor(image)[None].to(device) for image in images)))
 
     return value
+
+
+def niqe(device: str, *, sha256: str) -> ImageMetric:
+    """Build NIQE with the parameters that ship: mean and covariance of 36 features of pristine photographs.
+
+    They are the authors' (niqe_release.zip of LIVE, Texas), as BasicSR hands them on under Apache-2.0 in
+    ``basicsr/metrics/niqe_pris_params.npz``, sha256 2a7c182a68c9e7f1b2e2e5ec723279d6f65d912b6fcaf37eb2bf03d7367c4296;
+    the numbers are unchanged.
+
+    Args:
+        device: Torch device string.
+        sha256: Of the file that ships.
+
+    Raises:
+        UserError: If that file is another one.
+    """
+    parameters = Path(__file__).with_name("niqe_parameters.mat")
+    if not parameters.is_file() or hashlib.sha256(parameters.read_bytes()).hexdigest() != sha256:
+        raise UserError(f"{parameters} is absent or not the file that ships", "install isrbench again")
+    return image_metric(device, name="niqe", pretrained_model_path=str(parameters))
 
 
 def fid(device: str) -> SetMetric:
@@ -109,31 +132,94 @@ def _linked(folder: Path, files: Sequence[Path]) -> Path:
 
 
 def _create(name: str, device: str, options: dict[str, Any]) -> Any:
-    """Build pyiqa's network without its wrapper, which is not safe for threads (it switches global flags)."""
+    """Build pyiqa's network without its wrapper, which is not safe for threads (it switches global flags).
+
+    Raises:
+        UserError: If the installed pyiqa has no such metric.
+    """
     import torch
 
     with _BUILDING:
         from pyiqa import create_metric
-        from pyiqa.archs import arch_util, fid_arch, maniqa_arch
+        from pyiqa.archs import arch_util, fid_arch
+        from pyiqa.default_model_configs import DEFAULT_CONFIGS
         from pyiqa.utils import download_util
 
+        if name not in DEFAULT_CONFIGS:
+            found = f"pyiqa {version('pyiqa')} has no metric '{name}'"
+            raise UserError(found, f"pip install --upgrade pyiqa, or leave {name} out")
         for module in (arch_util, fid_arch, download_util):
             # pyiqa prints; standard output is ours (``--json``).
             vars(module)["print"] = log.debug
-        with _without_pretraining(maniqa_arch):
+        # One thread: LIQE computes its text features while it is built.
+        with _without_pretraining(DEFAULT_CONFIGS[name]["metric_opts"]["type"]), _split_the_same(device):
             return create_metric(name, device=torch.device(device), **options).net
 
 
 @contextmanager
-def _without_pretraining(maniqa_arch: Any) -> Iterator[None]:
-    """Keep MANIQA from downloading 330 MB of ViT weights that its own checkpoint, loaded strictly, replaces at once."""
-    timm = maniqa_arch.timm
+def _without_pretraining(architecture: str) -> Iterator[None]:
+    """Keep a network from downloading what its own checkpoint, loaded strictly, replaces at once.
 
-    def create_model(name: str, pretrained: bool = False, **options: Any) -> Any:
-        return timm.create_model(name, pretrained=False, **options)
+    MANIQA would fetch 330 MB of a ViT, TReS 98 MB of a ResNet-50, LIQE and A-FINE 338 MB of CLIP ViT-B/32. LIQE
+    computes its text features, instead of taking those that an earlier call left in pyiqa's folder, of other weights.
+    """
+    if architecture == "MANIQA":
+        with _replaced("maniqa_arch", timm=SimpleNamespace(create_model=_untrained_vit)):
+            yield
+    elif architecture == "TReS":
+        with _replaced("tres_arch", models=SimpleNamespace(resnet50=_untrained_resnet)):
+            yield
+    elif architecture == "LIQE":
+        with (
+            tempfile.TemporaryDirectory(prefix="isrbench-liqe-") as folder,
+            _replaced("liqe_arch", load=_untrained_clip, DEFAULT_CACHE_DIR=folder, print=log.debug),
+        ):
+            yield
+    elif architecture == "AFINE":
+        with _replaced("afine_arch", load=_untrained_afine_clip):
+            yield
+    else:
+        yield
 
-    maniqa_arch.timm = SimpleNamespace(create_model=create_model)
+
+@contextmanager
+def _replaced(module: str, **stand_ins: Any) -> Iterator[None]:
+    """Put stand-ins in the place of names in one of pyiqa's modules, while a network is built."""
+    names = vars(import_module(f"pyiqa.archs.{module}"))
+    kept = {name: names[name] for name in stand_ins if name in names}
+    names.update(stand_ins)
     try:
         yield
     finally:
-        maniqa_arch.timm = timm
+        for name in stand_ins:
+            del names[name]
+        names.update(kept)
+
+
+def _untrained_vit(name: str, pretrained: bool = False, **options: Any) -> Any:
+    import timm
+
+    return timm.create_model(name, pretrained=False, **options)
+
+
+def _untrained_resnet(weights: str) -> Any:
+    from torchvision.models import resnet50
+
+    return resnet50(weights=None)
+
+
+VIT_B_32 = (512, 224, 12, 768, 32, 77, 49408, 512, 8, 12)
+"""CLIP ViT-B/32: width of the embedding, image side, layers, width, patch; length, vocabulary, width, heads, layers of
+the text encoder (Radford et al. 2021, table 20)."""
+
+
+def _untrained_clip(name: str, device: str) -> Any:
+    from pyiqa.archs.clip_model import CLIP
+
+    return CLIP(*VIT_B_32).eval()
+
+
+def _untrained_afine_clip(name: str, device: str, jit: bool) -> Any:
+    from pyiqa.archs.afineclip_model import AFINECLIP
+
+    return AFINECLIP(*VIT_B_32).eval(), None

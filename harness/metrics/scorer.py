@@ -52,14 +52,23 @@ class Scorer:
         metrics: Ids, or names of sets (:mod:`isrbench.harness.metrics.sets`); the order is kept.
         device: Torch device string.
         registry: Where the ids are looked up; None = the installed metrics.
+        download: Whether absent weights are downloaded where the network answers.
 
     Raises:
         UserError: If an id is unknown or given twice.
     """
 
-    def __init__(self, metrics: Sequence[str], device: str = "cpu", registry: Registry[Metric] | None = None) -> None:
+    def __init__(
+        self,
+        metrics: Sequence[str],
+        device: str = "cpu",
+        registry: Registry[Metric] | None = None,
+        *,
+        download: bool = True,
+    ) -> None:
         known = installed() if registry is None else registry
         self.device = device
+        self.download = download
         self._known = known
         self._metrics = {id: known.get(id) for id in expand(metrics)}
         self._built: dict[str, ImageMetric | SetMetric | Score] = {}
@@ -68,7 +77,7 @@ class Scorer:
 
     def extended(self, metrics: Sequence[str]) -> Scorer:
         """Return a scorer of further metrics as well; what has been built is shared."""
-        more = Scorer([*self._metrics, *metrics], self.device, self._known)
+        more = Scorer([*self._metrics, *metrics], self.device, self._known, download=self.download)
         more._built, more._versions, more._building = self._built, self._versions, self._building
         return more
 
@@ -88,11 +97,11 @@ class Scorer:
         return tuple(id for id, m in self._metrics.items() if m.reference is Reference.SET)
 
     def unavailable(self) -> dict[str, Failure]:
-        """Fetch the weights that are absent, and return why metrics still lack theirs, by metric."""
+        """Fetch the weights that are absent, if that is wanted, and return why metrics lack theirs, by metric."""
         reasons = {}
         for id, metric in self._metrics.items():
             try:
-                weights.ensure(metric)
+                weights.ensure(metric, self.download)
             except UserError as error:
                 reasons[id] = Failure.of(error)
         return reasons
@@ -224,7 +233,7 @@ class Scorer:
 
     def _build(self, metric: Metric) -> ImageMetric | SetMetric | Score:
         try:
-            weights.ensure(metric)
+            weights.ensure(metric, self.download)
             return metric.make(self.device)
         except weights.WeightsUnavailable as error:
             log.info("%s is unavailable: %s", metric.id, error)
@@ -271,5 +280,5 @@ def _guarded(metric: str, compute: Callable[[], float]) -> Score:
 
 def _damaged(metric: Metric, files: Sequence[WeightFile]) -> weights.WeightsUnavailable:
     names = ", ".join(str(weights.location(f)) for f in files)
-    fetch = f"isrbench fetch weights --metric {metric.id}"
-    return weights.WeightsUnavailable(f"{metric.id}: {names} is not the published file", fetch)
+    message = f"{metric.id}: {names} is not the published file"
+    return weights.WeightsUnavailable(message, weights.fetch_command([metric.id]))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from isrbench.harness.api.download import Download, Held, Progress
@@ -24,12 +25,17 @@ class WeightsUnavailable(UserError):
     """A metric's weight files are absent and cannot be fetched now."""
 
 
-def pyiqa_file(name: str) -> WeightFile:
-    """Return a file of pyiqa's own collection; eight hex digits before the ending are the head of its sha256."""
+def pyiqa_file(name: str, packaged: str = "") -> WeightFile:
+    """Return a file of pyiqa's own collection; eight hex digits before the ending are the head of its sha256.
+
+    Args:
+        name: The file's name.
+        packaged: See :attr:`isrbench.harness.api.metric.WeightFile.packaged`.
+    """
     head = Path(name).stem.rpartition("-")[2]
     hexadecimal = len(head) == 8 and set(head) <= set("0123456789abcdef")
     url = f"{HUB}/chaofengc/IQA-PyTorch-Weights/resolve/main/{name}"
-    return WeightFile(f"pyiqa/{name}", url, head if hexadecimal else None)
+    return WeightFile(f"pyiqa/{name}", url, head if hexadecimal else None, packaged=packaged)
 
 
 def torchvision_file(name: str) -> WeightFile:
@@ -68,19 +74,36 @@ def damaged(metric: Metric) -> list[WeightFile]:
     return [f for f in metric.weights if location(f).is_file() and not _intact(f)]
 
 
-def ensure(metric: Metric) -> None:
+def fetch_command(metrics: Iterable[str]) -> str:
+    """Return the command that fetches the weights of metrics, by id."""
+    return f"isrbench fetch weights --metric {','.join(metrics)}"
+
+
+def without_weights(metrics: Sequence[str]) -> str:
+    """Return the line that says of metrics, by id, that they are blank for want of weights, and what fetches these."""
+    return f"{', '.join(metrics)}: not computed without their weights; {fetch_command(metrics)}"
+
+
+def ensure(metric: Metric, download: bool = True) -> None:
     """Make sure that every weight file is there, and download what is absent where the network answers.
 
-    The network is tried at most once a process, and not at all where an environment variable forbids it.
+    The network is tried at most once a process, and not at all where an environment variable forbids it. What an
+    installed package holds is copied from there.
+
+    Args:
+        metric: Whose files.
+        download: Whether the network may be tried.
 
     Raises:
         WeightsUnavailable: With the one line that fetches them.
     """
-    absent = missing(metric)
+    absent = [file for file in missing(metric) if not _copied(file)]
     if not absent:
         return
     names = ", ".join(str(location(f)) for f in absent)
-    fix = f"isrbench fetch weights --metric {metric.id}"
+    fix = fetch_command([metric.id])
+    if not download:
+        raise WeightsUnavailable(f"{metric.id} needs {names}", fix)
     switch = offline()
     if switch:
         raise WeightsUnavailable(f"{metric.id} needs {names}, and {switch} is set", f"unset {switch}; {fix}")
@@ -104,7 +127,7 @@ def fetch(metric: Metric, progress: Progress = lambda file, done, total: None) -
     Raises:
         WeightsUnavailable: If offline is set, a server cannot be reached, or a hash does not match.
     """
-    return fetch_files(metric.weights, f"isrbench fetch weights --metric {metric.id}", progress)
+    return fetch_files(metric.weights, fetch_command([metric.id]), progress)
 
 
 def fetch_files(
@@ -118,17 +141,18 @@ def fetch_files(
         progress: Told after every block that has arrived.
 
     Returns:
-        The files that were downloaded.
+        The files that were downloaded, or copied from an installed package.
 
     Raises:
         WeightsUnavailable: If offline is set, a server cannot be reached, or a hash does not match.
     """
     lacking = wanted(files)
+    distant = [file for file in lacking if not _copied(file)]
     switch = offline()
-    if lacking and switch:
-        names = ", ".join(str(location(f)) for f in lacking)
+    if distant and switch:
+        names = ", ".join(str(location(f)) for f in distant)
         raise WeightsUnavailable(f"{switch} is set, so {names} cannot be fetched", f"unset {switch}; {command}")
-    for file in lacking:
+    for file in distant:
         _download(file, command, progress)
     return [location(f) for f in lacking]
 
@@ -173,6 +197,31 @@ def _intact(file: WeightFile) -> bool:
 def _sha256(path: Path, size: int, modified: int) -> str:
     """Hash a file once for as long as its size and time stay as they are."""
     return file_hash(path)
+
+
+def _copied(file: WeightFile) -> bool:
+    """Copy a file out of the installed package that holds it; False where none does, or another file."""
+    source = _packaged(file)
+    if source is None or file.sha256 is None or not file_hash(source).startswith(file.sha256):
+        return False
+    target = location(file)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as partial:
+            partial.write_bytes(source.read_bytes())
+    except OSError as error:
+        log.info("%s cannot be copied to %s: %s", source, target, error)
+        return False
+    log.info("%s: copied from %s", target, source)
+    return True
+
+
+def _packaged(file: WeightFile) -> Path | None:
+    """Return where an installed package holds the file; the package is not imported."""
+    package, _, inside = file.packaged.partition("/")
+    spec = find_spec(package) if package else None
+    folders = (spec.submodule_search_locations or ()) if spec else ()
+    return next((path for folder in folders if (path := Path(folder) / inside).is_file()), None)
 
 
 def _download(file: WeightFile, command: str, progress: Progress) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from math import fsum
 
 from isrbench.harness.api.records import Failure, ImageStatus, RunCost, ScoreRow, ScoreStatus
@@ -29,6 +29,8 @@ class MetricMean:
     """What went wrong first, in one line."""
     fix: str = ""
     """How to fix it, where that is known."""
+    named: bool = True
+    """Whether somebody asked for it by its id, not by the name of a set or by default."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,9 @@ class RunSummary:
     """Where the rows, the images and the manifest lie."""
 
 
-def summarise(store: Store, run: str, metrics: Sequence[str], notes: Sequence[str] = ()) -> RunSummary:
+def summarise(
+    store: Store, run: str, metrics: Sequence[str], notes: Sequence[str] = (), named: Collection[str] | None = None
+) -> RunSummary:
     """Read a run's rows and average them; sums are exact (``fsum``), so order does not matter.
 
     Args:
@@ -67,6 +71,7 @@ def summarise(store: Store, run: str, metrics: Sequence[str], notes: Sequence[st
         run: Its id.
         metrics: Ids, in the order to show.
         notes: What the run has to say beside its rows.
+        named: Those that somebody asked for by their id; None = all.
 
     Raises:
         KeyError: If there is no such run.
@@ -78,7 +83,11 @@ def summarise(store: Store, run: str, metrics: Sequence[str], notes: Sequence[st
     mixed = len({row.estimator for row in images if row.estimator}) > 1
     sets = {id for id, metric in manifest.metrics.items() if metric.reference == "set"}
     means = (
-        _mean(m, [s for s in scores if s.metric == m], manifest.dataset.images, len(failed), m in sets) for m in metrics
+        replace(
+            _mean(m, [s for s in scores if s.metric == m], manifest.dataset.images, len(failed), m in sets),
+            named=named is None or m in named,
+        )
+        for m in metrics
     )
     return RunSummary(
         run=run,

@@ -44,7 +44,7 @@ def with_reported(table: Table, rows: Sequence[ReportedRow], aligned: AlignedRun
         method = next(iter(own.values())).method
         measured = list(_measured(method, aligned))
         trained = reported_methods().get(method, ReportedMethod()).trained_on_metrics
-        means = {m.id: [cells[name, m.id].mean for name in measured] for m in table.metrics}
+        means = {m.id: [cells[name, m.id].mean for name in measured if (name, m.id) in cells] for m in table.metrics}
         own_entries = tuple(_entry(own, m, means[m.id], m.id in trained) for m in table.metrics)
         found.append((f"{label} [{', '.join(own)}]", own_entries))
     entries = [entry for _, own in found for entry in own]

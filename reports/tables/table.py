@@ -9,7 +9,7 @@ from enum import Enum
 import pandas as pd
 
 from isrbench.harness.api.metric import Metric
-from isrbench.reports.aligned import AlignedRuns
+from isrbench.reports.aligned import AlignedRuns, in_order
 from isrbench.reports.statistics import DRAWS, LEVEL, Cell, Cells
 from isrbench.reports.trained_on import trained_on
 
@@ -81,6 +81,7 @@ def score_table(
     n: int,
     baseline: str | None = None,
     composites: Sequence[Metric] = (),
+    blank: Sequence[Metric] = (),
 ) -> Table:
     """Describe the table of ``cells``.
 
@@ -91,14 +92,17 @@ def score_table(
         n: How many images.
         baseline: Label that significance refers to.
         composites: Further columns: see :func:`isrbench.reports.composites.group_composites`.
+        blank: Columns of ``aligned.blank`` that others report.
     """
-    metrics = (*aligned.metrics, *composites)
+    metrics = (*in_order([*aligned.metrics, *blank]), *composites)
     trained = trained_on(aligned)
-    rows = tuple(
-        (label, tuple(_entry(cells[label, m.id], m, m.id in trained[label]) for m in metrics))
-        for label in aligned.labels
-    )
-    blanks = [(label, m, cells[label, m.id]) for label in aligned.labels for m in metrics]
+    no_weights = Entry("–", note="weights unavailable")
+
+    def entry(label: str, metric: Metric) -> Entry:
+        return no_weights if metric in blank else _entry(cells[label, metric.id], metric, metric.id in trained[label])
+
+    rows = tuple((label, tuple(entry(label, m) for m in metrics)) for label in aligned.labels)
+    blanks = [(label, m, cells[label, m.id]) for label in aligned.labels for m in metrics if m not in blank]
     notes = tuple(f"{label}, {m.title}: {cell.reason}" for label, m, cell in blanks if cell.mean is None)
     notes += aligned.notes
     if any(entry.trained_on for _, entries in rows for entry in entries):

@@ -218,7 +218,8 @@ def test_whatever_takes_part_in_scoring_an_image_is_in_the_version(metric: str, 
         known.update(import_closure(module))
     bookkeeping = (
         "isrbench.harness.metrics.scorer", "isrbench.harness.metrics.version", "isrbench.harness.metrics.weights",
-        "isrbench.harness.metrics.builtin", "isrbench.harness.metrics.sets", "isrbench.harness.api.records",
+        "isrbench.harness.metrics.builtin", "isrbench.harness.metrics.learned", "isrbench.harness.metrics.sets",
+        "isrbench.harness.api.records",
         "isrbench.harness.network", "isrbench.harness.identity", "isrbench.harness.source", "isrbench.harness.metrics",
         "isrbench.harness.api.download", "isrbench.harness.api.registry",
     )  # fmt: skip
@@ -232,6 +233,7 @@ NOBODYS = (
     "reports/report.py", "methods/studies/bench_training.py", "methods/studies/ablation.py",
     "methods/onestep/train/run.py", "methods/onestep/train/losses.py", "methods/onestep/pretrain/unet.py",
     "methods/mor/plugin.py", "methods/osediff/plugin.py", "methods/classical/plugin.py", "harness/metrics/builtin.py",
+    "harness/metrics/learned.py",
 )  # fmt: skip
 
 

@@ -9,6 +9,9 @@ import pandas as pd
 
 from isrbench.harness.api.records import EstimatorRecord
 from isrbench.reports.aligned import align
+from isrbench.reports.comparison import compare
+from isrbench.reports.statistics import compare_means
+from isrbench.reports.tables.table import score_table
 from tests.support.packages import install
 from tests.support.report_frames import (
     MESSAGE,
@@ -103,6 +106,40 @@ def test_missing_scores_are_those_of_metrics_not_of_lost_images(tmp_path):
     assert (missing.failure.message, missing.failure.fix) == ("no weights", "isrbench fetch weights")
     odd = replace(made, scores=scores.replace({"metric": {"musiq": "gone"}}))
     assert align(odd)[0].missing[0].metric == "gone"
+
+
+def test_metrics_that_lack_weights_everywhere_share_one_line_and_have_no_column(tmp_path):
+    made = frames(tmp_path, count=6)
+    gone = made.scores["metric"].isin(["musiq", "lpips"])
+    scores = made.scores.assign(
+        value=made.scores["value"].mask(gone), status=made.scores["status"].mask(gone, "unavailable")
+    )
+    (aligned,) = align(replace(made, scores=scores))
+    assert [m.id for m in aligned.metrics] == ["psnr", "ssim"] and [m.id for m in aligned.blank] == ["lpips", "musiq"]
+    assert aligned.missing == () and set(aligned.values) == {"psnr", "ssim"}
+    said = [note for note in aligned.notes if "without their weights" in note]
+    assert said == ["lpips, musiq: not computed without their weights; isrbench fetch weights --metric lpips,musiq"]
+    comparison = compare(replace(made, scores=scores))
+    tables = len(comparison.tables)
+    for text, shown in ((comparison.to_markdown(), tables), (comparison.to_latex(), tables), (comparison.to_text(), 1)):
+        assert " ".join(text.split()).count("isrbench fetch weights") == shown
+        assert "MUSIQ" not in text and "LPIPS" not in text
+    alone = replace(made, scores=scores[gone])
+    assert [m.id for m in align(alone)[0].metrics] == ["lpips", "musiq"], "a table has a column"
+
+
+def test_a_metric_without_weights_keeps_its_column_where_papers_report_it(tmp_path):
+    made = of_methods(frames(tmp_path, count=6), "bicubic")
+    gone = made.scores["metric"].eq("musiq")
+    scores = made.scores.assign(
+        value=made.scores["value"].mask(gone), status=made.scores["status"].mask(gone, "unavailable")
+    )
+    (aligned,) = align(replace(made, scores=scores))
+    cells = compare_means(aligned, list(aligned.images.index), None)
+    published = pd.DataFrame({"method": ["X"], "steps": [1], "source": ["paper"], "musiq": [70.0], "dists": [0.2]})
+    table = score_table(aligned, cells, "t", 6, reported=published)
+    assert [m.id for m in table.metrics] == ["psnr", "ssim", "lpips", "musiq"]
+    assert table.rows[0][1][3].note == "weights unavailable" and table.reported[0][1][3].text == "70.00"
 
 
 def test_missing_texts_may_be_nan(tmp_path):

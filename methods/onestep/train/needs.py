@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from isrbench.harness.api.download import Download, TrainingNeeds
 from isrbench.harness.api.registry import metrics
 from isrbench.harness.data.catalogue import catalogue
+from isrbench.harness.metrics.learned import LPIPS_VGG
 from isrbench.harness.metrics.sets import expand
 from isrbench.harness.metrics.weights import as_download as weight_files
-from isrbench.harness.metrics.weights import pyiqa_file, torchvision_file
+from isrbench.harness.metrics.weights import fetch_command
 from isrbench.harness.severity.weights import as_download as estimator_weights
 from isrbench.harness.severity.weights import ships
 from isrbench.methods.onestep.base.hub import as_download as base_files
 from isrbench.methods.onestep.options import SHIPPED
 from isrbench.methods.onestep.train.config import TrainConfig, parse_config
 
-LPIPS_FILES = (pyiqa_file("LPIPS_v0.1_vgg-a78928a0.pth"), torchvision_file("vgg16-397923af.pth"))
+LPIPS_FILES = LPIPS_VGG.weights
 """What the loss LPIPS with VGG needs."""
 PHOTOS = (
     "--data: the paper trains on LSDIR, 84,991 photos, from https://ofsoundof.github.io/lsdir-data/ "
@@ -54,7 +55,7 @@ def _metrics(config: TrainConfig) -> list[Download]:
     """Return the weights of the validation's metrics."""
     wanted = [metrics().get(id) for id in expand(config.validation.metrics)]
     return [
-        weight_files(f"validation metric {metric.id}", metric.weights, f"isrbench fetch weights --metric {metric.id}")
+        weight_files(f"validation metric {metric.id}", metric.weights, fetch_command([metric.id]))
         for metric in wanted
         if metric.weights
     ]

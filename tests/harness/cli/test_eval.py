@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from isrbench.harness import network
+from isrbench.harness.metrics import weights
 from tests.support.cli import finished, isrbench
 from tests.support.images import write_pairs
 
@@ -51,9 +53,33 @@ def test_json_holds_reasons_and_places_and_nothing_is_left_on_stderr(
     assert code == 0 and err == "" and "isrbench fetch weights --metric lpips" in out
 
 
+def test_metrics_without_weights_that_nobody_named_share_one_line(tmp_path: Path, capsys, monkeypatch) -> None:
+    """By default nothing is downloaded, whether the network answers or not; the rows say what is absent."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for switch in network.OFFLINE_SWITCHES:
+        monkeypatch.delenv(switch, raising=False)
+    monkeypatch.setattr(weights, "network", lambda: pytest.fail("the network is asked"))
+    large = write_pairs(tmp_path / "large", ["a", "b"], lr=64)
+    plain = ("--dataset", large, "--runs-dir", tmp_path / "r", *PLAIN)
+    code, out, err = isrbench(capsys, "eval", "--method", "bicubic", *plain)
+    assert code == 0 and err == "" and "PSNR ↑" in out and "PIQE ↓" in out
+    absent = "lpips, dists, musiq, maniqa-pipal, clipiqa, fid"
+    line = f"no weights {absent}: not computed without their weights; isrbench fetch weights --metric "
+    assert line + absent.replace(" ", "") in out
+    assert "LPIPS" not in out and out.count("fetch weights") == 1
+    code, out, _ = isrbench(capsys, "eval", "--method", "bicubic", *plain, "--json")
+    rows = {row["metric"]: row for row in json.loads(out)["metrics"]}
+    assert rows["lpips"]["note"] == "unavailable" and rows["lpips"]["fix"] and not rows["lpips"]["named"]
+    monkeypatch.setenv("ISRBENCH_OFFLINE", "1")
+    code, out, _ = isrbench(capsys, "eval", "--method", "bicubic", *plain, "--metrics", "lpips,@osediff")
+    assert code == 0 and "LPIPS ↓" in out and "unavailable lpips: isrbench fetch weights --metric lpips" in out
+    assert "no weights dists, musiq, maniqa-pipal, clipiqa, fid: " in out
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [
+        (["--method", "bicubic", "--dataset", "sample", "--metrics", "@oseddif"], "did you mean '@osediff'"),
         (["--method", "bicubik", "--dataset", "sample"], "did you mean 'bicubic'"),
         (["--method", "bicubic", "--dataset", "realsr"], "did you mean 'RealSR'"),
         (["--method", "bicubic", "--dataset", "sample", "--metrics", "psrn"], "did you mean 'psnr'"),

@@ -15,6 +15,7 @@ from isrbench.harness.data.fetch import extract, fetch_dataset, write_table
 from isrbench.harness.data.pairs import content_hash, load_pairs
 from isrbench.harness.errors import UserError
 from isrbench.harness.metrics import weights as metric_weights
+from isrbench.harness.metrics.sets import DEFAULT_METRICS
 
 if TYPE_CHECKING:
     import datasets
@@ -146,6 +147,20 @@ def test_a_fetched_weight_that_is_gone_again_is_said(capsys, monkeypatch) -> Non
     with pytest.raises(UserError, match=r"musiq_koniq.* is gone or not as published"):
         weights(["musiq"])
     assert "nothing to fetch" not in capsys.readouterr().out
+
+
+def test_weights_of_sets_and_lists_are_fetched_each_once(capsys, monkeypatch) -> None:
+    from isrbench.harness.cli.fetch import weights
+
+    monkeypatch.setattr(metric_weights, "fetch_files", lambda files, command, progress: [])
+    monkeypatch.setattr(metric_weights, "wanted", lambda files: [])
+
+    def asked(*named: str) -> list[str]:
+        weights(list(named), [])
+        return [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()]
+
+    assert asked("lpips,musiq", "@ntire") == ["lpips", "musiq", "dists", "niqe", "maniqa", "clipiqa"]
+    assert asked() == list(DEFAULT_METRICS)
 
 
 def test_a_card_without_a_download_says_so(tmp_path: Path) -> None:

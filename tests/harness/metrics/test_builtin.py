@@ -6,8 +6,11 @@ import sys
 from isrbench.harness.api.metric import Direction, Reference
 from isrbench.harness.api.registry import metrics
 
-WITHOUT_WEIGHTS = ["gmsd", "piqe", "ms_ssim", "vsi"]
-WITH_WEIGHTS = ["lpips", "dists", "niqe", "musiq", "maniqa-pipal", "clipiqa", "fid"]
+WITHOUT_WEIGHTS = ["gmsd", "piqe", "ms_ssim", "vsi", "niqe"]
+WITH_WEIGHTS = [
+    "lpips", "dists", "musiq", "maniqa-pipal", "clipiqa", "fid", "maniqa", "topiq_nr", "topiq_fr", "tres", "clipiqa+",
+    "liqe", "lpips-vgg", "afine_all",
+]  # fmt: skip
 BUILT_IN = ["psnr", "ssim", *WITH_WEIGHTS, *WITHOUT_WEIGHTS]
 
 

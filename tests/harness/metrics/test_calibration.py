@@ -20,6 +20,7 @@ from isrbench.harness.engine.request import Request
 from isrbench.harness.engine.restoring import restore_pixels
 from isrbench.harness.imaging.images import read_rgb
 from isrbench.harness.metrics.fidelity import psnr, ssim
+from isrbench.harness.metrics.scorer import Scorer
 from isrbench.harness.store.frames import load_frames
 from isrbench.harness.store.store import Store
 
@@ -58,6 +59,17 @@ def test_osediff_images_score_what_their_authors_published(request_: Request, re
     assert ours["ssim"].mean() == pytest.approx(0.7341, abs=5e-5)
     reported = isrbench.compare(isrbench.load_runs(request_.runs_dir)).tables["RealSR"].iloc[0]
     assert round(reported["psnr"], 4) == 25.1511 and round(reported["ssim"], 4) == 0.7341
+
+
+@pytest.mark.slow
+def test_niqe_of_osediff_images_is_what_their_authors_published(realsr: Path) -> None:
+    """All 100 images: the parameters that ship are the published ones."""
+    published = pd.read_csv(realsr / "osediff_published.csv", index_col="image")["niqe"]
+    files = {path.stem: path for path in (realsr / "results_osediff").iterdir()}
+    rows = Scorer(["niqe"]).score_pairs([(files[str(image)], None) for image in published.index], workers=2)
+    ours = pd.Series([row[0].value for row in rows], index=published.index, dtype=float)
+    assert len(ours) == 100 and (ours - published).abs().max() <= 0.02
+    assert ours.mean() == pytest.approx(published.mean(), abs=5e-4)
 
 
 @pytest.mark.slow

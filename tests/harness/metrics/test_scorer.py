@@ -211,7 +211,7 @@ def test_unknown_and_repeated_metrics():
         Scorer(["pnsr"])
     with pytest.raises(UserError, match="twice"):
         Scorer(["psnr", "ssim", "psnr"])
-    assert Scorer(["no-weights", "fid"]).image_metrics == ("psnr", "ssim", "ms_ssim", "gmsd", "vsi", "piqe")
+    assert Scorer(["@free", "fid"]).image_metrics == ("psnr", "ssim", "ms_ssim", "gmsd", "vsi", "niqe", "piqe")
 
 
 def test_definitions_name_colour_space_weights_and_version():

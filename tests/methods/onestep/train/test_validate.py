@@ -223,7 +223,7 @@ def test_a_data_set_of_another_scale_is_refused_and_a_test_set_warned_of(tmp_pat
 
 
 def test_what_a_validation_needs_is_told():
-    options = ["validation.dataset=DRealSR", 'validation.metrics=["no-weights", "lpips"]']
+    options = ["validation.dataset=DRealSR", 'validation.metrics=["@free", "lpips"]']
     needs = training_needs("mor", options, routes=True)
     assert [download.what for download in needs.downloads] == ["validation metric lpips"]
     assert needs.by_hand[-1] == "validation.dataset: isrbench fetch datasets --dataset DRealSR"
