@@ -12,7 +12,19 @@ DEFAULT_METRICS = ("psnr", "ssim", "lpips", "musiq", "clipiqa")
 METRIC_SETS: dict[str, tuple[str, ...]] = {
     "default": DEFAULT_METRICS,
     "paper": ("psnr", "ssim", "lpips", "dists", "fid", "niqe", "musiq", "maniqa-pipal", "clipiqa"),
-    "no-weights": ("psnr", "ssim", "ms_ssim", "gmsd", "vsi", "piqe"),
+    "no-weights": (
+        "psnr",
+        "ssim",
+        "ms_ssim",
+        "gmsd",
+        "vsi",
+        "piqe",
+        "lr_consistency",
+        "shift",
+        "hallucination",
+        "omission",
+        "improvement",
+    ),
 }
 """Metric ids by the name of the set. ``paper`` holds the nine columns of OSEDiff's and MoR-SR's tables, ``no-weights``
 all that need no download."""
