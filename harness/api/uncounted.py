@@ -1,0 +1,97 @@
+"""Finds modules whose work a FLOP counter does not see, so that no network is called cheap that was not counted."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch._ops import OpOverload
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.utils._python_dispatch import TorchDispatchMode
+
+_LOOKUPS = (nn.Embedding, nn.EmbeddingBag)
+_aten = torch.ops.aten
+_MOVES = {_aten.clone, _aten.copy, _aten.copy_, _aten._to_copy, _aten.cat, _aten.repeat, _aten.roll}
+_FREE = {
+    _aten.embedding, _aten.index, _aten.index_select, _aten.gather, _aten.native_layer_norm, _aten.native_group_norm,
+    _aten._softmax, _aten.mean, _aten.sum, _aten.upsample_bilinear2d, _aten.upsample_bicubic2d,
+}  # fmt: skip
+"""What the field does not count, beside elementwise operations: lookups, normalisations, sums, resampling."""
+
+
+@dataclass
+class _Call:
+    """A forward pass that is under way."""
+
+    flops: int
+    """Counted before it."""
+    free: bool = False
+    """Whether something ran in it that the field does not count, beside views and copies."""
+    odd: bool = False
+    """Whether something else ran."""
+
+
+class _Operations(TorchDispatchMode):
+    """Notes what runs in the calls that are under way."""
+
+    def __init__(self, calls: list[_Call]) -> None:
+        super().__init__()
+        self._calls = calls
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        known = isinstance(func, OpOverload)
+        if not known or not (func.is_view or func.overloadpacket in _MOVES):
+            free = known and (torch.Tag.pointwise in func.tags or func.overloadpacket in _FREE)
+            for call in self._calls:
+                call.free, call.odd = call.free or free, call.odd or not free
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def watch(counted: Callable[[], int]) -> Iterator[list[str]]:
+    """Watch the modules that run in the block, on this thread.
+
+    Args:
+        counted: Returns the FLOPs counted so far.
+
+    Yields:
+        A list, filled when the block ends: the classes of modules that have weights of two or more dimensions and ran
+        without any count, though more ran in them than elementwise operations, lookups and the like, or nothing that
+        torch sees, as where NumPy or a kernel of one's own does the work. The outermost ones are named.
+    """
+    found: list[str] = []
+    silent: dict[nn.Module, bool] = {}
+    calls: list[_Call] = []
+    thread = threading.get_ident()
+
+    def enter(module: nn.Module, inputs: object) -> None:
+        if threading.get_ident() == thread:
+            calls.append(_Call(counted()))
+
+    def leave(module: nn.Module, inputs: object, output: object) -> None:
+        if threading.get_ident() == thread:
+            call = calls.pop()
+            unseen = counted() == call.flops and (call.odd or not call.free)
+            silent[module] = silent.get(module, True) and unseen
+
+    hooks = [register_module_forward_pre_hook(enter), register_module_forward_hook(leave)]
+    try:
+        with _Operations(calls):
+            yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
+    lost = [module for module, unseen in silent.items() if unseen and _multiplies(module)]
+    inner = {id(part) for module in lost for part in module.modules() if part is not module}
+    found += sorted({type(module).__name__ for module in lost if id(module) not in inner})
+
+
+def _multiplies(module: nn.Module) -> bool:
+    """Whether it holds weights that are more than a vector, other than tables to look up."""
+    tables = {id(w) for part in module.modules() if isinstance(part, _LOOKUPS) for w in part.parameters()}
+    return any(sum(side > 1 for side in w.shape) > 1 and id(w) not in tables for w in module.parameters())
