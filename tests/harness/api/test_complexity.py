@@ -87,6 +87,7 @@ UNSEEN = {
     "LSTM": lambda: nn.LSTM(4, 5),
     "Bilinear": lambda: _Doubled(nn.Bilinear(4, 4, 6)),
     "a custom kernel": lambda: Weighing(product),
+    "a custom kernel of a copy": lambda: Weighing(lambda x, weight: product(x.relu(), weight.T.contiguous()).relu()),
     "NumPy": lambda: Weighing(lambda x, weight: torch.from_numpy(x.numpy() @ weight.detach().numpy())),
 }
 
@@ -116,6 +117,10 @@ NOTHING = {
     "a normalisation": (lambda: nn.LayerNorm((3, 4)), torch.zeros(2, 3, 4)),
     "a factor for every pixel": (lambda: Weighing(lambda x, weight: x * weight + weight), torch.zeros(2, 4, 4)),
     "an offset for some": (lambda: Weighing(lambda x, weight: x + weight[:, [0, 3]].T), torch.zeros(2, 4)),
+    "a choice by elementwise products": (
+        lambda: Weighing(lambda x, weight: (x * weight[0]).sort(dim=-1).values.topk(3).values),
+        torch.zeros(2, 4),
+    ),
     "a vector": (lambda: nn.PReLU(4), torch.zeros(2, 4, 3)),
 }
 
@@ -124,7 +129,8 @@ NOTHING = {
 def test_weights_that_the_field_does_not_count_are_not_refused(name):
     make, x = NOTHING[name]
     assert count_macs(lambda: make()(x)) == 0
-    assert count_macs(lambda: nn.Sequential(make(), nn.Flatten(0), nn.LazyLinear(2))(x)) > 0
+    product = Weighing(lambda x, weight: x.flatten()[None, :4] @ weight)
+    assert count_macs(lambda: nn.Sequential(make(), product)(x)) == 4 * 4
 
 
 def test_a_module_that_was_counted_once_may_do_nothing_the_next_time():
@@ -140,6 +146,16 @@ def test_a_script_is_counted_and_refused_as_its_source_is():
     recurrent = torch.jit.script(nn.Sequential(nn.LSTM(4, 5)))
     with pytest.raises(UserError, match="RecursiveScriptModule ran"):
         count_macs(lambda: recurrent(torch.zeros(3, 4)))
+
+
+@pytest.mark.parametrize("kind", ["causal", "masked", "biased", "half"])
+def test_every_kind_of_attention_is_counted_whole(kind):
+    batch, heads, queries, width = 2, 3, 10, 8
+    q = torch.zeros(batch, heads, queries, width, dtype=torch.bfloat16 if kind == "half" else torch.float32)
+    mask = {"masked": torch.ones(queries, queries, dtype=torch.bool), "biased": torch.zeros(queries, queries)}
+    how = {"attn_mask": mask.get(kind), "is_causal": kind == "causal"}
+    macs = count_macs(lambda: functional.scaled_dot_product_attention(q, q, q, **how))
+    assert macs == 2 * batch * heads * queries**2 * width
 
 
 def test_parameters_shared_tensors_count_once():

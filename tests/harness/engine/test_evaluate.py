@@ -26,7 +26,7 @@ def test_an_lr_that_has_changed_is_scored_again_and_without_hr_it_is_scored_too(
         )  # fmt: skip
         notes.update({mean.metric: mean.note for mean in result.summary.metrics})
         scores = result.scores()
-        return {row.image: row.value for row in scores.itertuples() if row.metric == "lr_consistency"}
+        return dict(scores[scores["metric"] == "lr_consistency"].set_index("image")["value"])
 
     notes: dict[str, str] = {}
     first = values()
