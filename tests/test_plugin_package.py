@@ -71,7 +71,7 @@ image = plugin.make(plugin.options(), Runtime(scale=4)).restore(lr, image="a", s
 assert image.shape == (3, 20, 28) and torch.equal(image[:, ::4, ::4], lr)
 main()
 """
-    args = ("--dataset", "sample", "--limit", "2", "--metrics", "mae", "--estimator", "none", "--json")
+    args = ("--dataset", "sample", "--limit", "2", "--metrics", "mae,brightness", "--estimator", "none", "--json")
     args += ("--runs-dir", tmp_path / "runs")
     code, out, err = finished("eval", "--method", "nearest", *args, script=code, path=(installed, ROOT))
     assert code == 0, err
@@ -80,9 +80,12 @@ main()
     for pair in load_pairs(find_card("sample"), limit=2):
         large = read_rgb(pair.lr).repeat(4, axis=0).repeat(4, axis=1).astype(float)
         expected.append(np.abs(large - read_rgb(pair.hr)).mean())
-    (row,) = summary["metrics"]
+    row, brightness = summary["metrics"]
     assert (row["metric"], row["n"], row["failed"]) == ("mae", 2, 0)
     assert row["mean"] == pytest.approx(np.mean(expected), rel=1e-12)
+    # It was given the LR: repeating pixels keeps their mean, to the last digits of a float.
+    assert brightness["metric"] == "brightness" and brightness["mean"] == pytest.approx(0, abs=1e-9)
+    assert brightness["n"] == 2
     assert "MAE" in (tmp_path / "runs" / "report" / "index.html").read_text(encoding="utf-8")
 
 
@@ -102,7 +105,17 @@ def test_contributing_names_what_the_example_has():
     """The five steps and the example cannot drift apart."""
     steps = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     example = (PACKAGE / "src" / "isrbench_nearest" / "__init__.py").read_text(encoding="utf-8")
-    for name in ("weights_hash", "restore", "cost", "input_hash", "MethodPlugin", "definition", "direction", "colour"):
+    for name in (
+        "weights_hash",
+        "restore",
+        "cost",
+        "input_hash",
+        "MethodPlugin",
+        "definition",
+        "direction",
+        "colour",
+        "uses_lr",
+    ):
         assert f"`{name}" in steps or f"{name}," in steps or f"{name}(" in steps, name
         assert name in example, name
     metadata = (PACKAGE / "pyproject.toml").read_text(encoding="utf-8")

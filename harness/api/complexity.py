@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from isrbench.harness.errors import UserError
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -38,19 +40,37 @@ def count_macs(call: Callable[[], object]) -> int:
     """Count the multiply-accumulates of one call by torch's FlopCounterMode.
 
     Convolutions, matrix products and scaled-dot-product attention count; normalisations, activations, sums and
-    resampling do not, as is usual in the field. Works on the meta device, where nothing is computed.
+    resampling do not, as is usual in the field. Works on the meta device, where nothing is computed. Attention takes
+    its plain path meanwhile: the counter does not see into the fused one that torch takes in evaluation.
 
     Args:
-        call: Runs the forward pass once.
+        call: Runs the forward pass once. Nothing else in the process may run attention meanwhile.
 
     Returns:
         MACs; torch counts two FLOPs for each.
+
+    Raises:
+        UserError: If a module ran that multiplies by its weights and none of its work was counted: by an operation
+            that the counter has no formula for (an LSTM on the CPU, a custom kernel), or outside of torch.
     """
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        call()
+    from isrbench.harness.api.uncounted import watch
+
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        counter = FlopCounterMode(display=False)
+        with watch(counter.get_total_flops) as uncounted, counter, torch.no_grad():
+            call()
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+    if uncounted:
+        raise UserError(
+            f"the MACs cannot be counted: {', '.join(uncounted)} ran, and torch's counter saw none of the work",
+            "state MACs from another source, or count a network made of torch's own convolutions and matrix products",
+        )
     return counter.get_total_flops() // 2
 
 

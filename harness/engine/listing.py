@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from isrbench.harness.api.metric import Metric, Reference
 from isrbench.harness.api.options import describe_options
 from isrbench.harness.api.registry import Registry, methods, metrics
 from isrbench.harness.data.catalogue import catalogue
@@ -104,9 +105,16 @@ def _metrics() -> Rows:
     for id, m in metrics().load_all()[0].items():
         state = "ready" if not missing(m) else fetch_command([id])
         default = "yes" if id in DEFAULT_METRICS else "no"
-        rows.append((id, m.title, m.direction.value, m.reference.value, default, state))
+        rows.append((id, m.title, m.direction.value, _compared_with(m), default, state))
     rows += [(id, f"({word})", "", "", "no", error.message) for id, word, error in faults(metrics())]
     return ("id", "title", "better", "reference", "default", "weights"), sorted(rows)
+
+
+def _compared_with(metric: Metric) -> str:
+    """What else a metric looks at: ``none``, ``full`` (the HR image), ``lr``, ``full+lr`` or ``set``."""
+    if not metric.uses_lr:
+        return metric.reference.value
+    return "lr" if metric.reference is Reference.NONE else f"{metric.reference.value}+lr"
 
 
 def faults(registry: Registry[Any]) -> list[tuple[str, str, UserError]]:
@@ -145,7 +153,7 @@ def _metric(id: str) -> dict[str, Any]:
 
     m = metrics().get(id)
     facts = {
-        "title": m.title, "better": m.direction.value, "reference": m.reference.value, "colour": m.colour,
+        "title": m.title, "better": m.direction.value, "reference": _compared_with(m), "colour": m.colour,
         "definition": m.definition, "unit": m.unit, "citation": m.citation,
     }  # fmt: skip
     for file in m.weights:

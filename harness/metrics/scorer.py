@@ -18,6 +18,7 @@ from isrbench.harness.determinism import exclusive, make_deterministic, on_cpu
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.images import read_hr, read_lr, read_rgb
 from isrbench.harness.metrics import weights
+from isrbench.harness.metrics.contract import check_call
 from isrbench.harness.metrics.scoring import image_value, set_value
 from isrbench.harness.metrics.sets import expand
 from isrbench.harness.metrics.version import MetricVersion, version_of
@@ -143,7 +144,7 @@ class Scorer:
             restored: The PNG that was written.
             reference: The HR file, or None where the set has none.
             metrics: Some of :attr:`image_metrics`, by default all.
-            lr: The LR file, for metrics that look at it.
+            lr: The LR file, for metrics that look at it; without it they fail.
             hr_hash: ``Pair.hr_hash``: another HR image fails what compares with it. None = any will do.
             lr_hash: ``Pair.lr_hash``, likewise.
 
@@ -166,7 +167,7 @@ class Scorer:
         Args:
             restored: uint8 (H, W, 3).
             hr: The HR image, or None where there is none.
-            lr: The LR image, for metrics that look at it.
+            lr: The LR image, for metrics that look at it; without it they fail.
         """
         return [self._score_one(self._metrics[id], restored, hr, lr) for id in self.image_metrics]
 
@@ -216,6 +217,9 @@ class Scorer:
         for read in (restored, hr if full else None, lr if metric.uses_lr else None):
             if isinstance(read, Failure):
                 return Score(metric.id, None, ScoreStatus.FAILED, read)
+        if metric.uses_lr and lr is None:
+            missing = UserError(f"{metric.id} looks at the LR, and none was given", "give the LR with each image")
+            return Score(metric.id, None, ScoreStatus.FAILED, Failure.of(missing))
         compute = self._function(metric.id)
         if isinstance(compute, Score):
             return compute
@@ -234,7 +238,9 @@ class Scorer:
     def _build(self, metric: Metric) -> ImageMetric | SetMetric | Score:
         try:
             weights.ensure(metric, self.download)
-            return metric.make(self.device)
+            built = metric.make(self.device)
+            check_call(metric, built)
+            return built
         except weights.WeightsUnavailable as error:
             log.info("%s is unavailable: %s", metric.id, error)
             return Score(metric.id, None, ScoreStatus.UNAVAILABLE, Failure.of(error))

@@ -12,15 +12,28 @@ METRIC_SETS: dict[str, tuple[str, ...]] = {
     "@mor": ("psnr", "lpips", "clipiqa", "musiq", "maniqa", "topiq_nr", "tres"),
     "@ntire": ("lpips", "dists", "niqe", "musiq", "maniqa", "clipiqa"),
     "@nr": ("niqe", "musiq", "maniqa", "clipiqa+", "topiq_nr", "liqe"),
-    "@free": ("psnr", "ssim", "ms_ssim", "gmsd", "vsi", "niqe", "piqe"),
+    "@free": (
+        "psnr",
+        "ssim",
+        "ms_ssim",
+        "gmsd",
+        "vsi",
+        "niqe",
+        "piqe",
+        "lr_consistency",
+        "shift",
+        "hallucination",
+        "omission",
+        "improvement",
+    ),
 }
 """Metric ids by the name of the set: ``@osediff`` and ``@mor`` are the columns of these papers' tables, ``@ntire`` what
 the score of NTIRE's challenge on image super-resolution (2025, x4, perceptual track) is made of, ``@nr`` metrics that
 look at the restored image alone, ``@free`` all that need no download."""
 
 DEFAULT_METRICS = (*METRIC_SETS["@osediff"], "gmsd", "vsi", "piqe")
-"""What ``isrbench eval`` scores unless told otherwise: OSEDiff's columns and all of ``@free`` but ``ms_ssim``, which
-takes more than twice the time of all others of ``@free`` together."""
+"""What ``isrbench eval`` scores unless told otherwise: OSEDiff's columns and the other quality metrics that need no
+download, but for ``ms_ssim``, which takes more than twice the time of these together."""
 
 
 def expand(names: Iterable[str]) -> tuple[str, ...]:

@@ -39,6 +39,8 @@ class MetricVersion:
 def version_of(metric: Metric) -> MetricVersion:
     """Return what would compute the metric now."""
     declared = [metric.id, metric.reference.value, metric.colour, metric.definition, dict(metric.settings)]
+    if metric.uses_lr:  # said of these alone, so that the versions of others stay what they were
+        declared.append("lr")
     modules = {*code_modules(metric.build), *(name for module in SCORING for name in import_closure(module))}
     code = hashlib.sha256(json.dumps([declared, code_hash(modules, RELEASES)]).encode())
     return MetricVersion(code.hexdigest()[:16], _weights(metric))

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from isrbench.harness.api.complexity import count_macs, count_parameters, measure
+from isrbench.harness.errors import UserError
 
 
 def test_convolution_by_hand():
@@ -40,6 +41,121 @@ def test_attention_by_hand(device):
     k, v = (torch.zeros(batch, heads, keys, width, device=device) for _ in range(2))
     macs = count_macs(lambda: functional.scaled_dot_product_attention(q, k, v))
     assert macs == 2 * batch * heads * queries * keys * width
+
+
+@torch.no_grad()
+def test_attention_that_torch_would_fuse_by_hand():
+    """In evaluation torch takes a path that its counter does not see into: all of it would cost nothing."""
+    tokens, width, hidden = 64, 16, 32
+    layer = nn.TransformerEncoderLayer(width, 2, hidden, batch_first=True).eval()
+    attention = nn.MultiheadAttention(width, 2, batch_first=True).eval()
+    x = torch.zeros(1, tokens, width)
+    of_attention = 4 * tokens * width**2 + 2 * tokens**2 * width
+    assert count_macs(lambda: attention(x, x, x, need_weights=False)) == of_attention
+    assert count_macs(lambda: attention(x, x, x)) == of_attention
+    of_layer = of_attention + 2 * tokens * width * hidden
+    assert count_macs(lambda: layer(x)) == of_layer
+    stack = nn.TransformerEncoder(layer, 3).eval()
+    assert count_macs(lambda: stack(x, src_key_padding_mask=torch.zeros(1, tokens, dtype=torch.bool))) == 3 * of_layer
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
+def test_the_fused_path_is_back_after_a_pass_that_fails():
+    with pytest.raises(ZeroDivisionError):
+        count_macs(lambda: 1 / 0)
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
+class Weighing(nn.Module):
+    """Has a matrix of weights, and gives it and the input to a function."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.weight, self.function = nn.Parameter(torch.ones(4, 4)), function
+
+    def forward(self, x):
+        return self.function(x, self.weight)
+
+
+@torch.library.custom_op("isrbench_tests::product", mutates_args=())
+def product(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """A kernel that no counter has a formula for."""
+    return x @ weight
+
+
+UNSEEN = {
+    "LSTM": lambda: nn.LSTM(4, 5),
+    "Bilinear": lambda: _Doubled(nn.Bilinear(4, 4, 6)),
+    "a custom kernel": lambda: Weighing(product),
+    "a custom kernel of a copy": lambda: Weighing(lambda x, weight: product(x.relu(), weight.T.contiguous()).relu()),
+    "NumPy": lambda: Weighing(lambda x, weight: torch.from_numpy(x.numpy() @ weight.detach().numpy())),
+}
+
+
+class _Doubled(nn.Module):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return self.inner(x, x)
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_a_module_whose_work_is_not_seen_is_refused_by_its_class(name):
+    module = UNSEEN[name]()
+    with pytest.raises(UserError, match=f"cannot be counted: {type(module).__name__} ran") as refused:
+        count_macs(lambda: module(torch.zeros(3, 4)))
+    assert refused.value.fix
+    whole = nn.Sequential(nn.Linear(4, 4), module)
+    with pytest.raises(UserError, match=f"cannot be counted: {type(module).__name__} ran"):
+        count_macs(lambda: whole(torch.zeros(3, 4)))
+
+
+NOTHING = {
+    "a table": (lambda: nn.Embedding(5, 4), torch.zeros(2, 3, dtype=torch.long)),
+    "a normalisation": (lambda: nn.LayerNorm((3, 4)), torch.zeros(2, 3, 4)),
+    "a factor for every pixel": (lambda: Weighing(lambda x, weight: x * weight + weight), torch.zeros(2, 4, 4)),
+    "an offset for some": (lambda: Weighing(lambda x, weight: x + weight[:, [0, 3]].T), torch.zeros(2, 4)),
+    "a choice by elementwise products": (
+        lambda: Weighing(lambda x, weight: (x * weight[0]).sort(dim=-1).values.topk(3).values),
+        torch.zeros(2, 4),
+    ),
+    "a vector": (lambda: nn.PReLU(4), torch.zeros(2, 4, 3)),
+}
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_weights_that_the_field_does_not_count_are_not_refused(name):
+    make, x = NOTHING[name]
+    assert count_macs(lambda: make()(x)) == 0
+    product = Weighing(lambda x, weight: x.flatten()[None, :4] @ weight)
+    assert count_macs(lambda: nn.Sequential(make(), product)(x)) == 4 * 4
+
+
+def test_a_module_that_was_counted_once_may_do_nothing_the_next_time():
+    """A counted module is not refused for a call in which it only looks something up outside of torch."""
+    calls = iter([lambda x, weight: x @ weight, lambda x, weight: x])
+    module = Weighing(lambda x, weight: next(calls)(x, weight))
+    assert count_macs(lambda: module(module(torch.zeros(3, 4)))) == 3 * 4 * 4
+
+
+def test_a_script_is_counted_and_refused_as_its_source_is():
+    script = torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 3)))
+    assert count_macs(lambda: script(torch.zeros(1, 3, 8, 8))) == 6 * 6 * 4 * 3 * 9
+    recurrent = torch.jit.script(nn.Sequential(nn.LSTM(4, 5)))
+    with pytest.raises(UserError, match="RecursiveScriptModule ran"):
+        count_macs(lambda: recurrent(torch.zeros(3, 4)))
+
+
+@pytest.mark.parametrize("kind", ["causal", "masked", "biased", "half"])
+def test_every_kind_of_attention_is_counted_whole(kind):
+    batch, heads, queries, width = 2, 3, 10, 8
+    q = torch.zeros(batch, heads, queries, width, dtype=torch.bfloat16 if kind == "half" else torch.float32)
+    mask = {"masked": torch.ones(queries, queries, dtype=torch.bool), "biased": torch.zeros(queries, queries)}
+    how = {"attn_mask": mask.get(kind), "is_causal": kind == "causal"}
+    macs = count_macs(lambda: functional.scaled_dot_product_attention(q, q, q, **how))
+    assert macs == 2 * batch * heads * queries**2 * width
 
 
 def test_parameters_shared_tensors_count_once():

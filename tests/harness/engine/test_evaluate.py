@@ -9,7 +9,7 @@ import pytest
 
 from isrbench.harness.engine.evaluate import evaluate, same_images
 from isrbench.harness.errors import UserError
-from isrbench.harness.imaging.images import read_rgb, to_tensor
+from isrbench.harness.imaging.images import read_rgb, to_tensor, write_png
 from isrbench.harness.severity.estimator import get_estimator
 from isrbench.harness.store.store import Store
 
@@ -73,3 +73,27 @@ def test_a_repeat_under_another_seed_stands_for_nothing_until_it_is_asked_for_al
     assert alone.run == other.run and alone.manifest.repeat_of == ""
     with Store(runs) as store:
         assert store.newest_runs() == [other.run]
+
+
+def test_an_lr_that_has_changed_is_scored_again_and_without_hr_it_is_scored_too(
+    pairs_folder: Path, tmp_path: Path
+) -> None:
+    def values() -> dict[str, float | None]:
+        result = evaluate(
+            "bicubic", pairs_folder, metrics=["lr_consistency", "omission"], estimator="none", complexity=False,
+            runs_dir=tmp_path / "runs",
+        )  # fmt: skip
+        notes.update({mean.metric: mean.note for mean in result.summary.metrics})
+        scores = result.scores()
+        return dict(scores[scores["metric"] == "lr_consistency"].set_index("image")["value"])
+
+    notes: dict[str, str] = {}
+    first = values()
+    assert first == values() and notes == {"lr_consistency": "", "omission": ""}
+    changed, *_ = sorted(first)
+    lr = read_rgb(pairs_folder / "LR" / f"{changed}.png")
+    write_png(pairs_folder / "LR" / f"{changed}.png", 255 - lr // 3)
+    second = values()
+    assert {image for image in first if first[image] != second[image]} == {changed}
+    shutil.rmtree(pairs_folder / "HR")
+    assert values() == second and notes == {"lr_consistency": "", "omission": "needs HR"}

@@ -17,6 +17,7 @@ from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.images import hr_hash, lr_hash, read_rgb
 from isrbench.harness.metrics.builtin import PSNR
 from isrbench.harness.metrics.scorer import Scorer
+from isrbench.harness.metrics.sets import METRIC_SETS
 from tests.support.images import make_scene, write_pairs
 
 BUILT: list[int] = []
@@ -211,7 +212,7 @@ def test_unknown_and_repeated_metrics():
         Scorer(["pnsr"])
     with pytest.raises(UserError, match="twice"):
         Scorer(["psnr", "ssim", "psnr"])
-    assert Scorer(["@free", "fid"]).image_metrics == ("psnr", "ssim", "ms_ssim", "gmsd", "vsi", "niqe", "piqe")
+    assert Scorer(["@free", "fid"]).image_metrics == METRIC_SETS["@free"]
 
 
 def test_definitions_name_colour_space_weights_and_version():

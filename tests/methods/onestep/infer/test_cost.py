@@ -176,6 +176,31 @@ def test_sd21_macs_at_512():
     assert len(cost.positions) == 258 + 32
 
 
+@pytest.mark.slow
+def test_the_parts_of_osediffs_published_2265_g():
+    """What docs/metrics.md says of them: the prompt's networks, and attention products that some counters leave out."""
+    import timm
+    from torch.utils.flop_counter import FlopCounterMode
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    text = CLIPTextConfig(hidden_size=1024, intermediate_size=4096, num_hidden_layers=23, num_attention_heads=16)
+    with torch.device("meta"):
+        encoder = CLIPTextModel(text).eval()
+        swin = timm.create_model("swin_large_patch4_window12_384", num_classes=0).eval()
+        tokens, photo = torch.zeros(1, 77, dtype=torch.long), torch.empty(1, 3, 384, 384)
+        pixels, latents, embedding = torch.empty(1, 3, 512, 512), torch.empty(1, 4, 64, 64), torch.empty(1, 77, 1024)
+    assert count_macs(lambda: encoder(tokens)) / 1e9 == pytest.approx(22.6, abs=0.05)
+    assert count_macs(lambda: swin(photo)) / 1e9 == pytest.approx(103.9, abs=0.05)
+    vae, unet = build_models(*sd21_configs())
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        vae.encode(pixels)
+        unet(latents, torch.zeros(1, device="meta"), encoder_hidden_states=embedding)
+        vae.decode(latents)
+    products = counter.get_flop_counts()["Global"][torch.ops.aten.bmm]
+    assert counter.get_total_flops() / 2e9 == pytest.approx(2217.7, abs=0.05)
+    assert products / 2e9 == pytest.approx(97.4, abs=0.05)
+
+
 def test_tiled_unet_costs_one_unet_a_tile():
     vae, unet = models()
     whole = base_cost(vae.config, unet.config, (64, 64), 16, 4, 3)

@@ -1,4 +1,4 @@
-"""A method and a metric in one small package: all that a plugin needs. Importing it imports no torch."""
+"""A method and two metrics in one small package: all that a plugin needs. Importing it imports no torch."""
 
 from __future__ import annotations
 
@@ -47,6 +47,14 @@ def _build_mae(device: str) -> ImageMetric:
     return mae
 
 
+def _build_brightness(device: str) -> ImageMetric:
+    def brightness(restored: NDArray[np.uint8], hr: NDArray[np.uint8] | None, lr: NDArray[np.uint8] | None) -> float:
+        assert lr is not None  # a metric with uses_lr=True is only asked where there is an LR image
+        return float(abs(restored.mean() - lr.mean()))
+
+    return brightness
+
+
 NEAREST = MethodPlugin(
     info=MethodInfo(id="nearest", title="Nearest", summary="Repeats each pixel.", license="Apache-2.0"),
     options=NearestOptions,
@@ -61,4 +69,15 @@ MAE = Metric(
     colour="RGB",
     definition="mean over all pixels and channels, in grey levels",
     build=_build_mae,
+)
+
+BRIGHTNESS = Metric(
+    id="brightness",
+    title="Brightness",
+    direction=Direction.LOWER,
+    reference=Reference.NONE,
+    uses_lr=True,
+    colour="RGB",
+    definition="difference of the means of the restored image and the LR over all pixels and channels, in grey levels",
+    build=_build_brightness,
 )

@@ -1,0 +1,131 @@
+"""Every installed metric of single images that needs no download, ours or anyone's, through the same checks."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from isrbench.harness.api.metric import Direction, Metric, Reference
+from isrbench.harness.api.records import ScoreStatus
+from isrbench.harness.api.registry import Registry, metrics
+from isrbench.harness.errors import UserError
+from isrbench.harness.metrics.builtin import FID, PSNR
+from isrbench.harness.metrics.contract import check_call
+from isrbench.harness.metrics.faithfulness import HALLUCINATION, IMPROVEMENT, LR_CONSISTENCY, OMISSION, SHIFT
+from isrbench.harness.metrics.scorer import Scorer
+from isrbench.harness.metrics.version import version_of
+from tests.support.images import make_scene
+
+IDS = sorted(
+    id for id, m in metrics().load_all()[0].items() if not m.weights and m.reference is not Reference.SET
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def images() -> dict[str, np.ndarray]:
+    """A restored image, its HR and its LR, as read-only as the scorer's."""
+    scene, noisy = make_scene(2)
+    found = {"restored": noisy, "hr": scene, "lr": scene[1::4, 2::4].copy()}
+    for image in found.values():
+        image.flags.writeable = False
+    return found
+
+
+def declared(id: str, images: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """What the scorer hands to a metric."""
+    metric = metrics().get(id)
+    hr = images["hr"] if metric.reference is Reference.FULL else None
+    return images["restored"], hr, images["lr"] if metric.uses_lr else None
+
+
+@pytest.mark.parametrize("id", IDS)
+def test_a_value_is_a_finite_number_that_repeats_on_any_thread(id, images):
+    function, given = metrics().get(id).make("cpu"), declared(id, images)
+    first = function(*given)
+    assert np.isfinite(float(first))
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(lambda _: function(*given), range(6))) == [first] * 6
+
+
+@pytest.mark.parametrize("id", IDS)
+def test_a_metric_that_declares_to_look_at_an_image_does(id, images):
+    function, given = metrics().get(id).make("cpu"), declared(id, images)
+    value = function(*given)
+    for place, image in enumerate(given):
+        if image is not None:
+            other = [*given]
+            other[place] = 255 - image[::-1]
+            assert function(*other) != value
+
+
+@pytest.mark.parametrize("id", IDS)
+def test_what_is_absent_is_one_clear_reason(id, images):
+    metric = metrics().get(id)
+    (without_hr,) = Scorer([id]).score_pixels(images["restored"], None, images["lr"])
+    (without_lr,) = Scorer([id]).score_pixels(images["restored"], images["hr"])
+    full = metric.reference is Reference.FULL
+    assert without_hr.status is (ScoreStatus.NO_REFERENCE if full else ScoreStatus.OK)
+    assert (without_lr.status is ScoreStatus.OK) is not metric.uses_lr
+    if metric.uses_lr:
+        assert without_lr.failure is not None and without_lr.failure.traceback == ""
+        assert without_lr.failure.message == f"{id} looks at the LR, and none was given"
+
+
+def test_the_metrics_of_faithfulness_are_installed_and_declare_what_they_need():
+    needs = {
+        m.id: (m.direction, m.reference, m.uses_lr)
+        for m in (LR_CONSISTENCY, SHIFT, HALLUCINATION, OMISSION, IMPROVEMENT)
+    }
+    higher, lower, full = Direction.HIGHER, Direction.LOWER, Reference.FULL
+    assert needs == {
+        "lr_consistency": (higher, Reference.NONE, True),
+        "shift": (lower, full, False),
+        "hallucination": (lower, full, True),
+        "omission": (lower, full, True),
+        "improvement": (higher, full, True),
+    }
+    for id in needs:
+        metric = metrics().get(id)
+        assert metric.citation.startswith("@article") or metric.citation.startswith("@inproceedings")
+        assert metric.citation.count("{") == metric.citation.count("}") and metric.definition
+
+
+def two_images(device: str):
+    return lambda restored, hr: 1.0
+
+
+def test_a_function_of_two_images_is_refused_with_the_change_named(images):
+    """As metrics were before they could look at the LR."""
+    registry = Registry("metric", Metric)
+    registry.register("old", f"{__name__}:OLD")
+    registry.register("psnr", "isrbench.harness.metrics.builtin:PSNR")
+    scorer = Scorer(["old", "psnr"], registry=registry)
+    old, psnr = scorer.score_pixels(images["restored"], images["hr"])
+    assert psnr.status is ScoreStatus.OK and old.status is ScoreStatus.FAILED and old.failure is not None
+    assert "old builds a function that cannot be called with (restored, hr, lr)" in old.failure.message
+    assert "third parameter, lr" in old.failure.fix and old.failure.traceback == ""
+    assert list(scorer.lacking()) == ["old"]
+
+
+OLD = replace(PSNR, id="old", build=two_images)
+
+
+@pytest.mark.parametrize(
+    "function", [lambda restored, hr, lr: 0.0, lambda restored, hr, lr=None: 0.0, lambda *images: 0.0, max]
+)
+def test_functions_that_can_be_called_pass(function):
+    check_call(PSNR, function)
+
+
+def test_functions_that_cannot_be_called_do_not_pass_and_sets_have_their_own_call():
+    for function in (lambda restored: 0.0, lambda restored, hr, lr, more: 0.0):
+        with pytest.raises(UserError, match="three images"):
+            check_call(PSNR, function)
+    check_call(FID, lambda restored, references: 0.0)
+
+
+def test_whether_a_metric_looks_at_the_lr_is_part_of_its_version():
+    assert version_of(replace(PSNR, uses_lr=True)).code != version_of(PSNR).code
