@@ -223,3 +223,15 @@ def test_a_report_that_cannot_be_written_does_not_hide_the_run(pairs_folder: Pat
     assert f"isrbench report --runs-dir '{runs}'" in err and "Traceback" not in err
     code, out, err = isrbench(capsys, "eval", "--method", "bicubic", *args, "--json")
     assert code == 0 and json.loads(out)["restored"] == 4 and "warning" in err
+
+
+def test_several_seeds_of_a_deterministic_method_are_one_line_and_no_third_run(
+    pairs_folder: Path, tmp_path: Path, capsys
+) -> None:
+    args = ("--dataset", pairs_folder, "--metrics", "psnr", "--runs-dir", tmp_path / "r", *PLAIN)
+    code, out, err = isrbench(capsys, "eval", "--method", "bicubic", *args, "--seeds", "3")
+    assert code == 0 and out.count("4 of 4 images restored") == 1
+    assert "Bicubic gives the same images under seeds 0 and 1: it is deterministic" in err
+    assert len([run for run in (tmp_path / "r").iterdir() if run.is_dir()]) == 2
+    code, _, err = isrbench(capsys, "eval", "--method", "bicubic", *args, "--seeds", "2", "--sample", "2")
+    assert code == 2 and "each seed would draw other images" in err
