@@ -151,7 +151,7 @@ def compare(
         reported: What papers report, set apart; never beside runs over a part of a set. True or ``seen`` = what was
             read in its source, ``all`` = what third parties quote as well, a CSV file = rows of your own, or several.
         common: Compare on the images that all runs of a dataset share.
-        rank_over: Add the mean rank over these metrics: ids, or names of sets such as ``default``.
+        rank_over: Add the mean rank over these metrics: ids, or names of sets such as ``@free``.
 
     Raises:
         UserError: If there is no run, baseline, strata or a metric is unknown, or a file of reported rows does not fit.

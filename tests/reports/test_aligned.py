@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,9 @@ import pandas as pd
 from isrbench.harness.api.records import EstimatorRecord
 from isrbench.reports.aligned import align
 from isrbench.reports.comparison import compare
+from isrbench.reports.reported import ReportedRow
 from isrbench.reports.statistics import compare_means
+from isrbench.reports.tables.reported import with_reported
 from isrbench.reports.tables.table import score_table
 from tests.support.packages import install
 from tests.support.report_frames import (
@@ -136,8 +139,8 @@ def test_a_metric_without_weights_keeps_its_column_where_papers_report_it(tmp_pa
     )
     (aligned,) = align(replace(made, scores=scores))
     cells = compare_means(aligned, list(aligned.images.index), None)
-    published = pd.DataFrame({"method": ["X"], "steps": [1], "source": ["paper"], "musiq": [70.0], "dists": [0.2]})
-    table = score_table(aligned, cells, "t", 6, reported=published)
+    row = ReportedRow("sample", "X", "1", "a paper", False, {"musiq": Decimal("70.00"), "dists": Decimal("0.2")})
+    table = with_reported(score_table(aligned, cells, "t", 6, blank=aligned.blank), [row], aligned, cells)
     assert [m.id for m in table.metrics] == ["psnr", "ssim", "lpips", "musiq"]
     assert table.rows[0][1][3].note == "weights unavailable" and table.reported[0][1][3].text == "70.00"
 

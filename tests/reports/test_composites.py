@@ -189,7 +189,7 @@ def test_who_lacks_a_mean_has_no_rank(tmp_path):
 
 def test_metrics_to_rank_over():
     assert ranked_metrics(["psnr", "fid", "lpips"]) == ("psnr", "lpips"), "FID has no value of an image"
-    assert ranked_metrics(["no-weights"])[:2] == ("psnr", "ssim")
+    assert ranked_metrics(["@free"])[:2] == ("psnr", "ssim")
     assert ranked_metrics([]) == ()
     with pytest.raises(UserError, match="unknown metric 'pnsr'; did you mean 'psnr'"):
         ranked_metrics(["pnsr"])

@@ -14,9 +14,6 @@ from isrbench.reports.reported import reported_methods
 from isrbench.reports.trained_on import trained_on
 from tests.support.report_frames import frames, on_dataset, with_manifests
 
-EXPECTED = {"lpips-vgg"}
-"""Ids that may be named before a metric of that id is registered: OSEDiff and its successors have it as their loss."""
-
 
 def _renamed(made, **facts: object):
     """The folder run with other facts in its manifest."""
@@ -33,7 +30,7 @@ def test_the_ids_are_those_of_metrics():
     named |= {id: card.trained_on_metrics for id, card in shipped_cards().items()}
     named |= {id: known.trained_on_metrics for id, known in reported_methods().items()}
     unknown = {(id, metric) for id, ids in named.items() for metric in ids if metric not in metrics()}
-    assert {metric for _, metric in unknown} <= EXPECTED, unknown
+    assert not unknown
     assert {"osediff", "mor", "lora_moe", "OSEDiff", "PiSA-SR", "S3Diff"} <= {id for id, ids in named.items() if ids}
     assert all(known.source for known in reported_methods().values() if known.trained_on_metrics)
 
