@@ -51,7 +51,7 @@ def test_a_method_on_a_line_has_the_lines_ratio() -> None:
 
 def test_the_report_on_set14_se_has_them_and_no_other_set_does(tmp_path) -> None:
     made = of_metrics(without_routing(frames(tmp_path, count=100, failed=False)), "psnr", "lpips")
-    assert [a.name for a in compare_set(align(made)[0], "s", baseline=None, rule=Rule("severity"), reported=False)
+    assert [a.name for a in compare_set(align(made)[0], "s", baseline=None, rule=Rule("severity"))
             .analyses] == ["interaction", "agreement"]  # fmt: skip
     ids = sorted(made.images["image"].unique())
     cases = dict(zip(ids, (f"deg_{place}" for place in range(100)), strict=True))
