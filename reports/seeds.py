@@ -56,11 +56,13 @@ def without_repeats(frames: Frames) -> tuple[Frames, dict[str, pd.DataFrame]]:
     base = {m.run: m.repeat_of for m in manifests if m.repeat_of in known}
     if not base:
         return frames, {}
-    repeated = frames.scores[frames.scores["run"].isin(list(base))]
-    found = {run: repeated[repeated["run"].map(base) == run] for run in sorted(set(base.values()))}
+    found: dict[str, pd.DataFrame] = {}
+    for run in sorted(set(base.values())):
+        own = [repeat for repeat, of in base.items() if of == run]
+        found[run] = frames.scores.loc[frames.scores["run"].isin(own), :]
 
     def others(rows: pd.DataFrame) -> pd.DataFrame:
-        return rows[~rows["run"].isin(list(base))].reset_index(drop=True)
+        return rows.loc[~rows["run"].isin(list(base)), :].reset_index(drop=True)
 
     return Frames(*(others(part) for part in vars(frames).values())), found
 
@@ -89,7 +91,7 @@ def analyse(aligned: AlignedRuns, repeats: Mapping[str, pd.DataFrame]) -> tuple[
             own = _values(aligned, label, metric.id, repeats[run_of[label]])
             if own.size and np.isfinite(own).all():
                 figures = spread(own, metric.direction is Direction.HIGHER)
-                found[label, metric.id] = Spread(label, metric.id, *own.shape, *figures)
+                found[label, metric.id] = Spread(label, metric.id, own.shape[0], own.shape[1], *figures)
     metrics = tuple(m for m in aligned.metrics if any(m.id == metric for _, metric in found))
     counts = {label: repeats[run_of[label]]["run"].nunique() + 1 for label in labels}
     rows = pd.DataFrame([vars(own) for own in found.values()])
