@@ -56,10 +56,9 @@ def without_repeats(frames: Frames) -> tuple[Frames, dict[str, pd.DataFrame]]:
     base = {m.run: m.repeat_of for m in manifests if m.repeat_of in known}
     if not base:
         return frames, {}
-    found: dict[str, pd.DataFrame] = {}
-    for run in sorted(set(base.values())):
-        own = [repeat for repeat, of in base.items() if of == run]
-        found[run] = frames.scores.loc[frames.scores["run"].isin(own), :]
+    repeated: pd.DataFrame = frames.scores.loc[frames.scores["run"].isin(list(base)), :]
+    stands_for = pd.Series([base[run] for run in repeated["run"]], index=repeated.index)
+    found: dict[str, pd.DataFrame] = {run: repeated.loc[stands_for == run, :] for run in sorted(set(base.values()))}
 
     def others(rows: pd.DataFrame) -> pd.DataFrame:
         return rows.loc[~rows["run"].isin(list(base)), :].reset_index(drop=True)
@@ -90,8 +89,9 @@ def analyse(aligned: AlignedRuns, repeats: Mapping[str, pd.DataFrame]) -> tuple[
         for metric in (m for m in aligned.metrics if m.id in aligned.values):
             own = _values(aligned, label, metric.id, repeats[run_of[label]])
             if own.size and np.isfinite(own).all():
+                images, seeds = own.shape
                 figures = spread(own, metric.direction is Direction.HIGHER)
-                found[label, metric.id] = Spread(label, metric.id, own.shape[0], own.shape[1], *figures)
+                found[label, metric.id] = Spread(label, metric.id, images, seeds, *figures)
     metrics = tuple(m for m in aligned.metrics if any(m.id == metric for _, metric in found))
     counts = {label: repeats[run_of[label]]["run"].nunique() + 1 for label in labels}
     rows = pd.DataFrame([vars(own) for own in found.values()])
