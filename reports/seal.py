@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,7 +56,7 @@ def seal_lines(metric: str) -> pd.DataFrame:
     """
     rows = pd.read_csv(_FILE, index_col="case")
     lines = rows[[f"{metric}_acceptance", f"{metric}_excellence"]].set_axis(["acceptance", "excellence"], axis=1)
-    return lines[(lines["excellence"] - lines["acceptance"]).round(6) >= _APART[metric]]
+    return lines.loc[(lines["excellence"] - lines["acceptance"]).round(6) >= _APART[metric], :]
 
 
 def seal(means: pd.Series, metric: str) -> Seal:
@@ -94,7 +95,7 @@ def analyse(aligned: AlignedRuns) -> tuple[Analysis, ...]:
     found: dict[tuple[str, str], Seal] = {}
     for metric in metrics:
         for label in aligned.labels:
-            means = aligned.values[metric.id][label].groupby(cases).agg(lambda column: column.mean(skipna=False))
+            means: Any = aligned.values[metric.id][label].groupby(cases).agg(lambda column: column.mean(skipna=False))
             if np.isfinite(means).all():
                 found[label, metric.id] = seal(means, metric.id)
     if not found:

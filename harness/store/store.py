@@ -164,8 +164,7 @@ class Store:
 
     def add_hr_severity(self, hr_hash: str, estimator: str, severity: float) -> None:
         """Keep the severity in [0, 1] of an HR image, by its content: every run on that image shares it."""
-        row = {"hr_hash": hr_hash, "estimator": estimator, "severity": severity}
-        insert(self._db, "hr_severities", row, "OR REPLACE")
+        self._db.execute("INSERT OR REPLACE INTO hr_severities VALUES (?, ?, ?)", (hr_hash, estimator, severity))
 
     def set_hr_hashes(self, run: str, hashes: Mapping[str, str]) -> None:
         """Keep which HR each image of a run has, by image; counts as a change of the run."""
@@ -219,8 +218,7 @@ class Store:
 
     def hr_severities(self) -> dict[tuple[str, str], float]:
         """Return the severity of every HR image that has one, by (hash of its pixels, version of the estimator)."""
-        rows = self._db.execute("SELECT hr_hash, estimator, severity FROM hr_severities")
-        return {(row["hr_hash"], row["estimator"]): row["severity"] for row in rows}
+        return {(row[0], row[1]): row[2] for row in self._db.execute("SELECT * FROM hr_severities")}
 
     def run_ids(self) -> list[str]:
         """Return every run; the one that was asked for last comes last."""

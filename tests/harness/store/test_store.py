@@ -155,9 +155,9 @@ def test_a_store_of_version_4_keeps_its_rows(store: Store) -> None:
 
 
 def test_a_failed_change_of_version_leaves_the_old_file(old: Path, monkeypatch) -> None:
-    from isrbench.harness.store import schema
+    from isrbench.harness.store import version3
 
-    monkeypatch.setattr(schema, "_score_of_3", lambda row: (_ for _ in ()).throw(RuntimeError("power cut")))
+    monkeypatch.setattr(version3, "score_of_3", lambda row: (_ for _ in ()).throw(RuntimeError("power cut")))
     with pytest.raises(RuntimeError):
         Store(old)
     monkeypatch.undo()
