@@ -171,3 +171,37 @@ def de_net_state():
 def write_de_net(folder: Path) -> Path:
     torch.save(de_net_state(), folder / "de_net.pth")
     return folder / "de_net.pth"
+
+
+def adcsr_contents(sizes):
+    """What `net_params_200.pkl` and `halfDecoder.ckpt` hold: tensors under the authors' names, some of them twice."""
+    from isrbench.methods.adcsr.network import build_network
+
+    with torch.random.fork_rng():
+        torch.manual_seed(11)
+        state = build_network(sizes, "cpu").state_dict()
+    order = [f"down_blocks.{n}" for n in range(4)] + ["mid_block"] + [f"up_blocks.{n}" for n in range(4)]
+    order += ["conv_norm_out", "conv_act", "conv_out"]
+    network, decoder = {}, {"encoder.conv_in.weight": torch.zeros(1), "loss.logvar": torch.zeros(())}
+    for name, tensor in state.items():
+        part, _, inner = name.partition(".")
+        if part == "unet":
+            network[f"module.body.1.{inner}"] = tensor
+            for place, block in enumerate(order):
+                if inner.startswith(f"{block}."):
+                    network[f"module.body.1.body.{place}.{inner.removeprefix(f'{block}.')}"] = tensor
+        elif inner.startswith("mid_block."):
+            network[f"module.body.2.{inner.removeprefix('mid_block.')}"] = tensor
+            decoder[name] = torch.zeros_like(tensor)
+        else:
+            decoder[name] = tensor
+    decoder["decoder.conv_in.weight"] = torch.zeros(3)
+    return network, {"epoch": 3, "global_step": 9, "state_dict": decoder}
+
+
+def write_adcsr(folder: Path, sizes) -> dict[str, str]:
+    """Write both files; return the options that name them."""
+    paths = {"weights": folder / "net_params_200.pkl", "decoder": folder / "halfDecoder.ckpt"}
+    for path, content in zip(paths.values(), adcsr_contents(sizes), strict=True):
+        torch.save(content, path)
+    return {name: str(path) for name, path in paths.items()}
