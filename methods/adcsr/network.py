@@ -94,7 +94,7 @@ def _unet(sizes: Sizes) -> nn.Module:
         in_channels=3 * SHUFFLE**2, out_channels=sizes.decoder[-1], block_out_channels=sizes.unet,
         down_block_types=("CrossAttnDownBlock2D",) * scales + ("DownBlock2D",),
         up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * scales,
-        attention_head_dim=tuple(width // _HEAD for width in sizes.unet), layers_per_block=2,
+        attention_head_dim=cast(Any, tuple(width // _HEAD for width in sizes.unet)), layers_per_block=2,
         cross_attention_dim=_HEAD, norm_num_groups=1, use_linear_projection=True,
     )  # fmt: skip
     del unet.time_proj, unet.time_embedding

@@ -14,7 +14,7 @@ from isrbench.harness.api.complexity import count_parameters
 from isrbench.harness.api.method import Cost, Restored, Runtime
 from isrbench.harness.errors import UserError
 from isrbench.harness.severity.dimensions import DIMENSIONS
-from isrbench.harness.severity.estimator import get_estimator
+from isrbench.harness.severity.estimator import Estimator, get_estimator
 from isrbench.methods.onestep.adapter import Adapter, AdapterSpec, Estimators, FixedActive
 from isrbench.methods.onestep.authors import weights_hash
 from isrbench.methods.onestep.base.chunked_vae import available_bytes, check_memory
@@ -52,7 +52,7 @@ class OneStepMethod:
     timestep: int
     """Timestep of the one step."""
     prompter: Prompter
-    estimator: SeverityEstimator | None = None
+    estimator: Estimator | SeverityEstimator | None = None
     """For adapters that route by what it estimates, else None."""
     adapter_hash: str = ""
     """sha256 of the adapter, or empty."""

@@ -15,7 +15,7 @@ from isrbench.methods.onestep.options import ColourFix, MixtureOptions, OneStepO
 
 
 class SeverityEstimator(Protocol):
-    """What routes images: :class:`isrbench.harness.severity.estimator.Estimator`, or a method's own network."""
+    """A method's own network that does what :class:`isrbench.harness.severity.estimator.Estimator` does."""
 
     @property
     def id(self) -> str:
