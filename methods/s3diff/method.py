@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor
 
 from isrbench.harness.api.method import Runtime
@@ -33,7 +35,8 @@ def build(options: S3DiffOptions, runtime: Runtime) -> OneStepMethod:
     def passes(base: DiffusionBase, adapter: Adapter) -> Passes:
         return guided(base.text.pair(POSITIVE, options.negative_prompt)[1], options.guidance)
 
-    return build_method(options, runtime, SPEC, read, scores=scores, passes=passes)
+    method = build_method(options, runtime, SPEC, read, scores=scores, passes=passes)
+    return replace(method, cut_source=True)  # the script makes an 8-bit image of it
 
 
 def guided(negative: Tensor, scale: float) -> Passes:

@@ -64,6 +64,8 @@ class OneStepMethod:
     severities: FileSeverities | None = None
     """What routes in place of the estimator, if anything."""
     passes: Passes = one_pass
+    cut_source: bool = False
+    """Whether ``truncate`` cuts the enlarged LR as well, before the colour fix looks at it."""
 
     @torch.no_grad()
     def restore(self, lr: Tensor, *, image: str, seed: int) -> Restored:
@@ -213,7 +215,8 @@ class OneStepMethod:
         cut = truncate if self.options.truncate else (lambda image: image)
         restored = cut(restored)
         if self.colour_fix != "none":
-            restored = cut(fix_colour(restored, cut(source), self.colour_fix))
+            source = cut(source) if self.cut_source else source
+            restored = cut(fix_colour(restored, source, self.colour_fix))
         return restored if geometry.upscaled == geometry.result else resize(restored, geometry.result)
 
 

@@ -160,6 +160,23 @@ def test_defaults_are_the_script_s(build):
     assert method.input_hash("x") == "" and method.active_counts() == ()
 
 
+def test_colours_are_those_of_the_enlarged_lr_in_8_bits(build):
+    lr = an_lr()
+    restored = build(colour_fix="none").restore(lr, image="x", seed=0).image
+    pixels = F.interpolate(lr[None], scale_factor=4, mode="bilinear", align_corners=False)[0]
+    source = (pixels * 255 + 1e-3).floor() / 255
+
+    def low(x):
+        kernel = torch.tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]]).expand(3, 1, 3, 3) / 16
+        for radius in (1, 2, 4, 8, 16):
+            x = F.conv2d(F.pad(x[None], (radius,) * 4, mode="replicate"), kernel, groups=3, dilation=radius)[0]
+        return x
+
+    expected = (restored - low(restored) + low(source)).clamp(0, 1)
+    found = build().restore(lr, image="x", seed=0).image
+    assert (found - expected).abs().max() < 1.01 / 255 and (found - expected).max() < 0.02 / 255, "cut, not rounded"
+
+
 def test_scores_from_a_file_and_the_base_alone(build, tmp_path):
     path, lr = tmp_path / "severities.csv", an_lr()
     own = build().severity(lr, image="x").tolist()
