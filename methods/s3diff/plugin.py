@@ -20,6 +20,7 @@ PLUGIN = MethodPlugin(
             "year={2024}, eprint={2409.17058}, archivePrefix={arXiv}}"
         ),
         training_data=("LSDIR", "10k of FFHQ"),
+        trained_on_metrics=("lpips", "lpips-vgg"),
         needs=(
             "SD-Turbo: hf download stabilityai/sd-turbo",
             "the authors' s3diff.pkl: hf download zhangap/S3Diff s3diff.pkl",
