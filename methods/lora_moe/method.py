@@ -5,9 +5,9 @@ from __future__ import annotations
 from isrbench.harness.api.method import Runtime
 from isrbench.methods.lora_moe.adapter import SPEC
 from isrbench.methods.onestep.infer.method import OneStepMethod, build_method
-from isrbench.methods.onestep.options import RoutedOptions
+from isrbench.methods.onestep.options import MixtureOptions
 
 
-def build(options: RoutedOptions, runtime: Runtime) -> OneStepMethod:
+def build(options: MixtureOptions, runtime: Runtime) -> OneStepMethod:
     """Load the base and its LoRAs; see :func:`isrbench.methods.onestep.infer.method.build_method`."""
     return build_method(options, runtime, SPEC)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from isrbench.harness.api.method import MethodInfo, MethodPlugin
 from isrbench.methods.mor.plugin import CITATION
-from isrbench.methods.onestep.options import RoutedOptions
+from isrbench.methods.onestep.options import MixtureOptions
 
 PLUGIN = MethodPlugin(
     info=MethodInfo(
@@ -18,7 +18,7 @@ PLUGIN = MethodPlugin(
         needs=("nothing for base=tiny", "for base=sd21: Stable Diffusion 2.1-base, an adapter file and a CLIP model"),
         routes=True,
     ),
-    options=RoutedOptions,
+    options=MixtureOptions,
     build="isrbench.methods.lora_moe.method:build",
     train="isrbench.methods.lora_moe.training:train",
     needs="isrbench.methods.lora_moe.training:needs",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import fields
 from itertools import count
@@ -18,10 +17,9 @@ from isrbench.methods.mor.config import MoRConfig
 from isrbench.methods.mor.layers import Execution, MoRLayer, Steering, wrap
 from isrbench.methods.mor.router import RouterBank, Routing
 from isrbench.methods.onestep.adapter import AdapterSpec, BaseAdapter, wrap_layers
-from isrbench.methods.onestep.base.targets import unet_targets, vae_targets
+from isrbench.methods.onestep.base.targets import in_order, unet_targets, vae_targets
 
 _ROUTER = "mor_router"
-_STAGES = ("conv_in", "down_blocks", "mid_block", "up_blocks", "conv_out", "quant_conv")
 
 
 class MoRAdapter(BaseAdapter):
@@ -271,27 +269,6 @@ def attach(unet: nn.Module, vae: nn.Module, config: MoRConfig, seed: int) -> MoR
 
 
 SPEC = AdapterSpec("mor", MoRConfig(), attach)
-
-
-def in_order(names: list[str]) -> list[str]:
-    """Sort module names of a diffusers UNet or VAE encoder by when they run.
-
-    Registration differs from execution in two places: up blocks are registered before the middle block, and a
-    block's attentions before its residual blocks.
-    """
-
-    def when(name: str) -> tuple[int, int, float, bool]:
-        part, _, rest = name.removeprefix("encoder.").partition(".")
-        block = re.match(r"\d+", rest)
-        unit = re.search(r"(resnets|attentions)\.(\d+)", rest)
-        return (
-            _STAGES.index(part) if part in _STAGES else len(_STAGES),
-            int(block[0]) if block else 0,
-            float(unit[2]) if unit else float("inf"),
-            unit is not None and unit[1] == "attentions",
-        )
-
-    return sorted(names, key=when)
 
 
 def _assign(target: Steering, source: Steering) -> None:

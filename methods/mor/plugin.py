@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from isrbench.harness.api.method import MethodInfo, MethodPlugin
-from isrbench.methods.onestep.options import RoutedOptions
+from isrbench.methods.onestep.options import MixtureOptions
 
 CITATION = (
     "@inproceedings{he2026mor, title={Mixture of Ranks with Degradation-Aware Routing for One-Step Real-World Image "
@@ -22,7 +22,7 @@ PLUGIN = MethodPlugin(
         needs=("nothing for base=tiny", "for base=sd21: Stable Diffusion 2.1-base, an adapter file and a CLIP model"),
         routes=True,
     ),
-    options=RoutedOptions,
+    options=MixtureOptions,
     build="isrbench.methods.mor.method:build",
     train="isrbench.methods.mor.training:train",
     needs="isrbench.methods.mor.training:needs",

@@ -113,8 +113,18 @@ def lora_matrices(path: Path, state: Any, fix: str, prefix: str = "") -> dict[st
     return found
 
 
-def check_modules(path: Path, part: str, found: Iterable[str], wanted: Iterable[str]) -> None:
+def check_modules(
+    path: Path, part: str, found: Iterable[str], wanted: Iterable[str],
+    base: str = "sd21, or a folder with Stable Diffusion 2.1-base",
+) -> None:  # fmt: skip
     """Check that a file's LoRA sits on exactly the modules that its method adapts.
+
+    Args:
+        path: The file, for messages.
+        part: Which network, for messages.
+        found: Modules that the file has a LoRA of.
+        wanted: Modules that have to have one.
+        base: What ``-o base=`` has to be.
 
     Raises:
         UserError: Naming the first that differs.
@@ -123,5 +133,5 @@ def check_modules(path: Path, part: str, found: Iterable[str], wanted: Iterable[
     if strange:
         raise UserError(
             f"{path} is for another base: its {part} modules and this base's differ, first at '{strange[0]}'",
-            "pass -o base=sd21, or a folder with Stable Diffusion 2.1-base",
+            f"pass -o base={base}",
         )

@@ -118,6 +118,28 @@ class PublishedOptions(OneStepOptions):
 class RoutedOptions(OneStepOptions):
     """Options of methods that route by the image's severity."""
 
+    severities: Path | None = field(
+        default=None,
+        metadata=_help(
+            "CSV file of severities to route by in place of the estimate: a column `image` and one for each dimension, "
+            "as `isrbench export --table images` writes"
+        ),
+    )
+    adapter_off: bool = field(default=False, metadata=_help("restore with the plain base: no expert is active"))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.adapter_off and self.severities is not None:
+            raise UserError(
+                "adapter_off=true leaves nothing to route, but severities is given",
+                "leave out -o severities=, or -o adapter_off=true",
+            )
+
+
+@dataclass(frozen=True)
+class MixtureOptions(RoutedOptions):
+    """Options of mixtures of experts, routed by one of the severity estimators."""
+
     estimator: str | None = field(
         default=None,
         metadata=_help(
@@ -129,13 +151,6 @@ class RoutedOptions(OneStepOptions):
         default=None,
         metadata=_help("temperature of a given CLIP's softmax; none = its model's own, 1 = the paper's formula"),
     )
-    severities: Path | None = field(
-        default=None,
-        metadata=_help(
-            "CSV file of severities to route by in place of the estimate: a column `image` and one for each dimension, "
-            "as `isrbench export --table images` writes"
-        ),
-    )
     active: int | None = field(
         default=None,
         metadata=_help(
@@ -143,14 +158,13 @@ class RoutedOptions(OneStepOptions):
             "none = as routed"
         ),
     )
-    adapter_off: bool = field(default=False, metadata=_help("restore with the plain base: no expert is active"))
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.adapter_off and (self.severities is not None or self.active is not None):
+        if self.adapter_off and self.active is not None:
             raise UserError(
-                "adapter_off=true leaves nothing to route, but severities or active is given",
-                "leave out -o severities= and -o active=, or -o adapter_off=true",
+                "adapter_off=true leaves nothing to route, but active is given",
+                "leave out -o active=, or -o adapter_off=true",
             )
         if self.logit_scale is not None and (self.estimator is None or self.logit_scale <= 0):
             raise UserError(

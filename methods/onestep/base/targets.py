@@ -6,12 +6,14 @@ published training code. On Stable Diffusion 2.1 the rules name 258 modules of t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from torch import nn
 
 _UNET_PARTS = ("to_q", "to_k", "to_v", "to_out.0", "conv", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2")
 _VAE_PARTS = ("to_q", "to_k", "to_v", "to_out.0", "conv")
+_STAGES = ("conv_in", "down_blocks", "mid_block", "up_blocks", "conv_out", "quant_conv")
 
 
 def unet_targets(unet: nn.Module) -> list[str]:
@@ -59,6 +61,27 @@ def named_modules(model: nn.Module, names: Iterable[str]) -> list[str]:
     """
     wanted = tuple(names)
     return [name for name in _weighted(model) if any(name == end or name.endswith(f".{end}") for end in wanted)]
+
+
+def in_order(names: list[str]) -> list[str]:
+    """Sort module names of a diffusers UNet or VAE encoder by when they run.
+
+    Registration differs from execution in two places: up blocks are registered before the middle block, and a
+    block's attentions before its residual blocks.
+    """
+
+    def when(name: str) -> tuple[int, int, float, bool]:
+        part, _, rest = name.removeprefix("encoder.").partition(".")
+        block = re.match(r"\d+", rest)
+        unit = re.search(r"(resnets|attentions)\.(\d+)", rest)
+        return (
+            _STAGES.index(part) if part in _STAGES else len(_STAGES),
+            int(block[0]) if block else 0,
+            float(unit[2]) if unit else float("inf"),
+            unit is not None and unit[1] == "attentions",
+        )
+
+    return sorted(names, key=when)
 
 
 def base_name(model: nn.Module, name: str) -> str:

@@ -27,8 +27,8 @@ from isrbench.methods.onestep.infer.geometry import Geometry, check_tile, pad, p
 from isrbench.methods.onestep.infer.overrides import no_routing, overrule, variant
 from isrbench.methods.onestep.infer.prompts import FilePrompts, OnePrompt, Prompter, Tagger, make_prompter, one_prompt
 from isrbench.methods.onestep.infer.severities import FileSeverities
-from isrbench.methods.onestep.infer.trained import trained_colour_fix, trained_estimator
-from isrbench.methods.onestep.options import ColourFix, OneStepOptions, RoutedOptions
+from isrbench.methods.onestep.infer.trained import SeverityEstimator, trained_colour_fix, trained_estimator
+from isrbench.methods.onestep.options import ColourFix, MixtureOptions, OneStepOptions, RoutedOptions
 
 Reader = Callable[[Path, DiffusionBase], AdapterCheckpoint]
 """Reads an adapter file for a base; raises UserError where it does not fit."""
@@ -52,7 +52,7 @@ class OneStepMethod:
     timestep: int
     """Timestep of the one step."""
     prompter: Prompter
-    estimator: Estimator | None = None
+    estimator: Estimator | SeverityEstimator | None = None
     """For adapters that route by what it estimates, else None."""
     adapter_hash: str = ""
     """sha256 of the adapter, or empty."""
@@ -64,6 +64,8 @@ class OneStepMethod:
     severities: FileSeverities | None = None
     """What routes in place of the estimator, if anything."""
     passes: Passes = one_pass
+    cut_source: bool = False
+    """Whether ``truncate`` cuts the enlarged LR as well, before the colour fix looks at it."""
 
     @torch.no_grad()
     def restore(self, lr: Tensor, *, image: str, seed: int) -> Restored:
@@ -213,6 +215,7 @@ class OneStepMethod:
         cut = truncate if self.options.truncate else (lambda image: image)
         restored = cut(restored)
         if self.colour_fix != "none":
+            source = cut(source) if self.cut_source else source
             restored = cut(fix_colour(restored, source, self.colour_fix))
         return restored if geometry.upscaled == geometry.result else resize(restored, geometry.result)
 
@@ -224,7 +227,8 @@ def read_own(spec: AdapterSpec) -> Reader:
 
 def build_method(
     options: OneStepOptions, runtime: Runtime, spec: AdapterSpec, read: Reader | None = None,
-    estimators: Estimators = get_estimator,
+    estimators: Estimators = get_estimator, scores: SeverityEstimator | None = None,
+    passes: Callable[[DiffusionBase, Adapter], Passes] | None = None,
 ) -> OneStepMethod:  # fmt: skip
     """Load base and adapter as the options say.
 
@@ -234,6 +238,8 @@ def build_method(
         spec: The method's adapter.
         read: Reads the adapter file; None reads this project's own format.
         estimators: Where the severity estimator comes from.
+        scores: What routes images where the method brings a network of its own for it; None = an estimator.
+        passes: Makes the runs of the UNet from base and adapter, before the text encoder may go; None = a single one.
 
     Raises:
         UserError: If base, adapter, timestep, estimator or prompts do not fit or cannot be loaded.
@@ -262,15 +268,18 @@ def build_method(
         overrule(adapter, options, spec.id)
         severities = FileSeverities(options.severities) if options.severities else None
         if severities is None and not options.adapter_off:
-            estimator = trained_estimator(options, checkpoint, path, runtime.device, estimators)
-            estimator.load()
+            estimator = scores
+            if isinstance(options, MixtureOptions):
+                estimator = trained_estimator(options, checkpoint, path, runtime.device, estimators)
+                estimator.load()
     prompt = one_prompt(options, checkpoint, path) if base.text.takes_text else ""
     prompter = make_prompter(options, prompt, runtime.device)
+    runs = one_pass if passes is None else passes(base, adapter)
     if isinstance(prompter, OnePrompt):
         base.text.free(prompter.prompt)
     return OneStepMethod(
         base, adapter, options, runtime, timestep, prompter, estimator, weights_hash(path), colour_fix,
-        variant(options), severities,
+        variant(options), severities, runs,
     )  # fmt: skip
 
 

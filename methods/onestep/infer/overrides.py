@@ -6,7 +6,7 @@ from isrbench.harness.api.method import RoutingTrace
 from isrbench.harness.errors import UserError
 from isrbench.methods.onestep.adapter import Adapter, FixedActive
 from isrbench.methods.onestep.base.load import shipped
-from isrbench.methods.onestep.options import OneStepOptions, RoutedOptions
+from isrbench.methods.onestep.options import MixtureOptions, OneStepOptions, RoutedOptions
 
 
 def overrule(adapter: Adapter, options: RoutedOptions, method: str) -> None:
@@ -17,7 +17,7 @@ def overrule(adapter: Adapter, options: RoutedOptions, method: str) -> None:
     """
     if options.adapter_off:
         adapter.set_enabled(False)
-    if options.active is not None:
+    if isinstance(options, MixtureOptions) and options.active is not None:
         if not isinstance(adapter, FixedActive):
             raise UserError(f"the adapter of {method} has no number of experts to fix", "leave out -o active=")
         adapter.fix_active(options.active)
@@ -35,5 +35,6 @@ def variant(options: OneStepOptions) -> str:
     if isinstance(options, RoutedOptions):
         words += ["adapter off"] if options.adapter_off else []
         words += ["given severities"] if options.severities else []
-        words += [f"{options.active} active experts"] if options.active is not None else []
+    if isinstance(options, MixtureOptions) and options.active is not None:
+        words.append(f"{options.active} active experts")
     return ", ".join(words)

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Protocol, get_args
+
+from torch import Tensor
 
 from isrbench.harness.errors import UserError
 from isrbench.harness.severity.estimator import Estimator
 from isrbench.methods.onestep.adapter import Estimators
 from isrbench.methods.onestep.checkpoint import AdapterCheckpoint
-from isrbench.methods.onestep.options import ColourFix, OneStepOptions, RoutedOptions
+from isrbench.methods.onestep.options import ColourFix, MixtureOptions, OneStepOptions
+
+
+class SeverityEstimator(Protocol):
+    """A method's own network that does what :class:`isrbench.harness.severity.estimator.Estimator` does."""
+
+    @property
+    def id(self) -> str:
+        """Identifies all that decides an estimate."""
+        ...
+
+    def estimate(self, lr: Tensor) -> Tensor:
+        """Return float32 (B, 7) in [0, 1], in the order of DIMENSIONS, for float (B, 3, H, W) in [0, 1]."""
+        ...
 
 
 def trained_colour_fix(options: OneStepOptions, checkpoint: AdapterCheckpoint, path: Path) -> ColourFix:
@@ -27,7 +42,7 @@ def trained_colour_fix(options: OneStepOptions, checkpoint: AdapterCheckpoint, p
 
 
 def trained_estimator(
-    options: RoutedOptions, checkpoint: AdapterCheckpoint, path: Path, device: str, estimators: Estimators
+    options: MixtureOptions, checkpoint: AdapterCheckpoint, path: Path, device: str, estimators: Estimators
 ) -> Estimator:
     """Return the severity estimator that the adapter's routers were trained with, or the one that the user insists on.
 

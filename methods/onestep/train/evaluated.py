@@ -15,7 +15,7 @@ from isrbench.harness.severity.estimator import Estimator
 from isrbench.methods.onestep.adapter import AdapterSpec
 from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, load_adapter, save_adapter
 from isrbench.methods.onestep.infer.method import build_method
-from isrbench.methods.onestep.options import OneStepOptions, RoutedOptions
+from isrbench.methods.onestep.options import MixtureOptions, OneStepOptions
 from isrbench.methods.onestep.train.config import TrainConfig
 from isrbench.methods.onestep.train.degrade import SCALE
 from isrbench.methods.onestep.train.step import Networks
@@ -44,7 +44,7 @@ class Evaluated:
             if config.data.prompts:  # an evaluation insists on prompts of its images' own, and here are none
                 options = replace(options, prompts="fixed", prompt=config.prompt)
             if nets.estimator:
-                options = RoutedOptions(**vars(options), estimator=config.estimator, logit_scale=config.logit_scale)
+                options = MixtureOptions(**vars(options), estimator=config.estimator, logit_scale=config.logit_scale)
             runtime, own = Runtime(SCALE, str(nets.base.device)), cast(Estimator, _AsTrained(nets))
             self._method = build_method(options, runtime, spec, estimators=lambda *_: own)
 

@@ -14,10 +14,10 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
 from isrbench.harness.errors import UserError
-from isrbench.methods.mor.adapter import MoRAdapter, attach, in_order
+from isrbench.methods.mor.adapter import MoRAdapter, attach
 from isrbench.methods.mor.config import MoRConfig
 from isrbench.methods.mor.layers import MoRLayer
-from isrbench.methods.onestep.base.targets import unet_targets, vae_targets
+from isrbench.methods.onestep.base.targets import in_order, unet_targets, vae_targets
 
 CONFIG = MoRConfig(router_std=1.0)
 

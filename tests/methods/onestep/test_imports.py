@@ -12,7 +12,7 @@ from isrbench.harness.api.registry import methods
 from isrbench.harness.identity import code_modules, import_closure, package_modules
 
 FAMILY = ("mor", "osediff", "lora_moe")
-PUBLISHED = ("pisa", "omgsr", "hypir")
+PUBLISHED = ("pisa", "omgsr", "hypir", "s3diff")
 """Members that restore with their authors' weights and are not trained."""
 APART = ("train", "pretrain")
 """Packages of ``onestep`` that take no part in restoring."""

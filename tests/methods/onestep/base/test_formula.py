@@ -15,7 +15,7 @@ from isrbench.methods.onestep.base.load import load_base
 from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, load_adapter, save_adapter
 from isrbench.methods.onestep.infer.geometry import plan, upscale
 from isrbench.methods.onestep.infer.method import build_method
-from isrbench.methods.onestep.options import OneStepOptions, RoutedOptions
+from isrbench.methods.onestep.options import MixtureOptions, OneStepOptions
 from isrbench.methods.onestep.train.config import validated
 from isrbench.methods.onestep.train.degrade import upsample
 from isrbench.methods.onestep.train.networks import assemble
@@ -51,7 +51,7 @@ def build(folder):
     def build(name, scale=4, estimators=statistics, **options):
         options = {"base": str(folder / "base"), "adapter": folder / f"{name}.safetensors", **options}
         spec = KINDS[name][0]
-        chosen = (RoutedOptions if spec.routes else OneStepOptions)(**options)
+        chosen = (MixtureOptions if spec.routes else OneStepOptions)(**options)
         return build_method(chosen, Runtime(scale), spec, estimators=estimators)
 
     return build

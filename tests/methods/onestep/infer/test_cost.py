@@ -16,7 +16,7 @@ from isrbench.methods.mor.router import RouterBank
 from isrbench.methods.onestep.base.load import build_models, load_base, sd21_configs
 from isrbench.methods.onestep.infer.cost import base_cost, count_positions
 from isrbench.methods.onestep.infer.method import OneStepMethod
-from isrbench.methods.onestep.options import OneStepOptions, RoutedOptions
+from isrbench.methods.onestep.options import MixtureOptions, OneStepOptions
 from isrbench.methods.osediff.adapter import DenseConfig
 from isrbench.methods.osediff.adapter import attach as attach_dense
 from tests.support.onestep_base import models, one_thread, write_base  # noqa: F401
@@ -39,7 +39,7 @@ def build(tmp_path_factory):
         loaded = load_base(base)
         adapter = attach(loaded.unet, loaded.vae, config, 0)
         routes = isinstance(config, MoRConfig)
-        options = (RoutedOptions if routes else OneStepOptions)(base=base, **options)
+        options = (MixtureOptions if routes else OneStepOptions)(base=base, **options)
         adapter.for_inference(merge=options.merge)
         estimator = Half() if routes else None
         return OneStepMethod(loaded, adapter, options, Runtime(4), 249, lambda image, lr: "", estimator)

@@ -17,7 +17,7 @@ from isrbench.methods.onestep.base.load import load_base
 from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, save_adapter
 from isrbench.methods.onestep.infer.method import build_method
 from isrbench.methods.onestep.infer.severities import FileSeverities
-from isrbench.methods.onestep.options import RoutedOptions
+from isrbench.methods.onestep.options import MixtureOptions
 from tests.support.onestep_base import one_thread, write_base  # noqa: F401
 
 SIZES = {"shared": 1, "routed": 6, "zero_slots": 2, "top_k": 3}
@@ -66,7 +66,7 @@ def folder(tmp_path_factory):
 def build(folder):
     def build(**options):
         options = {"base": str(folder / "base"), "adapter": folder / "a.safetensors", "estimator": "tiny", **options}
-        return build_method(RoutedOptions(**options), Runtime(4), SPEC, estimators=lambda *spec: Brightness())
+        return build_method(MixtureOptions(**options), Runtime(4), SPEC, estimators=lambda *spec: Brightness())
 
     return build
 
@@ -217,7 +217,7 @@ def test_a_number_that_the_adapter_cannot_have_is_refused(build, count):
 def test_options_that_contradict_each_other():
     for more in ({"active": 2}, {"severities": "x.csv"}):
         with pytest.raises(UserError, match="leaves nothing to route"):
-            RoutedOptions(adapter_off=True, **more)
+            MixtureOptions(adapter_off=True, **more)
 
 
 def test_the_title_says_what_overrules_the_routing(build, tmp_path):

@@ -12,7 +12,7 @@ from isrbench.methods.mor.config import MoRConfig
 from isrbench.methods.onestep.base.load import load_base
 from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, save_adapter
 from isrbench.methods.onestep.infer.method import OneStepMethod
-from isrbench.methods.onestep.options import RoutedOptions
+from isrbench.methods.onestep.options import MixtureOptions
 from isrbench.methods.osediff.authors import read
 from tests.support.onestep_base import one_thread, write_base  # noqa: F401
 
@@ -43,7 +43,7 @@ def build(tmp_path_factory):
             for name, parameter in adapter.parameters().items():
                 spread = 5.0 if name.startswith("router") else 0.1
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * spread)
-        options = RoutedOptions(base=str(base), latent="mode", truncate=False, **options)
+        options = MixtureOptions(base=str(base), latent="mode", truncate=False, **options)
         adapter.for_inference(merge=options.merge)
         return OneStepMethod(loaded, adapter, options, Runtime(4), 249, lambda image, lr: "", Brightness())
 
