@@ -21,6 +21,7 @@ from isrbench.reports.figures.style import Plot
 from isrbench.reports.names import unique_slugs
 from isrbench.reports.report import TRAINING, write_report
 from isrbench.reports.reported import Reported, reported_rows
+from isrbench.reports.results_page import results_page
 from isrbench.reports.seeds import without_repeats
 from isrbench.reports.strata import DEFAULT, parse_rule
 from isrbench.reports.tables.latex import latex_document
@@ -85,6 +86,10 @@ class Comparison:
     def to_markdown(self) -> str:
         """Return all tables as GitHub Markdown, then how each metric is defined."""
         return markdown_document([table for compared in self.sets for table in compared.printed])
+
+    def to_page(self) -> str:
+        """Return one Markdown page: all tables, what each method costs, and the commands that ran it."""
+        return results_page(self.sets)
 
     def to_latex(self) -> str:
         """Return all tables as a LaTeX document."""

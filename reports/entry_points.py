@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from isrbench.harness.api.registry import methods
+from isrbench.harness.errors import UserError
+from isrbench.harness.files import replacing
 from isrbench.harness.store.frames import Frames, load_frames
 from isrbench.harness.store.schema import home_of
 from isrbench.harness.store.store import Store
@@ -26,6 +28,7 @@ def write(
     common: bool = False,
     rank_over: Sequence[str] = (),
     training: Sequence[Path] = (),
+    markdown: Path | None = None,
     show: Callable[[str], None] | None = None,
 ) -> Path:
     """Report on stored runs.
@@ -40,6 +43,8 @@ def write(
         common: Compare on the images that all runs of a dataset share.
         rank_over: Metrics or sets of them; the mean rank over them is added.
         training: The curves.csv of training runs, to draw on the page as well.
+        markdown: A file to write all tables, costs and commands to as one Markdown page; one that is there is replaced
+            only if an earlier report wrote it.
         show: Called with the tables over all images as plain text.
 
     Returns:
@@ -52,10 +57,29 @@ def write(
     comparison = compare(
         frames, baseline=baseline, strata=strata or DEFAULT, reported=reported, common=common, rank_over=rank_over
     )
+    if markdown is not None:
+        _write_page(markdown, comparison.to_page())
     page = comparison.to_html(out or runs_dir / "report", training=training)
     if show is not None:
         show(comparison.to_text())
     return page
+
+
+def _write_page(path: Path, text: str) -> None:
+    """Write a page of results, unless something else is there.
+
+    Raises:
+        UserError: If ``path`` is a file that no report wrote, or cannot be written.
+    """
+    first = text.splitlines()[0]
+    try:
+        if path.exists() and path.read_text(encoding="utf-8", errors="replace").splitlines()[:1] != [first]:
+            raise UserError(f"--markdown {path} is there already and is no page of results", "choose another file")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as partial:
+            partial.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--markdown {path} cannot be written: {error.strerror or error}", "choose another") from error
 
 
 def publish(

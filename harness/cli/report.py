@@ -31,10 +31,13 @@ def report(
         bool, typer.Option("--common", help="Compare on the images that all runs of a dataset share.")
     ] = False,
     rank_over: Annotated[
-        str | None, typer.Option(help="Add the mean rank over these metrics: ids and sets, such as default,niqe.")
+        str | None, typer.Option(help="Add the mean rank over these metrics: ids and sets, such as @nr,psnr.")
     ] = None,
     training: Annotated[
         list[Path] | None, typer.Option(help="A training run's curves.csv to draw; repeatable.")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="FILE.md: also write all tables, costs and commands as one Markdown page.")
     ] = None,
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
@@ -50,7 +53,8 @@ def report(
     with writing_to("--out", target):
         page = report_writer()(
             runs_dir=runs_dir, runs=runs or (), out=target, baseline=baseline, strata=strata, reported=reported or (),
-            common=common, rank_over=metric_ids(rank_over) or (), training=training or (), show=show_text,
+            common=common, rank_over=metric_ids(rank_over) or (), training=training or (),
+            markdown=markdown, show=show_text,
         )  # fmt: skip
     show_path(page)
 

@@ -1,0 +1,89 @@
+"""One Markdown page of results: every table, what each method costs, and the commands that ran it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+import pandas as pd
+from tabulate import tabulate
+
+from isrbench.harness.api.records import Invocation, Manifest
+from isrbench.reports.compared_set import ComparedSet
+from isrbench.reports.costs import condition
+from isrbench.reports.tables.render import markdown
+
+_PATH = re.compile(r"(?<![\w.])/[^\s,=]+")
+"""An absolute path in an argument, also behind ``key=``."""
+
+
+def results_page(sets: Sequence[ComparedSet]) -> str:
+    """Return the page: nothing in it is typed by hand, so that it can be made again from the stored rows.
+
+    Args:
+        sets: Compared sets, a section for each.
+    """
+    parts = ["# Results", "", _made_by(sets), ""]
+    for compared in sets:
+        parts += [f"## {compared.aligned.title}", "", *map(markdown, compared.printed)]
+        costs = _costs(compared)
+        parts += [f"### {compared.aligned.title}: cost of one image", "", *costs, ""] if costs else []
+    defined = dict.fromkeys(text for compared in sets for table in compared.printed for text in table.definitions)
+    parts += ["## How each metric is defined", "", *(f"- {text}" for text in defined), ""]
+    return "\n".join([*parts, "## Commands", "", *_commands(sets)]) + "\n"
+
+
+def _made_by(sets: Sequence[ComparedSet]) -> str:
+    calls = [call for manifest in _manifests(sets) for call in manifest.invocations[-1:]]
+    machines = sorted({_machine(call) for call in calls})
+    dates = sorted({call.start[:10] for call in calls})
+    when = f"Run {' to '.join(dict.fromkeys([dates[0], dates[-1]]))} on {'; '.join(machines)}. " if dates else ""
+    return (
+        "Written by `isrbench report --markdown FILE` from stored rows. "
+        f"{when}Methods called (tiny) run on weights of a few million parameters that ship with isrbench, to show that "
+        "the code works: they are not the published methods."
+    )
+
+
+def _machine(call: Invocation) -> str:
+    releases = [f"{name} {call.packages[name]}" for name in ("isrbench", "torch") if name in call.packages]
+    commit = str((call.git or {}).get("commit") or "")[:7]
+    known = [call.platform, f"{call.cpus} CPUs" if call.cpus else "", *releases, f"commit {commit}" if commit else ""]
+    return ", ".join(filter(None, known))
+
+
+def _costs(compared: ComparedSet) -> list[str]:
+    """Return the table of costs, line by line; empty where no run was counted or timed."""
+    aligned, rows = compared.aligned, []
+    for label in aligned.labels:
+        run: Mapping[str, Any] = aligned.runs.loc[label].to_dict()
+        numbers = [run["macs"], run["params_total"], run["latency_ms"], run["peak_mib"]]
+        if all(pd.isna(number) for number in numbers):
+            continue
+        texts = [
+            "–" if pd.isna(number) else form.format(float(number) / unit)
+            for number, form, unit in zip(
+                numbers, ("{:,.2f}", "{:,.2f}", "{:,.0f}", "{:,.0f}"), (1e9, 1e6, 1, 1), strict=True
+            )
+        ]
+        rows.append([label, *texts, ", ".join(condition(aligned, label, "latency_ms")[:2])])
+    columns = ["Method", "MACs, G", "parameters, M", "latency, ms", "peak memory, MiB", "measured at"]
+    table = tabulate(
+        rows, headers=columns, tablefmt="pipe", disable_numparse=True, colalign=("left", *["right"] * 4, "left")
+    )
+    return table.splitlines() if rows else []
+
+
+def _commands(sets: Sequence[ComparedSet]) -> Iterator[str]:
+    """Yield the command of each run, with the names of files in place of their paths on that machine."""
+    for manifest in _manifests(sets):
+        words = manifest.invocations[0].argv[1:] if manifest.invocations else []
+        if words[:1] == ["eval"]:
+            yield f"    isrbench {shlex.join(_PATH.sub(lambda found: PurePath(found[0]).name, word) for word in words)}"
+
+
+def _manifests(sets: Sequence[ComparedSet]) -> list[Manifest]:
+    return [manifest for compared in sets for manifest in compared.aligned.runs["manifest"]]

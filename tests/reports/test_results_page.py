@@ -1,0 +1,53 @@
+"""The page of results: every table, costs and commands, and nothing of the machine's folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from isrbench.harness.api.records import Invocation
+from isrbench.harness.errors import UserError
+from isrbench.reports.comparison import compare
+from isrbench.reports.entry_points import write
+from tests.support.cli import isrbench
+from tests.support.report_frames import frames, with_manifests
+
+START = "2026-11-27T01:02:03+00:00"
+
+
+def _page(tmp_path: Path, *argv: str) -> str:
+    call = Invocation(argv=list(argv), start=START, packages={"torch": "2.11"}, platform="Linux", cpus=2)
+    made = with_manifests(frames(tmp_path, count=12), lambda m: m.model_copy(update={"invocations": [call]}))
+    return compare(made).to_page()
+
+
+def test_the_page_holds_tables_costs_and_commands_without_the_machines_paths(tmp_path: Path) -> None:
+    page = _page(
+        tmp_path, "/opt/bin/isrbench", "eval", "--method", "folder", "-o", "images=/home/me/ours", "--runs-dir", "/r/x"
+    )
+    assert page.startswith("# Results\n") and "## sample" in page and "### sample, severity low" in page
+    assert "cost of one image" in page and "MACs, G" in page
+    assert "Run 2026-11-27 on Linux, 2 CPUs, torch 2.11." in page
+    assert "    isrbench eval --method folder -o images=ours --runs-dir x" in page
+    assert "/home" not in page and "/opt" not in page
+
+
+def test_a_run_from_python_has_no_command(tmp_path: Path) -> None:
+    assert "    isrbench " not in _page(tmp_path, "/usr/bin/pytest", "tests")
+
+
+def test_report_writes_the_page_and_replaces_only_its_own(pairs_folder: Path, tmp_path: Path, capsys) -> None:
+    runs, file = tmp_path / "runs", tmp_path / "docs" / "results.md"
+    code, *_ = isrbench(
+        capsys, "eval", "--method", "bicubic", "--dataset", pairs_folder, "--metrics", "psnr", "--runs-dir", runs,
+        "--no-report", "--estimator", "none",
+    )  # fmt: skip
+    assert code == 0
+    for _ in range(2):
+        code, *_ = isrbench(capsys, "report", "--runs-dir", runs, "--markdown", file)
+        assert code == 0 and "| Bicubic" in file.read_text(encoding="utf-8")
+    file.write_text("mine\n")
+    with pytest.raises(UserError, match="is no page of results"):
+        write(runs_dir=runs, markdown=file)
+    assert file.read_text() == "mine\n"
