@@ -85,6 +85,8 @@ class Metric:
     weights: tuple[WeightFile, ...] = ()
     uses_lr: bool = False
     """Whether the function looks at the LR; others are given None."""
+    min_side: int = 1
+    """Least side, in pixels, of a square image of which its value says something; by default it is left out below."""
     unit: str = ""
     """``dB`` or empty."""
     decimals: int = 4

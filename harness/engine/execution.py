@@ -76,7 +76,7 @@ def execute(plan: Plan, store: Store, progress: Progress = lambda stage, done, t
         UserError: If the disk is full, another process works on this run or holds the store, the severity estimator
             does not load, the method cannot prepare, or nothing is stored under ``only-cache``.
     """
-    work = _Work(plan, store, run_id(plan, store), progress)
+    work = _Work(plan, store, run_id(plan, store), progress, list(plan.notes))
     computed = False
     if plan.request.resume is not Resume.ONLY_CACHE:
         with _store_failures_are_clear(store.folder), only_one(work.folder):

@@ -154,7 +154,7 @@ def _metric(id: str) -> dict[str, Any]:
     m = metrics().get(id)
     facts = {
         "title": m.title, "better": m.direction.value, "reference": _compared_with(m), "colour": m.colour,
-        "definition": m.definition, "unit": m.unit, "citation": m.citation,
+        "definition": m.definition, "unit": m.unit, "smallest side": f"{m.min_side} pixels", "citation": m.citation,
     }  # fmt: skip
     for file in m.weights:
         facts[f"weights {file.path}"] = (

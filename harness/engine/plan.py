@@ -14,6 +14,7 @@ from isrbench.harness.api.method import Labeled, Method, MethodPlugin, Runtime
 from isrbench.harness.api.options import options_key, parse_options
 from isrbench.harness.api.registry import Registry
 from isrbench.harness.api.registry import methods as installed
+from isrbench.harness.api.registry import metrics as installed_metrics
 from isrbench.harness.data.catalogue import find_card
 from isrbench.harness.data.pairs import content_hash, image_ids, load_pairs
 from isrbench.harness.determinism import resolve_device
@@ -53,6 +54,8 @@ class Plan:
     """sha256 that two plans share only if they must give the same images."""
     faults: Mapping[str, Exception] = field(default_factory=dict)
     """Why the method cannot say what an image has of its own, by image: these images fail."""
+    notes: tuple[str, ...] = ()
+    """What is not scored although it usually is, a line each."""
 
     @property
     def name(self) -> str:
@@ -86,11 +89,10 @@ def make_plan(request: Request, methods: Registry[MethodPlugin] | None = None) -
     plugin = known.get(request.method)
     options = parse_options(plugin.options, request.options)
     device = resolve_device(request.device)
-    # Nobody asked for the default metrics by name: no gigabytes are downloaded for them.
-    chosen = DEFAULT_METRICS if request.metrics is None else request.metrics
-    scorer = Scorer(chosen, device, download=request.metrics is not None)
+    asked = Scorer(request.metrics or (), device)  # a mistyped metric is found before a set of thousands is read
     card = find_card(request.dataset)
     pairs = tuple(load_pairs(card, request.data_root, limit=request.limit, sample=request.sample, seed=request.seed))
+    scorer, notes = (asked, ()) if request.metrics is not None else _default_scorer(pairs, card.scale, device)
     estimator = None if request.estimator == "none" else get_estimator(request.estimator, device)
     if estimator is not None:
         estimator.check()
@@ -123,6 +125,7 @@ def make_plan(request: Request, methods: Registry[MethodPlugin] | None = None) -
         inputs=inputs,
         identity=identity,
         faults=faults,
+        notes=notes,
     )
 
 
@@ -136,6 +139,21 @@ def code_version(plugin: MethodPlugin) -> str:
     for package in plugin.info.code:
         modules.update(package_modules(package))
     return code_hash(modules, RELEASES)
+
+
+def _default_scorer(pairs: Sequence[Pair], scale: int, device: str) -> tuple[Scorer, tuple[str, ...]]:
+    """Return a scorer of the default metrics that every image is large enough for, and notes on the others.
+
+    Nobody asked for them by name: no gigabytes are downloaded for them.
+    """
+    least = scale * min(min(pair.size) for pair in pairs)
+    sides = {id: installed_metrics().get(id).min_side for id in DEFAULT_METRICS}
+    notes = tuple(
+        f"{id} is left out: it needs sides of {side} pixels, and images here have {least}"
+        for id, side in sides.items()
+        if side > least
+    )
+    return Scorer([id for id, side in sides.items() if side <= least], device, download=False), notes
 
 
 def _check(request: Request, methods: Registry[MethodPlugin]) -> None:

@@ -44,6 +44,7 @@ SSIM = Metric(
     definition="11x11 Gaussian window, sigma 1.5, valid area, Y rounded to integers, no downsampling, border 0, "
     "contrast-structure clipped at 0; equals pyiqa ssim with color_space='ycbcr'",
     build="isrbench.harness.metrics.fidelity:build_ssim",
+    min_side=11,
     citation=bibtex("article", "wang2004ssim",
                     "Wang, Zhou and Bovik, Alan C. and Sheikh, Hamid R. and Simoncelli, Eero P.",
                     "Image quality assessment: from error visibility to structural similarity",
@@ -96,6 +97,7 @@ NIQE = Metric(
     "(pyiqa niqe)",
     build=f"{_PYIQA}:niqe",
     settings={"sha256": "6d8ef29974d6aa00c5fe6387cfa91c16b2d1440e1aeef0f221d335bb43a9b4b4"},
+    min_side=192,
     citation=bibtex("article", "mittal2013niqe", "Mittal, Anish and Soundararajan, Rajiv and Bovik, Alan C.",
                     "Making a completely blind image quality analyzer", "IEEE Signal Processing Letters", 2013),
 )  # fmt: skip
@@ -208,6 +210,7 @@ MS_SSIM = Metric(
     definition="five scales of SSIM, product form, Y rounded, border 0 (pyiqa ms_ssim)",
     build=f"{_PYIQA}:image_metric",
     settings={"name": "ms_ssim"},
+    min_side=161,
     citation=bibtex("inproceedings", "wang2003msssim", "Wang, Zhou and Simoncelli, Eero P. and Bovik, Alan C.",
                     "Multiscale structural similarity for image quality assessment",
                     "Asilomar Conference on Signals", 2003),

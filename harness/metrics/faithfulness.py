@@ -33,6 +33,7 @@ SHIFT = Metric(
     definition="length of the displacement against the HR image in HR pixels: peak of the cross-correlation (mean off, "
     "Hann window) to 0.01 by an upsampled Fourier transform, twice, the second time after the move by whole pixels",
     build="isrbench.harness.metrics.displacement:build_shift",
+    min_side=16,
     unit="px",
     decimals=2,
     citation="""@article{guizarsicairos2008registration,

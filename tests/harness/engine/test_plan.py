@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from isrbench.harness.api.metric import Reference
 from isrbench.harness.api.records import ImageStatus
+from isrbench.harness.api.registry import metrics
 from isrbench.harness.engine.plan import make_plan
+from isrbench.harness.engine.request import Request
 from isrbench.harness.errors import UserError
+from tests.support.images import noise_image, write_pairs
 from tests.support.nearest import CALLS, Nearest, run
 
 
@@ -45,3 +52,30 @@ def test_a_name_that_tables_give_to_another_method_is_refused(name: str, what: s
         make_plan(replace(request_, name=name), methods)
     assert "--name nearest-2" in (caught.value.fix or "")
     assert make_plan(replace(request_, name="NEAREST"), methods).title == "NEAREST"
+
+
+@pytest.mark.parametrize(("side", "scored"), [(47, False), (48, True)])
+def test_a_default_metric_that_an_image_is_too_small_for_is_left_out_with_a_note(
+    request_: Request, methods, tmp_path: Path, side: int, scored: bool
+) -> None:
+    folder = write_pairs(tmp_path / "set", ["a", "b"], lr=side)
+    plan = make_plan(replace(request_, dataset=str(folder), metrics=None), methods)
+    assert ("niqe" in plan.scorer.ids) is scored and {"psnr", "ssim", "piqe"} <= set(plan.scorer.ids)
+    assert bool(plan.notes) is not scored and all("niqe is left out: it needs sides of 192" in n for n in plan.notes)
+    asked = make_plan(replace(request_, dataset=str(folder), metrics=("niqe",)), methods)
+    assert asked.scorer.ids == ("niqe",) and not asked.notes
+
+
+@pytest.mark.parametrize("id", ["ssim", "ms_ssim", "niqe", "shift"])
+def test_the_smallest_sides_are_what_the_metrics_need(id: str) -> None:
+    metric = metrics().get(id)
+    compute: Any = metric.make("cpu")
+
+    def value(side: int) -> float:
+        reference = None if metric.reference is Reference.NONE else noise_image(side, side, seed=1)
+        return compute(noise_image(side, side), reference, None)
+
+    assert np.isfinite(value(metric.min_side))
+    if id != "niqe":  # which computes from a single block on, of half this side
+        with pytest.raises((UserError, RuntimeError)):
+            value(metric.min_side - 1)

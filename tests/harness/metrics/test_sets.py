@@ -16,7 +16,8 @@ def test_every_set_holds_installed_metrics_and_no_metric_is_called_like_a_set():
 
 def test_the_default_is_osediffs_table_and_what_is_quick_without_weights():
     assert (*expand(["@osediff"]), "gmsd", "vsi", "piqe") == DEFAULT_METRICS
-    assert set(expand(["@free"])) - set(DEFAULT_METRICS) == {"ms_ssim"}
+    against_lr = {"lr_consistency", "shift", "hallucination", "omission", "improvement"}
+    assert set(expand(["@free"])) - set(DEFAULT_METRICS) == {"ms_ssim", *against_lr}
 
 
 def test_the_free_set_is_all_that_needs_no_download():

@@ -107,7 +107,8 @@ def test_the_page_behind_keeps_still_and_only_a_press_outside_closes(browser):
     open_viewer(browser)
     assert browser.execute_script("return getComputedStyle(document.documentElement).overflowY") == "hidden"
     name = all_of(browser, "#viewer-name")[0]
-    box = name.rect
+    # Where it is in the window: the page behind may be scrolled.
+    box = browser.execute_script("return arguments[0].getBoundingClientRect().toJSON()", name)
     to_corner = (3 - int(box["x"] + box["width"] / 2), 3 - int(box["y"] + box["height"] / 2))  # on the backdrop
     ActionChains(browser).click_and_hold(name).move_by_offset(*to_corner).release().perform()
     assert all_of(browser, "#viewer")[0].is_displayed()
