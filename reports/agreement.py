@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from isrbench.harness.api.metric import Direction, Metric
 from isrbench.reports.aligned import AlignedRuns
 from isrbench.reports.analysis import Analysis, unanswered
+from isrbench.reports.composites import NTIRE
 from isrbench.reports.statistics import Cells, bootstrap_means
 from isrbench.reports.tables.table import Entry, Table
 
@@ -45,10 +46,12 @@ def agreement(aligned: AlignedRuns, cells: Cells) -> list[Tau]:
         aligned: Runs of one set.
         cells: Means over all its images.
     """
-    means = {m.id: _means(aligned, cells, m) for m in aligned.metrics}
+    # A sum of other columns agrees with them by itself.
+    compared = [m for m in aligned.metrics if m is not NTIRE]
+    means = {m.id: _means(aligned, cells, m) for m in compared}
     resampled = _resampled(aligned)
     found = []
-    for a, b in combinations(aligned.metrics, 2):
+    for a, b in combinations(compared, 2):
         labels = [label for label in aligned.labels if label in means[a.id] and label in means[b.id]]
         if len(labels) < LEAST:
             found.append(Tau(a.id, b.id, len(labels), None))

@@ -114,7 +114,7 @@ def ranked_metrics(names: Sequence[str]) -> tuple[str, ...]:
         raise UserError(unknown_name("metric", unknown, sorted({*metrics(), *METRIC_SETS})), "isrbench list metrics")
     chosen = tuple(id for id in ids if metrics().get(id).reference is not Reference.SET)
     if ids and not chosen:
-        raise UserError("a mean rank needs metrics that score images", "isrbench report --rank-over default")
+        raise UserError("a mean rank needs metrics that score images", "isrbench report --rank-over @osediff")
     return chosen
 
 
@@ -188,7 +188,7 @@ def _latency(aligned: AlignedRuns, label: str) -> float:
     """Return a method's latency in ms; 0 where none was measured, or nobody knows on which machine and LR size."""
     run = aligned.runs.loc[label]
     value: Any = run["latency_ms"]
-    known = isinstance(run["complexity_size"], str) and any(call.platform for call in run["manifest"].invocations[-1:])
+    known = isinstance(run["complexity_size"], str) and len(condition(aligned, label, "latency_ms")) > 2
     return float(value) if known and value is not None and not pd.isna(value) else 0.0
 
 
@@ -215,7 +215,7 @@ def _mobile(aligned: AlignedRuns, cells: Cells) -> dict[str, Cell]:
 
 def _mean_ranks(aligned: AlignedRuns, cells: Cells, images: Sequence[str], over: Sequence[str]) -> dict[str, Cell]:
     """Rank the methods that have a finite mean in every metric; the images of all are resampled together."""
-    reasons = {label: _unranked(cells, label, over) for label in aligned.labels}
+    reasons = {label: _unranked(aligned, cells, label, over) for label in aligned.labels}
     able = [label for label, reason in reasons.items() if not reason]
     if len(able) < 2:
         reasons = {label: reason or "no other method to rank it with" for label, reason in reasons.items()}
@@ -237,10 +237,12 @@ def _mean_ranks(aligned: AlignedRuns, cells: Cells, images: Sequence[str], over:
     return made
 
 
-def _unranked(cells: Cells, label: str, over: Sequence[str]) -> str:
+def _unranked(aligned: AlignedRuns, cells: Cells, label: str, over: Sequence[str]) -> str:
     """Say why a method has no rank in one of the metrics; return "" where it has all."""
     for id in over:
         title, cell = metrics().get(id).title, cells.get((label, id))
+        if cell is None and any(m.id == id for m in aligned.blank):
+            return f"no mean of {title}: weights unavailable"
         if cell is None:
             return f"no run here was scored by {title}"
         if cell.mean is None:

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
 
 from isrbench.harness.api.records import Manifest
 from isrbench.reports.aligned import AlignedRuns
+
+
+def three_digits(value: Any) -> str:
+    """Return a cost in three digits with the prefix that fits: ``3.15 M``; ``–`` where unknown."""
+    if value is None or pd.isna(value):
+        return "–"
+    for unit, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= unit:
+            return f"{value / unit:.3g} {prefix}"
+    return f"{value:.3g}"
 
 
 def comparable(aligned: AlignedRuns, labels: Sequence[str], cost: str) -> tuple[list[str], str, list[str]]:
@@ -22,12 +35,13 @@ def comparable(aligned: AlignedRuns, labels: Sequence[str], cost: str) -> tuple[
 def condition(aligned: AlignedRuns, label: str, cost: str) -> tuple[str, ...]:
     """Return what a run's cost, ``macs`` or ``latency_ms``, was measured under: LR size, for latency device, machine.
 
-    A machine that the run's manifest does not name is left out.
+    A machine that the run's manifest does not name is left out, as it is where several worked on the run: a cost is
+    measured once, and nothing says by which of them.
     """
     run = aligned.runs.loc[label]
     size = f"LR {run['complexity_size']}" if isinstance(run["complexity_size"], str) else "LR size unknown"
     if cost == "macs":
         return (size,)
     manifest: Manifest = run["manifest"]  # pyright: ignore[reportAssignmentType]
-    machines = [f"{call.platform} with {call.cpus} CPUs" for call in manifest.invocations[-1:] if call.platform]
-    return (size, str(run["device"]), *machines)
+    machines = {f"{call.platform} with {call.cpus} CPUs" for call in manifest.invocations if call.platform}
+    return (size, str(run["device"]), *(machines if len(machines) == 1 else ()))

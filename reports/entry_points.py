@@ -13,6 +13,7 @@ from isrbench.harness.store.schema import home_of
 from isrbench.harness.store.store import Store
 from isrbench.reports.comparison import compare, merge_frames
 from isrbench.reports.reported import Reported
+from isrbench.reports.results_page import is_results_page
 from isrbench.reports.seeds import without_repeats
 from isrbench.reports.strata import DEFAULT
 
@@ -71,9 +72,8 @@ def _write_page(path: Path, text: str) -> None:
     Raises:
         UserError: If ``path`` is a file that no report wrote, or cannot be written.
     """
-    first = text.splitlines()[0]
     try:
-        if path.exists() and path.read_text(encoding="utf-8", errors="replace").splitlines()[:1] != [first]:
+        if path.exists() and not is_results_page(path.read_text(encoding="utf-8", errors="replace")):
             raise UserError(f"--markdown {path} is there already and is no page of results", "choose another file")
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as partial:

@@ -160,6 +160,9 @@ def analyse(aligned: AlignedRuns, baseline: str | None) -> Analysis:
     if why or baseline is None:
         return unanswered(_NAME, title, why)
     found = slopes(aligned, baseline)
+    if all(slope.slope is None for slope in found.values()):
+        reason = next((slope.reason for slope in found.values()), "no metric of single images")
+        return unanswered(_NAME, title, f"Not computed: {reason}.")
     rows = pd.DataFrame([vars(slope) for slope in found.values()])
     rows.insert(0, "dataset", aligned.title)
     return Analysis(
@@ -197,7 +200,7 @@ def _table(aligned: AlignedRuns, found: Slopes, title: str, baseline: str, n: in
     others = [label for label in aligned.labels if label != baseline]
     per_image = [m for m in aligned.metrics if m.id in aligned.values]
     shown = tuple(m for m in per_image if any(found[label, m.id].slope is not None for label in others))
-    empty = [m.title for m in per_image if m not in shown]
+    empty = [f"{m.title} ({next(found[label, m.id].reason for label in others)})" for m in per_image if m not in shown]
     blanks = [(label, m, found[label, m.id]) for label in others for m in shown]
     legend = (
         f"+ / - = gains on / loses to {baseline} as images get more degraded "

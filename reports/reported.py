@@ -128,11 +128,20 @@ def _own(file: Path) -> list[ReportedRow]:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             reader = csv.DictReader(lines, strict=True)
             _check_columns(file, reader.fieldnames or ())
-            return [_own_row(file, reader.line_num, line) for line in reader]
+            rows = [(_own_row(file, reader.line_num, line), reader.line_num) for line in reader]
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror}", "name a CSV file of reported rows") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{file} is not a CSV file in UTF-8: {error}", _COLUMNS) from error
+    seen: dict[tuple[str, ...], int] = {}
+    for row, line in rows:
+        key = (row.dataset, row.label, row.source, str(row.second_hand))
+        if seen.setdefault(key, line) != line:
+            raise UserError(
+                f"{file}, lines {seen[key]} and {line}: {row.label} on {row.dataset} twice of one source",
+                "put their values into one line, or name the source of each",
+            )
+    return [row for row, _ in rows]
 
 
 def _check_columns(file: Path, names: Sequence[str]) -> None:

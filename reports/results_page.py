@@ -13,11 +13,17 @@ from tabulate import tabulate
 
 from isrbench.harness.api.records import Invocation, Manifest
 from isrbench.reports.compared_set import ComparedSet
-from isrbench.reports.costs import condition
-from isrbench.reports.tables.render import markdown
+from isrbench.reports.costs import condition, three_digits
+from isrbench.reports.tables.render import markdown, md_text
 
-_PATH = re.compile(r"(?<![\w.])/[^\s,=]+")
-"""An absolute path in an argument, also behind ``key=``."""
+_PATH = re.compile(r"(?<![\w.~:/])~?/[^\s,=]+")
+"""A path from the root or from home in an argument, also behind ``key=``; no address."""
+_FIRST = "Written by `isrbench report --markdown FILE` from stored rows. "
+
+
+def is_results_page(text: str) -> bool:
+    """Return whether :func:`results_page` wrote a text."""
+    return any(line.startswith(_FIRST.rstrip()) for line in text.splitlines()[:4])
 
 
 def results_page(sets: Sequence[ComparedSet]) -> str:
@@ -28,11 +34,12 @@ def results_page(sets: Sequence[ComparedSet]) -> str:
     """
     parts = ["# Results", "", _made_by(sets), ""]
     for compared in sets:
-        parts += [f"## {compared.aligned.title}", "", *map(markdown, compared.printed)]
+        title = md_text(compared.aligned.title)
+        parts += [f"## {title}", "", *map(markdown, compared.printed)]
         costs = _costs(compared)
-        parts += [f"### {compared.aligned.title}: cost of one image", "", *costs, ""] if costs else []
+        parts += [f"### {title}: cost of one image", "", *costs, ""] if costs else []
     defined = dict.fromkeys(text for compared in sets for table in compared.printed for text in table.definitions)
-    parts += ["## How each metric is defined", "", *(f"- {text}" for text in defined), ""]
+    parts += ["## How each metric is defined", "", *(f"- {md_text(text)}" for text in defined), ""]
     return "\n".join([*parts, "## Commands", "", *_commands(sets)]) + "\n"
 
 
@@ -42,9 +49,8 @@ def _made_by(sets: Sequence[ComparedSet]) -> str:
     dates = sorted({call.start[:10] for call in calls})
     when = f"Run {' to '.join(dict.fromkeys([dates[0], dates[-1]]))} on {'; '.join(machines)}. " if dates else ""
     return (
-        "Written by `isrbench report --markdown FILE` from stored rows. "
-        f"{when}Methods called (tiny) run on weights of a few million parameters that ship with isrbench, to show that "
-        "the code works: they are not the published methods."
+        f"{_FIRST}{when}Methods called (tiny) run on weights of a few million parameters that ship with isrbench, "
+        "to show that the code works: they are not the published methods."
     )
 
 
@@ -63,14 +69,10 @@ def _costs(compared: ComparedSet) -> list[str]:
         numbers = [run["macs"], run["params_total"], run["latency_ms"], run["peak_mib"]]
         if all(pd.isna(number) for number in numbers):
             continue
-        texts = [
-            "–" if pd.isna(number) else form.format(float(number) / unit)
-            for number, form, unit in zip(
-                numbers, ("{:,.2f}", "{:,.2f}", "{:,.0f}", "{:,.0f}"), (1e9, 1e6, 1, 1), strict=True
-            )
-        ]
-        rows.append([label, *texts, ", ".join(condition(aligned, label, "latency_ms")[:2])])
-    columns = ["Method", "MACs, G", "parameters, M", "latency, ms", "peak memory, MiB", "measured at"]
+        texts = [three_digits(run["macs"]), three_digits(run["params_total"])]
+        texts += ["–" if pd.isna(number) else f"{number:,.3g}" for number in (run["latency_ms"], run["peak_mib"])]
+        rows.append([md_text(label), *texts, ", ".join(condition(aligned, label, "latency_ms")[:2])])
+    columns = ["Method", "MACs", "parameters", "latency, ms", "peak memory, MiB", "measured at"]
     table = tabulate(
         rows, headers=columns, tablefmt="pipe", disable_numparse=True, colalign=("left", *["right"] * 4, "left")
     )
@@ -78,11 +80,21 @@ def _costs(compared: ComparedSet) -> list[str]:
 
 
 def _commands(sets: Sequence[ComparedSet]) -> Iterator[str]:
-    """Yield the command of each run, with the names of files in place of their paths on that machine."""
+    """Yield the commands that worked on each run, with the names of files in place of their paths on that machine."""
+    found: dict[str, None] = {}
+    from_python = []
     for manifest in _manifests(sets):
-        words = manifest.invocations[0].argv[1:] if manifest.invocations else []
-        if words[:1] == ["eval"]:
-            yield f"    isrbench {shlex.join(_PATH.sub(lambda found: PurePath(found[0]).name, word) for word in words)}"
+        calls = [call.argv[1:] for call in manifest.invocations]
+        lines = [shlex.join(_PATH.sub(_name, word) for word in words) for words in calls if "eval" in words[:2]]
+        found.update(dict.fromkeys(f"    isrbench {line}" for line in lines))
+        from_python += [] if lines else [md_text(manifest.title)]
+    yield from found
+    if from_python:
+        yield f"\nRun from Python: {', '.join(dict.fromkeys(from_python))}."
+
+
+def _name(path: re.Match[str]) -> str:
+    return PurePath(path[0]).name
 
 
 def _manifests(sets: Sequence[ComparedSet]) -> list[Manifest]:

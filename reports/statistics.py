@@ -117,7 +117,9 @@ def bootstrap_means(values: NDArray[np.float64], draws: int = DRAWS, seed: int =
         rng.multinomial(n, np.full(n, 1 / n), size=min(_CHUNK, draws - start)) @ values / n
         for start in range(0, draws, _CHUNK)
     ]
-    return np.concatenate(parts)
+    # A matrix product adds in blocks: equal columns may differ in their last bits, and would not tie in a ranking.
+    _, first, place = np.unique(values, axis=1, return_index=True, return_inverse=True)
+    return np.concatenate(parts)[:, first[place.reshape(-1)]]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -11,10 +11,12 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 Size = Annotated[tuple[int, int], Field(description="height, width in pixels")]
 
 LAYOUTS: tuple[tuple[str, str], ...] = (
-    ("test_LR", "test_HR"), ("lq", "gt"), ("LR", "HR"), ("LR/X4", "HR"), ("LR_bicubic/X4", "HR"), ("X4", "HR"),
+    ("test_LR", "test_HR"), ("lq", "gt"), ("LR/X4", "HR"), ("LR", "HR"), ("LR_bicubic/X4", "HR"), ("X4", "HR"),
     ("input", "target"),
 )  # fmt: skip
 """Sub-folder names for (LR, HR) that the field's copies of the test sets use; capital letters make no difference."""
+LR_FOLDERS = frozenset({"test_LR", "lq", "LR"})
+"""Those whose name alone says that they hold LR images, also where there is no HR; ``X4`` may hold results."""
 
 MAX_SCALE = 16
 """The largest scale of a set."""

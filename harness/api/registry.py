@@ -144,7 +144,9 @@ class Registry(Generic[T]):
 
     def _read(self, path: Path, reader: FunctionType) -> T:
         """Read a file anew each time: it may have been edited since."""
-        plugin: T = reader(path)
+        plugin = reader(path)
+        if not isinstance(plugin, self._expected):
+            raise UserError(f"{path} gave a {type(plugin).__name__}, not a {self.kind}", "report it to its package")
         own = getattr(getattr(plugin, "info", plugin), "id", path.stem)
         taken = next((id for id in self if id.lower() == own.lower()), None)
         if taken is not None:  # rows of two of them under one id would end up in one mean

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,6 +27,9 @@ from isrbench.harness.cli.arguments import (
     metric_ids,
 )
 from isrbench.harness.errors import UserError
+
+if TYPE_CHECKING:
+    from isrbench.harness.engine.evaluate import RunResult
 
 
 def eval_(
@@ -75,9 +78,11 @@ def eval_(
     from isrbench.harness.api.options import split_options
     from isrbench.harness.api.registry import methods
     from isrbench.harness.cli.terminal import progress_bars, show_json, show_place, show_summary, show_warning
-    from isrbench.harness.engine.evaluate import RunResult, evaluate, same_images
+    from isrbench.harness.engine.evaluate import evaluate, same_images
 
     options = split_options(option)
+    if seeds > 1 and sample is not None:
+        raise UserError("--seeds with --sample: each seed would draw other images", "--limit draws the same for all")
     if accept_license:
         methods().get(method)  # a mistyped method is no reason to download gigabytes first
         _fetch_if_absent(dataset, data_root)
@@ -92,8 +97,6 @@ def eval_(
                 hr_severity=hr_severity, complexity=complexity, progress=progress,
             )  # fmt: skip
 
-    if seeds > 1 and sample is not None:
-        raise UserError("--seeds with --sample: each seed would draw other images", "--limit draws the same for all")
     result = run(seed, "", complexity)
     if json:
         show_json(result.summary)
@@ -102,6 +105,11 @@ def eval_(
     repeats: list[RunResult] = []
     for other in range(seed + 1, seed + seeds):
         repeats.append(run(other, result.run, False))
+        if repeats[-1].failed:
+            show_warning(
+                f"under seed {other}: {_first_failure(repeats[-1])}",
+                f"isrbench export {shlex.quote(str(repeats[-1].folder))} --table images --to images.csv",
+            )
         if same_images(result, repeats[-1]):
             show_warning(
                 f"{result.manifest.title} gives the same images under seeds {seed} and {other}: it is deterministic",
@@ -112,6 +120,16 @@ def eval_(
     if page is not None and not json:
         show_place("report", page)
     raise typer.Exit(1 if any(r.failed for r in (result, *repeats)) else 0)
+
+
+def _first_failure(result: RunResult) -> str:
+    """Return what failed first in a run whose summary is not shown."""
+    for image, failure in result.summary.errors:
+        return f"{result.failed} images failed, first {image}: {failure.brief}"
+    for row in result.summary.metrics:
+        if row.failed:
+            return f"{row.metric} failed on {row.failed} images, first {row.image}: {row.message}"
+    return f"{result.failed} images have no severity"
 
 
 def _report(runs_dir: Path, computed: bool, shown_before: list[str]) -> Path | None:

@@ -30,7 +30,7 @@ def figure(
     count: Annotated[int, typer.Option(min=1, help="Images to choose.")] = 2,
     crops: Annotated[int, typer.Option(min=1, help="Squares to choose in each image.")] = 1,
     side: Annotated[int, typer.Option(min=8, help="Of a chosen square, HR pixels.")] = 96,
-    width: Annotated[float, typer.Option(min=2, help="Of the figure, inches.")] = 7.0,
+    width: Annotated[float, typer.Option(min=2, max=40, help="Of the figure, inches.")] = 7.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:

@@ -64,7 +64,7 @@ class ReportCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments behind the verb."""
-        values = [*args[1:], ""]
+        values = [*args, ""][1:]
         bare = [
             arg == "--reported" and value not in ("seen", "all") and not value.lower().endswith(".csv")
             for arg, value in zip(args, values, strict=True)

@@ -58,10 +58,11 @@ def find_root(card: Card, data_root: Path | None = None) -> Path:
 
 def _is_the_set(card: Card, root: Path) -> bool:
     """Return whether a data root is the set's own folder: images that lie in it directly have to be as many."""
-    layout = find_layout(card, root)
-    if layout is None or layout[0] != ".":
-        return layout is not None
-    return card.count is None or len(_images(card, root)) == card.count
+    if all(lr == "." for lr, _ in card.layouts):
+        # Sub-folders of a data root are other sets: looking through all of them would take minutes, too.
+        found = list_images(root)
+        return bool(found) and card.count in (None, len(found))
+    return find_layout(card, root) is not None
 
 
 def _not_found(card: Card, names: Sequence[str], roots: Sequence[Path]) -> UserError:
@@ -79,12 +80,16 @@ def _not_found(card: Card, names: Sequence[str], roots: Sequence[Path]) -> UserE
 def find_layout(card: Card, root: Path) -> tuple[str, str] | None:
     """Return which of the card's layouts, (LR folder, HR folder), ``root`` has, as its folders are spelled, or None.
 
-    A layout whose HR folder is there comes before one without, which a card that says ``has_hr = true`` never gets.
+    A layout whose HR folder is there comes before one without, which a card that says ``has_hr = true`` never gets; of
+    the usual names some mean LR images only beside an HR folder.
     The folder itself, ``.``, is a layout only if it holds images.
     """
+    from isrbench.harness.api.dataset import LAYOUTS, LR_FOLDERS
+
     spelled = [(_spelled(root, lr), hr, _spelled(root, hr)) for lr, hr in card.layouts]
     paired = [(lr, hr) for lr, _, hr in spelled if lr and hr and card.has_hr is not False]
-    alone = [(lr, hr) for lr, hr, _ in spelled if lr]
+    alone = [(lr, hr) for (name, _), (lr, hr, _) in zip(card.layouts, spelled, strict=True)
+             if lr and (card.layouts != LAYOUTS or name in LR_FOLDERS)]  # fmt: skip
     there = paired if card.has_hr else [*paired, *alone]
     return next((layout for layout in there if layout[0] != "." or _images(card, root)), None)
 

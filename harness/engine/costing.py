@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from isrbench.harness.api.complexity import measure
-from isrbench.harness.api.method import Method, Untimed
+from isrbench.harness.api.method import Cost, Method, Untimed
 from isrbench.harness.api.records import RunCost
 from isrbench.harness.errors import UserError
 
@@ -16,7 +16,7 @@ def run_cost(method: Method, height: int, width: int, device: str) -> RunCost:
     """Count and time ``method`` at one LR size.
 
     Time and memory are None for a method that asks not to be timed (``Untimed``: ``folder``, ``command``) or that
-    cannot restore a made-up image.
+    cannot restore a made-up image; MACs and parameters for one whose work the counter does not see.
     """
     # Memory first: counting may itself leave memory with the process.
     measured = None
@@ -27,7 +27,13 @@ def run_cost(method: Method, height: int, width: int, device: str) -> RunCost:
             measured = measure(lambda lr: method.restore(lr, image="complexity", seed=0), height, width, device)
         except UserError as error:
             log.info("not timed, because the method cannot restore a made-up image: %s", error.message)
-    counted = method.cost(height, width)
+    try:
+        counted = method.cost(height, width)
+    except UserError as error:
+        if measured is None:
+            raise
+        log.warning("not counted: %s", error.message)
+        counted = Cost(macs=None, params_total=None)
     return RunCost(
         macs=counted.macs,
         flops=counted.flops,

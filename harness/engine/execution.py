@@ -24,6 +24,7 @@ from isrbench.harness.engine.plan import Plan
 from isrbench.harness.engine.request import Resume
 from isrbench.harness.engine.rescoring import add_stored_metrics, without_value
 from isrbench.harness.engine.resume import Stored, Todo, Wanted, to_do
+from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash, takes_nothing
 from isrbench.harness.imaging.images import read_hr, to_tensor
 from isrbench.harness.store.schema import cannot_write
@@ -77,12 +78,32 @@ def execute(plan: Plan, store: Store, progress: Progress = lambda stage, done, t
             does not load, the method cannot prepare, or nothing is stored under ``only-cache``.
     """
     work = _Work(plan, store, run_id(plan, store), progress, list(plan.notes))
+    if plan.request.repeat_of:
+        _check_repeat(plan, store, work.run)
     computed = False
     if plan.request.resume is not Resume.ONLY_CACHE:
         with _store_failures_are_clear(store.folder), only_one(work.folder):
             computed = _compute(work)
     store.touch(work.run)
     return Outcome(work.run, work.folder, _failures(work, plan.scorer.ids), computed, tuple(work.notes))
+
+
+def _check_repeat(plan: Plan, store: Store, run: str) -> None:
+    """Refuse to repeat what would leave tables without the method: the run itself, a repeat, or another method's run.
+
+    Raises:
+        UserError: If ``repeat_of`` is no such run.
+    """
+    base = plan.request.repeat_of
+    known = {state.run: state for state in store.states()}
+    state = known.get(base)
+    if state is None:
+        raise UserError(f"repeat_of names {base}, which is no run in {store.folder}", "isrbench list runs")
+    if base == run or state.repeat_of or (state.method, state.dataset) != (plan.name, plan.card.id):
+        raise UserError(
+            f"{run} cannot repeat {base}: a repeat is the same method and set under another seed, and of no repeat",
+            "name the first run of this method and set, or leave repeat_of out",
+        )
 
 
 def _compute(work: _Work) -> bool:
@@ -105,7 +126,7 @@ def _compute(work: _Work) -> bool:
         try:
             prepare(plan.method, plan.plugin.info.id, [(id, pairs[id].lr) for id in todo.restore])
         except PreparedInPart as stop:
-            stopped, todo = stop, todo.without(set(todo.restore) - set(stop.images))
+            stopped, todo = stop, todo.only(set(stop.images) & set(todo.restore))
     (work.folder / "images").mkdir(parents=True, exist_ok=True)
     this = begin(plan, work.store, work.run, todo)
     _restore_and_measure(work, todo, pairs)
@@ -238,13 +259,17 @@ def _estimate_hrs(work: _Work) -> bool:
         return False
     store.set_hr_hashes(work.run, unnamed)
     make_deterministic(plan.device)
+    plan.estimator.load()  # one that does not load fails once, and not for each image
+    failed = 0
     for done, (hr_hash, path) in enumerate(missing.items(), 1):
         try:
             vector = plan.estimator.estimate(to_tensor(read_hr(path, hr_hash))[None])[0].tolist()
         except Exception as error:
             log.info("the severity of %s could not be estimated", path, exc_info=True)
-            work.notes.append(f"severity of HR images missing, first of {path.name}: {Failure.of(error).brief}")
-            break
+            if not failed:
+                work.notes.append(f"severity of HR images missing, first of {path.name}: {Failure.of(error).brief}")
+            failed += 1
+            continue
         store.add_hr_severity(hr_hash, version, sum(vector) / len(vector))
         work.progress("hr-severity", done, len(missing))
     return True

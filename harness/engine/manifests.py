@@ -43,7 +43,11 @@ def update_description(plan: Plan, store: Store, run: str) -> None:
         return
     with store.transaction():
         before = store.manifest(run)
-        facts = {"dataset": describe_dataset(plan), "title": plan.title, "repeat_of": plan.request.repeat_of}
+        info = plan.plugin.info
+        facts = {
+            "dataset": describe_dataset(plan), "title": plan.title, "repeat_of": plan.request.repeat_of,
+            "license": info.license, "citation": info.citation, "trained_on_metrics": info.trained_on_metrics,
+        }  # fmt: skip
         after = before.model_copy(update=facts)
         if after != before:
             _keep(store, after)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Union, overload
 import numpy as np
 from PIL import Image
 
-from isrbench.harness.api.method import Method, Runtime
+from isrbench.harness.api.method import Method, PreparedInPart, Runtime
 from isrbench.harness.api.options import parse_options
 from isrbench.harness.api.records import Failure
 from isrbench.harness.api.registry import methods
@@ -174,7 +174,11 @@ def _restore_arrays(
 def _restore_files(
     method: Method, name: str, jobs: Sequence[tuple[Path, Path]], seed: int, scale: int, progress: Progress
 ) -> RestoredFiles:
-    prepare(method, name, [(source.stem, source) for source, _ in jobs])
+    stopped: PreparedInPart | None = None
+    try:
+        prepare(method, name, [(source.stem, source) for source, _ in jobs])
+    except PreparedInPart as stop:
+        stopped, jobs = stop, [job for job in jobs if job[0].stem in stop.images]
     written: list[Path] = []
     failed: dict[Path, Failure] = {}
     for done, (source, png) in enumerate(jobs, 1):
@@ -193,6 +197,8 @@ def _restore_files(
             else:
                 failed[source] = failure
         progress("restore", done, len(jobs))
+    if stopped is not None:
+        raise stopped
     return RestoredFiles(tuple(written), failed)
 
 

@@ -56,13 +56,13 @@ class Todo:
         """Return the images to score or to estimate."""
         return tuple(dict.fromkeys([*self.score, *self.estimate]))
 
-    def without(self, images: Set[str]) -> Todo:
-        """Return what is left without these images."""
+    def only(self, images: Set[str]) -> Todo:
+        """Return the part that is about these images."""
         return replace(
             self,
-            restore=tuple(id for id in self.restore if id not in images),
-            score={id: metrics for id, metrics in self.score.items() if id not in images},
-            estimate=tuple(id for id in self.estimate if id not in images),
+            restore=tuple(id for id in self.restore if id in images),
+            score={id: metrics for id, metrics in self.score.items() if id in images},
+            estimate=tuple(id for id in self.estimate if id in images),
         )
 
     def __bool__(self) -> bool:

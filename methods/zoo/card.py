@@ -228,7 +228,10 @@ def _own(id: str, path: Path, sha256: str) -> Path:
 
 def _in_package(id: str, package: Package) -> tuple[Path, ...]:
     install = f"pip install {package.distribution}"
-    spec = find_spec(package.name)
+    try:
+        spec = find_spec(package.name)
+    except (ImportError, ValueError):  # of a dotted name whose parent is not there
+        spec = None
     if spec is None or not spec.submodule_search_locations:
         raise UserError(f"the weights of {id} are not here: there is no package {package.name}", install)
     folder = Path(spec.submodule_search_locations[0])

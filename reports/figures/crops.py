@@ -27,6 +27,8 @@ _GAP = 0.05
 _LABEL = 0.33
 """Height below a panel for two lines of text, inches."""
 _BOX = "#ffd60a"
+_SMALLEST = 0.2
+"""Least side of a crop, inches."""
 _STEP = 8
 """Pixels between the places that are tried for a box."""
 
@@ -174,6 +176,8 @@ def _layout(subject: Subject, width: float) -> tuple[int, int, float]:
     height, wide = subject.panels[-1].pixels.shape[:2]
     aspect = wide / height
     side = (width - aspect * (lines - 1) * _LABEL - columns * _GAP) / (lines * aspect + columns)
+    if not side >= _SMALLEST:  # a width that is no number gives none either
+        raise UserError(f"a figure {width:g} inches wide has no room for {subject.image}", "make it wider: --width 7")
     return lines, columns, side
 
 

@@ -15,6 +15,7 @@ from isrbench.reports.aligned import AlignedRuns, align
 from isrbench.reports.compared_set import baseline_label
 from isrbench.reports.entry_points import read_frames
 from isrbench.reports.figures.crops import Box, crops_figure, images_that_differ, read_subject
+from isrbench.reports.seeds import without_repeats
 
 KINDS = (".pdf", ".png", ".svg", ".jpg")
 
@@ -62,7 +63,8 @@ def write(
         raise UserError(f"--out {out} ends in no kind of figure", f"end it in {', '.join(KINDS)}")
     if not overwrite:
         refuse_to_replace([out], "choose another file, or add --overwrite")
-    aligned = _set(align(read_frames(runs_dir, runs)), dataset)
+    frames, _ = without_repeats(read_frames(runs_dir, runs))
+    aligned = _set(align(frames), dataset)
     labels = _labels(aligned, methods)
     printed = _metrics(aligned, labels, metrics)
     ids = list(images) or images_that_differ(aligned, labels, printed[0], count)

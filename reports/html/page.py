@@ -14,6 +14,7 @@ import pandas as pd
 from isrbench.harness.api.records import Manifest
 from isrbench.reports.aligned import ABSENT, AlignedRuns
 from isrbench.reports.compared_set import ComparedSet
+from isrbench.reports.costs import three_digits
 from isrbench.reports.figures.style import Plot
 from isrbench.reports.html.data import gallery_data, script_json
 from isrbench.reports.html.images import CopiedImage, copied_files, copy_images
@@ -121,19 +122,9 @@ def _run(label: Any, row: pd.Series) -> dict[str, Any]:
         "device": row["device"],
         "seed": row["seed"],
         "size": row["complexity_size"] if isinstance(row["complexity_size"], str) else "–",
-        "macs": _scaled(row["macs"]),
-        "params": _scaled(row["params_total"]),
-        "active": _scaled(row["params_active"]),
+        "macs": three_digits(row["macs"]),
+        "params": three_digits(row["params_total"]),
+        "active": three_digits(row["params_active"]),
         "latency": "–" if latency is None or pd.isna(latency) else f"{latency:,.3g} ms",
         "manifest": manifest.model_dump_json(indent=2),
     }
-
-
-def _scaled(value: Any) -> str:
-    """Return three digits with the prefix that fits: ``3.15 M``; ``–`` where unknown."""
-    if value is None or pd.isna(value):
-        return "–"
-    for unit, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= unit:
-            return f"{value / unit:.3g} {prefix}"
-    return f"{value:.3g}"

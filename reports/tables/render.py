@@ -21,25 +21,25 @@ _WIDTH = 100
 def markdown(table: Table) -> str:
     """Return GitHub Markdown: best bold, second underlined, intervals below the means, caption and notes at the end."""
     if not table.rows:
-        return f"### {_md(table.title)}\n\n{_md(table.caption)}\n"
-    rows = [[_md(label), *map(_md_entry, entries)] for label, entries in table.rows]
-    rows += [[f"*{_md(label)}*", *map(_md_entry, entries)] for label, entries in table.reported]
+        return f"### {md_text(table.title)}\n\n{md_text(table.caption)}\n"
+    rows = [[md_text(label), *map(_md_entry, entries)] for label, entries in table.rows]
+    rows += [[f"*{md_text(label)}*", *map(_md_entry, entries)] for label, entries in table.reported]
     body = tabulate(
         rows,
-        headers=[table.corner, *(_md(heading(metric)) for metric in table.metrics)],
+        headers=[table.corner, *(md_text(heading(metric)) for metric in table.metrics)],
         tablefmt="pipe",
         colalign=("left", *("right" for _ in table.metrics)),
         disable_numparse=True,
     )
     apart = ["", "Rows in italics are reported by their sources, not measured here."] if table.reported else []
-    notes = ["", *(f"- {_md(note)}" for note in table.notes)] if table.notes else []
-    return "\n".join([f"### {_md(table.title)}", "", body, "", _md(table.caption), *apart, *notes]) + "\n"
+    notes = ["", *(f"- {md_text(note)}" for note in table.notes)] if table.notes else []
+    return "\n".join([f"### {md_text(table.title)}", "", body, "", md_text(table.caption), *apart, *notes]) + "\n"
 
 
 def markdown_document(tables: Sequence[Table]) -> str:
     """Return the tables as Markdown, then how each metric is defined."""
     defined = dict.fromkeys(text for table in tables for text in table.definitions)
-    listed = ["### How each metric is defined", "", *(f"- {_md(text)}" for text in defined)]
+    listed = ["### How each metric is defined", "", *(f"- {md_text(text)}" for text in defined)]
     return "\n".join([*map(markdown, tables), "\n".join(listed) + "\n"])
 
 
@@ -94,7 +94,8 @@ def _plain(text: str) -> str:
     return "".join(letter if letter.isprintable() or letter == _KEPT else " " for letter in text)
 
 
-def _md(text: str) -> str:
+def md_text(text: str) -> str:
+    """Return text for GitHub Markdown, on one line and with nothing in it that means something there."""
     flat = re.sub(r"[\r\n\t]+", " ", text)
     escaped = _MARKDOWN_SPECIAL.sub(lambda found: f"\\{found[0]}", flat)
     return "".join(_ENTITIES.get(letter, letter) for letter in escaped)
@@ -105,4 +106,4 @@ def _md_entry(entry: Entry) -> str:
     above = entry.sign + (TRAINED_ON if entry.trained_on else "")
     text += f"<sup>{above}</sup>" if above else ""
     below = entry.interval or entry.sources
-    return f"{text}<br><sub>{_md(below)}</sub>" if below else text
+    return f"{text}<br><sub>{md_text(below)}</sub>" if below else text

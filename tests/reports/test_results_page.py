@@ -10,6 +10,7 @@ from isrbench.harness.api.records import Invocation
 from isrbench.harness.errors import UserError
 from isrbench.reports.comparison import compare
 from isrbench.reports.entry_points import write
+from isrbench.reports.results_page import is_results_page
 from tests.support.cli import isrbench
 from tests.support.report_frames import frames, with_manifests
 
@@ -51,3 +52,16 @@ def test_report_writes_the_page_and_replaces_only_its_own(pairs_folder: Path, tm
     with pytest.raises(UserError, match="is no page of results"):
         write(runs_dir=runs, markdown=file)
     assert file.read_text() == "mine\n"
+
+
+def test_text_of_users_is_no_markup_and_addresses_stay_whole(tmp_path: Path) -> None:
+    call = Invocation(argv=["isrbench", "-v", "eval", "-o", "weights=https://host/a/b.pth"], start=START)
+    changed = {"invocations": [call], "title": "a|b *c* <i>"}
+    made = with_manifests(frames(tmp_path, count=12), lambda m: m.model_copy(update=changed))
+    page = compare(made).to_page()
+    assert "<i>" not in page and "weights=https://host/a/b.pth" in page and "isrbench -v eval" in page
+
+
+def test_notes_of_ones_own_are_no_page_of_results(tmp_path: Path) -> None:
+    assert is_results_page(_page(tmp_path, "isrbench", "eval"))
+    assert not is_results_page("# Results\n\nmy own notes\n") and not is_results_page("")

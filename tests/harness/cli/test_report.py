@@ -30,3 +30,10 @@ def test_reported_takes_a_value_or_none(capsys, monkeypatch, tmp_path, args, run
     code, _, err = isrbench(capsys, "report", "--out", str(tmp_path), *args)
     assert code == 0, err
     assert (list(asked["runs"]), list(asked["reported"])) == (runs, reported)
+
+
+def test_report_without_any_argument(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(report, "report_writer", lambda: lambda **options: options["out"] / "index.html")
+    code, out, err = isrbench(capsys, "report")
+    assert code == 0 and out.strip() == "runs/report/index.html", err

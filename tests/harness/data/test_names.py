@@ -40,6 +40,7 @@ LAYOUTS = {
     "sub-folders, x4": ("LR/001/0x4.png", "HR/001/0.png", "LR/002/0x4.png", "HR/002/0.png", ["001/0", "002/0"]),
     "capitals": ("LQ/a.png", "GT/a.png", "LQ/b.png", "GT/b.png", ["a", "b"]),
     "small letters": ("lr/a.PNG", "hr/a.png", "lr/b.png", "hr/b.Png", ["a", "b"]),
+    "X4 below LR": ("LR/X4/ax4.png", "HR/a.png", "LR/X4/bx4.png", "HR/b.png", ["a", "b"]),
     "X4": ("LR_bicubic/X4/ax4.png", "HR/a.png", "LR_bicubic/X4/bx4.png", "HR/b.png", ["a", "b"]),
     "Unicode forms": (f"LR/{unicodedata.normalize('NFD', 'é')}.png", "HR/é.png", "LR/b.png", "HR/b.png", ["b", "é"]),
 }  # fmt: skip
@@ -127,3 +128,10 @@ def test_two_folders_pair_up_without_a_file_left_over_or_not_at_all(ids: set[str
 def test_one_folder_of_lr_images_alone_holds_no_pairs() -> None:
     assert names_in_one_folder(["a", "b_LR", "c_x4"]) is None
     assert names_in_one_folder(["a_LR", "a_HR"]) == Names("{}_LR", "{}_HR")
+
+
+@pytest.mark.parametrize("inside", ["x4", "input"])
+def test_a_folder_of_lr_images_is_not_taken_for_the_results_in_it(inside: str, tmp_path: Path, caplog) -> None:
+    folder = _write(tmp_path / "set", **{"a.png": 4, "b.png": 4, f"{inside}/a_out.png": 16})
+    assert [pair.id for pair in load_pairs(find_card(str(folder)))] == ["a", "b"]
+    assert f"images in its sub-folders are not part of the set: {inside}" in caplog.text

@@ -365,3 +365,27 @@ def test_what_was_prepared_before_an_interruption_is_kept(request_: Request, met
     id, store, outcome = run(request_, methods)
     assert CALLS == ["a", "c"] and seen == [["a", "b", "c", "d"], ["a", "c"]]
     assert outcome.failed == 0 and len(table(store, id)[1]) == 8
+
+
+def test_after_an_interruption_nothing_else_is_measured(request_: Request, methods, monkeypatch) -> None:
+    run(request_, methods)
+    png = next(request_.runs_dir.rglob("images/a.png"))
+    png.unlink()
+
+    def prepare(self, images):
+        raise PreparedInPart(())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Nearest, "prepare", prepare, raising=False)
+        with pytest.raises(KeyboardInterrupt):
+            run(replace(request_, metrics=("psnr", "ssim")), methods)
+    store = Store(request_.runs_dir)
+    assert {row.metric for row in store.scores(store.run_ids()[0])} == {"psnr", "gmsd"}
+
+
+def test_a_run_that_repeats_itself_or_a_stranger_is_refused(request_: Request, methods) -> None:
+    first, store, _ = run(request_, methods)
+    for base in (first, "nowhere"):
+        with pytest.raises(UserError, match=r"cannot repeat|names nowhere"):
+            run(replace(request_, repeat_of=base), methods)
+    assert store.newest_runs() == [first]
