@@ -46,7 +46,7 @@ def update_description(plan: Plan, store: Store, run: str) -> None:
         info = plan.plugin.info
         facts = {
             "dataset": describe_dataset(plan), "title": plan.title, "repeat_of": plan.request.repeat_of,
-            "license": info.license, "citation": info.citation, "trained_on_metrics": info.trained_on_metrics,
+            "license": info.license, "citation": info.citation, "trained_on_metrics": list(info.trained_on_metrics),
         }  # fmt: skip
         after = before.model_copy(update=facts)
         if after != before:

@@ -40,7 +40,7 @@ def test_every_column_is_a_metric():
 def test_rows_are_unique_and_say_where_they_come_from():
     rows = reported_rows("all")
     keys = [(row.dataset, row.label, row.source, row.second_hand) for row in rows]
-    assert len(set(keys)) == len(keys) == 139
+    assert len(set(keys)) == len(keys) == 142
     assert all(row.source and row.values for row in rows)
     assert [row for row in rows if not row.second_hand] == list(reported_rows(True))
     assert all(row.second_hand for row in rows if "quoted in" in row.source or "transcribed" in row.source)
@@ -97,3 +97,10 @@ def test_an_unreadable_choice_is_refused(tmp_path):
     (tmp_path / "bytes.csv").write_bytes(b"dataset,method\n\xff,x\n")
     with pytest.raises(UserError, match="not a CSV file in UTF-8"):
         reported_rows(tmp_path / "bytes.csv")
+
+
+def test_one_source_says_a_value_once(tmp_path):
+    file = tmp_path / "mine.csv"
+    file.write_text("dataset,method,psnr,ssim\nsample,Foo,25.00,\nsample,Foo,,0.7\n")
+    with pytest.raises(UserError, match="lines 2 and 3: Foo on sample twice of one source"):
+        reported_rows(file)
