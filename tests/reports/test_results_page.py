@@ -28,7 +28,7 @@ def test_the_page_holds_tables_costs_and_commands_without_the_machines_paths(tmp
         tmp_path, "/opt/bin/isrbench", "eval", "--method", "folder", "-o", "images=/home/me/ours", "--runs-dir", "/r/x"
     )
     assert page.startswith("# Results\n") and "## sample" in page and "### sample, severity low" in page
-    assert "cost of one image" in page and "| MACs" in page
+    assert "cost of one image" in page and " MACs |" in page
     assert "Run 2026-11-27 on Linux, 2 CPUs, torch 2.11." in page
     assert "    isrbench eval --method folder -o images=ours --runs-dir x" in page
     assert "/home" not in page and "/opt" not in page
