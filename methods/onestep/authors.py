@@ -30,6 +30,8 @@ def load_pickle(path: Path, fix: str) -> dict[Any, Any]:
     """
     if not path.is_file():
         raise UserError(f"the adapter file {path} does not exist", fix)
+    if path.stat().st_size == 0:
+        raise UserError(f"{path} is empty: 0 bytes", "fetch it again")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -37,8 +39,9 @@ def load_pickle(path: Path, fix: str) -> dict[Any, Any]:
             f"{path} is refused: it holds more than tensors and plain values, or is damaged; loading it could run code",
             fix,
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise UserError(f"{path} is not a whole torch file: {str(error).splitlines()[0]}", "fetch it again") from error
+    except Exception as error:  # bytes that are no pickle make torch's reader fail in many ways
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise UserError(f"{path} is not a whole torch file: {reason}", "fetch it again") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} holds a {type(content).__name__}, not a dict", fix)
     return content
