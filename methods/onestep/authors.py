@@ -47,12 +47,11 @@ def load_pickle(path: Path, fix: str) -> dict[Any, Any]:
     return content
 
 
-def weights_hash(path: Path) -> str:
-    """Return the sha256 of a file, or of the names and contents of a folder's files."""
+def weights_hash(path: Path, files: Iterable[str] = ()) -> str:
+    """Return the sha256 of a file, or of the names and contents of those files of a folder that are read."""
     if path.is_file():
         return file_hash(path)
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    named = [f"{file.relative_to(path).as_posix()} {file_hash(file)}" for file in files]
+    named = [f"{file} {file_hash(path / file)}" for file in sorted(files)]
     return hashlib.sha256("\n".join(named).encode()).hexdigest()
 
 
