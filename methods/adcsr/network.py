@@ -20,8 +20,10 @@ from torch import Tensor, nn
 SHUFFLE = 2
 """The UNet sees SHUFFLE x SHUFFLE pixels of the LR as one position."""
 SCALE = 4
-_HEAD = 48
+HEAD = 48
 """Channels of an attention head: three quarters of Stable Diffusion's 64."""
+DECODER_GROUPS = 32
+"""Groups of a normalisation of the decoder, as Stable Diffusion's."""
 _GROUPS = (32, 24, 16, 12, 8, 6, 4, 2, 1)
 """Numbers of groups of a normalisation, tried in this order; Stable Diffusion's 32 do not divide pruned widths."""
 
@@ -53,7 +55,7 @@ class AdcSRNetwork(nn.Module):
         self.unet = _unet(sizes)
         decoder: Any = Decoder(
             out_channels=3, up_block_types=("UpDecoderBlock2D",) * len(sizes.decoder), layers_per_block=2,
-            block_out_channels=sizes.decoder, norm_num_groups=32,
+            block_out_channels=sizes.decoder, norm_num_groups=DECODER_GROUPS,
         )  # fmt: skip
         del decoder.conv_in  # the UNet's features take its place
         self.decoder: nn.Module = decoder
@@ -94,8 +96,8 @@ def _unet(sizes: Sizes) -> nn.Module:
         in_channels=3 * SHUFFLE**2, out_channels=sizes.decoder[-1], block_out_channels=sizes.unet,
         down_block_types=("CrossAttnDownBlock2D",) * scales + ("DownBlock2D",),
         up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * scales,
-        attention_head_dim=cast(Any, tuple(width // _HEAD for width in sizes.unet)), layers_per_block=2,
-        cross_attention_dim=_HEAD, norm_num_groups=1, use_linear_projection=True,
+        attention_head_dim=cast(Any, tuple(width // HEAD for width in sizes.unet)), layers_per_block=2,
+        cross_attention_dim=HEAD, norm_num_groups=1, use_linear_projection=True,
     )  # fmt: skip
     del unet.time_proj, unet.time_embedding
     for module in unet.modules():

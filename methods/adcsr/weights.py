@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from isrbench.harness.errors import UserError
-from isrbench.methods.adcsr.network import AdcSRNetwork, Sizes, build_network
+from isrbench.methods.adcsr.network import DECODER_GROUPS, HEAD, AdcSRNetwork, Sizes, build_network
 from isrbench.methods.onestep.authors import load_pickle
 
 _NETWORK_FIX = "pass net_params_200.pkl: hf download Guaishou74851/AdcSR weight/net_params_200.pkl"
@@ -111,14 +111,18 @@ def _tensors(path: Path, state: Mapping[Any, Any], fix: str) -> dict[str, Tensor
 
 
 def _sizes(network: Path, decoder: Path, state: Mapping[str, Tensor]) -> Sizes:
-    unet = _widths(network, state, "unet.down_blocks", _NETWORK_FIX)
-    return Sizes(unet, _widths(decoder, state, "decoder.up_blocks", _DECODER_FIX)[::-1])
+    unet = _widths(network, state, "unet.down_blocks", HEAD, _NETWORK_FIX)
+    return Sizes(unet, _widths(decoder, state, "decoder.up_blocks", DECODER_GROUPS, _DECODER_FIX)[::-1])
 
 
-def _widths(path: Path, state: Mapping[str, Tensor], blocks: str, fix: str) -> tuple[int, ...]:
+def _widths(path: Path, state: Mapping[str, Tensor], blocks: str, multiple: int, fix: str) -> tuple[int, ...]:
     """The output channels of each of four blocks."""
-    found = [state.get(f"{blocks}.{n}.resnets.0.conv1.weight") for n in range(4)]
-    absent = next((n for n, tensor in enumerate(found) if tensor is None), None)
+    first = [state.get(f"{blocks}.{n}.resnets.0.conv1.weight") for n in range(4)]
+    absent = next((n for n, tensor in enumerate(first) if tensor is None), None)
     if absent is not None:
         raise UserError(f"{path} lacks '{re.sub('^unet.', '', blocks)}.{absent}.resnets.0.conv1.weight'", fix)
-    return tuple(len(tensor) for tensor in found if tensor is not None)
+    widths = tuple(tensor.shape[0] if tensor.ndim else 0 for tensor in first if tensor is not None)
+    if any(width < 1 or width % multiple for width in widths):
+        found = ", ".join(map(str, widths))
+        raise UserError(f"{path} has blocks of {found} channels, not multiples of {multiple}", fix)
+    return widths

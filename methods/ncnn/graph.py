@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 from isrbench.harness.errors import UserError
 
 _MAGIC = "7767517"
 _AGAIN = "fetch the file again"
+_SOURCES = ("Input", "MemoryData")
+"""Kinds of layers that have no inputs."""
 
 Value = float | tuple[float, ...]
 
@@ -87,7 +90,9 @@ def find_ends(param: Path, layers: Iterable[Layer]) -> tuple[str, str]:
 def _layer(words: list[str]) -> Layer:
     kind, name, ins, outs = words[0], words[1], int(words[2]), int(words[3])
     wires, options = words[4 : 4 + ins + outs], words[4 + ins + outs :]
-    if min(ins, outs) < 0 or len(wires) != ins + outs or any("=" in wire for wire in wires):
+    if outs < 1 or (ins < 1 and kind not in _SOURCES):
+        raise ValueError(f"layer {name} ({kind}) has {ins} inputs and {outs} outputs")
+    if ins < 0 or len(wires) != ins + outs or any("=" in wire for wire in wires):
         raise ValueError(f"layer {name} announces {ins} inputs and {outs} outputs and has other ones")
     values: dict[int, Value] = {}
     for key, _, text in (option.partition("=") for option in options):
@@ -95,7 +100,14 @@ def _layer(words: list[str]) -> Layer:
             length, *entries = text.split(",")
             if len(entries) != int(length):
                 raise ValueError(f"layer {name} announces {length} values and has {len(entries)}")
-            values[-int(key) - 23300] = tuple(map(float, entries))
+            values[-int(key) - 23300] = tuple(map(_finite, entries))
         else:
-            values[int(key)] = float(text)
+            values[int(key)] = _finite(text)
     return Layer(kind, name, tuple(wires[:ins]), tuple(wires[ins:]), values)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not isfinite(value):
+        raise ValueError(f"{text!r} is not a number")
+    return value

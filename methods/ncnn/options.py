@@ -20,6 +20,8 @@ class NcnnOptions(TileOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.param.is_dir():
+            raise UserError(f"option 'param': {self.param} is a folder", "give the graph: -o param=FILE.param")
         if self.threads < 1:
             raise UserError(f"option 'threads' is {self.threads}, but has to be 1 or more", "write -o threads=1")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from isrbench.harness.errors import UserError
-from isrbench.methods.omgsr.adapter import TIMESTEP
+from isrbench.methods.omgsr.adapter import CONFIG, TIMESTEP, UNET, VAE_ENCODER, WEIGHTS
 from isrbench.methods.onestep.authors import check_modules, lora_matrices, lora_rank
 from isrbench.methods.onestep.base.diffusion import DiffusionBase
-from isrbench.methods.onestep.base.targets import named_modules
+from isrbench.methods.onestep.base.targets import named_modules, unet_targets, vae_targets
 from isrbench.methods.onestep.checkpoint import AdapterCheckpoint
 from isrbench.methods.onestep.lora import Lora, LoraConfig
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX = "base_model.model."
 """What peft puts before the names of a wrapped model's modules."""
 _PLAIN = {
@@ -26,6 +26,8 @@ _PLAIN = {
     "lora_bias": False, "rank_pattern": {}, "alpha_pattern": {}, "modules_to_save": None,
 }  # fmt: skip
 """Settings that would change what the tensors mean; each may be left out."""
+_STARTS = (True, False, "gaussian")
+"""Values of ``init_lora_weights`` that leave the base's own weights alone; others (PiSSA, OLoRA, ...) change them."""
 _FIX = "pass the folder that the authors publish, with unet_lora_adapter/ and vae_encoder_lora_adapter/"
 
 
@@ -43,15 +45,21 @@ def read(path: Path, base: DiffusionBase) -> AdapterCheckpoint:
     Raises:
         UserError: If a file is missing, damaged, of another kind of adapter, or does not fit the base.
     """
-    vae, state_vae = _read(path / "vae_encoder_lora_adapter", base.vae.encoder, "vae", "encoder.")
-    unet, state_unet = _read(path / "unet_lora_adapter", base.unet, "unet", "")
+    encoder = [name.removeprefix("encoder.") for name in vae_targets(base.vae) if name.startswith("encoder.")]
+    vae, state_vae = _read(path / VAE_ENCODER, base.vae.encoder, encoder, "vae", "encoder.")
+    unet, state_unet = _read(path / UNET, base.unet, unet_targets(base.unet), "unet", "")
     return AdapterCheckpoint(
         "omgsr", LoraConfig({"vae": vae, "unet": unet}).to_json(), "", state_vae | state_unet, timestep=TIMESTEP
     )
 
 
-def _read(folder: Path, model: nn.Module, part: str, inside: str) -> tuple[Lora, dict[str, Tensor]]:
-    """Read one adapter of the model that lies at ``inside`` in ``part``; the LoRA is called as the part."""
+def _read(
+    folder: Path, model: nn.Module, adapted: Collection[str], part: str, inside: str
+) -> tuple[Lora, dict[str, Tensor]]:
+    """Read one adapter of the model that lies at ``inside`` in ``part``; the LoRA is called as the part.
+
+    ``adapted`` are the modules of it whose output positions the family counts.
+    """
     config = _config(folder / CONFIG)
     rank = lora_rank(folder / CONFIG, "r", config["r"], _FIX)
     alpha, names = config["lora_alpha"], config["target_modules"]
@@ -72,6 +80,9 @@ def _read(folder: Path, model: nn.Module, part: str, inside: str) -> tuple[Lora,
         raise UserError(f"{path} has tensors of an unknown adapter '{adapter}'", _FIX)
     wanted = named_modules(model, names)
     check_modules(path, part, modules, wanted)
+    for name in wanted:
+        if name not in adapted:
+            raise UserError(f"{folder / CONFIG} adapts '{name}', which no method of the family does", _FIX)
     layers = tuple(f"{part}.{inside}{name}" for name in wanted)
     state = {
         f"{part}.{inside}{name}.{part}.{which}": matrix
@@ -92,4 +103,8 @@ def _config(path: Path) -> dict[str, Any]:
     for name, plain in _PLAIN.items():
         if (found := config.get(name) or plain) != plain:
             raise UserError(f"{path} has {name} {found!r}, which OMGSR-S does not use", _FIX)
+    for name, value in config.items():
+        changed = bool(value) if name.startswith("use_") else name == "init_lora_weights" and value not in _STARTS
+        if changed:
+            raise UserError(f"{path} has {name} {value!r}, which OMGSR-S does not use", _FIX)
     return config

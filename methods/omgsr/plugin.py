@@ -18,6 +18,7 @@ PLUGIN = MethodPlugin(
             "eprint={2508.08227}, archivePrefix={arXiv}}"
         ),
         training_data=("LSDIR", "10k of FFHQ"),
+        trained_on_metrics=("lpips", "lpips-vgg"),
         needs=(
             "Stable Diffusion 2.1-base: isrbench fetch training --preset sd21",
             "the authors' folder of adapters, OMGSR-S-512",

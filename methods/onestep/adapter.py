@@ -162,6 +162,8 @@ class AdapterSpec:
     """What the adapted UNet predicts; None = what its base does."""
     source: str = ""
     """Where the authors' adapter and its base are to be had, in words; "" where an adapter ships for the tiny base."""
+    files: tuple[str, ...] = ()
+    """What is read of an adapter that is a folder, by path inside it."""
 
 
 class BaseAdapter(ABC):

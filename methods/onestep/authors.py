@@ -30,6 +30,8 @@ def load_pickle(path: Path, fix: str) -> dict[Any, Any]:
     """
     if not path.is_file():
         raise UserError(f"the adapter file {path} does not exist", fix)
+    if path.stat().st_size == 0:
+        raise UserError(f"{path} is empty: 0 bytes", "fetch it again")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -37,19 +39,19 @@ def load_pickle(path: Path, fix: str) -> dict[Any, Any]:
             f"{path} is refused: it holds more than tensors and plain values, or is damaged; loading it could run code",
             fix,
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise UserError(f"{path} is not a whole torch file: {str(error).splitlines()[0]}", "fetch it again") from error
+    except Exception as error:  # bytes that are no pickle make torch's reader fail in many ways
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise UserError(f"{path} is not a whole torch file: {reason}", "fetch it again") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} holds a {type(content).__name__}, not a dict", fix)
     return content
 
 
-def weights_hash(path: Path) -> str:
-    """Return the sha256 of a file, or of the names and contents of a folder's files."""
+def weights_hash(path: Path, files: Iterable[str] = ()) -> str:
+    """Return the sha256 of a file, or of the names and contents of those files of a folder that are read."""
     if path.is_file():
         return file_hash(path)
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    named = [f"{file.relative_to(path).as_posix()} {file_hash(file)}" for file in files]
+    named = [f"{file} {file_hash(path / file)}" for file in sorted(files)]
     return hashlib.sha256("\n".join(named).encode()).hexdigest()
 
 

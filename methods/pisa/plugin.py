@@ -17,6 +17,7 @@ PLUGIN = MethodPlugin(
             "Qiaosi and Zhang, Lei}, booktitle={CVPR}, year={2025}}"
         ),
         training_data=("LSDIR", "10k of FFHQ"),
+        trained_on_metrics=("lpips", "lpips-vgg"),
         needs=("Stable Diffusion 2.1-base: isrbench fetch training --preset sd21", "the authors' pisa_sr.pkl"),
     ),
     options=PisaOptions,

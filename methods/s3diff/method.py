@@ -14,14 +14,15 @@ from isrbench.methods.onestep.infer.method import OneStepMethod, Passes, build_m
 from isrbench.methods.s3diff.adapter import SPEC
 from isrbench.methods.s3diff.authors import read
 from isrbench.methods.s3diff.degradation import DegradationScores
-from isrbench.methods.s3diff.options import POSITIVE, S3DiffOptions
+from isrbench.methods.s3diff.options import NEGATIVE, POSITIVE, S3DiffOptions
 
 
 def build(options: S3DiffOptions, runtime: Runtime) -> OneStepMethod:
     """Load SD-Turbo, the LoRAs and the network that routes them; see ``onestep.infer.method.build_method``.
 
     Raises:
-        UserError: As there, and if the degradation network is not given or does not load.
+        UserError: As there; if the degradation network is not given or does not load; if a negative prompt is given,
+            but the base takes no text.
     """
     scores = None
     if options.adapter is not None and options.severities is None and not options.adapter_off:
@@ -33,6 +34,10 @@ def build(options: S3DiffOptions, runtime: Runtime) -> OneStepMethod:
         scores = DegradationScores.load(options.de_net, runtime.device)
 
     def passes(base: DiffusionBase, adapter: Adapter) -> Passes:
+        if options.negative_prompt != NEGATIVE and not base.text.takes_text:
+            raise UserError(
+                f"base '{options.base}' has fixed prompts and takes no negative_prompt", "leave out -o negative_prompt="
+            )
         return guided(base.text.pair(POSITIVE, options.negative_prompt)[1], options.guidance)
 
     method = build_method(options, runtime, SPEC, read, scores=scores, passes=passes)

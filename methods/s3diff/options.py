@@ -19,7 +19,7 @@ class S3DiffOptions(RoutedOptions):
     """How S3Diff restores; the defaults are its inference script's.
 
     Raises:
-        UserError: If the guidance is below 0.
+        UserError: If the guidance is below 0, or a negative prompt is given that it does not read.
     """
 
     base: str = field(
@@ -46,3 +46,8 @@ class S3DiffOptions(RoutedOptions):
         super().__post_init__()
         if not 0 <= self.guidance < float("inf"):
             raise UserError(f"guidance is {self.guidance}", "set it to 0 or more, such as 1.07")
+        if self.guidance == 1 and self.negative_prompt != NEGATIVE:
+            raise UserError(
+                "a negative_prompt is given, but guidance=1 takes one pass, without it",
+                "leave out -o negative_prompt=, or set another -o guidance=",
+            )

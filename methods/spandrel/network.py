@@ -166,13 +166,18 @@ def _state_dict(path: Path) -> dict[str, Any]:
         raise UserError(
             f"option 'weights': {path} is not a .pth, .pt, .ckpt, .safetensors or .param file", "give a weight file"
         )
+    if path.stat().st_size == 0:
+        raise UserError(f"{path} is empty: 0 bytes", "fetch the file again")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except (pickle.UnpicklingError, RuntimeError) as error:
         raise UserError(
             f"{path} holds more than weights (code, or a TorchScript program) or is damaged; it was not run",
             "convert it where you trust it to a plain state dict or .safetensors",
         ) from error
+    except Exception as error:  # bytes that are no pickle make torch's reader fail in many ways
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise UserError(f"{path} is damaged or no torch file: {reason}", "fetch the file again") from error
     if not isinstance(state, dict):
         raise UserError(f"{path} holds a {type(state).__name__}, not a dictionary of weights", "save its state_dict")
     return state

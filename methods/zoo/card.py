@@ -55,7 +55,7 @@ class LocalFile:
     """A file of the user's own."""
 
     path: str
-    """Relative to the card's folder, or absolute; a ``.param`` stands for the ``.bin`` beside it as well."""
+    """Relative to the card's folder, or absolute."""
     sha256: str
 
 
@@ -63,7 +63,8 @@ class LocalFile:
 class ModelCard:
     """A published network, or one of the user's: a TOML file holds these fields.
 
-    ``package``, ``download`` or ``file`` says where the weights are. Of several files the first is what is loaded.
+    ``package``, ``download`` or ``file`` says where the weights are. Of several files the first is what is loaded; the
+    ``.bin`` of a ``.param`` is one of them.
     """
 
     id: str
@@ -163,6 +164,8 @@ def _check(card: ModelCard) -> None:
     for sha256 in hashes:
         if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
             raise ValueError(f"sha256 {sha256!r} is not one of 64 hexadecimal digits in small letters")
+    if card.package and (not card.package.name.isidentifier() or card.package.name == "__main__"):
+        raise ValueError(f"{card.package.name!r} is not the name of a package")
     if card.scale < 1 or not all(isinstance(name, str) for name in card.training_data):
         raise ValueError("scale has to be 1 or more, and training_data a list of texts")
     if not all(isinstance(id, str) for id in card.trained_on_metrics):
@@ -170,7 +173,15 @@ def _check(card: ModelCard) -> None:
     names = [_file_name(address.url) for address in card.download]
     if len(set(names)) < len(names) or "" in names:
         raise ValueError("url has to end in a file's name, each in another one")
-    if card.denoise and len(card.download or card.file) != 2:
+    listed = [*(card.package.files if card.package else ()), *names, *(file.path for file in card.file)]
+    places = [PurePosixPath(name) for name in listed]
+    for place in places:
+        if place.suffix.lower() == ".param" and place.with_suffix(".bin") not in places:
+            raise ValueError(f"{place} is a graph alone: list {place.with_suffix('.bin')} with its sha256 as well")
+    loaded = [place for place in places if place.suffix.lower() != ".bin"]
+    if not loaded:
+        raise ValueError("there is no file but a .bin: name its .param first")
+    if card.denoise and (card.package or len(loaded) != 2):
         raise ValueError("denoise = true needs two files: the network, and the one trained not to denoise")
 
 
@@ -203,7 +214,7 @@ def find_weights(card: ModelCard, card_file: Path | None = None) -> tuple[Path, 
         return _in_package(card.id, card.package)
     if card.file:
         folder = card_file.parent if card_file else Path()
-        return tuple(_own(card.id, folder / Path(file.path).expanduser(), file.sha256) for file in card.file)
+        return tuple(_own(card.id, folder / _home(file.path), file.sha256) for file in card.file)
     command = fetching(card, card_file)
     for file in card.weights:
         found = digest(file)
@@ -212,6 +223,13 @@ def find_weights(card: ModelCard, card_file: Path | None = None) -> tuple[Path, 
         if found != file.sha256:
             raise UserError(f"{location(file)} is not the published file: its sha256 differs", command)
     return tuple(map(location, card.weights))
+
+
+def _home(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:  # "~" of a user that is not known
+        raise UserError(f"{path} cannot be found: {error}", "correct path in the model card") from error
 
 
 def _own(id: str, path: Path, sha256: str) -> Path:

@@ -104,7 +104,7 @@ def load(card: ModelCard, options: NetworkOptions, runtime: Runtime, card_file: 
             f"{card.id} enlarges x{card.scale}, but the dataset asks for x{runtime.scale}",
             f"choose a network for x{runtime.scale}",
         )
-    first, *others = find_weights(card, card_file)
+    first, *others = (path for path in find_weights(card, card_file) if path.suffix.lower() != ".bin")
     share = options.denoise if isinstance(options, DenoiseOptions) else 1.0
     network = load_network(first, options, runtime, others[0] if share < 1 else None, share)
     if network.architecture != card.architecture:

@@ -106,8 +106,8 @@ class OneStepMethod:
             return Cost(macs=cost.total, params_total=total - own, params_trainable=0, params_active=total - own)
         if self._routes:
             self.adapter.route(torch.full((1, len(DIMENSIONS)), 0.5, device=self.base.device))
-        apart = self.adapter.folding_macs() if self.options.merge else self._branch_macs(cost.positions)
-        active = self.adapter.active_parameters()
+        branches, active = self._switched_on(cost.positions)
+        apart = self.adapter.folding_macs() if self.options.merge else branches
         return Cost(
             macs=cost.total + apart,
             params_total=total,
@@ -179,15 +179,16 @@ class OneStepMethod:
     def _passes(self) -> Sequence[Pass]:
         return self.passes(torch.empty(0))
 
-    def _branch_macs(self, positions: Mapping[str, int]) -> int:
-        """The MACs of the branches that are on, in all passes; the encoder runs once."""
-        total = 0
+    def _switched_on(self, positions: Mapping[str, int]) -> tuple[int, int]:
+        """The branches that are on: MACs in all passes (the encoder runs once), parameters of the pass with most."""
+        macs = active = 0
         for index, one in enumerate(self._passes()):
             if one.enter is not None:
                 one.enter()
             computed = {name: n if index == 0 or name.startswith("unet.") else 0 for name, n in positions.items()}
-            total += self.adapter.macs(computed)
-        return total
+            macs += self.adapter.macs(computed)
+            active = max(active, self.adapter.active_parameters())
+        return macs, active
 
     def _one_step(self, pixels: Tensor, embedding: Tensor, seed: int) -> Tensor:
         """Padded pixels (3, H, W) in [0, 1] to restored ones."""
@@ -278,7 +279,7 @@ def build_method(
     if isinstance(prompter, OnePrompt):
         base.text.free(prompter.prompt)
     return OneStepMethod(
-        base, adapter, options, runtime, timestep, prompter, estimator, weights_hash(path), colour_fix,
+        base, adapter, options, runtime, timestep, prompter, estimator, weights_hash(path, spec.files), colour_fix,
         variant(options), severities, runs,
     )  # fmt: skip
 

@@ -171,6 +171,8 @@ def test_files_that_do_not_fit_are_one_message(tmp_path):
     name = "module.body.1.conv_in.weight"
     twice = "module.body.1.body.4.resnets.0.conv1.weight"
     inner, width = decoder["state_dict"], "decoder.up_blocks.1.resnets.0.conv1.weight"
+    first = [f"module.body.1.{block}.0.resnets.0.conv1.weight" for block in ("down_blocks", "body")]
+    odd = torch.zeros(48, 3, 3, 3)
 
     def without(state, key):
         return {k: v for k, v in state.items() if k != key}
@@ -186,6 +188,9 @@ def test_files_that_do_not_fit_are_one_message(tmp_path):
         ("unknown entry 'surprise'", network, decoder | {"surprise": 1}),
         ("unknown entry 'other.x'", network, {"state_dict": inner | {"other.x": torch.zeros(1)}}),
         ("lacks 'decoder.up_blocks.1", network, {"state_dict": without(inner, width)}),
+        ("blocks of 64, 48, 32, 32 channels, not multiples of 32", network, {"state_dict": inner | {width: odd[:48]}}),
+        ("blocks of 64, 0, 32, 32 channels", network, {"state_dict": inner | {width: torch.tensor(1.0)}}),
+        ("blocks of 16, 48, 96, 144 channels, not multiples of 48", network | dict.fromkeys(first, odd[:16]), decoder),
     ):  # fmt: skip
         for path, content in zip(paths, contents, strict=True):
             torch.save(content, path)

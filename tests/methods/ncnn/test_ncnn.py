@@ -124,6 +124,10 @@ def test_both_files_and_the_release_decide_the_hash(tmp_path, monkeypatch):
         ("Input data 0 1 data", "MemoryData data 0 1 data 0=16 1=16 2=3", "has no input blob"),
         (r"\n(\d+)( \d+\nInput[^\n]*\n)", r"\n15\2Input more 0 1 more\n", r"has 2 input blobs \(data, more\)"),
         (r"BinaryOp (\S+) 2 1 (\S+) (\S+)", r"BinaryOp \1 1 1 \2", r"has 2 output blobs"),
+        (r"(Convolution \S+ 1) 1 (\S+) \S+", r"\1 0 \2", r"is damaged: layer \S+ \(Convolution\) .* 0 outputs"),
+        (r"(Convolution \S+) 1 1 \S+", r"\1 0 1", r"is damaged: layer \S+ \(Convolution\) has 0 inputs"),
+        (r"(Convolution .*) 0=\d+", r"\1 0=nan", "is damaged: 'nan' is not a number"),
+        (r"(Convolution .*) 6=\d+", r"\1 6=inf", "is damaged: 'inf' is not a number"),
         ("7767517", "7767518", "not a text graph of ncnn"),
         (r"\n[^\n]*\n$", "\n", "is cut off: it has"),
         ("PixelShuffle(.*)0=4", r"PixelShuffle\g<1>0=2", "turns 16x16 pixels into 64x64 of 12 channels"),
@@ -176,6 +180,8 @@ def test_a_network_that_is_no_enlargement(tmp_path):
         build(param, scale=2)
     with pytest.raises(UserError, match="has to be 1 or more"):
         NcnnOptions(param=param, threads=0)
+    with pytest.raises(UserError, match=r"option 'param': \. is a folder"):
+        NcnnOptions(param=Path())
 
 
 def test_a_network_that_ends_its_process_is_an_error_here(tmp_path, monkeypatch):

@@ -119,6 +119,8 @@ def test_folders_that_do_not_fit_are_one_message(folder, tmp_path):
     refused("has lora_alpha 0", lora_alpha=0)
     refused("something other than a list", target_modules="all-linear")
     refused("use_dora True", use_dora=True)
+    refused("use_qalora True", use_qalora=True)
+    refused("init_lora_weights 'pissa'", init_lora_weights="pissa")
     refused("rank_pattern", rank_pattern={"conv_in": 8})
     refused("another base", target_modules=[*OMGSR_NAMES, "proj_in"])
     refused("another base", part="vae_encoder_lora_adapter", target_modules=OMGSR_NAMES[1:])
@@ -135,9 +137,26 @@ def test_folders_that_do_not_fit_are_one_message(folder, tmp_path):
         read(place, base)
 
 
-def test_the_weights_hash_is_of_the_whole_folder(build, folder, tmp_path):
+def test_modules_that_the_family_does_not_count_are_refused(folder, tmp_path):
+    base = load_base(str(folder / "base"))
+    shutil.copytree(folder / "omgsr-s-512", tmp_path / "omgsr")
+    path = tmp_path / "omgsr" / "unet_lora_adapter" / CONFIG
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | {"init_lora_weights": "gaussian", "target_modules": ["linear_1"]}))
+    (name,) = named_modules(base.unet, ["linear_1"])
+    weight = base.unet.get_submodule(name).weight
+    a, b = torch.ones(config["r"], weight.shape[1]), torch.ones(len(weight), config["r"])
+    tensors = {f"{PREFIX}{name}.lora_A.weight": a, f"{PREFIX}{name}.lora_B.weight": b}
+    save_file(tensors, path.with_name(WEIGHTS))
+    with pytest.raises(UserError, match=f"adapts '{name}', which no method of the family does"):
+        read(tmp_path / "omgsr", base)
+
+
+def test_the_weights_hash_is_of_what_is_read_of_the_folder(build, folder, tmp_path):
     copy = tmp_path / "elsewhere"
     shutil.copytree(folder / "omgsr-s-512", copy)
+    (copy / "unet_lora_adapter" / "README.md").write_text("peft's own")
+    (copy / ".DS_Store").write_bytes(b"a file manager's")
     assert build(adapter=copy).weights_hash == build().weights_hash
     config = copy / "unet_lora_adapter" / CONFIG
     config.write_text(json.dumps(json.loads(config.read_text()) | {"lora_alpha": 6}))

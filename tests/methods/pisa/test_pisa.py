@@ -110,6 +110,12 @@ def test_modules_parameters_and_macs_on_stable_diffusion():
     assert one.params_total == 865_910_724 + 83_653_863 + 8_111_424
     two, _ = cost(1, 0.5, True)
     assert two.macs - one.macs == counted.unet
+    for on, last in ((1, "sem"), (1, "pix"), (0, "pix"), (0, "sem")):
+        adapter.use(last)  # what was on before decides nothing
+        sizes = {(1, 0.5): 8_111_424, (1, 1): 8_111_424, (1, 0): 4_055_712}
+        for strengths, size in sizes.items():
+            found = cost(*strengths, bool(on))[0]
+            assert found.params_active - (found.params_total - found.params_trainable) == size
     apart = [cost(pix, sem, False)[0].macs for pix, sem in ((1, 0), (1, 1), (1, 0.5))]
     branch = apart[0] - one.macs  # of one LoRA: on in both passes, and the other in the second
     assert branch > 0 and apart[1] == one.macs + 2 * branch and apart[2] == two.macs + 3 * branch

@@ -347,6 +347,14 @@ def test_without_weights_one_line_says_what_to_get(build):
         build(guidance=-1)
 
 
+def test_a_negative_prompt_that_nothing_reads_is_refused(build):
+    with pytest.raises(UserError, match="guidance=1 takes one pass, without it"):
+        S3DiffOptions(guidance=1, negative_prompt="blur")
+    assert S3DiffOptions(guidance=2, negative_prompt="blur").negative_prompt == "blur"
+    with pytest.raises(UserError, match="has fixed prompts and takes no negative_prompt"):
+        build(negative_prompt="blur")
+
+
 def test_it_runs_on_the_base_that_ships(folder, tmp_path):
     tiny = load_base("tiny")
     files = {"adapter": write_s3diff(tmp_path, tiny.vae, tiny.unet), "de_net": folder / "de_net.pth"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from isrbench.harness.imaging.images import to_tensor
 from isrbench.methods.spandrel.options import SpandrelOptions
 from isrbench.methods.spandrel.plugin import PLUGIN
 from tests.support.images import noise_image
+
+BROKEN = [random.Random(seed).randbytes(64) for seed in range(20)]
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +115,15 @@ def test_spandrel_runs_no_code_from_a_pickle(tmp_path, suffix):
     with pytest.raises(UserError, match="holds more than weights"):
         _build_spandrel(path)
     assert not (tmp_path / "exploded").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"hello world\n", b"<!DOCTYPE html>", b"\x80\x02\x8a", *BROKEN])
+def test_files_that_are_no_torch_files_are_one_message(tmp_path, content):
+    path = tmp_path / "net.pth"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"damaged|0 bytes") as error:
+        _build_spandrel(path)
+    assert ("0 bytes" in error.value.message) == (not content)
 
 
 def test_spandrel_refusals(span, tmp_path):

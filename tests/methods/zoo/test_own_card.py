@@ -19,6 +19,7 @@ from isrbench.methods.spandrel.options import NetworkOptions
 from isrbench.methods.zoo.plugins import DenoiseOptions
 from tests.support.cli import isrbench
 from tests.support.images import noise_image
+from tests.support.ncnn_files import compact
 
 CARD = """id = "mine"
 title = "My network"
@@ -107,6 +108,9 @@ def test_an_id_that_is_taken_is_refused(own, capsys):
         ("scale = 4", "scale = 2", "mine enlarges x2, but the dataset asks for x4"),
         ("scale = 4", "scale = 4 4", "is not a valid model card"),
         ("[[file]]", "[[download]]", "url is missing"),
+        ("net.pth", "net.param", "net.param is a graph alone: list net.bin with its sha256 as well"),
+        ("net.pth", "net.bin", "there is no file but a .bin"),
+        ("net.pth", "~nobody-of-this-name/net.pth", "~nobody-of-this-name/net.pth cannot be found: "),
     ],
 )
 def test_what_is_wrong_with_a_card_is_one_line(old, new, words, own, capsys):
@@ -121,6 +125,29 @@ def test_files_that_are_not_what_the_card_means(own, tmp_path, capsys):
     assert code == 2 and f"has sha256 {file_hash(tmp_path / 'net.pth')}" in " ".join(err.split())
     code, _, err = isrbench(capsys, "eval", "--method", tmp_path / "absent.toml", "--dataset", "sample")
     assert code == 2 and "absent.toml cannot be read: No such file" in " ".join(err.split())
+
+
+def test_both_files_of_a_graph_are_checked(tmp_path, capsys):
+    param, _ = compact(tmp_path / "net.param")
+    other, _ = compact(tmp_path / "other.param")
+    card = write_card(tmp_path, param, param.with_suffix(".bin"))
+    alone = restored(card)
+    assert alone.std() > 0.01
+    pair = (param, param.with_suffix(".bin"), other, other.with_suffix(".bin"))
+    card = write_card(tmp_path, *pair, more="denoise = true\n")
+    assert torch.equal(restored(card, DenoiseOptions()), alone)
+    assert restored(card, DenoiseOptions(denoise=0.5)).std() > 0.01
+    param.with_suffix(".bin").write_bytes(other.with_suffix(".bin").read_bytes()[:-4] + b"\0\0\0\0")
+    code, _, err = isrbench(capsys, "eval", "--method", card, "--dataset", "sample")
+    assert code == 2 and "net.bin has sha256" in " ".join(err.split())
+
+
+@pytest.mark.parametrize("name", ["os.path", "__main__", "../os", "a-b"])
+def test_a_package_is_named_plainly(own, name):
+    where = f'[package]\nname = "{name}"\ndistribution = "x"\n[package.files]\n"net.pth" = "{"0" * 64}"\n'
+    own.write_text(CARD + where)
+    with pytest.raises(UserError, match=f"'{name}' is not the name of a package"):
+        methods().get(str(own))
 
 
 def test_a_card_with_an_address_is_fetched_by_its_path(tmp_path, capsys, monkeypatch):
