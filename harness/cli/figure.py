@@ -31,6 +31,7 @@ def figure(
     crops: Annotated[int, typer.Option(min=1, help="Squares to choose in each image.")] = 1,
     side: Annotated[int, typer.Option(min=8, help="Of a chosen square, HR pixels.")] = 96,
     width: Annotated[float, typer.Option(min=2, max=40, help="Of the figure, inches.")] = 7.0,
+    lr: Annotated[bool, typer.Option(help="Show LR too.")] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
@@ -44,7 +45,7 @@ def figure(
     shown = report_writer("isrbench.figures")(
         runs_dir=runs_dir, dataset=dataset, out=out, runs=runs or (), images=metric_ids(images) or (),
         methods=metric_ids(methods) or (), metrics=metric_ids(metrics) or (), boxes=[_square(text) for text in box],
-        count=count, crops=crops, side=side, width=width, overwrite=overwrite,
+        count=count, crops=crops, side=side, width=width, lr=lr, overwrite=overwrite,
     )  # fmt: skip
     for line in shown:
         show_text(line)

@@ -69,7 +69,7 @@ class Subject:
 
 def read_subject(
     aligned: AlignedRuns, image: str, labels: Sequence[str], metrics: Sequence[Metric], boxes: Sequence[Box] | int,
-    side: int,
+    side: int, lr: bool = True,
 ) -> Subject:  # fmt: skip
     """Read all versions of an image.
 
@@ -80,6 +80,7 @@ def read_subject(
         metrics: What is printed below each.
         boxes: Where to look, or how many places to choose.
         side: Of a chosen box, pixels.
+        lr: Whether LR is shown too.
 
     Raises:
         UserError: If the image is not there, a method did not restore it, a file is gone, or a box lies outside.
@@ -90,15 +91,18 @@ def read_subject(
     facts = aligned.images.loc[image]
     restored = [(label, _read(aligned.outputs.loc[image, label], f"{label}'s {image}")) for label in labels]
     height, width = restored[0][1].shape[:2]
-    lr = _read(facts["lr_path"], f"the LR of {image}")
-    scale = height // lr.shape[0]
-    panels = [Panel("LR", "", lr.repeat(scale, axis=0).repeat(scale, axis=1))]
+    panels = []
+    if lr:
+        small = _read(facts["lr_path"], f"the LR of {image}")
+        scale = height // small.shape[0]
+        panels.append(Panel("LR", "", small.repeat(scale, axis=0).repeat(scale, axis=1)))
     panels += [Panel(label, _scores(aligned, image, label, metrics), pixels) for label, pixels in restored]
     if isinstance(facts["hr_path"], str):
         names = " / ".join(f"{metric.title}{metric.direction.arrow}" for metric in metrics)
         panels.append(Panel("HR", names, _read(facts["hr_path"], f"the HR of {image}")))
     side = min(side, height, width)
-    chosen = choose_boxes([p.pixels for p in panels[1:]], side, boxes) if isinstance(boxes, int) else tuple(boxes)
+    large = [panel.pixels for panel in panels if panel.label != "LR"]
+    chosen = choose_boxes(large, side, boxes) if isinstance(boxes, int) else tuple(boxes)
     for box in chosen:
         if box.left < 0 or box.top < 0 or box.side < 1 or box.left + box.side > width or box.top + box.side > height:
             raise UserError(

@@ -34,6 +34,7 @@ def write(
     crops: int = 1,
     side: int = 96,
     width: float = 7.0,
+    lr: bool = True,
     overwrite: bool = False,
 ) -> list[str]:
     """Draw whole images with boxes and what every method made of them.
@@ -51,6 +52,7 @@ def write(
         crops: Boxes to choose in each image.
         side: Of a chosen box, HR pixels.
         width: Of the figure, inches.
+        lr: Whether LR is shown too.
         overwrite: Whether a file that is there is replaced.
 
     Returns:
@@ -69,7 +71,7 @@ def write(
     printed = _metrics(aligned, labels, metrics)
     ids = list(images) or images_that_differ(aligned, labels, printed[0], count)
     places = [Box(*box) for box in boxes] or crops
-    subjects = [read_subject(aligned, image, labels, printed, places, side) for image in ids]
+    subjects = [read_subject(aligned, image, labels, printed, places, side, lr) for image in ids]
     with crops_figure(subjects, width) as drawn:
         _save(drawn, out)
     return [f"{s.image}: {', '.join(f'--box {b.left},{b.top},{b.side}' for b in s.boxes)}" for s in subjects]
