@@ -57,7 +57,7 @@ def _made_by(sets: Sequence[ComparedSet]) -> str:
 def _machine(call: Invocation) -> str:
     releases = [f"{name} {call.packages[name]}" for name in ("isrbench", "torch") if name in call.packages]
     commit = str((call.git or {}).get("commit") or "")[:7]
-    known = [call.platform, f"{call.cpus} CPUs" if call.cpus else "", *releases, f"commit {commit}" if commit else ""]
+    known = [call.platform.partition("-")[0], f"{call.cpus} CPUs" if call.cpus else "", *releases, f"commit {commit}" if commit else ""]
     return ", ".join(filter(None, known))
 
 
@@ -70,13 +70,19 @@ def _costs(compared: ComparedSet) -> list[str]:
         if all(pd.isna(number) for number in numbers):
             continue
         texts = [three_digits(run["macs"]), three_digits(run["params_total"])]
-        texts += ["–" if pd.isna(number) else f"{number:,.3g}" for number in (run["latency_ms"], run["peak_mib"])]
+        texts += [_digits(number) for number in (run["latency_ms"], run["peak_mib"])]
         rows.append([md_text(label), *texts, ", ".join(condition(aligned, label, "latency_ms")[:2])])
     columns = ["Method", "MACs", "parameters", "latency, ms", "peak memory, MiB", "measured at"]
     table = tabulate(
         rows, headers=columns, tablefmt="pipe", disable_numparse=True, colalign=("left", *["right"] * 4, "left")
     )
     return table.splitlines() if rows else []
+
+
+def _digits(number: Any) -> str:
+    if pd.isna(number):
+        return "–"
+    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
 
 
 def _commands(sets: Sequence[ComparedSet]) -> Iterator[str]:
