@@ -57,7 +57,12 @@ def _made_by(sets: Sequence[ComparedSet]) -> str:
 def _machine(call: Invocation) -> str:
     releases = [f"{name} {call.packages[name]}" for name in ("isrbench", "torch") if name in call.packages]
     commit = str((call.git or {}).get("commit") or "")[:7]
-    known = [call.platform.partition("-")[0], f"{call.cpus} CPUs" if call.cpus else "", *releases, f"commit {commit}" if commit else ""]
+    known = [
+        call.platform.partition("-")[0],
+        f"{call.cpus} CPUs" if call.cpus else "",
+        *releases,
+        f"commit {commit}" if commit else "",
+    ]
     return ", ".join(filter(None, known))
 
 
