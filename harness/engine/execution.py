@@ -17,6 +17,7 @@ from isrbench.harness.api.records import Failure, ImageRow, ImageStatus, ScoreRo
 from isrbench.harness.determinism import exclusive, make_deterministic
 from isrbench.harness.engine.arguments import Progress
 from isrbench.harness.engine.costing import run_cost
+from isrbench.harness.engine.hr_severities import estimate_hrs
 from isrbench.harness.engine.jobs import Measured, measure, prepare, restore
 from isrbench.harness.engine.lock import only_one
 from isrbench.harness.engine.manifests import begin, end, run_id, update_description
@@ -26,7 +27,6 @@ from isrbench.harness.engine.rescoring import add_stored_metrics, without_value
 from isrbench.harness.engine.resume import Stored, Todo, Wanted, to_do
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash, takes_nothing
-from isrbench.harness.imaging.images import read_hr, to_tensor
 from isrbench.harness.store.schema import cannot_write
 from isrbench.harness.store.store import Store
 
@@ -116,7 +116,7 @@ def _compute(work: _Work) -> bool:
     plan = work.plan = replace(work.plan, scorer=scorer)
     todo = to_do(stored, _wanted(work, stored))
     if not todo:
-        return _estimate_hrs(work)
+        return estimate_hrs(work.plan, work.store, work.run, work.notes, work.progress)
     make_deterministic(plan.device)
     if plan.estimator is not None and todo.estimate:
         plan.estimator.load()
@@ -136,7 +136,7 @@ def _compute(work: _Work) -> bool:
         _score_set(work, metric)
     if todo.cost:
         _count(work)
-    _estimate_hrs(work)
+    estimate_hrs(work.plan, work.store, work.run, work.notes, work.progress)
     end(plan, work.store, work.run, this)
     if scorer is not asked:
         work.notes += without_value(work.store.scores(work.run), asked.ids, scorer.ids)
@@ -238,41 +238,6 @@ def _keep(work: _Work, measured: Measured) -> None:
         if not work.unestimated:
             work.notes.append(f"severity missing, first for {measured.image}: {measured.trouble.brief}")
         work.unestimated.add(measured.image)
-
-
-def _estimate_hrs(work: _Work) -> bool:
-    """Estimate the HR images that have no severity yet, if asked for; return whether there was anything to do.
-
-    An HR counts by its pixels: runs of other methods on the same set find its severity there.
-    """
-    plan, store = work.plan, work.store
-    if not plan.request.hr_severity or plan.estimator is None:
-        return False
-    files = {p.id: (p.hr_hash, p.hr) for p in plan.pairs if p.hr_hash is not None and p.hr is not None}
-    if not files:
-        work.notes.append(f"{plan.card.id} has no HR images whose severity could be estimated")
-    rows = [row for row in store.images(work.run) if row.image in files]
-    unnamed = {row.image: files[row.image][0] for row in rows if row.hr_hash != files[row.image][0]}
-    version, known = plan.estimator.version, store.hr_severities()
-    missing = {hr_hash: path for hr_hash, path in files.values() if (hr_hash, version) not in known}
-    if not unnamed and not missing:
-        return False
-    store.set_hr_hashes(work.run, unnamed)
-    make_deterministic(plan.device)
-    plan.estimator.load()  # one that does not load fails once, and not for each image
-    failed = 0
-    for done, (hr_hash, path) in enumerate(missing.items(), 1):
-        try:
-            vector = plan.estimator.estimate(to_tensor(read_hr(path, hr_hash))[None])[0].tolist()
-        except Exception as error:
-            log.info("the severity of %s could not be estimated", path, exc_info=True)
-            if not failed:
-                work.notes.append(f"severity of HR images missing, first of {path.name}: {Failure.of(error).brief}")
-            failed += 1
-            continue
-        store.add_hr_severity(hr_hash, version, sum(vector) / len(vector))
-        work.progress("hr-severity", done, len(missing))
-    return True
 
 
 def _score_set(work: _Work, metric: str) -> None:

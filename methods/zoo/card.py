@@ -180,7 +180,7 @@ def _check(card: ModelCard) -> None:
             raise ValueError(f"{place} is a graph alone: list {place.with_suffix('.bin')} with its sha256 as well")
     loaded = [place for place in places if place.suffix.lower() != ".bin"]
     if not loaded:
-        raise ValueError("there is no file but a .bin: name its .param first")
+        raise ValueError("the only file is a .bin: name its .param first")
     if card.denoise and (card.package or len(loaded) != 2):
         raise ValueError("denoise = true needs two files: the network, and the one trained not to denoise")
 

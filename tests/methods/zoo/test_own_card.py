@@ -109,7 +109,7 @@ def test_an_id_that_is_taken_is_refused(own, capsys):
         ("scale = 4", "scale = 4 4", "is not a valid model card"),
         ("[[file]]", "[[download]]", "url is missing"),
         ("net.pth", "net.param", "net.param is a graph alone: list net.bin with its sha256 as well"),
-        ("net.pth", "net.bin", "there is no file but a .bin"),
+        ("net.pth", "net.bin", "the only file is a .bin"),
         ("net.pth", "~nobody-of-this-name/net.pth", "~nobody-of-this-name/net.pth cannot be found: "),
     ],
 )
