@@ -70,7 +70,8 @@ class _OnConsole(logging.Handler):
     """Prints log lines above any progress bar; rich's own handler costs a quarter second of start-up."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        _err.print(f"{record.levelname.lower()}: {self.format(record)}", markup=False, soft_wrap=True)
+        level = f"{record.levelname.lower()}: " if record.levelno > logging.INFO else ""
+        _err.print(f"{level}{self.format(record)}", markup=False, soft_wrap=True)
 
 
 def show_logs(verbose: bool) -> None:

@@ -1,4 +1,4 @@
-"""PSNR and SSIM on 8-bit RGB arrays: as the field computes them, without torch and without needless copies."""
+"""PSNR, SSIM and MS-SSIM on 8-bit RGB arrays: as the field computes them, without torch and without needless copies."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 
 _LUMA = (65481, 128553, 24966)
 """BT.601 luma weights in thousandths of 1/255: 255000 * (Y - 16) = 65481 R + 128553 G + 24966 B."""
+_YIQ = (299, 587, 114)
+"""Luma weights of YIQ in thousandths."""
 _EPS = 1e-8
 """pyiqa's guard inside the logarithm; identical images score 80 dB."""
 _WINDOW, _SIGMA = 11, 1.5
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+_SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""Exponents of MS-SSIM's scales, the finest first (Wang et al. 2003, section 4)."""
 _STRIP = 2**15
 """Values of a plane that SSIM works on at a time: what a processor's cache holds. The result does not depend on it."""
 
@@ -71,6 +75,34 @@ def ssim(
     return ssim_of_luma(rounded_luma(x), rounded_luma(y))
 
 
+def ms_ssim(
+    restored: NDArray[np.uint8], reference: NDArray[np.uint8] | None, lr: NDArray[np.uint8] | None = None
+) -> float:
+    """Return the MS-SSIM on Y of YIQ rounded to integers, border 0 (Wang et al. 2003, eq. 7; pyiqa ``ms_ssim``).
+
+    Contrast-structure of five scales, halved by means of 2x2 pixels in between, and the luminance of the coarsest. An
+    odd side is padded with zeros at both ends before it is halved, as pyiqa does. Windows as in :func:`ssim`.
+
+    Args:
+        restored: uint8 (H, W, 3) RGB.
+        reference: The HR image, same shape.
+        lr: Ignored.
+
+    Returns:
+        Similarity in [0, 1].
+
+    Raises:
+        ValueError: If the shapes differ.
+        UserError: If a side is below 11 pixels at the coarsest scale (161 pixels at the finest are enough).
+    """
+    planes = [rounded_yiq(image) for image in _same_shape(restored, reference)]
+    value = 1.0
+    for exponent in _SCALES[:-1]:
+        value *= _mean_similarity(*planes, luminance=False) ** exponent
+        planes = [_halved(plane) for plane in planes]
+    return float(value * _mean_similarity(*planes) ** _SCALES[-1])
+
+
 def build_psnr(device: str) -> ImageMetric:
     """Return :func:`psnr`, which runs on the CPU whatever the device."""
     return psnr
@@ -81,8 +113,18 @@ def build_ssim(device: str) -> ImageMetric:
     return ssim
 
 
+def build_ms_ssim(device: str) -> ImageMetric:
+    """Return :func:`ms_ssim`, which runs on the CPU whatever the device."""
+    return ms_ssim
+
+
 def ssim_of_luma(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     """Return the SSIM of two float64 (H, W) planes in [0, 255]; see :func:`ssim`."""
+    return _mean_similarity(x, y)
+
+
+def _mean_similarity(x: NDArray[np.float64], y: NDArray[np.float64], luminance: bool = True) -> float:
+    """The mean over all windows, with the luminance's term or without it."""
     if min(x.shape) < _WINDOW:
         raise UserError(
             f"SSIM needs sides of at least {_WINDOW} pixels, not {x.shape[1]}x{x.shape[0]}",
@@ -93,11 +135,11 @@ def ssim_of_luma(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     similarity = np.empty((height, width))
     for top in range(0, height, rows):
         seen = slice(top, top + rows + _WINDOW - 1)
-        similarity[top : top + rows] = _similarity(x[seen], y[seen])
+        similarity[top : top + rows] = _similarity(x[seen], y[seen], luminance)
     return float(np.mean(similarity))
 
 
-def _similarity(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+def _similarity(x: NDArray[np.float64], y: NDArray[np.float64], luminance: bool) -> NDArray[np.float64]:
     """The similarity of every window that lies in two planes; of a strip, what it is in the whole."""
     mean_x, mean_y = _blur(x), _blur(y)
     product, squares = mean_x * mean_y, mean_x**2 + mean_y**2
@@ -106,12 +148,40 @@ def _similarity(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.fl
     covariance = _blur(x * y) - product
     variances = _blur(x * x + y * y) - squares
     structure = np.maximum((2 * covariance + _C2) / (variances + _C2), 0)
-    return (2 * product + _C1) / (squares + _C1) * structure
+    return (2 * product + _C1) / (squares + _C1) * structure if luminance else structure
+
+
+def _halved(plane: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Means of 2x2 pixels; a zero at either end of an odd side counts as a pixel."""
+    odd = [(side % 2,) * 2 for side in plane.shape]
+    padded = np.pad(plane, odd) if any(plane.shape[axis] % 2 for axis in (0, 1)) else plane
+    height, width = (side // 2 * 2 for side in padded.shape)
+    rows = padded[0:height:2] + padded[1:height:2]
+    return (rows[:, 0:width:2] + rows[:, 1:width:2]) / 4
 
 
 def rounded_luma(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return Y of YCbCr (BT.601, 16-235), rounded to integers: float64 (H, W)."""
     return ((_luma(rgb) + 127500) // 255000 + 16).astype(np.float64)
+
+
+def rounded_yiq(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return Y of YIQ (0-255), rounded to integers: float64 (H, W).
+
+    A half falls to the side to which pyiqa's float32 product with fused additions falls, the same on every machine.
+    """
+    total = np.zeros(rgb.shape[:2], np.int32)
+    for channel, weight in enumerate(_YIQ):
+        total += rgb[..., channel].astype(np.int32) * weight
+    rounded = (total + 500) // 1000
+    half = rounded * 1000 - total == 500
+    luma = np.zeros(int(half.sum()), np.float32)
+    for channel, weight in enumerate(_YIQ):
+        scaled = rgb[..., channel][half] / np.float32(255)
+        # A product of two float32 is exact in float64, so this rounds as often as a fused addition does.
+        luma = (scaled.astype(np.float64) * np.float32(weight / 1000) + luma).astype(np.float32)
+    rounded[half] = np.rint(luma * np.float32(255))
+    return rounded.astype(np.float64)
 
 
 def _luma(rgb: NDArray[np.uint8]) -> NDArray[np.int32]:

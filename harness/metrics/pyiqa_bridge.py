@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 
 _BUILDING = threading.Lock()
 
+NIQE_PARAMETERS = Path(__file__).with_name("niqe_parameters.mat")
+"""Mean and covariance of 36 features of pristine photographs; see :func:`niqe`."""
+
 
 def image_metric(device: str, *, name: str, one_at_a_time: bool = False, **options: Any) -> ImageMetric:
     """Build pyiqa's metric ``name`` as a function of two 8-bit images.
@@ -55,7 +58,7 @@ def image_metric(device: str, *, name: str, one_at_a_time: bool = False, **optio
 
 
 def niqe(device: str, *, sha256: str) -> ImageMetric:
-    """Build NIQE with the parameters that ship: mean and covariance of 36 features of pristine photographs.
+    """Build NIQE with the parameters that ship, :data:`NIQE_PARAMETERS`.
 
     They are the authors' (niqe_release.zip of LIVE, Texas), as BasicSR hands them on under Apache-2.0 in
     ``basicsr/metrics/niqe_pris_params.npz``, sha256 2a7c182a68c9e7f1b2e2e5ec723279d6f65d912b6fcaf37eb2bf03d7367c4296;
@@ -68,7 +71,7 @@ def niqe(device: str, *, sha256: str) -> ImageMetric:
     Raises:
         UserError: If that file is another one.
     """
-    parameters = Path(__file__).with_name("niqe_parameters.mat")
+    parameters = NIQE_PARAMETERS
     if not parameters.is_file() or hashlib.sha256(parameters.read_bytes()).hexdigest() != sha256:
         raise UserError(f"{parameters} is absent or not the file that ships", "install isrbench again")
     return image_metric(device, name="niqe", pretrained_model_path=str(parameters))

@@ -33,7 +33,7 @@ look at the restored image alone, ``@free`` all that need no download."""
 
 DEFAULT_METRICS = (*METRIC_SETS["@osediff"], "gmsd", "vsi", "piqe")
 """What ``isrbench eval`` scores unless told otherwise: OSEDiff's columns and the other quality metrics that need no
-download, but for ``ms_ssim``, which takes more than twice the time of these together."""
+download, but for ``ms_ssim``, a second SSIM."""
 
 
 def expand(names: Iterable[str]) -> tuple[str, ...]:

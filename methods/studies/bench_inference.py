@@ -245,7 +245,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 = PyTorch's choice")
     parser.add_argument("--out", type=Path, help="JSON file for the numbers")
     given = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(format="%(message)s")
+    log.setLevel(logging.INFO)
     if given.threads:
         torch.set_num_threads(given.threads)
     make_deterministic(given.device)

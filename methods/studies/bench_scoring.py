@@ -1,7 +1,7 @@
-"""Times our PSNR and SSIM against a plain pyiqa loop over the same files, side by side in one process.
+"""Times our scoring against a plain pyiqa loop over the same files, side by side in one process.
 
-``isrbench tools bench-scoring [--sr DIR --hr DIR] [--limit N] [--workers N] [--at-least RATIO]``; without folders it
-takes bicubic enlargements of the sample set.
+``isrbench tools bench-scoring [--sr DIR --hr DIR] [--metrics M] [--limit N] [--workers N] [--at-least RATIO]``; without
+folders it takes bicubic enlargements of the sample set.
 """
 
 from __future__ import annotations
@@ -14,20 +14,34 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from isrbench.harness.api.metric import Reference
+from isrbench.harness.api.registry import metrics as installed_metrics
 from isrbench.harness.data.catalogue import find_card
 from isrbench.harness.data.pairs import load_pairs
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import list_images
 from isrbench.harness.imaging.images import read_rgb, to_tensor, write_png
+from isrbench.harness.metrics.pyiqa_bridge import NIQE_PARAMETERS
 from isrbench.harness.metrics.scorer import Scorer
+from isrbench.harness.metrics.sets import expand
 
 log = logging.getLogger(__name__)
 
-METRICS: tuple[str, ...] = ("psnr", "ssim")
+PLAIN: dict[str, dict[str, Any]] = {
+    "psnr": {"test_y_channel": True, "color_space": "ycbcr"},
+    "ssim": {"test_y_channel": True, "color_space": "ycbcr"},
+    "ms_ssim": {},
+    "gmsd": {},
+    "vsi": {},
+    "niqe": {"pretrained_model_path": str(NIQE_PARAMETERS)},
+    "piqe": {},
+}
+"""Metrics that need no download and that pyiqa has, with its arguments."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +62,19 @@ class Comparison:
         return self.plain_seconds / self.ours_seconds
 
 
-def compare(pairs: Sequence[tuple[Path, Path]], workers: int) -> Comparison:
+def compare(pairs: Sequence[tuple[Path, Path]], workers: int, metrics: Sequence[str]) -> Comparison:
     """Score ``pairs`` of (restored, HR) files both ways; building the metrics is not timed.
+
+    Args:
+        pairs: Files.
+        workers: Our threads.
+        metrics: Ids, of :data:`PLAIN`.
 
     Raises:
         UserError: If a file cannot be scored.
     """
-    plain = _plain_loop()
-    scorer = Scorer(METRICS)
+    plain = _plain_loop(metrics)
+    scorer = Scorer(metrics)
     # One image each to load what is loaded late.
     plain(pairs[:1])
     scorer.score(*pairs[0])
@@ -64,13 +83,28 @@ def compare(pairs: Sequence[tuple[Path, Path]], workers: int) -> Comparison:
     between = time.perf_counter()
     ours = scorer.score_pairs(pairs, workers)
     end = time.perf_counter()
-    difference = dict.fromkeys(METRICS, 0.0)
+    difference = dict.fromkeys(metrics, 0.0)
     for (file, _), expected, scores in zip(pairs, theirs, ours, strict=True):
         for score, value in zip(scores, expected, strict=True):
             if score.value is None:
                 raise UserError(f"{file} cannot be scored: {score.failure.message if score.failure else score.status}")
             difference[score.metric] = max(difference[score.metric], abs(score.value - value))
     return Comparison(len(pairs), between - start, end - between, workers, difference)
+
+
+def comparable(names: Sequence[str]) -> tuple[str, ...]:
+    """Expand sets of metrics and keep those of :data:`PLAIN`; what is left out is logged.
+
+    Raises:
+        UserError: If none is left.
+    """
+    asked = expand(names)
+    kept = tuple(id for id in asked if id in PLAIN)
+    if not kept:
+        raise UserError(f"pyiqa has none of {', '.join(asked)} without a download", f"choose of {', '.join(PLAIN)}")
+    if left := [id for id in asked if id not in kept]:
+        log.info("left out, not in pyiqa or with weights: %s", ", ".join(left))
+    return kept
 
 
 def pairs_of_folders(sr: Path, hr: Path) -> list[tuple[Path, Path]]:
@@ -112,23 +146,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(
         prog="isrbench tools bench-scoring",
-        description="PSNR + SSIM: ours against a plain pyiqa loop",
+        description="Scoring: ours against a plain pyiqa loop",
     )
     parser.add_argument("--sr", type=Path, help="folder of restored PNGs [default: bicubic of the sample set]")
     parser.add_argument("--hr", type=Path, help="folder of HR images with the same names")
+    parser.add_argument(
+        "--metrics",
+        default="psnr,ssim",
+        help="ids and sets (@free), of those that pyiqa has too and that need no weights [default: %(default)s]",
+    )
     parser.add_argument("--limit", type=int, default=None, help="only the first N images")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="our threads")
     parser.add_argument("--at-least", type=float, default=0.0, help="exit with 1 where the ratio is below this")
     options = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(format="%(message)s")
+    log.setLevel(logging.INFO)
     if (options.sr is None) != (options.hr is None):
         parser.error("--sr and --hr belong together: give both, or neither for the sample set")
     if options.limit is not None and options.limit < 1:
         parser.error("--limit: at least one image")
     try:
+        metrics = comparable(options.metrics.split(","))
         with tempfile.TemporaryDirectory(prefix="isrbench-bench-") as made:
             pairs = pairs_of_folders(options.sr, options.hr) if options.sr else pairs_of_sample(Path(made))
-            result = compare(pairs[: options.limit], options.workers)
+            result = compare(pairs[: options.limit], options.workers, metrics)
     except UserError as error:
         log.error("error: %s", error)
         return 2
@@ -140,30 +181,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _report(result: Comparison) -> None:
-    log.info("%d images", result.images)
+    log.info("%d images, %s", result.images, " ".join(result.difference))
     log.info("plain pyiqa loop        %8.2f s", result.plain_seconds)
     log.info("isrbench, %2d threads    %8.2f s", result.workers, result.ours_seconds)
     log.info("ratio                    %8.2f times faster", result.speedup)
     for metric, difference in result.difference.items():
-        log.info("largest difference  %s  %.1e", metric, difference)
+        log.info("largest difference  %-8s %.1e", metric, difference)
 
 
-def _plain_loop() -> Callable[[Sequence[tuple[Path, Path]]], list[tuple[float, ...]]]:
+def _plain_loop(metrics: Sequence[str]) -> Callable[[Sequence[tuple[Path, Path]]], list[tuple[float, ...]]]:
     """The loop that people write: create_metric, PIL, to_tensor, one pair after the other."""
     import pyiqa
 
     logging.disable(logging.INFO)  # pyiqa announces each network
-    metrics = (
-        pyiqa.create_metric("psnr", device="cpu", test_y_channel=True, color_space="ycbcr"),
-        pyiqa.create_metric("ssim", device="cpu", test_y_channel=True, color_space="ycbcr"),
-    )
+    networks = [pyiqa.create_metric(id, device="cpu", **PLAIN[id]) for id in metrics]
     logging.disable(logging.NOTSET)
+    sides = [2 if installed_metrics().get(id).reference is Reference.FULL else 1 for id in metrics]
 
     def run(pairs: Sequence[tuple[Path, Path]]) -> list[tuple[float, ...]]:
         values = []
         for files in pairs:
             images = [to_tensor(np.asarray(Image.open(file).convert("RGB")))[None] for file in files]
-            values.append(tuple(float(metric(*images)) for metric in metrics))
+            values.append(
+                tuple(float(network(*images[:count])) for network, count in zip(networks, sides, strict=True))
+            )
         return values
 
     return run

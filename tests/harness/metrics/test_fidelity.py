@@ -1,4 +1,4 @@
-"""PSNR and SSIM against exact arithmetic, pyiqa and scikit-image."""
+"""PSNR, SSIM and MS-SSIM against exact arithmetic, pyiqa and scikit-image."""
 
 import math
 from fractions import Fraction
@@ -73,6 +73,31 @@ def test_ssim_end_to_end_is_pyiqas(case):
     pair = awkward_pairs()[case]
     metric = pyiqa.create_metric("ssim", color_space="ycbcr", device="cpu")
     assert fidelity.ssim(*pair) == pytest.approx(theirs(metric, *pair), abs=1e-5)
+
+
+def test_the_luma_of_yiq_is_pyiqas_also_where_it_is_a_half():
+    """Grey levels are exact integers; of the colours that lie on a half every one is looked at."""
+    from pyiqa.utils.color_util import to_y_channel
+
+    levels = np.arange(256)
+    total = levels[:, None, None] * 299 + levels[None, :, None] * 587 + levels[None, None, :] * 114
+    halves = np.argwhere(total % 1000 == 500)
+    assert len(halves) > 10_000
+    image = np.concatenate([halves, np.random.default_rng(0).integers(0, 256, (4000, 3))]).astype(np.uint8)[None]
+    theirs = to_y_channel(to_tensor(image)[None], 255)[0, 0].numpy()
+    np.testing.assert_array_equal(fidelity.rounded_yiq(image), theirs)
+
+
+@pytest.mark.parametrize("size", [(161, 161), (176, 512), (163, 175), (331, 333)])
+def test_ms_ssim_is_pyiqas(size):
+    """Odd sides at every scale are among the sizes; pyiqa rounds its window to float32."""
+    rng = np.random.default_rng(size[1])
+    coarse = rng.integers(0, 256, (*(side // 8 + 1 for side in size), 3))
+    reference = np.kron(coarse, np.ones((8, 8, 1)))[: size[0], : size[1]].astype(np.uint8)
+    restored = np.clip(reference + rng.normal(0, 20, reference.shape), 0, 255).astype(np.uint8)
+    metric = pyiqa.create_metric("ms_ssim", device="cpu")
+    for x, y in ((restored, reference), (reference, reference), (255 - reference, reference)):
+        assert fidelity.ms_ssim(x, y) == pytest.approx(theirs(metric, x, y), abs=1e-6)
 
 
 def test_ssim_is_scikit_images_where_nothing_is_clipped():

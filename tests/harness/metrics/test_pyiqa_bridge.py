@@ -1,6 +1,5 @@
 """pyiqa's metrics: ours is the value of pyiqa's own call, on the same (random) weight files where it needs some."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -57,12 +56,12 @@ def test_lpips(torch_home, files):
 
 
 def test_niqe_is_pyiqas_with_the_parameters_that_ship(torch_home, files, monkeypatch):
-    shipped = Path(pyiqa_bridge.__file__).with_name("niqe_parameters.mat")
+    shipped = pyiqa_bridge.NIQE_PARAMETERS
     target = torch_home / "hub" / "pyiqa" / "niqe_modelparameters.mat"
     target.parent.mkdir(parents=True)
     target.write_bytes(shipped.read_bytes())
     agree("niqe", files)
-    monkeypatch.setattr(pyiqa_bridge, "__file__", str(torch_home / "elsewhere.py"))
+    monkeypatch.setattr(pyiqa_bridge, "NIQE_PARAMETERS", torch_home / "niqe_parameters.mat")
     (score,) = Scorer(["niqe"]).score(files[1], None)
     assert score.status is ScoreStatus.FAILED and "niqe_parameters.mat is absent" in score.failure.message
 
