@@ -32,7 +32,19 @@ Metrics = Annotated[
 ]
 Limit = Annotated[int | None, typer.Option(help="Only N images, drawn evenly over the set.")]
 Sample = Annotated[int | None, typer.Option(help="Only N images, drawn by the seed.")]
-Workers = Annotated[int | None, typer.Option(help="Threads that score; never changes a result. [default: one a core]")]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="Threads that score, or Ray's workers; never changes a result. [default: one a core]"),
+]
+Runner = Annotated[str, typer.Option(help="What does the work: threads, serial, or ray; never changes a result.")]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(help="A Ray cluster's address, or auto. [default: one on this machine, for this run]"),
+]
+GpusPerWorker = Annotated[float, typer.Option(help="GPUs of the cluster that each of Ray's workers takes.")]
+Devices = Annotated[
+    str | None, typer.Option(help="cuda:0,cuda:1,...: --runner ray on this machine, a worker for each device.")
+]
 AcceptLicense = Annotated[
     bool,
     typer.Option(
@@ -43,6 +55,11 @@ Runs = Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="Ids,
 
 RUNS_DIR = Path("runs")
 NOTHING: list[str] = []
+
+
+def devices_of(text: str | None) -> tuple[str, ...]:
+    """Return the devices that ``--devices`` lists, which makes the runner Ray's."""
+    return () if text is None else tuple(device.strip() for device in text.split(",") if device.strip())
 
 
 def metric_ids(text: str | None) -> list[str] | None:

@@ -16,14 +16,19 @@ from isrbench.harness.cli.arguments import (
     DataRoot,
     Dataset,
     Device,
+    Devices,
+    GpusPerWorker,
     Json,
     Limit,
     Metrics,
     Options,
+    RayAddress,
+    Runner,
     RunsDir,
     Sample,
     Seed,
     Workers,
+    devices_of,
     metric_ids,
 )
 from isrbench.harness.errors import UserError
@@ -54,7 +59,11 @@ def eval_(
     seeds: Annotated[
         int, typer.Option(min=1, help="Run a stochastic method under so many seeds, from --seed on; one run a seed.")
     ] = 1,
+    runner: Runner = "threads",
     workers: Workers = None,
+    devices: Devices = None,
+    ray_address: RayAddress = None,
+    gpus_per_worker: GpusPerWorker = 0,
     estimator: Annotated[
         str, typer.Option(help="Severity estimator: tiny, fft (no weights), an open_clip MODEL/PRETRAINED, or none.")
     ] = "tiny",
@@ -94,7 +103,9 @@ def eval_(
                 method, dataset, options=options, name=name, require_metrics=require_metrics, data_root=data_root,
                 metrics=metric_ids(metrics), limit=limit, sample=sample, runs_dir=runs_dir, resume=resume,
                 device=device, seed=seed, repeat_of=repeat_of, workers=workers, estimator=estimator,
-                hr_severity=hr_severity, complexity=complexity, progress=progress,
+                hr_severity=hr_severity, complexity=complexity, progress=progress, ray_address=ray_address,
+                gpus_per_worker=gpus_per_worker, devices=devices_of(devices),
+                runner="ray" if devices else runner,
             )  # fmt: skip
 
     result = run(seed, "", complexity)

@@ -12,6 +12,7 @@ from isrbench.harness.engine.arguments import ProgressOption, option_texts, repo
 from isrbench.harness.engine.execution import execute
 from isrbench.harness.engine.plan import Plan, make_plan
 from isrbench.harness.engine.request import Request, Resume, parse_resume
+from isrbench.harness.engine.runners import check_runner
 from isrbench.harness.errors import UserError
 from isrbench.harness.store.frames import Frames, load_frames
 from isrbench.harness.store.store import Store
@@ -84,7 +85,11 @@ def evaluate(
     runs_dir: str | Path = "runs",
     resume: str = "only-missing",
     name: str | None = None,
+    runner: str = "threads",
     workers: int | None = None,
+    ray_address: str | None = None,
+    gpus_per_worker: float = 0,
+    devices: Sequence[str] = (),
     complexity: bool = True,
     data_root: str | Path | None = None,
     progress: ProgressOption = None,
@@ -111,7 +116,11 @@ def evaluate(
         resume: ``only-missing`` computes what is not stored; ``never`` starts a new run; ``only-cache`` computes
             nothing.
         name: What tables call the method, to tell two folders or checkpoints apart; None = its title.
-        workers: Threads that score; None = one a core. Never changes a result.
+        runner: What carries out the jobs: ``threads``, ``serial``, or ``ray`` (docs/scale.md). Never changes a result.
+        workers: Threads that score, None = one a core; or Ray's workers, None = as many as there is room for.
+        ray_address: A Ray cluster's address, or ``auto``; None = start one on this machine for this run.
+        gpus_per_worker: GPUs of the cluster that each of Ray's workers takes.
+        devices: Torch devices of this machine for Ray's workers, one each, in place of ``device``.
         complexity: Whether to count and time the method too.
         data_root: The set's own folder, or one above it; None = ``$ISRBENCH_DATA`` and ``./data``.
         progress: A callback ``(stage, done, total)``, or True for progress bars.
@@ -126,11 +135,14 @@ def evaluate(
     chosen = (metrics,) if isinstance(metrics, str) else metrics
     request = Request(
         method=method, dataset=str(dataset), options=option_texts(options), name=name,
-        metrics=None if chosen is None else tuple(chosen), limit=limit, sample=sample, seed=seed, device=device,
-        estimator=estimator, hr_severity=hr_severity, runs_dir=Path(runs_dir), resume=parse_resume(resume),
-        workers=workers, complexity=complexity, data_root=None if data_root is None else Path(data_root),
+        metrics=None if chosen is None else tuple(chosen), limit=limit, sample=sample, seed=seed,
+        device=devices[0] if devices else device, estimator=estimator,
+        hr_severity=hr_severity, runs_dir=Path(runs_dir), resume=parse_resume(resume),
+        runner=runner, workers=workers, ray_address=ray_address, gpus_per_worker=gpus_per_worker,
+        devices=tuple(devices), complexity=complexity, data_root=None if data_root is None else Path(data_root),
         repeat_of=repeat_of, argv=tuple(sys.argv),
     )  # fmt: skip
+    check_runner(request)
     plan = make_plan(request)
     if require_metrics:
         _require_metrics(plan)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
 from collections.abc import Collection, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,22 +16,20 @@ from isrbench.harness.determinism import exclusive, make_deterministic
 from isrbench.harness.engine.arguments import Progress
 from isrbench.harness.engine.costing import run_cost
 from isrbench.harness.engine.hr_severities import estimate_hrs
-from isrbench.harness.engine.jobs import Measured, measure, prepare, restore
+from isrbench.harness.engine.jobs import Job, Measured, png_file, prepare
 from isrbench.harness.engine.lock import only_one
 from isrbench.harness.engine.manifests import begin, end, run_id, update_description
 from isrbench.harness.engine.plan import Plan
 from isrbench.harness.engine.request import Resume
 from isrbench.harness.engine.rescoring import add_stored_metrics, without_value
 from isrbench.harness.engine.resume import Stored, Todo, Wanted, to_do
+from isrbench.harness.engine.runners import get_runner
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash, takes_nothing
 from isrbench.harness.store.schema import cannot_write
 from isrbench.harness.store.store import Store
 
 log = logging.getLogger(__name__)
-
-_QUEUE = 2
-"""Restored images that wait for each scoring thread at most."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +63,7 @@ class _Work:
         return self.store.folder / self.run
 
     def png(self, image: str) -> Path:
-        return self.folder / "images" / f"{image}.png"
+        return png_file(self.store.folder, self.run, image)
 
 
 def execute(plan: Plan, store: Store, progress: Progress = lambda stage, done, total: None) -> Outcome:
@@ -186,45 +182,27 @@ def _update_places(work: _Work, stored: Stored) -> None:
 
 
 def _restore_and_measure(work: _Work, todo: Todo, pairs: dict[str, Pair]) -> None:
-    """Restore on this thread, score on the pool; this thread alone writes to the store."""
-    plan, images = work.plan, todo.measure
-    waiting, estimated = set(todo.restore), set(todo.estimate)
+    """Have a runner do the jobs; this thread alone writes to the store."""
+    plan, waiting, estimated, images = work.plan, set(todo.restore), set(todo.estimate), set(todo.measure)
     # An image that is restored without any metric or severity is in no other list.
-    wanted = waiting.union(images)
-    order = [pair.id for pair in plan.pairs if pair.id in wanted]
-    pending: set[Future[Measured]] = set()
+    jobs = [
+        Job(pairs[id], id in waiting, todo.score.get(id, ()), id in estimated)
+        for id in (pair.id for pair in plan.pairs)
+        if id in waiting or id in images
+    ]
     restored = scored = 0
-    workers = plan.request.workers or os.cpu_count() or 1
-    pool = ThreadPoolExecutor(workers)
-
-    def collect(room: int) -> None:
-        nonlocal pending, scored
-        while len(pending) > room:
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
-            for future in done:
-                _keep(work, future.result())
-                scored += 1
-                work.progress("score", scored, len(images))
-
-    try:
-        for id in order:
-            ok, pair = True, pairs[id]
-            if id in waiting:
-                row, trace = restore(plan, pair, work.run, work.png(id), work.store.folder)
-                work.store.add_image(row, trace)
-                ok = row.status is ImageStatus.OK
+    with closing(get_runner(plan.request.runner)(plan, work.run, work.store.folder, jobs)) as events:
+        for event in events:
+            if isinstance(event, Measured):
+                _keep(work, event)
+            else:
+                work.store.add_image(event.row, event.trace)
                 restored += 1
                 work.progress("restore", restored, len(waiting))
-            metrics = todo.score.get(id, ())
-            if ok and (metrics or id in estimated):
-                job = (plan, pair, work.run, work.png(id), metrics, id in estimated)
-                pending.add(pool.submit(measure, *job))
-            elif not ok:
-                scored += 1
-            collect(room=_QUEUE * workers)
-        collect(room=0)
-    finally:
-        pool.shutdown(cancel_futures=True)
+                if event.row.status is ImageStatus.OK or event.row.image not in images:
+                    continue
+            scored += 1
+            work.progress("score", scored, len(images))
 
 
 def _keep(work: _Work, measured: Measured) -> None:

@@ -7,11 +7,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from isrbench.harness.api.dataset import Pair
 from isrbench.harness.api.method import Method, Prepares, RoutingTrace
-from isrbench.harness.api.records import Failure, ImageRow, ImageStatus, ScoreRow
+from isrbench.harness.api.records import Failure, ImageRow, ImageStatus, ScoreRow, ScoreStatus
 from isrbench.harness.determinism import exclusive
 from isrbench.harness.engine.plan import Plan
 from isrbench.harness.engine.restoring import restore_pixels
@@ -27,6 +27,27 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Job:
+    """What is to be done for one image."""
+
+    pair: Pair
+    restore: bool
+    """False where its PNG is there already."""
+    metrics: tuple[str, ...] = ()
+    """Those of one image that are to be computed."""
+    estimate: bool = False
+    """Whether the severity of its LR is wanted."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of one image that was to be restored: its PNG lies in the run's folder, or the row says why not."""
+
+    row: ImageRow
+    trace: RoutingTrace | None = None
+
+
+@dataclass(frozen=True)
 class Measured:
     """What was found out about one restored image."""
 
@@ -36,6 +57,15 @@ class Measured:
     """The seven dimensions, or None where they were not asked for or failed."""
     trouble: Failure | None = None
     """Why the severity failed."""
+
+
+Event = Written | Measured
+"""What a runner gives back."""
+
+
+def png_file(home: Path, run: str, image: str) -> Path:
+    """Return where an image of a run is written, below the runs folder ``home``."""
+    return home / run / "images" / f"{image}.png"
 
 
 def prepare(method: Method, name: str, images: Sequence[tuple[str, Path]]) -> None:
@@ -79,8 +109,7 @@ def restore(plan: Plan, pair: Pair, run: str, png: Path, home: Path) -> tuple[Im
     Raises:
         OSError: If the place takes no file at all: it is full, read-only or forbidden.
     """
-    common = {"run": run, "image": pair.id, "lr": str(pair.lr), "hr": str(pair.hr) if pair.hr else None}
-    common |= {"level": pair.level, "hr_hash": pair.hr_hash}
+    common = _of_pair(pair, run)
     try:
         if pair.id in plan.faults:
             raise plan.faults[pair.id]
@@ -107,6 +136,26 @@ def restore(plan: Plan, pair: Pair, run: str, png: Path, home: Path) -> tuple[Im
         log.warning("%s failed on %s: %s", plan.plugin.info.id, pair.id, failure.brief)
         return ImageRow(**common, status=ImageStatus.FAILED, failure=failure), None
     return row, trace
+
+
+def lost(job: Job, failure: Failure) -> Event:
+    """Return what becomes of a job that could not be done: a failed image, or failed scores of one that is there."""
+    pair = job.pair
+    if job.restore:
+        return Written(ImageRow(**_of_pair(pair, ""), status=ImageStatus.FAILED, failure=failure))
+    scores = [
+        ScoreRow(run="", image=pair.id, metric=metric, status=ScoreStatus.FAILED, failure=failure)
+        for metric in job.metrics
+    ]
+    return Measured(pair.id, scores, trouble=failure if job.estimate else None)
+
+
+def _of_pair(pair: Pair, run: str) -> dict[str, Any]:
+    """The columns of an image's row that do not depend on how it went."""
+    return {
+        "run": run, "image": pair.id, "lr": str(pair.lr), "hr": str(pair.hr) if pair.hr else None, "level": pair.level,
+        "hr_hash": pair.hr_hash,
+    }  # fmt: skip
 
 
 class _NoPlaceError(Exception):

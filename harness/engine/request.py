@@ -40,8 +40,16 @@ class Request:
     resume: Resume = Resume.ONLY_MISSING
     device: str = "auto"
     seed: int = 0
+    runner: str = "threads"
+    """What carries out the jobs (:mod:`isrbench.harness.engine.runners`). Never changes a result."""
     workers: int | None = None
-    """Threads that score; None = one a core. Never changes a result."""
+    """Threads that score, None = one a core; or Ray's workers, None = as many as there is room for."""
+    ray_address: str | None = None
+    """A Ray cluster's address, ``auto`` for one on this machine; None = start one here for this run."""
+    gpus_per_worker: float = 0
+    """GPUs of the cluster that each worker takes."""
+    devices: tuple[str, ...] = ()
+    """Torch devices of this machine, one worker each."""
     estimator: str = "tiny"
     """Severity estimator (:mod:`isrbench.harness.severity.estimator`), or ``none``."""
     hr_severity: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,9 +47,11 @@ def psnr(
         ValueError: If the shapes differ.
     """
     x, y = _same_shape(restored, reference)
-    difference = (_luma(x) - _luma(y)).astype(np.float64).ravel()
-    mse = np.dot(difference, difference) / difference.size / (255000.0 * 255.0) ** 2
-    return float(-10 * np.log10(mse + _EPS))
+    squares = (_luma(x) - _luma(y)).astype(np.int64) ** 2
+    # Each is below 2**52, so many of them overflow: the upper and the lower bits are summed apart.
+    total = (int((squares >> 26).sum()) << 26) + int((squares & (2**26 - 1)).sum())
+    mse = total / (squares.size * (255000 * 255) ** 2)
+    return -10 * math.log10(mse + _EPS)
 
 
 def ssim(

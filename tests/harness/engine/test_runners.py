@@ -1,0 +1,118 @@
+"""Runners: the same rows and PNGs from one thread, from several, and from Ray's processes, also where these die."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from isrbench.harness.api.records import Failure, ImageStatus
+from isrbench.harness.engine.evaluate import RunResult, evaluate
+from isrbench.harness.engine.jobs import Job
+from isrbench.harness.engine.plan import make_plan
+from isrbench.harness.engine.request import Request
+from isrbench.harness.engine.runners import RUNNERS, check_runner
+from isrbench.harness.engine.runners.worker import Built, Order, Parcel, Worker, versions
+from isrbench.harness.errors import UserError
+
+METRICS = ["psnr", "ssim", "gmsd", "shift"]
+
+
+def rows(result: RunResult) -> list[str]:
+    """Scores, images and routing as text; what is about time, and where the runs folder lies, left out."""
+    home = str(result.folder.parent)
+    images = result.images().drop(columns="seconds").sort_values("image").to_csv(index=False).replace(home, "")
+    scores = result.scores().sort_values(["image", "metric"]).to_csv(index=False).replace(home, "")
+    routing = result.routing()
+    return [images, scores, routing.sort_values(list(routing.columns)).to_csv(index=False)]
+
+
+def pngs(result: RunResult) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((result.folder / "images").glob("*.png"))}
+
+
+def run(runner: str, runs: Path, method: str = "bicubic", limit: int = 6, **more) -> RunResult:
+    return evaluate(
+        method, "sample", limit=limit, metrics=METRICS, runner=runner, runs_dir=runs, complexity=False, **more
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "limit"), [("bicubic", 6), pytest.param("mor", 4, marks=pytest.mark.slow)], ids=["bicubic", "mor"]
+)
+def test_every_runner_gives_the_same_rows_and_images(tmp_path, method, limit):
+    pytest.importorskip("ray", reason="needs the extra ray")
+    one = run("serial", tmp_path / "serial", method, limit)
+    assert len(pngs(one)) == limit and not one.failed
+    for runner, workers in (("threads", 3), ("ray", 2)):
+        other = run(runner, tmp_path / runner, method, limit, workers=workers)
+        assert rows(other) == rows(one) and pngs(other) == pngs(one), runner
+    other.folder.joinpath("images", f"{one.images().image[0]}.png").unlink()
+    again = run("serial", tmp_path / "ray", method, limit)
+    assert again.computed and rows(again) == rows(one), "another runner goes on with a run"
+
+
+def test_an_unknown_runner_and_options_that_do_not_fit_are_refused():
+    check_runner(Request("bicubic", "sample"))
+    for request, words in (
+        (Request("bicubic", "sample", runner="rays"), "did you mean 'ray'"),
+        (Request("bicubic", "sample", ray_address="auto"), "--ray-address is an option of --runner ray"),
+        (Request("bicubic", "sample", gpus_per_worker=1), "--gpus-per-worker is an option of --runner ray"),
+    ):
+        with pytest.raises(UserError, match=words):
+            check_runner(request)
+    assert set(RUNNERS) == {"serial", "threads", "ray"}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"devices": ("cpu", "cpu"), "workers": 2}, "--devices names one worker a device"),
+        ({"gpus_per_worker": -1}, "--gpus-per-worker -1 is below 0"),
+    ],
+)
+def test_rays_options_that_do_not_fit_are_refused(options, words):
+    pytest.importorskip("ray", reason="needs the extra ray")
+    with pytest.raises(UserError, match=words):
+        check_runner(Request("bicubic", "sample", runner="ray", **options))
+
+
+def test_without_ray_the_message_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(UserError, match="needs Ray") as raised:
+        check_runner(Request("bicubic", "sample", runner="ray"))
+    assert raised.value.fix == "pip install 'isrbench[ray]'"
+
+
+@pytest.fixture
+def plan():
+    return make_plan(Request("bicubic", "sample", limit=2, metrics=("psnr",), estimator="none"))
+
+
+def order(plan) -> Order:
+    return Order(plan.request, plan.card, ("a",), plan.scorer.ids, False, "cpu", "/nowhere", 0)
+
+
+def test_a_worker_builds_what_the_process_that_keeps_the_rows_has(plan):
+    built = Worker().build(order(plan))
+    assert isinstance(built, Built) and built == versions(plan)
+
+
+def test_a_worker_that_cannot_be_built_says_why(plan):
+    failure = Worker().build(replace(order(plan), request=replace(plan.request, options={"nonsense": "1"})))
+    assert isinstance(failure, Failure) and "nonsense" in failure.message
+
+
+def test_a_worker_needs_no_file_of_the_set(plan):
+    """Paths in the job are those of another machine."""
+    worker, pair = Worker(), plan.pairs[0]
+    worker.build(order(plan))
+    lr, hr = pair.lr.read_bytes(), pair.hr.read_bytes()
+    far = replace(pair, lr=Path("/elsewhere/a.png"), hr=Path("/elsewhere/b.png"))
+    reply = worker.do(Parcel(Job(far, True, ("psnr",)), lr, hr, None))
+    assert reply.row.status is ImageStatus.OK and reply.measured.scores[0].value > 20
+    again = worker.do(Parcel(Job(far, False, ("psnr",)), lr, hr, reply.png))
+    assert again.row is None and again.measured.scores == reply.measured.scores
+    damaged = worker.do(Parcel(Job(far, True, ("psnr",)), lr[:60], hr, None))
+    assert damaged.row.status is ImageStatus.FAILED and damaged.measured is None
