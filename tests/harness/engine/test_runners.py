@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from isrbench.harness.engine.request import Request
 from isrbench.harness.engine.runners import RUNNERS, check_runner
 from isrbench.harness.engine.runners.worker import Built, Order, Parcel, Worker, versions
 from isrbench.harness.errors import UserError
+from tests.support.images import write_pairs
+from tests.support.packages import install
+from tests.support.plugins import FRAGILE_METHOD
 
 METRICS = ["psnr", "ssim", "gmsd", "shift"]
 
@@ -51,6 +55,48 @@ def test_every_runner_gives_the_same_rows_and_images(tmp_path, method, limit):
     other.folder.joinpath("images", f"{one.images().image[0]}.png").unlink()
     again = run("serial", tmp_path / "ray", method, limit)
     assert again.computed and rows(again) == rows(one), "another runner goes on with a run"
+
+
+@pytest.mark.slow
+def test_jobs_of_a_dead_worker_are_done_again_and_the_third_death_is_a_row(tmp_path, site, monkeypatch):
+    pytest.importorskip("ray", reason="needs the extra ray")
+    install(site, "fragile", {"isrbench.methods": {"fragile": "fragile:PLUGIN"}}, fragile=FRAGILE_METHOD)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]))
+    (tmp_path / "marks").mkdir()
+    monkeypatch.setenv("FRAGILE", str(tmp_path / "marks"))
+    images = ["a", "always", "b", "c", "once"]
+    result = evaluate(
+        "fragile", write_pairs(tmp_path / "set", images), metrics=["psnr"], estimator="none", complexity=False,
+        runner="ray", workers=2, runs_dir=tmp_path / "runs",
+    )  # fmt: skip
+    table = result.images().set_index("image")
+    assert dict(table.status) == dict.fromkeys(images, "ok") | {"always": "failed"}
+    assert "3 workers died on this image" in table.message["always"]
+    assert sorted(result.scores().dropna(subset="value").image) == ["a", "b", "c", "once"]
+
+
+@pytest.mark.slow
+def test_a_run_survives_the_death_of_a_machine(tmp_path):
+    """Two raylets on this machine are two machines to Ray; one is taken away after the third image."""
+    pytest.importorskip("ray", reason="needs the extra ray")
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    second = cluster.add_node(num_cpus=1)
+    seen = []
+
+    def pull_the_plug(stage: str, done: int, total: int) -> None:
+        if stage == "restore":
+            seen.append(done)
+            if done == 3:
+                cluster.remove_node(second, allow_graceful=False)
+
+    try:
+        result = run("ray", tmp_path / "ray", limit=12, ray_address=cluster.address, progress=pull_the_plug)
+    finally:
+        cluster.shutdown()
+    one = run("serial", tmp_path / "serial", limit=12)
+    assert seen == list(range(1, 13)) and rows(result) == rows(one) and pngs(result) == pngs(one)
 
 
 def test_an_unknown_runner_and_options_that_do_not_fit_are_refused():
