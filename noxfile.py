@@ -68,10 +68,15 @@ def report(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Performance side by side, as ratios: nox -s bench -- scoring [--sr DIR --hr DIR], -- mor, or -- training."""
+    """Performance side by side, as ratios: nox -s bench -- scoring [--sr DIR --hr DIR], or mor, training, runners."""
     install(session)
     what, *rest = session.posargs or ["scoring"]
-    benches = {"scoring": "bench-scoring", "mor": "bench-inference", "training": "bench-training"}
+    benches = {
+        "scoring": "bench-scoring",
+        "mor": "bench-inference",
+        "training": "bench-training",
+        "runners": "bench-runners",
+    }
     if what not in benches:
         session.error(f"'{what}' is not a bench; choose one of {', '.join(benches)}")
     session.run("isrbench", "tools", benches[what], *rest)
