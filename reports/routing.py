@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 
 from isrbench.harness.severity.dimensions import DIMENSIONS
@@ -13,6 +14,7 @@ from isrbench.reports.aligned import AlignedRuns
 from isrbench.reports.statistics import SEED
 
 _DRAWS = 2000
+_CHUNK = 250
 
 
 def routed(aligned: AlignedRuns) -> list[str]:
@@ -30,16 +32,32 @@ def correlation(x: pd.Series, y: pd.Series) -> tuple[float, float, float, float]
     if x.nunique() < 2 or y.nunique() < 2:
         return float("nan"), float("nan"), float("nan"), float("nan")
     found: Any = stats.spearmanr(x, y)
-    rng = np.random.default_rng(SEED)
-    a, b = x.to_numpy(), y.to_numpy()
-    draws = rng.integers(0, len(a), (_DRAWS, len(a)))
-    ranks_a, ranks_b = (stats.rankdata(v[draws], axis=1) for v in (a, b))
-    ranks_a -= ranks_a.mean(axis=1, keepdims=True)
-    ranks_b -= ranks_b.mean(axis=1, keepdims=True)
-    norm = np.sqrt((ranks_a**2).sum(axis=1) * (ranks_b**2).sum(axis=1))
-    rhos = (ranks_a * ranks_b).sum(axis=1)[norm > 0] / norm[norm > 0]
-    low, high = np.quantile(rhos, (0.025, 0.975))
+    low, high = np.quantile(_resampled_rhos(x.to_numpy(), y.to_numpy()), (0.025, 0.975))
     return float(found.statistic), float(found.pvalue), float(low), float(high)
+
+
+def _resampled_rhos(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Spearman's rho of resampled pairs; resamples in which either is constant are left out."""
+    n, rng = len(x), np.random.default_rng(SEED)
+    groups = [np.unique(values, return_inverse=True)[1].reshape(-1) for values in (x, y)]
+    rhos = []
+    for start in range(0, _DRAWS, _CHUNK):
+        draws = rng.integers(0, n, (min(_CHUNK, _DRAWS - start), n))
+        # How often each pair was drawn gives all ranks without sorting anew.
+        times = np.stack([np.bincount(draw, minlength=n) for draw in draws])
+        a, b = (_centred_ranks(times, group) for group in groups)
+        norm = np.sqrt((times * a**2).sum(axis=1) * (times * b**2).sum(axis=1))
+        rhos.append((times * a * b).sum(axis=1)[norm > 0] / norm[norm > 0])
+    return np.concatenate(rhos)
+
+
+def _centred_ranks(times: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Mid-ranks less their mean, of values drawn ``times`` (draws, n); ``group`` is each value's place, ties alike."""
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    size = np.add.reduceat(times[:, order], starts, axis=1)
+    middle = np.cumsum(size, axis=1) - (size - 1) / 2
+    return middle[:, group] - (times.shape[1] + 1) / 2
 
 
 def correlations(aligned: AlignedRuns, label: str) -> pd.DataFrame:
