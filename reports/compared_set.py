@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import pandas as pd
 
@@ -62,10 +63,10 @@ class ComparedSet:
         """Return all numbers at full precision: see :func:`isrbench.reports.tables.table.long_form`."""
         return long_form(self.aligned, self.cells, self.baseline, self.composites)
 
-    def routing(self) -> pd.DataFrame | None:
-        """Return correlations of active experts with severity, with a method column; None where no method routes."""
-        found = [correlations(self.aligned, label).assign(method=label) for label in routed(self.aligned)]
-        return pd.concat(found) if found else None
+    @cached_property
+    def routing(self) -> dict[str, pd.DataFrame]:
+        """Return correlations of active experts with severity, by label of the methods that route."""
+        return {label: correlations(self.aligned, label) for label in routed(self.aligned)}
 
     def to_markdown(self) -> str:
         """Return all tables as GitHub Markdown, then how each metric is defined."""

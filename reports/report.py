@@ -8,6 +8,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import pandas as pd
+
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import refuse_to_replace, replacing
 from isrbench.reports.compared_set import ComparedSet
@@ -76,12 +78,12 @@ def _write_tables(compared: ComparedSet, stem: Path) -> list[Path]:
         ".txt": compared.to_text(),
         ".csv": compared.long_form().to_csv(index=False, lineterminator="\n"),
     }
-    routing = compared.routing()
     for analysis in compared.analyses:
         if len(analysis.rows):
             texts[f".{analysis.name}.csv"] = analysis.rows.to_csv(index=False, lineterminator="\n")
-    if routing is not None:
-        texts[".routing.csv"] = routing.to_csv(index=False, lineterminator="\n")
+    routing = [table.assign(method=label) for label, table in compared.routing.items()]
+    if routing:
+        texts[".routing.csv"] = pd.concat(routing).to_csv(index=False, lineterminator="\n")
     paths = [stem.with_name(stem.name + ending) for ending in texts]
     for path, text in zip(paths, texts.values(), strict=True):
         path.write_text(text, encoding="utf-8")

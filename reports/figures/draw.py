@@ -12,7 +12,6 @@ from isrbench.reports.figures.interaction import slope_bars
 from isrbench.reports.figures.pareto import pareto
 from isrbench.reports.figures.style import Plot
 from isrbench.reports.names import unique_slugs
-from isrbench.reports.routing import routed
 
 
 def draw(compared: ComparedSet, folder: Path) -> list[Plot]:
@@ -59,13 +58,13 @@ def _first_of_each_kind(per_image: list[Metric]) -> list[Metric]:
 def _routing(compared: ComparedSet, folder: Path) -> Iterator[tuple[list[Path], str]]:
     aligned, groups = compared.aligned, list(compared.strata)
     slugs = unique_slugs(aligned.labels)
-    for label in routed(aligned):
+    for label, table in compared.routing.items():
         tail = slugs[label]
         paths = routing.severity_scatter(aligned, label, folder, f"experts-{tail}")
         yield paths, f"{label}: active experts by severity"
-        paths = routing.dimension_bars(aligned, label, folder, f"dimensions-{tail}")
+        paths = routing.dimension_bars(aligned, label, table, folder, f"dimensions-{tail}")
         yield paths, f"{label}: what routing follows"
-        paths = routing.dimension_scatter(aligned, label, folder, f"scatter-{tail}")
+        paths = routing.dimension_scatter(aligned, label, table, folder, f"scatter-{tail}")
         yield paths, f"{label}: active experts by each dimension of severity"
         paths = routing.layer_heatmap(aligned, label, groups, folder, f"layers-{tail}")
         yield paths, f"{label}: active experts by layer and stratum; grey: no image"

@@ -25,7 +25,7 @@ from isrbench.reports.figures.style import (
     panels,
     save,
 )
-from isrbench.reports.routing import correlation, correlations, severity_and_experts
+from isrbench.reports.routing import correlation, severity_and_experts
 from isrbench.reports.strata import Stratum
 from isrbench.reports.tables.table import p_text
 
@@ -45,9 +45,11 @@ def severity_scatter(aligned: AlignedRuns, label: str, folder: Path, name: str) 
         return save(drawn, folder, name)
 
 
-def dimension_scatter(aligned: AlignedRuns, label: str, folder: Path, name: str) -> list[Path]:
-    """Plot severity and each of its seven dimensions against active experts, in small panels, with rho and p above."""
-    table = correlations(aligned, label)
+def dimension_scatter(aligned: AlignedRuns, label: str, table: pd.DataFrame, folder: Path, name: str) -> list[Path]:
+    """Plot severity and each of its seven dimensions against active experts, in small panels, with rho and p above.
+
+    ``table`` is that of :func:`isrbench.reports.routing.correlations`.
+    """
     if table.empty:
         return []
     rows = -(-len(table) // 2)
@@ -67,9 +69,12 @@ def dimension_scatter(aligned: AlignedRuns, label: str, folder: Path, name: str)
         return save(drawn, folder, name)
 
 
-def dimension_bars(aligned: AlignedRuns, label: str, folder: Path, name: str) -> list[Path]:
-    """Plot Spearman's rho of active experts with severity and each of its seven dimensions, with interval and p."""
-    table = correlations(aligned, label).dropna()
+def dimension_bars(aligned: AlignedRuns, label: str, table: pd.DataFrame, folder: Path, name: str) -> list[Path]:
+    """Plot Spearman's rho of active experts with severity and each of its seven dimensions, with interval and p.
+
+    ``table`` is that of :func:`isrbench.reports.routing.correlations`.
+    """
+    table = table.dropna()
     if table.empty:
         return []
     with figure(height=2.3) as (drawn, axes):

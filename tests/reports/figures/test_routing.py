@@ -8,6 +8,7 @@ import pytest
 
 from isrbench.reports.aligned import AlignedRuns, align
 from isrbench.reports.figures import routing
+from isrbench.reports.routing import correlations
 from isrbench.reports.strata import Rule, strata
 from tests.support.plots import assert_drawn
 from tests.support.report_frames import frames
@@ -19,11 +20,11 @@ def aligned(tmp_path_factory) -> AlignedRuns:
 
 
 def test_every_plot_of_routing_is_drawn(aligned, tmp_path):
-    groups = strata(aligned.images, Rule("severity"))
+    groups, table = strata(aligned.images, Rule("severity")), correlations(aligned, "MoR-SR (tiny)")
     for made in (
         routing.severity_scatter(aligned, "MoR-SR (tiny)", tmp_path, "experts"),
-        routing.dimension_bars(aligned, "MoR-SR (tiny)", tmp_path, "bars"),
-        routing.dimension_scatter(aligned, "MoR-SR (tiny)", tmp_path, "scatter"),
+        routing.dimension_bars(aligned, "MoR-SR (tiny)", table, tmp_path, "bars"),
+        routing.dimension_scatter(aligned, "MoR-SR (tiny)", table, tmp_path, "scatter"),
         routing.layer_heatmap(aligned, "MoR-SR (tiny)", groups, tmp_path, "layers"),
         routing.zero_share(aligned, "MoR-SR (tiny)", groups, tmp_path, "zero"),
     ):
