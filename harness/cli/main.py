@@ -18,6 +18,7 @@ from isrbench.harness.cli.export import export
 from isrbench.harness.cli.fetch import fetch_app
 from isrbench.harness.cli.figure import figure
 from isrbench.harness.cli.list import list_
+from isrbench.harness.cli.merge import merge
 from isrbench.harness.cli.report import ReportCommand, report
 from isrbench.harness.cli.restore import restore
 from isrbench.harness.cli.study import study_app
@@ -64,6 +65,7 @@ app.command(context_settings=_HANDED_ON, add_help_option=False)(train)
 app.command(cls=ReportCommand)(report)
 app.command()(figure)
 app.add_typer(study_app, name="study")
+app.command()(merge)
 app.command()(export)
 app.command(name="list")(list_)
 app.command()(describe)

@@ -98,12 +98,12 @@ def ms_ssim(
         ValueError: If the shapes differ.
         UserError: If a side is below 11 pixels at the coarsest scale (161 pixels at the finest are enough).
     """
-    planes = [rounded_yiq(image) for image in _same_shape(restored, reference)]
+    x, y = (rounded_yiq(image) for image in _same_shape(restored, reference))
     value = 1.0
     for exponent in _SCALES[:-1]:
-        value *= _mean_similarity(*planes, luminance=False) ** exponent
-        planes = [_halved(plane) for plane in planes]
-    return float(value * _mean_similarity(*planes) ** _SCALES[-1])
+        value *= _mean_similarity(x, y, luminance=False) ** exponent
+        x, y = _halved(x), _halved(y)
+    return float(value * _mean_similarity(x, y) ** _SCALES[-1])
 
 
 def build_psnr(device: str) -> ImageMetric:

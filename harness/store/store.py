@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -165,6 +165,29 @@ class Store:
     def add_hr_severity(self, hr_hash: str, estimator: str, severity: float) -> None:
         """Keep the severity in [0, 1] of an HR image, by its content: every run on that image shares it."""
         self._db.execute("INSERT OR REPLACE INTO hr_severities VALUES (?, ?, ?)", (hr_hash, estimator, severity))
+
+    def add_hr_severities(self, severities: Mapping[tuple[str, str], float]) -> None:
+        """Keep severities of HR images (:meth:`hr_severities`) that are not there yet."""
+        rows = [(*key, severity) for key, severity in severities.items()]
+        self._db.executemany("INSERT OR IGNORE INTO hr_severities VALUES (?, ?, ?)", rows)
+
+    def copy_run(self, other: Store, manifest: Manifest) -> None:
+        """Take another store's run, or give the known run this manifest, and the cost where it has none."""
+        (row,) = other.rows("runs", [manifest.run])
+        known = self.rows("runs", [manifest.run])
+        if known:
+            self.add_run(manifest)
+            if known[0]["cost"] is None:
+                self._db.execute("UPDATE runs SET cost = ? WHERE run = ?", (row["cost"], manifest.run))
+        else:
+            insert(self._db, "runs", row)
+
+    def copy_rows(self, run: str, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Take rows of ``table`` (images, scores or routing) as another store has them, also over those of one key."""
+        for row in rows:
+            if row["run"] != run:
+                raise ValueError(f"a row of {row['run']} among those of {run}")
+            insert(self._db, table, dict(row), "OR REPLACE")
 
     def set_hr_hashes(self, run: str, hashes: Mapping[str, str]) -> None:
         """Keep which HR each image of a run has, by image; counts as a change of the run."""
