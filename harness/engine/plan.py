@@ -43,8 +43,8 @@ class Plan:
     method: Method
     card: Card
     pairs: tuple[Pair, ...]
-    whole: int
-    """Images of the whole set."""
+    whole: tuple[str, ...]
+    """Ids of the whole set."""
     scorer: Scorer
     estimator: Estimator | None
     device: str
@@ -96,7 +96,7 @@ def make_plan(request: Request, methods: Registry[MethodPlugin] | None = None) -
     estimator = None if request.estimator == "none" else get_estimator(request.estimator, device)
     if estimator is not None:
         estimator.check()
-    whole = image_ids(card, request.data_root)
+    whole = tuple(image_ids(card, request.data_root))
     method = plugin.make(options, Runtime(scale=card.scale, device=device, images=whole))
     inputs, faults = _input_hashes(method, pairs)
     decisive = {
@@ -118,7 +118,7 @@ def make_plan(request: Request, methods: Registry[MethodPlugin] | None = None) -
         method=method,
         card=card,
         pairs=pairs,
-        whole=len(whole),
+        whole=whole,
         scorer=scorer,
         estimator=estimator,
         device=device,

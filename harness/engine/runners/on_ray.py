@@ -21,7 +21,6 @@ from typing import Any
 
 from isrbench.harness.api.method import Prepares
 from isrbench.harness.api.records import Failure
-from isrbench.harness.data.pairs import image_ids
 from isrbench.harness.engine.jobs import Event, Job, Written, lost, png_file, restore
 from isrbench.harness.engine.plan import Plan
 from isrbench.harness.engine.request import Request
@@ -182,7 +181,6 @@ class _Crew:
     def __init__(self, plan: Plan, ray: Any, jobs: int) -> None:
         self._plan, self._ray = plan, ray
         count, self._cores = _places(ray, plan.request, jobs)
-        self._images = tuple(image_ids(plan.card, plan.request.data_root))
         self._ours = versions(plan)
         self._deaths: dict[str, int] = {}
         self._failed_starts = 0
@@ -231,7 +229,7 @@ class _Crew:
     def _hire(self, device: str) -> _Member:
         plan = self._plan
         order = Order(
-            request=plan.request, card=plan.card, images=self._images, metrics=plan.scorer.ids,
+            request=plan.request, card=plan.card, images=plan.whole, metrics=plan.scorer.ids,
             download=plan.scorer.download, device=device, folder=str(Path.cwd()), threads=self._cores,
         )  # fmt: skip
         needs = {"num_cpus": self._cores, "num_gpus": plan.request.gpus_per_worker}
@@ -245,6 +243,8 @@ class _Crew:
     def _arrived(self, handed: list[Any]) -> list[Any]:
         """Wait a while; return replies that have come, and take in workers that are built."""
         building = {member.building: member for member in self._members if member.building is not None}
+        if not handed and not building:
+            return []  # what was left could not even be read
         done, _ = self._ray.wait([*handed, *building], num_returns=1, timeout=5.0)
         now = time.monotonic()
         if len(building) < len(self._members):

@@ -113,7 +113,7 @@ class Worker:
             estimator.load()
         self._plan = Plan(
             request=request, plugin=plugin, options=options, method=method, card=order.card, pairs=(),
-            whole=len(order.images), scorer=scorer, estimator=estimator, device=device, inputs=(), identity="",
+            whole=order.images, scorer=scorer, estimator=estimator, device=device, inputs=(), identity="",
         )  # fmt: skip
         return versions(self._plan)
 

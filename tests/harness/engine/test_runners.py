@@ -10,10 +10,11 @@ import pytest
 
 from isrbench.harness.api.records import Failure, ImageStatus
 from isrbench.harness.engine.evaluate import RunResult, evaluate
-from isrbench.harness.engine.jobs import Job
+from isrbench.harness.engine.jobs import Job, Measured, Written
 from isrbench.harness.engine.plan import make_plan
 from isrbench.harness.engine.request import Request
 from isrbench.harness.engine.runners import RUNNERS, check_runner
+from isrbench.harness.engine.runners.on_ray import on_ray
 from isrbench.harness.engine.runners.worker import Built, Order, Parcel, Worker, versions
 from isrbench.harness.errors import UserError
 from tests.support.images import write_pairs
@@ -97,6 +98,18 @@ def test_a_run_survives_the_death_of_a_machine(tmp_path):
         cluster.shutdown()
     one = run("serial", tmp_path / "serial", limit=12)
     assert seen == list(range(1, 13)) and rows(result) == rows(one) and pngs(result) == pngs(one)
+
+
+def test_an_image_that_is_gone_by_its_turn_is_a_failed_row(tmp_path):
+    pytest.importorskip("ray", reason="needs the extra ray")
+    folder = write_pairs(tmp_path / "set", ["a", "b"])
+
+    plan = make_plan(Request("bicubic", str(folder), metrics=("psnr",), estimator="none", runner="ray", workers=1))
+    (folder / "LR" / "b.png").unlink()
+    events = list(on_ray(plan, "run", tmp_path, [Job(pair, True, ("psnr",)) for pair in plan.pairs]))
+    failed = [event.row for event in events if isinstance(event, Written) and event.row.failure]
+    assert [row.image for row in failed] == ["b"] and "b.png" in failed[0].failure.message
+    assert [event.image for event in events if isinstance(event, Measured)] == ["a"]
 
 
 def test_an_unknown_runner_and_options_that_do_not_fit_are_refused():
