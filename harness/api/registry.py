@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from isrbench.harness.api.containment import contained
 from isrbench.harness.api.targets import load_target
 from isrbench.harness.errors import UserError
 
@@ -144,7 +145,17 @@ class Registry(Generic[T]):
 
     def _read(self, path: Path, reader: FunctionType) -> T:
         """Read a file anew each time: it may have been edited since."""
-        plugin = reader(path)
+        try:
+            with contained():
+                plugin = reader(path)
+        except UserError:
+            raise
+        except Exception as error:
+            said = (str(error).splitlines() or [""])[0]
+            raise UserError(
+                f"{path} cannot be read as a {self.kind}: {type(error).__name__}: {said}",
+                "check the file, or report it to the package that reads it",
+            ) from error
         if not isinstance(plugin, self._expected):
             raise UserError(f"{path} gave a {type(plugin).__name__}, not a {self.kind}", "report it to its package")
         own = getattr(getattr(plugin, "info", plugin), "id", path.stem)
@@ -158,8 +169,9 @@ class Registry(Generic[T]):
 
     def _load(self, name: str, target: str) -> T:
         try:
-            plugin = load_target(target)
-        except (Exception, SystemExit) as error:
+            with contained():
+                plugin = load_target(target)
+        except Exception as error:
             # Another package's module may raise anything; only what it says can be passed on.
             said = (str(error).splitlines() or [""])[0]
             why = said if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {said}"

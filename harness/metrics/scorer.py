@@ -18,7 +18,7 @@ from isrbench.harness.determinism import exclusive, make_deterministic, on_cpu
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.images import read_hr, read_lr, read_rgb
 from isrbench.harness.metrics import weights
-from isrbench.harness.metrics.contract import check_call
+from isrbench.harness.metrics.contract import check_call, held
 from isrbench.harness.metrics.scoring import image_value, set_value
 from isrbench.harness.metrics.sets import expand
 from isrbench.harness.metrics.version import MetricVersion, version_of
@@ -240,7 +240,7 @@ class Scorer:
             weights.ensure(metric, self.download)
             built = metric.make(self.device)
             check_call(metric, built)
-            return built
+            return held(metric, built)
         except weights.WeightsUnavailable as error:
             log.info("%s is unavailable: %s", metric.id, error)
             return Score(metric.id, None, ScoreStatus.UNAVAILABLE, Failure.of(error))
