@@ -214,16 +214,17 @@ class Scorer:
         full = metric.reference is Reference.FULL
         if full and hr is None:
             return Score(metric.id, None, ScoreStatus.NO_REFERENCE)
-        for read in (restored, hr if full else None, lr if metric.uses_lr else None):
-            if isinstance(read, Failure):
-                return Score(metric.id, None, ScoreStatus.FAILED, read)
+        read = (restored, hr if full else None, lr if metric.uses_lr else None)
+        for image in read:
+            if isinstance(image, Failure):
+                return Score(metric.id, None, ScoreStatus.FAILED, image)
         if metric.uses_lr and lr is None:
             missing = UserError(f"{metric.id} looks at the LR, and none was given", "give the LR with each image")
             return Score(metric.id, None, ScoreStatus.FAILED, Failure.of(missing))
         compute = self._function(metric.id)
         if isinstance(compute, Score):
             return compute
-        given = cast(Any, (restored, hr, lr))
+        given = cast(Any, [None if image is None else _read_only(cast("NDArray[np.uint8]", image)) for image in read])
         return _guarded(metric.id, lambda: image_value(metric, cast(ImageMetric, compute), *given, device=self.device))
 
     def _function(self, id: str) -> ImageMetric | SetMetric | Score:
@@ -273,6 +274,13 @@ def _read(path: Path, read: Callable[[Path], NDArray[np.uint8]]) -> Read:
         return read(path)
     except UserError as error:
         return Failure.of(error)
+
+
+def _read_only(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the same pixels as an array that no metric can write to: the next one is handed them, too."""
+    view = image.view()
+    view.flags.writeable = False
+    return view
 
 
 def _guarded(metric: str, compute: Callable[[], float]) -> Score:
