@@ -21,6 +21,7 @@ from isrbench.harness.cli.list import list_
 from isrbench.harness.cli.report import ReportCommand, report
 from isrbench.harness.cli.restore import restore
 from isrbench.harness.cli.study import study_app
+from isrbench.harness.cli.threads import no_thread_left
 from isrbench.harness.cli.tools import tools
 from isrbench.harness.cli.train import train
 from isrbench.harness.errors import UserError
@@ -85,6 +86,7 @@ def _root(
     show_logs(verbose)
 
 
+@no_thread_left()
 def main() -> None:
     """Run the command line.
 
