@@ -46,9 +46,7 @@ def _end(left: Sequence[threading.Thread], code: int, over: threading.Event) -> 
         thread.join(max(0.0, until - time.monotonic()))
     still = [thread.name for thread in left if thread.is_alive()]
     if still:
-        said = (
-            f"warning: a plugin left {len(still)} thread(s) running, which end with the process: {', '.join(still)}\n"
-        )
+        said = f"warning: {len(still)} thread(s) of a plugin still ran and end with the process: {', '.join(still)}\n"
         os.write(2, said.encode("utf-8", "backslashreplace"))
         with suppress(Exception):  # a plugin may have closed either
             sys.stdout.flush()

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 
 from isrbench.harness.api.metric import Direction, Metric, Reference
 from isrbench.harness.api.records import ScoreStatus
 from isrbench.harness.api.registry import Registry, metrics
 from isrbench.harness.errors import UserError
 from isrbench.harness.metrics.builtin import FID, PSNR
-from isrbench.harness.metrics.contract import check_call
+from isrbench.harness.metrics.contract import check_call, held
 from isrbench.harness.metrics.faithfulness import HALLUCINATION, IMPROVEMENT, LR_CONSISTENCY, OMISSION, SHIFT
 from isrbench.harness.metrics.scorer import Scorer
 from isrbench.harness.metrics.version import version_of
@@ -125,6 +127,30 @@ def test_functions_that_cannot_be_called_do_not_pass_and_sets_have_their_own_cal
         with pytest.raises(UserError, match="three images"):
             check_call(PSNR, function)
     check_call(FID, lambda restored, references: 0.0)
+    for metric in (PSNR, FID):
+        with pytest.raises(UserError, match="builds a NoneType, which is no function"):
+            check_call(metric, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (3, 3.0), (np.float32(0.5), 0.5), (np.int64(2), 2.0), (np.array([1.5]), 1.5), (torch.tensor(2.5), 2.5),
+        (torch.tensor([1.0], requires_grad=True), 1.0), (Fraction(1, 4), 0.25), (np.float64("inf"), float("inf")),
+    ],
+)  # fmt: skip
+def test_numbers_of_every_library_become_plain_ones(value, plain):
+    given = held(PSNR, lambda *images: value)(None, None, None)
+    assert given == plain and type(given) is float
+
+
+@pytest.mark.parametrize(
+    "value", [None, "3.5", b"1", True, np.bool_(True), 1j, np.ones(2), torch.ones(2), [1.0], {}, 10**400, len]
+)
+def test_what_is_no_number_fails_with_one_line(value):
+    with pytest.raises(UserError, match=r"psnr returned .*, which is no number") as caught:
+        held(PSNR, lambda *images: value)(None, None, None)
+    assert "\n" not in caught.value.message and len(caught.value.message) < 160
 
 
 def test_whether_a_metric_looks_at_the_lr_is_part_of_its_version():
