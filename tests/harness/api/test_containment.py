@@ -18,7 +18,8 @@ class Stop(BaseException):
     ("ending", "words"),
     [
         (SystemExit(0), "by SystemExit: 0"), (SystemExit(), "by SystemExit$"),
-        (KeyboardInterrupt(), "by KeyboardInterrupt$"), (GeneratorExit(), "by GeneratorExit$"), (Stop("a\nb"), "by Stop: a$"),
+        (KeyboardInterrupt(), "by KeyboardInterrupt$"), (GeneratorExit(), "by GeneratorExit$"),
+        (Stop("a\nb"), "by Stop: a$"),
     ],
 )  # fmt: skip
 def test_an_exit_of_its_own_is_an_error(ending: BaseException, words: str) -> None:
