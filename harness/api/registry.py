@@ -1,7 +1,8 @@
 """A lazy registry of plugins: built-in ones and third-party ones come through the same entry points.
 
-:func:`methods` and :func:`metrics` are built at their first use, never at import. A plugin that is broken or takes the
-name of another one disables only itself: all others work, and ``isrbench doctor`` and ``list`` say what is wrong.
+:func:`methods`, :func:`metrics` and :func:`cards` are built at their first use, never at import. A plugin that is
+broken or takes the name of another one disables only itself: all others work, and ``isrbench doctor`` and ``list`` say
+what is wrong.
 """
 
 from __future__ import annotations
@@ -185,7 +186,7 @@ class Registry(Generic[T]):
                 "point the entry point at the plugin object itself",
             )
         # Rows, options and manifests go by the plugin's own id: under another's it would take that one's place.
-        own = getattr(getattr(plugin, "info", plugin), "id", name)
+        own = getattr(getattr(plugin, "info", plugin), "id", name)  # a card's is in its file
         if own != name:
             raise UserError(
                 f"{self.kind} '{name}': {target} calls itself '{own}'",
@@ -213,6 +214,15 @@ def metrics() -> Registry[Metric]:
     from isrbench.harness.api.metric import Metric
 
     return Registry.from_entry_points("metric", Metric, "isrbench.metrics")
+
+
+@cache
+def cards() -> Registry[Path]:
+    """Return the dataset cards that other packages carry: each entry point names the ``pathlib.Path`` of a .toml file.
+
+    Those of isrbench itself are no entry points; :mod:`isrbench.harness.data.catalogue` holds both.
+    """
+    return Registry.from_entry_points("dataset", Path, "isrbench.datasets")
 
 
 def unknown_name(kind: str, name: str, known: list[str]) -> str:
