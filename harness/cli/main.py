@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from isrbench.harness.cli.check import check
 from isrbench.harness.cli.describe import describe
 from isrbench.harness.cli.doctor import doctor
 from isrbench.harness.cli.eval import eval_
@@ -70,6 +71,7 @@ app.command(name="list")(list_)
 app.command()(describe)
 app.add_typer(fetch_app, name="fetch")
 app.command()(doctor)
+app.command()(check)
 app.command(context_settings=_HANDED_ON, add_help_option=False)(tools)
 
 
