@@ -11,11 +11,24 @@ from types import FrameType
 _ENDINGS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
+def text_of(error: BaseException) -> str:
+    """Return what an exception says; one of a plugin's own may fail at that, too."""
+    try:
+        return str(error).strip()
+    except Exception:
+        return "what it says cannot be told"
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an exception says; "" where it says nothing."""
+    return (text_of(error).splitlines() or [""])[0]
+
+
 class PluginExit(Exception):
     """A plugin's code raised ``SystemExit`` or another exception that no ``except Exception`` holds."""
 
     def __init__(self, ending: BaseException) -> None:
-        said = (str(ending).strip().splitlines() or [""])[0]
+        said = first_line(ending)
         kind = type(ending).__name__
         super().__init__(f"its code tried to end the process, by {kind}{f': {said}' if said else ''}")
 

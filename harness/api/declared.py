@@ -23,6 +23,13 @@ def check_fields(record: object, **kinds: type | tuple[type, ...]) -> None:
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
             wanted = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
             raise TypeError(f"{type(record).__name__}.{name} is {value!r}, but has to be {wanted}")
+        if isinstance(value, str) and not _is_unicode(value):
+            raise TypeError(f"{type(record).__name__}.{name} is {value!r}, which is no Unicode text")
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a file can hold a text: lone surrogates are no characters."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def check_id(record: Any) -> None:
@@ -42,6 +49,6 @@ def words(record: object, name: str) -> tuple[str, ...]:
         TypeError: If it is a text by itself, which would count letter by letter, or holds anything but texts.
     """
     value = getattr(record, name)
-    if not isinstance(value, tuple | list) or not all(isinstance(word, str) for word in value):
+    if not isinstance(value, tuple | list) or not all(isinstance(word, str) and _is_unicode(word) for word in value):
         raise TypeError(f"{type(record).__name__}.{name} is {value!r}, but has to be a tuple of texts")
     return tuple(value)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from isrbench.harness.api.containment import contained
+from isrbench.harness.api.containment import contained, first_line
 from isrbench.harness.api.declared import check_fields, check_id, words
 from isrbench.harness.api.download import TrainingNeeds
 from isrbench.harness.api.metric import WeightFile
@@ -210,6 +210,8 @@ class MethodPlugin:
     def __post_init__(self) -> None:
         check_fields(self, info=MethodInfo, options=type, weights=(tuple, list))
         object.__setattr__(self, "weights", tuple(self.weights))
+        if not all(isinstance(file, WeightFile) for file in self.weights):
+            raise TypeError(f"MethodPlugin.weights is {self.weights!r}, but has to be a tuple of WeightFile")
         if not is_dataclass(self.options):
             raise TypeError(f"MethodPlugin.options is {self.options.__name__}, but has to be a frozen dataclass")
         odd = next((name for name in ("build", "train", "needs") if not _is_code(getattr(self, name), name)), None)
@@ -277,7 +279,7 @@ class MethodPlugin:
     def _fault(self, what: str, error: Exception) -> UserError:
         """Return whose fault an error of a plugin's code is; call it where the error is handled."""
         log.info("%s %s", self.info.id, what, exc_info=True)
-        said = (str(error).strip().splitlines() or [""])[0]
+        said = first_line(error)
         return UserError(
             f"the method {self.info.id} {what}: {type(error).__name__}{f': {said}' if said else ''}",
             "isrbench --verbose before the same words shows where; report it to whoever provides the method",

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from isrbench.harness.api.containment import contained
+from isrbench.harness.api.containment import contained, first_line
 from isrbench.harness.api.targets import load_target
 from isrbench.harness.errors import UserError
 
@@ -95,6 +95,11 @@ class Registry(Generic[T]):
         if known != target:
             raise self._clash(name, (known, target))
 
+    def hold(self, name: str, plugin: T) -> None:
+        """Add a plugin that is there already, under a name that is free."""
+        self.register(name, f"{type(plugin).__module__}:{name}")
+        self._loaded[name] = plugin
+
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._targets))
 
@@ -152,9 +157,8 @@ class Registry(Generic[T]):
         except UserError:
             raise
         except Exception as error:
-            said = (str(error).splitlines() or [""])[0]
             raise UserError(
-                f"{path} cannot be read as a {self.kind}: {type(error).__name__}: {said}",
+                f"{path} cannot be read as a {self.kind}: {type(error).__name__}: {first_line(error)}",
                 "check the file, or report it to the package that reads it",
             ) from error
         if not isinstance(plugin, self._expected):
@@ -174,7 +178,7 @@ class Registry(Generic[T]):
                 plugin = load_target(target)
         except Exception as error:
             # Another package's module may raise anything; only what it says can be passed on.
-            said = (str(error).splitlines() or [""])[0]
+            said = first_line(error)
             why = said if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {said}"
             raise UserError(
                 f"{self.kind} '{name}' cannot be loaded from {target}: {why}",

@@ -6,21 +6,22 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from isrbench.harness.api.metric import Direction, Metric, Reference
+from isrbench.harness.api.records import ScoreStatus
 from isrbench.harness.api.registry import Registry, metrics
 from isrbench.harness.contract.check import Broken, Checked, Checks, Skipped, carry_out, expect, process_left_alone
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.images import write_png
 from isrbench.harness.metrics import weights
-from isrbench.harness.metrics.contract import check_call, held
+from isrbench.harness.metrics.scorer import Score, Scorer
 from isrbench.harness.metrics.version import version_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -29,19 +30,37 @@ _SIDE, _SCALE, _SET = 96, 4, 6
 
 @dataclass(frozen=True)
 class Subject:
-    """A metric that is checked, and its function, or why there is none."""
+    """A metric that is checked, and what computes it: as in a run, and nothing else."""
 
     metric: Metric
-    compute: Callable[..., float] | None
-    absent: str = ""
+    scorer: Scorer
 
     def value(self, images: Images) -> float:
-        """Return the value of what the scorer hands to the metric."""
-        if self.compute is None:
-            raise Skipped(self.absent)
+        """Return the metric's value of one image.
+
+        Raises:
+            Broken: If there is none.
+            Skipped: If its weights are not here, or it is a metric of whole sets.
+        """
         if self.metric.reference is Reference.SET:
             raise Skipped("the metric is one of whole sets")
-        return self.compute(*images.handed(self.metric))
+        (score,) = self.scorer.score_pixels(images.restored, images.hr, images.lr)
+        return _value(score)
+
+    def set_value(self, restored: Sequence[Path], hr: Sequence[Path]) -> float:
+        """Return the metric's value of a set of PNGs; raises as :meth:`value`."""
+        if self.metric.reference is not Reference.SET:
+            raise Skipped("the metric is one of single images")
+        return _value(self.scorer.score_set(self.metric.id, restored, hr))
+
+
+def _value(score: Score) -> float:
+    why = score.failure
+    if score.status is ScoreStatus.UNAVAILABLE:
+        raise Skipped("its weights are not here" + (f": {why.fix}" if why and why.fix else ""))
+    if score.value is None:
+        raise Broken(why.brief if why else score.status.value)
+    return score.value
 
 
 @dataclass(frozen=True)
@@ -75,22 +94,18 @@ def made_images(height: int, width: int) -> Images:
 
 
 def subject_of(metric: Metric) -> Subject:
-    """Build a metric for its checks; without its weights most of them are skipped.
+    """Build a metric for its checks, on the CPU; without its weights, which are not downloaded, most are skipped.
 
     Raises:
-        UserError: If what it builds is no function of three images.
+        UserError: If it cannot be built, or what it builds cannot be called with three images.
     """
-    if weights.missing(metric):
-        return Subject(metric, None, f"its weights are not here: {weights.fetch_command([metric.id])}")
-    try:
-        built = metric.make("cpu")
-    except UserError:
-        raise
-    except Exception as error:
-        said = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UserError(f"{metric.id} cannot be built: {said}", "correct `build` of the metric") from error
-    check_call(metric, built)
-    return Subject(metric, held(metric, built))
+    registry: Registry[Metric] = Registry("metric", Metric)
+    registry.hold(metric.id, metric)
+    scorer = Scorer([metric.id], "cpu", registry, download=False)
+    if not weights.missing(metric):
+        for failure in scorer.lacking().values():
+            raise UserError(failure.brief, failure.fix or "correct `build` of the metric")
+    return Subject(metric, scorer)
 
 
 def check_metric(name: str, registry: Registry[Metric] | None = None) -> list[Checked]:
@@ -148,12 +163,8 @@ def _sizes(subject: Subject) -> None:
     for height, width in ((least, least), (side + 4, side + 36), (side, least)):
         try:
             subject.value(made_images(height, width))
-        except UserError as error:
-            raise Broken(f"{height}x{width}: {error.message}") from error
-        except (Skipped, Broken):
-            raise
-        except Exception as error:
-            raise Broken(f"{height}x{width}: {type(error).__name__}: {error}".splitlines()[0]) from error
+        except Broken as why:
+            raise Broken(f"{height}x{width}: {why}") from why
 
 
 def _looks(subject: Subject) -> None:
@@ -188,23 +199,18 @@ def _process(subject: Subject) -> None:
 
 
 def _sets(subject: Subject) -> None:
-    metric, compute = subject.metric, subject.compute
-    if metric.reference is not Reference.SET:
-        raise Skipped("the metric is one of single images")
-    if compute is None:
-        raise Skipped(subject.absent)
+    side = _side(subject.metric)
     with tempfile.TemporaryDirectory(prefix="isrbench-check-") as folder:
-        pairs: list[tuple[Path, Path]] = []
+        sets: dict[str, list[Path]] = {"restored": [], "hr": []}
         for place in range(_SET):
-            images = made_images(_side(metric) + 4 * place, _side(metric))
-            pair = (Path(folder, f"{place}-restored.png"), Path(folder, f"{place}-hr.png"))
-            write_png(pair[0], images.restored)
-            write_png(pair[1], images.hr)
-            pairs.append(pair)
-        given: list[Sequence[Any]] = [[restored for restored, _ in pairs], [hr for _, hr in pairs]]
-        first = compute(*given)
+            images = made_images(side + 4 * place, side)
+            for name, paths in sets.items():
+                paths.append(Path(folder, f"{place}-{name}.png"))
+                write_png(paths[-1], getattr(images, name))
+        first = subject.set_value(sets["restored"], sets["hr"])
         expect(bool(np.isfinite(first)), f"the value of an ordinary set is {first}")
-        expect(compute(*given) == first, "the same set has another value the second time")
+        again = subject.set_value(sets["restored"], sets["hr"])
+        expect(again == first, f"the same set has the values {first} and {again}")
 
 
 METRIC_CHECKS: Checks[Subject] = {

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from isrbench.harness.api.containment import contained, first_line
 from isrbench.harness.api.metric import Metric, Reference
 from isrbench.harness.api.options import describe_options
 from isrbench.harness.api.registry import Registry, methods, metrics
@@ -83,11 +84,17 @@ def description(kind: str, id: str) -> tuple[dict[str, Any], list[dict[str, str 
     if kind == "metric":
         return _metric(id), []
     plugin = methods().get(id)
+    try:
+        with contained():
+            options = [vars(row) for row in describe_options(plugin.options)]
+    except Exception as error:  # a default that is made by a plugin's function, say
+        raise UserError(
+            f"the options of the method {id} cannot be described: {type(error).__name__}: {first_line(error)}",
+            "report it to whoever provides the method",
+        ) from error
     info = {key: ", ".join(value) if isinstance(value, tuple) else value for key, value in vars(plugin.info).items()}
     info["trainable"] = plugin.train is not None
-    return {key: value for key, value in info.items() if value != ""}, [
-        vars(row) for row in describe_options(plugin.options)
-    ]
+    return {key: value for key, value in info.items() if value != ""}, options
 
 
 def _methods() -> Rows:

@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from isrbench.harness.api.containment import PluginExit, contained
+from isrbench.harness.api.containment import PluginExit, contained, first_line
+from isrbench.harness.api.records import Failure
+from isrbench.harness.errors import UserError
 
 
 class Stop(BaseException):
@@ -26,6 +28,22 @@ def test_an_exit_of_its_own_is_an_error(ending: BaseException, words: str) -> No
     with pytest.raises(PluginExit, match=words) as caught, contained():
         raise ending
     assert caught.value.__cause__ is ending and isinstance(caught.value, Exception)
+
+
+class Mute(Exception):
+    """Fails where it is asked what it says."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def test_what_an_error_says_is_told_although_it_fails_at_that() -> None:
+    assert first_line(Mute()) == "what it says cannot be told" and first_line(ValueError("a\nb")) == "a"
+    try:
+        raise Mute
+    except Mute as error:
+        assert Failure.of(error).brief == "Mute: what it says cannot be told"
+    assert Failure.of(UserError(3, None)).brief == "3"  # type: ignore[arg-type]
 
 
 def test_errors_and_what_the_contract_allows_pass_as_they_are() -> None:

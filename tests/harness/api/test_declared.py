@@ -25,6 +25,7 @@ PLUGIN = MethodPlugin(INFO, Options, "mine:build")
     "field",
     [
         {"title": None}, {"license": 3}, {"needs": "a GPU"}, {"training_data": (1,)}, {"routes": 1},
+        {"title": "\udcff"},
         {"id": "../mine"}, {"id": ""}, {"id": "my net"}, {"id": "@mine"},
     ],
 )  # fmt: skip
