@@ -9,7 +9,7 @@ import math
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -132,6 +132,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
     return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def show_facts(title: str, facts: Mapping[str, Any]) -> None:
+    """Print one fact a line, however long it is: a hash can be copied."""
+    _out.print(f"[bold]{escape(title)}[/]", soft_wrap=True)
+    width = max(map(len, facts), default=0)
+    for name, value in facts.items():
+        lines = str(value).replace("\n", f"\n{'':{width}}  ")
+        _out.print(f"[dim]{name:{width}}[/]  {escape(lines)}", soft_wrap=True)
 
 
 def show_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -53,6 +53,8 @@ from dataclasses import dataclass, field
 from isrbench.harness.api.method import Cost, MethodInfo, MethodPlugin, Restored
 from isrbench.harness.api.metric import Direction, Metric, Reference
 
+print("by import")
+
 class Stop(BaseException):
     """What no `except Exception` holds."""
 

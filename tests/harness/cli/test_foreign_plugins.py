@@ -141,7 +141,7 @@ def test_json_stands_alone_and_the_process_ends(way: str, tmp_path: Path, pairs_
     )
     assert code == 0 and json.loads(out)["restored"] == 4, err
     if way == "say":
-        for words in ("by print", "by descriptor", "by libc", "by child", "by exit handler"):
+        for words in ("by import", "by print", "by descriptor", "by libc", "by child", "by exit handler"):
             assert words in err
     else:
         assert "2 thread(s) of a plugin still ran" in err.splitlines()[-1] and "left, left_0" in err

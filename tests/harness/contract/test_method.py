@@ -249,9 +249,10 @@ PLUGIN = MethodPlugin(MethodInfo("{id}", "Mine", "Repeats pixels.", "MIT"), Opti
 def test_the_command_for_methods(site: Path, capsys, monkeypatch) -> None:
     """0: all well; 1: some check fails; 2: there is nothing that could be checked."""
     monkeypatch.setenv("PYTHONPATH", str(site), prepend=":")
-    names = {"light": "", "heavy": "import torch"}
+    names = {"light": "", "heavy": "import tensorflow"}
     sources = {f"mine_{id}": GOOD.format(id=id, heavy=heavy) for id, heavy in names.items()}
     install(site, "mine", {"isrbench.methods": {id: f"mine_{id}:PLUGIN" for id in names}}, **sources)
+    (site / "tensorflow.py").touch()
     install(site, "misbehaving", MISBEHAVING_POINTS, misbehaving=MISBEHAVING)
     code, out, _ = isrbench(capsys, "check", "method", "light")
     assert code == 0 and "fail" not in out
@@ -259,7 +260,7 @@ def test_the_command_for_methods(site: Path, capsys, monkeypatch) -> None:
     assert "skipped  the citation is BibTeX: none is given: bibliographies will lack it" in out.splitlines()
     code, out, _ = isrbench(capsys, "check", "method", "heavy")
     failed = [line for line in out.splitlines() if line.startswith("fail")]
-    assert code == 1 and len(failed) == 1 and "it imports torch: import that where `build` does" in failed[0]
+    assert code == 1 and len(failed) == 1 and "it imports tensorflow: import that where `build` does" in failed[0]
     for words, said in [
         (("misbehaving", "-o", "where=build"), "cannot be built: PluginExit"), (("absent",), "unknown method 'absent'"),
         (("light", "-o", "x=1"), "unknown option 'x'"), (("light", "--device", "nowhere"), "--device nowhere"),
