@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -220,6 +222,19 @@ class MethodPlugin:
                 f"MethodPlugin.{odd} is {getattr(self, odd)!r}, but has to be a function or 'module:function'"
             )
 
+    def read_options(self, texts: Mapping[str, str]) -> Any:
+        """Return the options that texts state (:func:`isrbench.harness.api.options.parse_options`).
+
+        Raises:
+            UserError: If they do not fit, or the plugin's options fail at it in any way.
+        """
+        from isrbench.harness.api.options import options_key, parse_options
+
+        with self._held("does not take these options"):
+            options = parse_options(self.options, texts)
+            json.dumps(options_key(options))
+        return options
+
     def make(self, options: Any, runtime: Runtime) -> Method:
         """Build the method.
 
@@ -227,15 +242,10 @@ class MethodPlugin:
             UserError: If options or weights do not fit, the code that builds it fails in any way, or what it returns
                 is no :class:`Method`.
         """
-        try:
-            with contained():
-                build = load_target(self.build) if isinstance(self.build, str) else self.build
-                method = build(options, runtime)
-                lacking = [name for name in ("restore", "cost", "input_hash") if not callable(getattr(method, name, 0))]
-        except UserError:
-            raise
-        except Exception as error:
-            raise self._fault("cannot be built", error) from error
+        with self._held("cannot be built"):
+            build = load_target(self.build) if isinstance(self.build, str) else self.build
+            method = build(options, runtime)
+            lacking = [name for name in ("restore", "cost", "input_hash") if not callable(getattr(method, name, 0))]
         if lacking:
             raise UserError(
                 f"the method {self.info.id} cannot be built: build returned a {type(method).__name__}, which has no "
@@ -250,13 +260,8 @@ class MethodPlugin:
         Raises:
             UserError: If the code that trains cannot be imported.
         """
-        try:
-            with contained():
-                train = load_target(self.train) if isinstance(self.train, str) else self.train
-        except UserError:
-            raise
-        except Exception as error:
-            raise self._fault("cannot be trained", error) from error
+        with self._held("cannot be trained"):
+            train = load_target(self.train) if isinstance(self.train, str) else self.train
         assert train is not None
         return train(argv)  # which may end by SystemExit: argparse does
 
@@ -267,23 +272,25 @@ class MethodPlugin:
             UserError: If the command line does not fit, or the code fails in any way.
         """
         assert self.needs is not None
+        with self._held("cannot say what its training needs"):
+            needs = load_target(self.needs) if isinstance(self.needs, str) else self.needs
+            return needs(argv)
+
+    @contextmanager
+    def _held(self, what: str) -> Iterator[None]:
+        """Turn whatever a plugin's code raises into one line, which says whose fault it is."""
         try:
             with contained():
-                needs = load_target(self.needs) if isinstance(self.needs, str) else self.needs
-                return needs(argv)
+                yield
         except UserError:
             raise
         except Exception as error:
-            raise self._fault("cannot say what its training needs", error) from error
-
-    def _fault(self, what: str, error: Exception) -> UserError:
-        """Return whose fault an error of a plugin's code is; call it where the error is handled."""
-        log.info("%s %s", self.info.id, what, exc_info=True)
-        said = first_line(error)
-        return UserError(
-            f"the method {self.info.id} {what}: {type(error).__name__}{f': {said}' if said else ''}",
-            "isrbench --verbose before the same words shows where; report it to whoever provides the method",
-        )
+            log.info("%s %s", self.info.id, what, exc_info=True)
+            said = first_line(error)
+            raise UserError(
+                f"the method {self.info.id} {what}: {type(error).__name__}{f': {said}' if said else ''}",
+                "isrbench --verbose before the same words shows where; report it to whoever provides the method",
+            ) from error
 
 
 def _is_code(value: Any, name: str) -> bool:

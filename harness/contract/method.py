@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from isrbench.harness.api.method import Cost, Labeled, Method, MethodPlugin, Prepares, Restored, Routed, Runtime
-from isrbench.harness.api.options import describe_options, options_key, parse_options
+from isrbench.harness.api.options import describe_options, options_key
 from isrbench.harness.api.registry import Registry, methods
 from isrbench.harness.contract.check import (
     Broken,
@@ -82,7 +82,7 @@ def subject_of(plugin: MethodPlugin, options: Mapping[str, str], scale: int = 4,
     Raises:
         UserError: If options do not fit or the method cannot be built.
     """
-    own = parse_options(plugin.options, options)
+    own = plugin.read_options(options)
     runtime = Runtime(scale, resolve_device(device))
     make_deterministic(runtime.device)
     return Subject(plugin, own, plugin.make(own, runtime), runtime)

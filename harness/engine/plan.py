@@ -12,7 +12,7 @@ from typing import Any
 from isrbench.harness.api.containment import contained
 from isrbench.harness.api.dataset import Card, Pair
 from isrbench.harness.api.method import Labeled, Method, MethodPlugin, Runtime
-from isrbench.harness.api.options import options_key, parse_options
+from isrbench.harness.api.options import options_key
 from isrbench.harness.api.records import Failure
 from isrbench.harness.api.registry import Registry
 from isrbench.harness.api.registry import methods as installed
@@ -88,7 +88,7 @@ def make_plan(request: Request, methods: Registry[MethodPlugin] | None = None) -
     known = installed() if methods is None else methods
     _check(request, known)
     plugin = known.get(request.method)
-    options = parse_options(plugin.options, request.options)
+    options = plugin.read_options(request.options)
     device = resolve_device(request.device)
     asked = Scorer(request.metrics or (), device)  # a mistyped metric is found before a set of thousands is read
     card = find_card(request.dataset)
@@ -105,7 +105,7 @@ def make_plan(request: Request, methods: Registry[MethodPlugin] | None = None) -
     decisive = {
         "method": plugin.info.id,
         "options": options_key(options),
-        "code": code_version(plugin),
+        "code": _code_of(plugin),
         "weights": weights_hash,
         "device": device.partition(":")[0],
         "dataset": card.id,
@@ -132,6 +132,16 @@ def make_plan(request: Request, methods: Registry[MethodPlugin] | None = None) -
         faults=faults,
         notes=notes,
     )
+
+
+def _code_of(plugin: MethodPlugin) -> str:
+    try:
+        return code_version(plugin)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"the method {plugin.info.id} has no identity: {error}",
+            "install its package with its source, and check `build` and `MethodInfo.code`",
+        ) from error
 
 
 def code_version(plugin: MethodPlugin) -> str:

@@ -1,15 +1,19 @@
-"""What the function that a metric builds has to be, checked before the first image, and what it may return."""
+"""What the function that a metric builds has to be, what it is handed, and what it may return."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
 from numbers import Number
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from isrbench.harness.api.containment import contained
 from isrbench.harness.api.metric import ImageMetric, Metric, Reference, SetMetric
 from isrbench.harness.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def check_call(metric: Metric, built: ImageMetric | SetMetric) -> None:
@@ -49,6 +53,13 @@ def held(metric: Metric, built: ImageMetric | SetMetric) -> Callable[..., float]
             return _number(metric, built(*images))
 
     return call
+
+
+def read_only(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the same pixels as an array that no metric can write to: the next one is handed them, too."""
+    view = image.view()
+    view.flags.writeable = False
+    return view
 
 
 def _number(metric: Metric, value: Any) -> float:

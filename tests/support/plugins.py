@@ -82,6 +82,9 @@ WAYS = {
 class Options:
     where: str = field(default="", metadata={"help": "where"})
     way: str = field(default="exit", metadata={"help": "how"})
+    def __post_init__(self):
+        if self.where == "options":
+            WAYS[self.way]()
 
 class Misbehaving:
     def __init__(self, options, scale):
@@ -122,6 +125,7 @@ def metric(id, compute, build=None):
     return Metric(id, id, Direction.HIGHER, Reference.NONE, "RGB", "misbehaves", made)
 
 LEAVES = metric("leaves", lambda *images: sys.exit(0))
+UNFOUND = metric("unfound", None, "no_such_module:build")
 UNBUILT = metric("unbuilt", None, lambda device: sys.exit(0))
 WRITES = metric("writes", lambda restored, hr, lr: restored.fill(0))
 '''
@@ -129,6 +133,6 @@ WRITES = metric("writes", lambda restored, hr, lr: restored.fill(0))
 
 MISBEHAVING_POINTS = {
     "isrbench.methods": {"misbehaving": "misbehaving:PLUGIN"},
-    "isrbench.metrics": {id: f"misbehaving:{id.upper()}" for id in ("leaves", "unbuilt", "writes")},
+    "isrbench.metrics": {id: f"misbehaving:{id.upper()}" for id in ("leaves", "unbuilt", "unfound", "writes")},
 }
 """Its entry points; the module is ``misbehaving``."""

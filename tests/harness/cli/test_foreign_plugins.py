@@ -89,6 +89,7 @@ def test_wherever_a_method_fails_it_fails_a_row_or_says_one_line(way: str, misbe
         "raise": "ZeroDivisionError: division",
     }[way]  # fmt: skip
     lines = {
+        "options": "does not take these options",
         "build": "cannot be built",
         "weights_hash": "has no weights_hash",
         "variant": "has no variant",
@@ -111,15 +112,16 @@ def test_wherever_a_method_fails_it_fails_a_row_or_says_one_line(way: str, misbe
 
 def test_a_metric_that_leaves_or_writes_to_its_images_harms_itself_alone(misbehaving) -> None:
     alone = json.loads(misbehaving("--method", "bicubic", "--json", "--name", "alone")[1])
-    code, out, _ = misbehaving("--method", "bicubic", "--metrics", "writes,leaves,unbuilt,psnr", "--json")
+    code, out, _ = misbehaving("--method", "bicubic", "--metrics", "writes,leaves,unbuilt,unfound,psnr", "--json")
     rows = {row["metric"]: row for row in json.loads(out)["metrics"]}
     assert code == 1 and [(id, row["n"], row["failed"]) for id, row in rows.items()] == [
-        ("writes", 0, 4), ("leaves", 0, 4), ("unbuilt", 0, 4), ("psnr", 4, 0),
+        ("writes", 0, 4), ("leaves", 0, 4), ("unbuilt", 0, 4), ("unfound", 0, 4), ("psnr", 4, 0),
     ]  # fmt: skip
     assert rows["psnr"]["mean"] == alone["metrics"][0]["mean"]
     assert rows["writes"]["message"] == "ValueError: assignment destination is read-only"
     assert "by SystemExit: 0" in rows["leaves"]["message"]
     assert rows["unbuilt"]["message"].startswith("unbuilt cannot be built: PluginExit")
+    assert "the source of module no_such_module is not there" in rows["unfound"]["message"]
 
 
 ENDING_SOON = "from isrbench.harness.cli import threads; threads.PATIENCE = 0.2; "

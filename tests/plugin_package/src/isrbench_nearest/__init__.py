@@ -1,4 +1,4 @@
-"""A method, two metrics and a dataset card in a small package: all that a plugin needs. Importing it imports no torch."""
+"""A method, two metrics and a dataset card: all that a plugin package needs. Importing it imports no torch."""
 
 from __future__ import annotations
 
