@@ -91,9 +91,9 @@ main()
 
 def test_what_an_installed_package_holds_passes_the_checks_that_ship(installed):
     code = """
-from isrbench.harness.contract.check import Verdict
-from isrbench.harness.contract.method import check_method
-from isrbench.harness.contract.metric import check_metric
+from isrbench.harness.engine.contract.check import Verdict
+from isrbench.harness.engine.contract.method import check_method
+from isrbench.harness.engine.contract.metric import check_metric
 from isrbench.harness.data.catalogue import find_card
 for checked in (check_method("nearest"), check_metric("mae"), check_metric("brightness")):
     assert not [one for one in checked if one.verdict is Verdict.FAIL], checked

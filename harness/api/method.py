@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
@@ -222,19 +221,6 @@ class MethodPlugin:
                 f"MethodPlugin.{odd} is {getattr(self, odd)!r}, but has to be a function or 'module:function'"
             )
 
-    def read_options(self, texts: Mapping[str, str]) -> Any:
-        """Return the options that texts state (:func:`isrbench.harness.api.options.parse_options`).
-
-        Raises:
-            UserError: If they do not fit, or the plugin's options fail at it in any way.
-        """
-        from isrbench.harness.api.options import options_key, parse_options
-
-        with self._held("does not take these options"):
-            options = parse_options(self.options, texts)
-            json.dumps(options_key(options))
-        return options
-
     def make(self, options: Any, runtime: Runtime) -> Method:
         """Build the method.
 
@@ -242,7 +228,7 @@ class MethodPlugin:
             UserError: If options or weights do not fit, the code that builds it fails in any way, or what it returns
                 is no :class:`Method`.
         """
-        with self._held("cannot be built"):
+        with self.held("cannot be built"):
             build = load_target(self.build) if isinstance(self.build, str) else self.build
             method = build(options, runtime)
             lacking = [name for name in ("restore", "cost", "input_hash") if not callable(getattr(method, name, 0))]
@@ -260,7 +246,7 @@ class MethodPlugin:
         Raises:
             UserError: If the code that trains cannot be imported.
         """
-        with self._held("cannot be trained"):
+        with self.held("cannot be trained"):
             train = load_target(self.train) if isinstance(self.train, str) else self.train
         assert train is not None
         return train(argv)  # which may end by SystemExit: argparse does
@@ -272,13 +258,20 @@ class MethodPlugin:
             UserError: If the command line does not fit, or the code fails in any way.
         """
         assert self.needs is not None
-        with self._held("cannot say what its training needs"):
+        with self.held("cannot say what its training needs"):
             needs = load_target(self.needs) if isinstance(self.needs, str) else self.needs
             return needs(argv)
 
     @contextmanager
-    def _held(self, what: str) -> Iterator[None]:
-        """Turn whatever a plugin's code raises into one line, which says whose fault it is."""
+    def held(self, what: str) -> Iterator[None]:
+        """Turn whatever the plugin's code raises inside the block into one line.
+
+        Args:
+            what: What the method cannot do, as in ``cannot be built``.
+
+        Raises:
+            UserError: The plugin's own, or one that says whose fault it is.
+        """
         try:
             with contained():
                 yield

@@ -56,7 +56,7 @@ class Registry(Generic[T]):
         """Build a registry from every installed distribution's entry points in ``group``; imports none of them.
 
         Where several take one name, isrbench's own plugin keeps it; among foreign ones nobody gets it. Either way the
-        name is in :attr:`refused`.
+        name is in :attr:`refused`. Capital letters make no other name.
         """
         claims: dict[str, dict[str, bool]] = {}
         for point in entry_points(group=group):
@@ -70,7 +70,18 @@ class Registry(Generic[T]):
                 registry.register(name, keepers[0])
             if len(targets) > 1:
                 registry._refused[name] = registry._clash(name, targets)
+        registry._refuse_other_capitals({name for name, targets in claims.items() if any(targets.values())})
         return registry
+
+    def _refuse_other_capitals(self, ours: set[str]) -> None:
+        """Refuse names that only capital letters tell apart: readers of tables and some file systems do not."""
+        for name in list(self._targets):
+            other = next((n for n in (*self._targets, *self._refused) if n != name and n.lower() == name.lower()), None)
+            if other is not None and name not in ours:
+                self._refused[name] = UserError(
+                    f"{self.kind} '{name}' ({self._targets.pop(name)}) differs from '{other}' in capital letters alone",
+                    "rename the entry point, and the id with it",
+                )
 
     @property
     def refused(self) -> dict[str, UserError]:

@@ -40,15 +40,15 @@ def check(
     """
     from isrbench.harness.api.options import split_options
     from isrbench.harness.cli.terminal import show_json, show_text
-    from isrbench.harness.contract.check import exit_code
+    from isrbench.harness.engine.contract.check import exit_code
 
     options = split_options(option)
     if kind is Kind.METHOD:
-        from isrbench.harness.contract.method import check_method
+        from isrbench.harness.engine.contract.method import check_method
 
         checked = check_method(id, options, scale, device)
     else:
-        from isrbench.harness.contract.metric import check_metric
+        from isrbench.harness.engine.contract.metric import check_metric
 
         if options:
             raise UserError("metrics have no options", f"isrbench check metric {id}")

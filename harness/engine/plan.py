@@ -12,7 +12,7 @@ from typing import Any
 from isrbench.harness.api.containment import contained
 from isrbench.harness.api.dataset import Card, Pair
 from isrbench.harness.api.method import Labeled, Method, MethodPlugin, Runtime
-from isrbench.harness.api.options import options_key
+from isrbench.harness.api.options import options_key, read_options
 from isrbench.harness.api.records import Failure
 from isrbench.harness.api.registry import Registry
 from isrbench.harness.api.registry import methods as installed
@@ -88,7 +88,7 @@ def make_plan(request: Request, methods: Registry[MethodPlugin] | None = None) -
     known = installed() if methods is None else methods
     _check(request, known)
     plugin = known.get(request.method)
-    options = plugin.read_options(request.options)
+    options = read_options(plugin, request.options)
     device = resolve_device(request.device)
     asked = Scorer(request.metrics or (), device)  # a mistyped metric is found before a set of thousands is read
     card = find_card(request.dataset)

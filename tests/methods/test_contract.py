@@ -11,8 +11,8 @@ import pytest
 
 from isrbench.harness.api.method import Runtime
 from isrbench.harness.api.registry import methods
-from isrbench.harness.contract.check import Verdict, carry_out_one
-from isrbench.harness.contract.method import (
+from isrbench.harness.engine.contract.check import Verdict, carry_out_one
+from isrbench.harness.engine.contract.method import (
     METHOD_CHECKS,
     SIZES,
     Subject,

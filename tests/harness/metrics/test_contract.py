@@ -12,8 +12,8 @@ import torch
 from isrbench.harness.api.metric import Direction, Metric, Reference
 from isrbench.harness.api.records import ScoreStatus
 from isrbench.harness.api.registry import Registry, metrics
-from isrbench.harness.contract.check import Verdict, carry_out_one
-from isrbench.harness.contract.metric import METRIC_CHECKS, Subject, subject_of
+from isrbench.harness.engine.contract.check import Verdict, carry_out_one
+from isrbench.harness.engine.contract.metric import METRIC_CHECKS, Subject, subject_of
 from isrbench.harness.errors import UserError
 from isrbench.harness.metrics.builtin import FID, PSNR
 from isrbench.harness.metrics.contract import check_call, held

@@ -13,7 +13,15 @@ import numpy as np
 from isrbench.harness.api.metric import Direction, Metric, Reference
 from isrbench.harness.api.records import ScoreStatus
 from isrbench.harness.api.registry import Registry, metrics
-from isrbench.harness.contract.check import Broken, Checked, Checks, Skipped, carry_out, expect, process_left_alone
+from isrbench.harness.engine.contract.check import (
+    Broken,
+    Checked,
+    Checks,
+    Skipped,
+    carry_out,
+    expect,
+    process_left_alone,
+)
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.images import write_png
 from isrbench.harness.metrics import weights

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from isrbench.harness.api.metric import Direction, Metric, Reference, WeightFile
-from isrbench.harness.contract.check import Verdict, carry_out
-from isrbench.harness.contract.metric import METRIC_CHECKS, Subject, subject_of
+from isrbench.harness.engine.contract.check import Verdict, carry_out
+from isrbench.harness.engine.contract.metric import METRIC_CHECKS, Subject, subject_of
 from isrbench.harness.errors import UserError
 from tests.support.cli import isrbench
 from tests.support.packages import install
