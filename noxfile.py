@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import nox
@@ -20,13 +21,16 @@ CONSTRAINTS = Path(__file__).parent / "constraints.txt"
 
 
 def install(session: nox.Session, *groups: str, editable: bool = True) -> None:
-    """Install isrbench and dependency groups at the tested versions.
+    """Install isrbench and dependency groups at the tested versions, and the plugin packages that somebody names.
 
-    Set ISRBENCH_UNCONSTRAINED=1 to take the newest versions instead.
+    Set ISRBENCH_UNCONSTRAINED=1 to take the newest versions instead. ISRBENCH_PLUGINS holds folders of packages, or
+    requirements, with spaces between them.
     """
     pins = [] if os.environ.get("ISRBENCH_UNCONSTRAINED") else ["-c", str(CONSTRAINTS)]
     extra = nox.project.dependency_groups(PROJECT, *groups) if groups else ()
     session.install(*pins, *(["-e"] if editable else []), ".", *extra)
+    for plugin in shlex.split(os.environ.get("ISRBENCH_PLUGINS", "")):
+        session.install(*pins, *(["-e"] if Path(plugin).is_dir() else []), plugin)
 
 
 def passes(session: nox.Session, *command: str) -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import refuse_to_replace, replacing
+from isrbench.harness.store.export import csv_text
 from isrbench.reports.compared_set import ComparedSet
 from isrbench.reports.figures.draw import draw
 from isrbench.reports.figures.training import training_curves
@@ -76,14 +77,14 @@ def _write_tables(compared: ComparedSet, stem: Path) -> list[Path]:
         ".md": compared.to_markdown(),
         ".tex": compared.to_latex(),
         ".txt": compared.to_text(),
-        ".csv": compared.long_form().to_csv(index=False, lineterminator="\n"),
+        ".csv": csv_text(compared.long_form()),
     }
     for analysis in compared.analyses:
         if len(analysis.rows):
-            texts[f".{analysis.name}.csv"] = analysis.rows.to_csv(index=False, lineterminator="\n")
+            texts[f".{analysis.name}.csv"] = csv_text(analysis.rows)
     routing = [table.assign(method=label) for label, table in compared.routing.items()]
     if routing:
-        texts[".routing.csv"] = pd.concat(routing).to_csv(index=False, lineterminator="\n")
+        texts[".routing.csv"] = csv_text(pd.concat(routing))
     paths = [stem.with_name(stem.name + ending) for ending in texts]
     for path, text in zip(paths, texts.values(), strict=True):
         path.write_text(text, encoding="utf-8")

@@ -89,6 +89,21 @@ main()
     assert "MAE" in (tmp_path / "runs" / "report" / "index.html").read_text(encoding="utf-8")
 
 
+def test_what_an_installed_package_holds_passes_the_checks_that_ship(installed):
+    code = """
+from isrbench.harness.engine.contract.check import Verdict
+from isrbench.harness.engine.contract.method import check_method
+from isrbench.harness.engine.contract.metric import check_metric
+from isrbench.harness.data.catalogue import find_card
+for checked in (check_method("nearest"), check_metric("mae"), check_metric("brightness")):
+    assert not [one for one in checked if one.verdict is Verdict.FAIL], checked
+    assert sum(one.verdict is Verdict.PASS for one in checked) > 6, checked
+assert find_card("night").count == 50
+"""
+    code, _, err = _python(code, installed)
+    assert code == 0, err
+
+
 def test_two_packages_with_one_name_are_refused_and_both_shown(installed, tmp_path):
     install(tmp_path, "rival", {"isrbench.methods": {"nearest": "rival.plugin:OTHER"}})
     code = """
@@ -119,5 +134,5 @@ def test_contributing_names_what_the_example_has():
         assert f"`{name}" in steps or f"{name}," in steps or f"{name}(" in steps, name
         assert name in example, name
     metadata = (PACKAGE / "pyproject.toml").read_text(encoding="utf-8")
-    for group in ("isrbench.methods", "isrbench.metrics"):
+    for group in ("isrbench.methods", "isrbench.metrics", "isrbench.datasets"):
         assert f'[project.entry-points."{group}"]' in steps and f'[project.entry-points."{group}"]' in metadata

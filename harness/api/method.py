@@ -2,114 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from operator import index
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from isrbench.harness.api.containment import contained, first_line
+from isrbench.harness.api.declared import check_fields, check_id, words
 from isrbench.harness.api.download import TrainingNeeds
 from isrbench.harness.api.metric import WeightFile
+from isrbench.harness.api.result import Cost, Restored, RoutingTrace
 from isrbench.harness.api.targets import load_target
+from isrbench.harness.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+__all__ = [
+    "Cost",
+    "Labeled",
+    "Method",
+    "MethodInfo",
+    "MethodPlugin",
+    "PreparedInPart",
+    "Prepares",
+    "Restored",
+    "Routed",
+    "RoutingTrace",
+    "Runtime",
+    "Untimed",
+]
 
-@dataclass(frozen=True)
-class RoutingTrace:
-    """How one image was routed: one entry per adapted layer, in the order of execution.
-
-    Integers of numpy and torch are taken and kept as plain ones, which is all that a store can hold.
-
-    Raises:
-        ValueError: If a name is not a text or a count not an integer from 0 to 2**63 - 1, if there is not one count of
-            each kind per layer, or there is no layer.
-    """
-
-    layers: tuple[str, ...]
-    """Dotted names of the adapted layers."""
-    active: tuple[int, ...]
-    """Active experts (shared ranks + real experts picked) per layer; of a mixture of whole LoRAs, their ranks."""
-    zero: tuple[int, ...]
-    """Zero slots picked per layer."""
-    macs: int | None = None
-    """MACs of the active experts for the whole image, as if run beside the base; None if not counted."""
-    params: int | None = None
-    """Parameters of the active experts and of the routers; None if not counted."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "layers", _names(self.layers))
-        for name in ("active", "zero"):
-            object.__setattr__(self, name, tuple(_count(name, value) for value in _entries(name, getattr(self, name))))
-        for name in ("macs", "params"):
-            value = getattr(self, name)
-            object.__setattr__(self, name, None if value is None else _count(name, value))
-        if not len(self.layers) == len(self.active) == len(self.zero):
-            raise ValueError("a routing trace needs one active and one zero count per layer")
-        if not self.layers:
-            raise ValueError("a routing trace of no layers says nothing: return Restored(image) without one")
-
-    @property
-    def mean_active(self) -> float:
-        """Return the mean of the active experts over the layers."""
-        return sum(self.active) / len(self.active)
-
-
-def _entries(name: str, values: Any) -> Iterable[Any]:
-    try:
-        return tuple(values)
-    except TypeError:
-        raise ValueError(f"{name} of a routing trace is a {type(values).__name__}, not one entry per layer") from None
-
-
-def _names(layers: Any) -> tuple[str, ...]:
-    names = _entries("layers", layers)
-    odd = next((name for name in names if not isinstance(name, str)), None)
-    if odd is not None or isinstance(layers, str):
-        raise ValueError(f"layers of a routing trace holds {odd or layers!r}; names of layers are wanted")
-    for name in names:
-        name.encode()  # a lone surrogate raises a ValueError here, and not when the row is written
-    return tuple(map(str, names))
-
-
-def _count(name: str, value: Any) -> int:
-    try:
-        number = index(value)
-    except (TypeError, RuntimeError, ValueError):  # torch raises what it likes on tensors of several values
-        raise ValueError(f"{name} of a routing trace holds {value!r}; an integer is wanted") from None
-    if not 0 <= number < 2**63:
-        raise ValueError(f"{name} of a routing trace holds {number}; it has to lie in 0 to 2**63 - 1")
-    return number
-
-
-@dataclass(frozen=True)
-class Restored:
-    """What a method returns for one image."""
-
-    image: Tensor
-    """float32 (3, scale*H, scale*W) in [0, 1] on any device; the harness rounds it to 8 bits."""
-    trace: RoutingTrace | None = None
-    """The routing, from methods that route."""
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Cost of restoring one image. One multiply-accumulate is two FLOPs; both are named, never mixed."""
-
-    macs: int | None
-    """Multiply-accumulates for the whole image, or None where they cannot be counted (external programs)."""
-    params_total: int | None
-    """All parameters that take part."""
-    params_trainable: int | None = None
-    """Parameters that this method trains on top of its base."""
-    params_active: int | None = None
-    """Parameters that touch one image (differs from the total only for methods that route)."""
-
-    @property
-    def flops(self) -> int | None:
-        """Return the floating-point operations, 2 x MACs."""
-        return None if self.macs is None else 2 * self.macs
+log = logging.getLogger(__name__)
 
 
 class Method(Protocol):
@@ -221,7 +147,12 @@ class Runtime:
 
 @dataclass(frozen=True)
 class MethodInfo:
-    """What a person wants to know of a method before running it."""
+    """What a person wants to know of a method before running it.
+
+    Raises:
+        TypeError: If a field is of another type.
+        ValueError: If the id holds more than letters, digits and ``. _ + -``.
+    """
 
     id: str
     title: str
@@ -243,12 +174,21 @@ class MethodInfo:
     code: tuple[str, ...] = ()
     """Further importable packages or modules whose source decides the result (part of a run's identity)."""
 
+    def __post_init__(self) -> None:
+        check_fields(self, id=str, title=str, summary=str, license=str, citation=str, routes=bool)
+        check_id(self)
+        for name in ("training_data", "trained_on_metrics", "needs", "code"):
+            object.__setattr__(self, name, words(self, name))
+
 
 @dataclass(frozen=True)
 class MethodPlugin:
     """What an ``isrbench.methods`` entry point names: metadata, options, and how to build and train it.
 
     The module that holds it imports no torch; ``build`` and ``train`` import what they need when called.
+
+    Raises:
+        TypeError: If a field is of another type, or ``options`` is no dataclass.
     """
 
     info: MethodInfo
@@ -268,27 +208,83 @@ class MethodPlugin:
     weights: tuple[WeightFile, ...] = ()
     """What ``isrbench fetch weights --method ID`` downloads. Part of no identity: ``Method.weights_hash`` is."""
 
+    def __post_init__(self) -> None:
+        check_fields(self, info=MethodInfo, options=type, weights=(tuple, list))
+        object.__setattr__(self, "weights", tuple(self.weights))
+        if not all(isinstance(file, WeightFile) for file in self.weights):
+            raise TypeError(f"MethodPlugin.weights is {self.weights!r}, but has to be a tuple of WeightFile")
+        if not is_dataclass(self.options):
+            raise TypeError(f"MethodPlugin.options is {self.options.__name__}, but has to be a frozen dataclass")
+        odd = next((name for name in ("build", "train", "needs") if not _is_code(getattr(self, name), name)), None)
+        if odd is not None:
+            raise TypeError(
+                f"MethodPlugin.{odd} is {getattr(self, odd)!r}, but has to be a function or 'module:function'"
+            )
+
     def make(self, options: Any, runtime: Runtime) -> Method:
         """Build the method.
 
         Raises:
-            UserError: If options or weights do not fit.
+            UserError: If options or weights do not fit, the code that builds it fails in any way, or what it returns
+                is no :class:`Method`.
         """
-        build = load_target(self.build) if isinstance(self.build, str) else self.build
-        return build(options, runtime)
+        with self.held("cannot be built"):
+            build = load_target(self.build) if isinstance(self.build, str) else self.build
+            method = build(options, runtime)
+            lacking = [name for name in ("restore", "cost", "input_hash") if not callable(getattr(method, name, 0))]
+        if lacking:
+            raise UserError(
+                f"the method {self.info.id} cannot be built: build returned a {type(method).__name__}, which has no "
+                f"{' and no '.join(lacking)}",
+                "CONTRIBUTING.md of isrbench says what a method has to have",
+            )
+        return method
 
     def run_training(self, argv: Sequence[str]) -> int:
-        """Train the method as a command line says, and return the exit code; only where ``train`` is not None."""
-        train = load_target(self.train) if isinstance(self.train, str) else self.train
+        """Train the method as a command line says, and return the exit code; only where ``train`` is not None.
+
+        Raises:
+            UserError: If the code that trains cannot be imported.
+        """
+        with self.held("cannot be trained"):
+            train = load_target(self.train) if isinstance(self.train, str) else self.train
         assert train is not None
-        return train(argv)
+        return train(argv)  # which may end by SystemExit: argparse does
 
     def training_needs(self, argv: Sequence[str]) -> TrainingNeeds:
         """Return what a training with this command line needs; only where ``needs`` is not None.
 
         Raises:
-            UserError: If the command line does not fit.
+            UserError: If the command line does not fit, or the code fails in any way.
         """
-        needs = load_target(self.needs) if isinstance(self.needs, str) else self.needs
-        assert needs is not None
-        return needs(argv)
+        assert self.needs is not None
+        with self.held("cannot say what its training needs"):
+            needs = load_target(self.needs) if isinstance(self.needs, str) else self.needs
+            return needs(argv)
+
+    @contextmanager
+    def held(self, what: str) -> Iterator[None]:
+        """Turn whatever the plugin's code raises inside the block into one line.
+
+        Args:
+            what: What the method cannot do, as in ``cannot be built``.
+
+        Raises:
+            UserError: The plugin's own, or one that says whose fault it is.
+        """
+        try:
+            with contained():
+                yield
+        except UserError:
+            raise
+        except Exception as error:
+            log.info("%s %s", self.info.id, what, exc_info=True)
+            said = first_line(error)
+            raise UserError(
+                f"the method {self.info.id} {what}: {type(error).__name__}{f': {said}' if said else ''}",
+                "isrbench --verbose before the same words shows where; report it to whoever provides the method",
+            ) from error
+
+
+def _is_code(value: Any, name: str) -> bool:
+    return callable(value) or (value is None and name != "build") or (isinstance(value, str) and ":" in value)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
+from isrbench.harness.api.containment import contained
+from isrbench.harness.api.declared import check_fields, check_id
 from isrbench.harness.api.targets import load_target
 
 if TYPE_CHECKING:
@@ -65,7 +68,13 @@ SetMetric = Callable[[Sequence[Path], Sequence[Path]], float]
 
 @dataclass(frozen=True)
 class Metric:
-    """What an ``isrbench.metrics`` entry point names, and what our own table holds."""
+    """What an ``isrbench.metrics`` entry point names, and what our own table holds.
+
+    Raises:
+        TypeError: If a field is of another type, or ``settings`` holds what JSON does not.
+        ValueError: If the id holds more than letters, digits and ``. _ + -``, ``min_side`` is below 1, or ``decimals``
+            is not in 0 to 17.
+    """
 
     id: str
     title: str
@@ -94,7 +103,29 @@ class Metric:
     citation: str = ""
     """BibTeX, or empty."""
 
+    def __post_init__(self) -> None:
+        check_fields(
+            self, id=str, title=str, direction=Direction, reference=Reference, colour=str, definition=str,
+            settings=Mapping, weights=(tuple, list), uses_lr=bool, min_side=int, unit=str, decimals=int, citation=str,
+        )  # fmt: skip
+        check_id(self)
+        object.__setattr__(self, "weights", tuple(self.weights))
+        if not all(isinstance(file, WeightFile) for file in self.weights):
+            raise TypeError(f"Metric.weights is {self.weights!r}, but has to be a tuple of WeightFile")
+        if not callable(self.build) and not (isinstance(self.build, str) and ":" in self.build):
+            raise TypeError(f"Metric.build is {self.build!r}, but has to be a function or 'module:function'")
+        json.dumps(dict(self.settings))  # raises a TypeError that says what JSON does not hold
+        if self.min_side < 1 or not 0 <= self.decimals <= 17:
+            raise ValueError(
+                f"Metric.min_side is {self.min_side} and decimals {self.decimals}: below 1, or not 0 to 17"
+            )
+
     def make(self, device: str) -> ImageMetric | SetMetric:
-        """Build the function that computes the metric on ``device``, a torch device string."""
-        build = load_target(self.build) if isinstance(self.build, str) else self.build
-        return build(device, **self.settings)
+        """Build the function that computes the metric on ``device``, a torch device string.
+
+        Raises:
+            PluginExit: If the code that builds it tries to end the process; else whatever it raises.
+        """
+        with contained():
+            build = load_target(self.build) if isinstance(self.build, str) else self.build
+            return build(device, **self.settings)

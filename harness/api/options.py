@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import json
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from isrbench.harness.api.registry import unknown_name
 from isrbench.harness.errors import UserError
+
+if TYPE_CHECKING:
+    from isrbench.harness.api.method import MethodPlugin
 
 T = TypeVar("T")
 
@@ -76,6 +80,18 @@ def parse_options(options_type: type[T], texts: Mapping[str, str]) -> T:
         named = ", ".join(f"'{name}' ({_type_words(known[name][1])})" for name in missing)
         raise UserError(f"required option{'s' if len(missing) > 1 else ''} missing: {named}", f"add {example}")
     return options_type(**{name: _parsed(name, known[name][1], text) for name, text in texts.items()})
+
+
+def read_options(plugin: MethodPlugin, texts: Mapping[str, str]) -> Any:
+    """Return a method's options as texts state them (:func:`parse_options`).
+
+    Raises:
+        UserError: If they do not fit, or the plugin's options fail at it in any way.
+    """
+    with plugin.held("does not take these options"):
+        options = parse_options(plugin.options, texts)
+        json.dumps(options_key(options))  # part of a run's identity
+    return options
 
 
 def describe_options(options_type: type[Any]) -> list[OptionRow]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from isrbench.harness.api.containment import text_of
 from isrbench.harness.errors import UserError
 
 MANIFEST_VERSION = 2
@@ -59,8 +60,8 @@ class Failure(_Record):
     def of(cls, error: BaseException) -> Failure:
         """Describe an exception; call it where the exception is handled."""
         if isinstance(error, UserError):
-            return cls(message=storable(error.message), fix=storable(error.fix or ""))
-        said = storable(str(error)).strip()
+            return cls(message=storable(str(error.message)), fix=storable(str(error.fix or "")))
+        said = storable(text_of(error))
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         kind = type(error).__name__
         return cls(message=f"{kind}: {said}" if said else kind, traceback=storable(text))

@@ -1,7 +1,8 @@
 """A lazy registry of plugins: built-in ones and third-party ones come through the same entry points.
 
-:func:`methods` and :func:`metrics` are built at their first use, never at import. A plugin that is broken or takes the
-name of another one disables only itself: all others work, and ``isrbench doctor`` and ``list`` say what is wrong.
+:func:`methods`, :func:`metrics` and :func:`cards` are built at their first use, never at import. A plugin that is
+broken or takes the name of another one disables only itself: all others work, and ``isrbench doctor`` and ``list`` say
+what is wrong.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from isrbench.harness.api.containment import contained, first_line
 from isrbench.harness.api.targets import load_target
 from isrbench.harness.errors import UserError
 
@@ -54,7 +56,7 @@ class Registry(Generic[T]):
         """Build a registry from every installed distribution's entry points in ``group``; imports none of them.
 
         Where several take one name, isrbench's own plugin keeps it; among foreign ones nobody gets it. Either way the
-        name is in :attr:`refused`.
+        name is in :attr:`refused`. Capital letters make no other name.
         """
         claims: dict[str, dict[str, bool]] = {}
         for point in entry_points(group=group):
@@ -68,7 +70,18 @@ class Registry(Generic[T]):
                 registry.register(name, keepers[0])
             if len(targets) > 1:
                 registry._refused[name] = registry._clash(name, targets)
+        registry._refuse_other_capitals({name for name, targets in claims.items() if any(targets.values())})
         return registry
+
+    def _refuse_other_capitals(self, ours: set[str]) -> None:
+        """Refuse names that only capital letters tell apart: readers of tables and some file systems do not."""
+        for name in list(self._targets):
+            other = next((n for n in (*self._targets, *self._refused) if n != name and n.lower() == name.lower()), None)
+            if other is not None and name not in ours:
+                self._refused[name] = UserError(
+                    f"{self.kind} '{name}' ({self._targets.pop(name)}) differs from '{other}' in capital letters alone",
+                    "rename the entry point, and the id with it",
+                )
 
     @property
     def refused(self) -> dict[str, UserError]:
@@ -92,6 +105,11 @@ class Registry(Generic[T]):
         known = self._targets.setdefault(name, target)
         if known != target:
             raise self._clash(name, (known, target))
+
+    def hold(self, name: str, plugin: T) -> None:
+        """Add a plugin that is there already, under a name that is free."""
+        self.register(name, f"{type(plugin).__module__}:{name}")
+        self._loaded[name] = plugin
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._targets))
@@ -144,7 +162,16 @@ class Registry(Generic[T]):
 
     def _read(self, path: Path, reader: FunctionType) -> T:
         """Read a file anew each time: it may have been edited since."""
-        plugin = reader(path)
+        try:
+            with contained():
+                plugin = reader(path)
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(
+                f"{path} cannot be read as a {self.kind}: {type(error).__name__}: {first_line(error)}",
+                "check the file, or report it to the package that reads it",
+            ) from error
         if not isinstance(plugin, self._expected):
             raise UserError(f"{path} gave a {type(plugin).__name__}, not a {self.kind}", "report it to its package")
         own = getattr(getattr(plugin, "info", plugin), "id", path.stem)
@@ -158,10 +185,11 @@ class Registry(Generic[T]):
 
     def _load(self, name: str, target: str) -> T:
         try:
-            plugin = load_target(target)
-        except (Exception, SystemExit) as error:
+            with contained():
+                plugin = load_target(target)
+        except Exception as error:
             # Another package's module may raise anything; only what it says can be passed on.
-            said = (str(error).splitlines() or [""])[0]
+            said = first_line(error)
             why = said if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {said}"
             raise UserError(
                 f"{self.kind} '{name}' cannot be loaded from {target}: {why}",
@@ -173,7 +201,7 @@ class Registry(Generic[T]):
                 "point the entry point at the plugin object itself",
             )
         # Rows, options and manifests go by the plugin's own id: under another's it would take that one's place.
-        own = getattr(getattr(plugin, "info", plugin), "id", name)
+        own = getattr(getattr(plugin, "info", plugin), "id", name)  # a card's is in its file
         if own != name:
             raise UserError(
                 f"{self.kind} '{name}': {target} calls itself '{own}'",
@@ -201,6 +229,15 @@ def metrics() -> Registry[Metric]:
     from isrbench.harness.api.metric import Metric
 
     return Registry.from_entry_points("metric", Metric, "isrbench.metrics")
+
+
+@cache
+def cards() -> Registry[Path]:
+    """Return the dataset cards that other packages carry: each entry point names the ``pathlib.Path`` of a .toml file.
+
+    Those of isrbench itself are no entry points; :mod:`isrbench.harness.data.catalogue` holds both.
+    """
+    return Registry.from_entry_points("dataset", Path, "isrbench.datasets")
 
 
 def unknown_name(kind: str, name: str, known: list[str]) -> str:

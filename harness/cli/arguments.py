@@ -17,7 +17,18 @@ Options = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Seed = Annotated[int, typer.Option(help="Every image's own seed comes from this and its id.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+
+
+def _json_alone(context: typer.Context, wanted: bool) -> bool:
+    """Keep standard output for the JSON document, for as long as the verb runs."""
+    if wanted:
+        from isrbench.harness.cli.terminal import json_alone
+
+        context.with_resource(json_alone())
+    return wanted
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.", callback=_json_alone)]
 RunsDir = Annotated[Path, typer.Option(help="Where runs are kept.")]
 DataRoot = Annotated[
     Path | None, typer.Option(help="The set's own folder, or one above it. [default: $ISRBENCH_DATA, ./data]")

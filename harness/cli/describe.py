@@ -20,14 +20,14 @@ def describe(kind: Kind, id: str, json: Json = False) -> None:
 
     Example: `isrbench describe method folder`
     """
-    from isrbench.harness.cli.terminal import show_json, show_rows
+    from isrbench.harness.cli.terminal import show_facts, show_json, show_rows
     from isrbench.harness.engine.listing import description
 
     facts, options = description(kind.value, id)
     if json:
         show_json({**facts, **({"options": options} if kind is Kind.METHOD else {})})
         return
-    show_rows(f"{kind.value} {id}", ("", ""), facts.items())
+    show_facts(f"{kind.value} {id}", facts)
     if options:
         show_rows(
             "\noptions (-o key=value)",

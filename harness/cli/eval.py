@@ -130,7 +130,7 @@ def eval_(
     page = _report(runs_dir, any(r.computed for r in (result, *repeats)), shown_before) if report else None
     if page is not None and not json:
         show_place("report", page)
-    raise typer.Exit(1 if any(r.failed for r in (result, *repeats)) else 0)
+    raise typer.Exit(1 if any(r.failed or r.cost_failed for r in (result, *repeats)) else 0)
 
 
 def _first_failure(result: RunResult) -> str:

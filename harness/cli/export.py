@@ -20,6 +20,10 @@ def export(
         bool, typer.Option("--hub-card", help="Write a Hugging Face model-index block and a bibliography instead.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    raw: Annotated[
+        bool,
+        typer.Option("--raw", help="Write texts such as =a to .csv as they are; else '=a, which no sheet computes."),
+    ] = False,
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
     """Write runs' rows to a file, or what a model card needs; without RUN, the newest run of every method and set.
@@ -48,7 +52,7 @@ def export(
     with Store(_home(runs or (), runs_dir), create=False) as store:
         chosen = list(dict.fromkeys(map(store.find_run, runs or ()))) or store.newest_runs()
         frame = table_of(load_frames(store, chosen), table)
-    write(frame, to, overwrite=overwrite)
+    write(frame, to, overwrite=overwrite, raw=raw)
     show_text(f"{len(frame)} rows of {table} in {to}")
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from isrbench.harness.cli.check import check
 from isrbench.harness.cli.describe import describe
 from isrbench.harness.cli.doctor import doctor
 from isrbench.harness.cli.eval import eval_
@@ -22,6 +23,7 @@ from isrbench.harness.cli.merge import merge
 from isrbench.harness.cli.report import ReportCommand, report
 from isrbench.harness.cli.restore import restore
 from isrbench.harness.cli.study import study_app
+from isrbench.harness.cli.threads import no_thread_left
 from isrbench.harness.cli.tools import tools
 from isrbench.harness.cli.train import train
 from isrbench.harness.errors import UserError
@@ -71,6 +73,7 @@ app.command(name="list")(list_)
 app.command()(describe)
 app.add_typer(fetch_app, name="fetch")
 app.command()(doctor)
+app.command()(check)
 app.command(context_settings=_HANDED_ON, add_help_option=False)(tools)
 
 
@@ -87,6 +90,7 @@ def _root(
     show_logs(verbose)
 
 
+@no_thread_left()
 def main() -> None:
     """Run the command line.
 

@@ -6,11 +6,13 @@ import dataclasses
 import json
 import logging
 import math
+import os
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -82,10 +84,44 @@ def show_logs(verbose: bool) -> None:
         logging.getLogger(package).setLevel(logging.ERROR)
 
 
+_json_out: TextIO | None = None
+"""Where documents go; None = standard output."""
+_own_out: TextIO | None = None
+"""The process's own standard output, once it is kept for documents."""
+
+
+@contextmanager
+def json_alone() -> Iterator[None]:
+    """Keep standard output for :func:`show_json`: what anything else writes there goes to standard error.
+
+    That holds for a library's ``printf`` and for programs that it starts, too; and for a process's own standard output
+    to its end, since threads and exit handlers may write as well.
+    """
+    global _json_out, _own_out
+    before = sys.stdout
+    try:
+        own = before.fileno() == 1
+    except (AttributeError, OSError, ValueError):  # no file: a notebook's, a test's
+        own = False
+    if own and _own_out is None:
+        before.flush()
+        _own_out = os.fdopen(os.dup(1), "w", encoding=before.encoding, errors=before.errors)
+        os.dup2(2, 1)
+    _json_out = _own_out if own else before
+    if not own:
+        sys.stdout = sys.stderr
+    try:
+        yield
+    finally:
+        _json_out = None
+        if not own:
+            sys.stdout = before
+
+
 def show_json(value: Any) -> None:
     """Print one JSON document on standard output, and nothing else."""
     plain = dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
-    print(json.dumps(_plain(plain), indent=2, default=str))  # noqa: T201 - rich would wrap long lines
+    print(json.dumps(_plain(plain), indent=2, default=str), file=_json_out, flush=True)  # rich would wrap long lines
 
 
 def _plain(value: Any) -> Any:
@@ -97,6 +133,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
     return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def show_facts(title: str, facts: Mapping[str, Any]) -> None:
+    """Print one fact a line, however long it is: a hash can be copied."""
+    _out.print(f"[bold]{escape(title)}[/]", soft_wrap=True)
+    width = max(map(len, facts), default=0)
+    for name, value in facts.items():
+        lines = str(value).replace("\n", f"\n{'':{width}}  ")
+        _out.print(f"[dim]{name:{width}}[/]  {escape(lines)}", soft_wrap=True)
 
 
 def show_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -1,4 +1,4 @@
-"""The cards that ship, and the card that a name stands for."""
+"""The cards that ship with isrbench or with another package, and the card that a name stands for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from isrbench.harness.api.registry import unknown_name
+from isrbench.harness.api.registry import cards, unknown_name
 from isrbench.harness.data.find import catalogue_folder, find_layout
 from isrbench.harness.data.join import Files, join_files
 from isrbench.harness.data.names import Names, files_by_stem, names_in_one_folder, refuse_odd_name
@@ -29,9 +29,51 @@ log = logging.getLogger(__name__)
 
 
 @cache
-def catalogue() -> dict[str, Path]:
-    """Return the card files that ship, by dataset id (the file's stem)."""
+def shipped() -> dict[str, Path]:
+    """Return the card files that isrbench ships, by dataset id (the file's stem)."""
     return {path.stem: path for path in sorted(catalogue_folder().glob("*.toml"))}
+
+
+def catalogue() -> dict[str, Path]:
+    """Return all card files that have an id without a path: those that isrbench ships, and those of other packages."""
+    return {**shipped(), **carried()[0]}
+
+
+@cache
+def carried() -> tuple[dict[str, Path], dict[str, UserError]]:
+    """Return (card files, why others do not work) of other packages, by the name of their entry point.
+
+    One that is broken disables only itself.
+    """
+    found, broken = cards().load_all()
+    working = {}
+    for name, path in found.items():
+        try:
+            _check_carried(name, path)
+            working[name] = path
+        except UserError as error:
+            broken[name] = error
+    return working, broken
+
+
+def _check_carried(name: str, path: Path) -> None:
+    """Refuse a card that takes the place of another or cannot be read.
+
+    Raises:
+        UserError: If it does.
+    """
+    fix = "report it to the package that carries the card"
+    taken = next((id for id in shipped() if id.lower() == name.lower()), None)
+    if taken is not None:
+        raise UserError(f"dataset '{name}': {path} takes the id of a set that ships, {taken}", fix)
+    try:
+        own = load_card(path).id
+    except OSError as error:
+        raise UserError(f"dataset '{name}': {path} cannot be read: {error.strerror or error}", fix) from error
+    if own != name:
+        raise UserError(
+            f"dataset '{name}': {path} calls itself '{own}'", "give the entry point and the card's `id` one name"
+        )
 
 
 def load_card(path: Path) -> Card:
@@ -64,6 +106,8 @@ def find_card(name: str) -> Card:
     """
     if name in catalogue():
         return load_card(catalogue()[name])
+    if name in carried()[1]:
+        raise carried()[1][name]
     path = Path(name)
     there = is_there(path)
     if there and path.suffix == ".toml" and path.is_file():

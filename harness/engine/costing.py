@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from isrbench.harness.api.complexity import measure
+from isrbench.harness.api.containment import contained
 from isrbench.harness.api.method import Cost, Method, Untimed
 from isrbench.harness.api.records import RunCost
 from isrbench.harness.errors import UserError
@@ -17,7 +18,17 @@ def run_cost(method: Method, height: int, width: int, device: str) -> RunCost:
 
     Time and memory are None for a method that asks not to be timed (``Untimed``: ``folder``, ``command``) or that
     cannot restore a made-up image; MACs and parameters for one whose work the counter does not see.
+
+    Raises:
+        UserError: If nothing can be said.
+        TypeError: If ``cost`` returns something else than a ``Cost``.
+        PluginExit: If the method's code tries to end the process; else whatever it raises.
     """
+    with contained():
+        return _run_cost(method, height, width, device)
+
+
+def _run_cost(method: Method, height: int, width: int, device: str) -> RunCost:
     # Memory first: counting may itself leave memory with the process.
     measured = None
     if isinstance(method, Untimed):
@@ -29,6 +40,10 @@ def run_cost(method: Method, height: int, width: int, device: str) -> RunCost:
             log.info("not timed, because the method cannot restore a made-up image: %s", error.message)
     try:
         counted = method.cost(height, width)
+        if not isinstance(counted, Cost):
+            raise TypeError(f"cost must return a Cost, not {type(counted).__name__}")
+        # Made anew: a subclass need not have made its numbers plain.
+        counted = Cost(counted.macs, counted.params_total, counted.params_trainable, counted.params_active)
     except UserError as error:
         if measured is None:
             raise

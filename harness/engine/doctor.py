@@ -14,7 +14,7 @@ from typing import Any
 
 from isrbench.harness.api.metric import Metric
 from isrbench.harness.api.registry import Registry, methods, metrics
-from isrbench.harness.data.catalogue import catalogue, load_card
+from isrbench.harness.data.catalogue import carried, catalogue, load_card
 from isrbench.harness.data.find import find_root
 from isrbench.harness.engine.listing import faults
 from isrbench.harness.engine.provenance import package_versions
@@ -81,6 +81,8 @@ def examine(data_root: Path | None, runs_dir: Path, packages: Mapping[str, str] 
     yield from _faulty(methods())
     for name, path in catalogue().items():
         yield _dataset(name, path, data_root)
+    for name, error in carried()[1].items():
+        yield Finding(f"dataset {name} of another package", False, error.message, error.fix or "")
     for name, metric in metrics().load_all()[0].items():
         yield _metric(name, metric)
     yield from _faulty(metrics())

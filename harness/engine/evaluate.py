@@ -40,6 +40,8 @@ class RunResult:
     """Images that failed, or that have a failed score."""
     computed: bool
     """Whether this call computed anything; False where every row was stored already."""
+    cost_failed: bool = False
+    """Whether this call could not count or time the method, by a fault of the method's code; a note says which."""
 
     def __repr__(self) -> str:
         done = f"{self.summary.restored} of {self.summary.images} images restored"
@@ -157,6 +159,7 @@ def evaluate(
             summary=summarise(store, outcome.run, asked, outcome.notes, request.metrics or ()),
             failed=outcome.failed,
             computed=outcome.computed,
+            cost_failed=outcome.cost_failed,
         )
 
 

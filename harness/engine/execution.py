@@ -44,6 +44,8 @@ class Outcome:
     """Whether anything was left to compute."""
     notes: tuple[str, ...] = ()
     """What went wrong beside the rows, a line each."""
+    cost_failed: bool = False
+    """Whether counting and timing the method failed by a fault of its code; that it cannot be counted is none."""
 
 
 @dataclass
@@ -57,6 +59,7 @@ class _Work:
     notes: list[str] = field(default_factory=list)
     unestimated: set[str] = field(default_factory=set)
     """Images whose severity could not be estimated."""
+    cost_failed: bool = False
 
     @property
     def folder(self) -> Path:
@@ -81,7 +84,8 @@ def execute(plan: Plan, store: Store, progress: Progress = lambda stage, done, t
         with _store_failures_are_clear(store.folder), only_one(work.folder):
             computed = _compute(work)
     store.touch(work.run)
-    return Outcome(work.run, work.folder, _failures(work, plan.scorer.ids), computed, tuple(work.notes))
+    failed = _failures(work, plan.scorer.ids)
+    return Outcome(work.run, work.folder, failed, computed, tuple(work.notes), work.cost_failed)
 
 
 def _check_repeat(plan: Plan, store: Store, run: str) -> None:
@@ -244,6 +248,7 @@ def _count(work: _Work) -> None:
             cost = run_cost(work.plan.method, height, width, work.plan.device)
     except Exception as error:
         log.info("complexity", exc_info=True)
+        work.cost_failed = not isinstance(error, UserError)
         reason = Failure.of(error).brief
         work.notes.append(f"complexity unknown, tried again by the next run (or --no-complexity): {reason}")
         return

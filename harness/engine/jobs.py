@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from isrbench.harness.api.containment import contained
 from isrbench.harness.api.dataset import Pair
-from isrbench.harness.api.method import Method, Prepares, RoutingTrace
+from isrbench.harness.api.method import Method, PreparedInPart, Prepares, RoutingTrace
 from isrbench.harness.api.records import Failure, ImageRow, ImageStatus, ScoreRow, ScoreStatus
 from isrbench.harness.determinism import exclusive
 from isrbench.harness.engine.plan import Plan
@@ -79,10 +80,10 @@ def prepare(method: Method, name: str, images: Sequence[tuple[str, Path]]) -> No
     Raises:
         UserError: If it raises anything, which says whose fault it is.
     """
-    if not isinstance(method, Prepares):
-        return
     try:
-        method.prepare(images)
+        with contained(passing=(PreparedInPart,)):
+            if isinstance(method, Prepares):
+                method.prepare(images)
     except UserError as error:
         raise UserError(f"the method {name} cannot prepare its images: {error.message}", error.fix) from error
     except Exception as error:

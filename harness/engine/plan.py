@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from isrbench.harness.api.containment import contained
 from isrbench.harness.api.dataset import Card, Pair
 from isrbench.harness.api.method import Labeled, Method, MethodPlugin, Runtime
-from isrbench.harness.api.options import options_key, parse_options
+from isrbench.harness.api.options import options_key, read_options
+from isrbench.harness.api.records import Failure
 from isrbench.harness.api.registry import Registry
 from isrbench.harness.api.registry import methods as installed
 from isrbench.harness.api.registry import metrics as installed_metrics
@@ -50,6 +52,10 @@ class Plan:
     device: str
     inputs: tuple[tuple[str, str], ...]
     """(image, hash of what it has of its own besides its LR), in the order of ``pairs``."""
+    variant: str
+    """The method's variant, such as ``tiny``; "" for the method as published."""
+    weights_hash: str
+    """As the method says."""
     identity: str
     """sha256 that two plans share only if they must give the same images."""
     faults: Mapping[str, Exception] = field(default_factory=dict)
@@ -61,11 +67,6 @@ class Plan:
     def name(self) -> str:
         """Return what rows call the method."""
         return self.request.name or self.plugin.info.id
-
-    @property
-    def variant(self) -> str:
-        """Return the method's variant, such as ``tiny``; "" for the method as published."""
-        return self.method.variant if isinstance(self.method, Labeled) else ""
 
     @property
     def title(self) -> str:
@@ -87,7 +88,7 @@ def make_plan(request: Request, methods: Registry[MethodPlugin] | None = None) -
     known = installed() if methods is None else methods
     _check(request, known)
     plugin = known.get(request.method)
-    options = parse_options(plugin.options, request.options)
+    options = read_options(plugin, request.options)
     device = resolve_device(request.device)
     asked = Scorer(request.metrics or (), device)  # a mistyped metric is found before a set of thousands is read
     card = find_card(request.dataset)
@@ -99,11 +100,13 @@ def make_plan(request: Request, methods: Registry[MethodPlugin] | None = None) -
     whole = tuple(image_ids(card, request.data_root))
     method = plugin.make(options, Runtime(scale=card.scale, device=device, images=whole))
     inputs, faults = _input_hashes(method, pairs)
+    weights_hash = _text_of(plugin, "weights_hash", lambda: method.weights_hash)
+    variant = _text_of(plugin, "variant", lambda: method.variant if isinstance(method, Labeled) else "")
     decisive = {
         "method": plugin.info.id,
         "options": options_key(options),
-        "code": code_version(plugin),
-        "weights": method.weights_hash,
+        "code": _code_of(plugin),
+        "weights": weights_hash,
         "device": device.partition(":")[0],
         "dataset": card.id,
         "scale": card.scale,
@@ -123,10 +126,22 @@ def make_plan(request: Request, methods: Registry[MethodPlugin] | None = None) -
         estimator=estimator,
         device=device,
         inputs=inputs,
+        variant=variant,
+        weights_hash=weights_hash,
         identity=identity,
         faults=faults,
         notes=notes,
     )
+
+
+def _code_of(plugin: MethodPlugin) -> str:
+    try:
+        return code_version(plugin)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"the method {plugin.info.id} has no identity: {error}",
+            "install its package with its source, and check `build` and `MethodInfo.code`",
+        ) from error
 
 
 def code_version(plugin: MethodPlugin) -> str:
@@ -184,6 +199,28 @@ def _refuse_anothers_name(name: str, method: str, methods: Registry[MethodPlugin
         )
 
 
+def _text_of(plugin: MethodPlugin, what: str, ask: Callable[[], Any]) -> str:
+    """Return a text that a method says of itself.
+
+    Raises:
+        UserError: If it is no text, or saying it fails.
+    """
+    try:
+        with contained():
+            text = ask()
+            if not isinstance(text, str):
+                raise TypeError(f"a {type(text).__name__}, not a text")
+            text.encode()  # a lone surrogate raises, and not when the run is written
+            return text
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"the method {plugin.info.id} has no {what}: {Failure.of(error).brief}",
+            "report it to whoever provides the method",
+        ) from error
+
+
 def _input_hashes(method: Method, pairs: Sequence[Pair]) -> tuple[tuple[tuple[str, str], ...], dict[str, Exception]]:
     """(image, hash of its own input), and by image why there is none: it fails one image, and must not stop the others.
 
@@ -192,7 +229,8 @@ def _input_hashes(method: Method, pairs: Sequence[Pair]) -> tuple[tuple[tuple[st
     hashes, faults = [], {}
     for pair in pairs:
         try:
-            own = method.input_hash(pair.id)
+            with contained():
+                own = method.input_hash(pair.id)
             if not isinstance(own, str):
                 raise TypeError(f"input_hash must return a text, not {type(own).__name__}")
             own.encode()

@@ -80,7 +80,7 @@ def describe_run(plan: Plan, run: str) -> Manifest:
         citation=info.citation,
         trained_on_metrics=list(info.trained_on_metrics),
         options=options_key(plan.options),
-        weights_hash=plan.method.weights_hash,
+        weights_hash=plan.weights_hash,
         inputs_hash=hashlib.sha256(json.dumps(plan.inputs).encode()).hexdigest(),
         dataset=describe_dataset(plan),
         repeat_of=request.repeat_of,

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from isrbench.harness.api.method import Method, PreparedInPart, Runtime
-from isrbench.harness.api.options import parse_options
+from isrbench.harness.api.options import read_options
 from isrbench.harness.api.records import Failure
 from isrbench.harness.api.registry import methods
 from isrbench.harness.determinism import make_deterministic, resolve_device
@@ -136,7 +136,7 @@ def restore(
 def _build(method: str, options: Mapping[str, Any] | None, scale: int, device: str) -> Method:
     plugin = methods().get(method)
     runtime = Runtime(scale=scale, device=resolve_device(device))
-    built = plugin.make(parse_options(plugin.options, option_texts(options)), runtime)
+    built = plugin.make(read_options(plugin, option_texts(options)), runtime)
     make_deterministic(runtime.device)
     return built
 

@@ -193,6 +193,7 @@ PIQE = Metric(
     definition="16x16 blocks, activity threshold 0.1 (pyiqa piqe)",
     build=f"{_PYIQA}:image_metric",
     settings={"name": "piqe", "one_at_a_time": True},
+    min_side=8,
     decimals=2,
     citation=bibtex("inproceedings", "venkatanath2015piqe",
                     "Venkatanath, N. and Praneeth, D. and Bh, Maruthi Chandrasekhar and "

@@ -18,7 +18,7 @@ from isrbench.harness.determinism import exclusive, make_deterministic, on_cpu
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.images import read_hr, read_lr, read_rgb
 from isrbench.harness.metrics import weights
-from isrbench.harness.metrics.contract import check_call
+from isrbench.harness.metrics.contract import check_call, held, read_only
 from isrbench.harness.metrics.scoring import image_value, set_value
 from isrbench.harness.metrics.sets import expand
 from isrbench.harness.metrics.version import MetricVersion, version_of
@@ -122,7 +122,7 @@ class Scorer:
 
     def version(self, metric: str) -> MetricVersion:
         """Return what computes the metric's values: as it was built, or as it would be now."""
-        return self._versions.get(metric) or version_of(self._metrics[metric])
+        return self._versions.get(metric) or _version(self._metrics[metric])
 
     def definitions(self) -> dict[str, MetricRecord]:
         """Return what the values of each metric depend on, for the manifest, by metric."""
@@ -214,16 +214,17 @@ class Scorer:
         full = metric.reference is Reference.FULL
         if full and hr is None:
             return Score(metric.id, None, ScoreStatus.NO_REFERENCE)
-        for read in (restored, hr if full else None, lr if metric.uses_lr else None):
-            if isinstance(read, Failure):
-                return Score(metric.id, None, ScoreStatus.FAILED, read)
+        read = (restored, hr if full else None, lr if metric.uses_lr else None)
+        for image in read:
+            if isinstance(image, Failure):
+                return Score(metric.id, None, ScoreStatus.FAILED, image)
         if metric.uses_lr and lr is None:
             missing = UserError(f"{metric.id} looks at the LR, and none was given", "give the LR with each image")
             return Score(metric.id, None, ScoreStatus.FAILED, Failure.of(missing))
         compute = self._function(metric.id)
         if isinstance(compute, Score):
             return compute
-        given = cast(Any, (restored, hr, lr))
+        given = cast(Any, [None if image is None else read_only(cast("NDArray[np.uint8]", image)) for image in read])
         return _guarded(metric.id, lambda: image_value(metric, cast(ImageMetric, compute), *given, device=self.device))
 
     def _function(self, id: str) -> ImageMetric | SetMetric | Score:
@@ -232,15 +233,16 @@ class Scorer:
             if id not in self._built:
                 with exclusive(self.device):
                     self._built[id] = self._build(self._metrics[id])
-                self._versions[id] = version_of(self._metrics[id])
+                self._versions[id] = _version(self._metrics[id])
             return self._built[id]
 
     def _build(self, metric: Metric) -> ImageMetric | SetMetric | Score:
         try:
+            version_of(metric)  # raises where its code has no source: no score could say what computed it
             weights.ensure(metric, self.download)
             built = metric.make(self.device)
             check_call(metric, built)
-            return built
+            return held(metric, built)
         except weights.WeightsUnavailable as error:
             log.info("%s is unavailable: %s", metric.id, error)
             return Score(metric.id, None, ScoreStatus.UNAVAILABLE, Failure.of(error))
@@ -273,6 +275,14 @@ def _read(path: Path, read: Callable[[Path], NDArray[np.uint8]]) -> Read:
         return read(path)
     except UserError as error:
         return Failure.of(error)
+
+
+def _version(metric: Metric) -> MetricVersion:
+    """The metric's version; of one whose code has no source, which fails, a word that is no hash."""
+    try:
+        return version_of(metric)
+    except ModuleNotFoundError:
+        return MetricVersion("unidentified", "none")
 
 
 def _guarded(metric: str, compute: Callable[[], float]) -> Score:

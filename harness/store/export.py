@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
+import re
 from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     from isrbench.harness.store.frames import Frames
 
 TABLES = ("scores", "images", "routing")
+
+_COMPUTED = re.compile(r"[\s\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
+"""What a spreadsheet may take for a formula: by Excel's full-width signs, too, and with space before it."""
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf")
 
 
 def table_of(frames: Frames, table: str) -> pd.DataFrame:
@@ -44,19 +50,46 @@ def table_of(frames: Frames, table: str) -> pd.DataFrame:
     return frames.images.loc[:, columns]
 
 
-def export(frame: pd.DataFrame, target: Path, *, overwrite: bool = False) -> None:
-    """Write a frame as .csv, .parquet or .jsonl; missing values stay missing.
+def csv_text(frame: pd.DataFrame, *, raw: bool = False) -> str:
+    """Return a frame as CSV whose texts no spreadsheet computes: names of images and messages are other people's.
+
+    A text that begins with = + - @, a tab or an end of line gets an apostrophe before it, by which spreadsheets know
+    a text. Numbers, also those written as texts (``-3.2``), stay what they are.
+
+    Args:
+        frame: The rows; the index is left out.
+        raw: Write every text as it is.
+    """
+    texts = {column: frame[column].astype(object) for column in frame if frame[column].dtype.kind not in "biufcmM"}
+    # Unquoted, a lone carriage return ends a row for most readers, and what follows would be a cell of its own.
+    ends = any("\r" in cell for cells in (frame.columns, *texts.values()) for cell in cells if isinstance(cell, str))
+    if not raw:
+        inert = {column: cells.map(_inert) for column, cells in texts.items()}
+        frame = frame.assign(**inert).rename(columns=_inert)
+    quoting = csv.QUOTE_NONNUMERIC if ends else csv.QUOTE_MINIMAL
+    return frame.to_csv(index=False, lineterminator="\n", quoting=quoting)
+
+
+def _inert(cell: Any) -> Any:
+    if not isinstance(cell, str) or not _COMPUTED.match(cell) or _NUMBER.fullmatch(cell):
+        return cell
+    return f"'{cell}"
+
+
+def export(frame: pd.DataFrame, target: Path, *, overwrite: bool = False, raw: bool = False) -> None:
+    """Write a frame as .csv (:func:`csv_text`), .parquet or .jsonl; missing values stay missing.
 
     Args:
         frame: The rows.
         target: The file; its folder has to be there.
         overwrite: Whether a file that is there is replaced.
+        raw: Whether texts that a spreadsheet would compute are written to .csv as they are.
 
     Raises:
         UserError: For another ending, a file that is there, or a place that cannot be written.
     """
     writers = {
-        ".csv": lambda path: frame.to_csv(path, index=False, lineterminator="\n"),
+        ".csv": lambda path: path.write_text(csv_text(frame, raw=raw), encoding="utf-8", newline=""),
         ".parquet": lambda path: frame.to_parquet(path, index=False),
         ".jsonl": lambda path: path.write_text("".join(map(_json_line, frame.to_dict("records"))), encoding="utf-8"),
     }

@@ -6,7 +6,7 @@ import errno
 import itertools
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -233,6 +233,22 @@ def _back_up(file: Path, version: int) -> Path:
     return backup
 
 
+def plain(values: Iterable[Any]) -> tuple[int | float | str | None, ...]:
+    """Return values that SQLite keeps as they are; numpy's, say, it would keep as bytes that no reader expects.
+
+    Raises:
+        TypeError: If one is no plain number, text or None.
+        ValueError: If one is NaN, which SQLite would keep as nothing at all, or an integer beyond 64 bits.
+    """
+    kept = tuple(values)
+    for value in kept:
+        if type(value) not in {int, float, str, type(None)}:
+            raise TypeError(f"the store holds plain numbers and texts, not {value!r} ({type(value).__name__})")
+        if value != value or (type(value) is int and not -(2**63) <= value < 2**63):
+            raise ValueError(f"the store cannot hold {value}")
+    return kept
+
+
 def insert(db: sqlite3.Connection, table: str, values: dict[str, Any], conflict: str = "") -> None:
     """Insert one row.
 
@@ -241,9 +257,13 @@ def insert(db: sqlite3.Connection, table: str, values: dict[str, Any], conflict:
         table: Its table.
         values: By column.
         conflict: What to do about a row of the same key: "" = fail, ``OR REPLACE``.
+
+    Raises:
+        TypeError: As :func:`plain`.
+        ValueError: As :func:`plain`.
     """
     names, marks = ", ".join(values), ", ".join("?" * len(values))
-    db.execute(f"INSERT {conflict} INTO {table} ({names}) VALUES ({marks})", tuple(values.values()))
+    db.execute(f"INSERT {conflict} INTO {table} ({names}) VALUES ({marks})", plain(values.values()))
 
 
 def failure_columns(failure: Failure | None) -> dict[str, str | None]:

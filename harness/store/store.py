@@ -21,6 +21,7 @@ from isrbench.harness.store.schema import (
     insert,
     open_for_reading,
     open_for_writing,
+    plain,
     transaction,
 )
 from isrbench.harness.store.state import RunState, newest, state_of
@@ -117,7 +118,7 @@ class Store:
         where the new row has none.
         """
         with self.transaction():
-            plain = row.model_dump(mode="json", exclude={"failure", "severity"})
+            fields = row.model_dump(mode="json", exclude={"failure", "severity"})
             severity = _severity_columns(row.severity)
             if row.severity is None:
                 query = f"SELECT estimator, {', '.join(severity)} FROM images WHERE run = ? AND image = ?"
@@ -125,12 +126,12 @@ class Store:
             self._db.execute("DELETE FROM scores WHERE run = ? AND image = ''", (row.run,))
             for table in ("images", "scores", "routing"):
                 self._db.execute(f"DELETE FROM {table} WHERE run = ? AND image = ?", (row.run, row.image))
-            insert(self._db, "images", plain | failure_columns(row.failure) | severity)
+            insert(self._db, "images", fields | failure_columns(row.failure) | severity)
             if trace is not None:
                 self._db.executemany(
                     "INSERT INTO routing VALUES (?, ?, ?, ?, ?, ?)",
                     [
-                        (row.run, row.image, i, *entry)
+                        plain((row.run, row.image, i, *entry))
                         for i, entry in enumerate(zip(trace.layers, trace.active, trace.zero, strict=True))
                     ],
                 )
@@ -139,15 +140,15 @@ class Store:
         """Write scores in one transaction; a newer value replaces a failed or unavailable one."""
         with self.transaction():
             for row in rows:
-                plain = row.model_dump(exclude={"failure", "status"}) | {"status": row.status.value}
-                insert(self._db, "scores", plain | failure_columns(row.failure), "OR REPLACE")
+                fields = row.model_dump(exclude={"failure", "status"}) | {"status": row.status.value}
+                insert(self._db, "scores", fields | failure_columns(row.failure), "OR REPLACE")
 
     def set_severity(self, run: str, image: str, estimator: str, severity: Sequence[float]) -> None:
         """Keep an image's seven severities in [0, 1] and their mean, with the version of what estimated them."""
         columns = _severity_columns(severity)
         self._db.execute(
             f"UPDATE images SET estimator = ?, {', '.join(f'{c} = ?' for c in columns)} WHERE run = ? AND image = ?",
-            (estimator, *columns.values(), run, image),
+            plain((estimator, *columns.values(), run, image)),
         )
 
     def set_places(self, run: str, places: Mapping[str, tuple[str, str | None, str | None]]) -> None:
@@ -164,7 +165,7 @@ class Store:
 
     def add_hr_severity(self, hr_hash: str, estimator: str, severity: float) -> None:
         """Keep the severity in [0, 1] of an HR image, by its content: every run on that image shares it."""
-        self._db.execute("INSERT OR REPLACE INTO hr_severities VALUES (?, ?, ?)", (hr_hash, estimator, severity))
+        self._db.execute("INSERT OR REPLACE INTO hr_severities VALUES (?, ?, ?)", plain((hr_hash, estimator, severity)))
 
     def add_hr_severities(self, severities: Mapping[tuple[str, str], float]) -> None:
         """Keep severities of HR images (:meth:`hr_severities`) that are not there yet."""

@@ -27,6 +27,7 @@ from isrbench.harness.errors import UserError
 from isrbench.harness.files import replacing
 from isrbench.harness.metrics.sets import expand
 from isrbench.harness.metrics.weights import ensure
+from isrbench.harness.store.export import csv_text
 from isrbench.methods.onestep.train.config import TrainConfig, parse_config, split_overrides
 from isrbench.methods.studies.ablation import ablate, check_options, mor_config, to_table
 from isrbench.methods.studies.variants import Variant, choose, paper_variants
@@ -213,7 +214,7 @@ def _write(out: Path, scores: pd.DataFrame, variants: Sequence[Variant], test_se
     with replacing(out / "scores.md") as partial:
         partial.write_text(text, encoding="utf-8")
     with replacing(out / "scores.csv") as partial:
-        scores.to_csv(partial, index=False, lineterminator="\n")
+        partial.write_text(csv_text(scores), encoding="utf-8", newline="")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -249,7 +250,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         log.error("error: %s", error)
         return 2
     if len(validations):
-        validations.to_csv(args.out / "ablation.csv", index=False)
+        (args.out / "ablation.csv").write_text(csv_text(validations), encoding="utf-8", newline="")
         log.info("\n%s", to_table(validations))
     if test_set is not None and len(scores):
         log.info("\n%s", (args.out / "scores.md").read_text(encoding="utf-8"))

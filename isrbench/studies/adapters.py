@@ -24,6 +24,7 @@ from isrbench.harness.engine.evaluate import RunResult, evaluate
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import list_images, replacing
 from isrbench.harness.severity.dimensions import DIMENSIONS
+from isrbench.harness.store.export import csv_text
 from isrbench.methods.onestep.train.config import TrainConfig, parse_config, split_overrides
 from isrbench.methods.onestep.train.degrade import LEVELS as LEVELS_NAME
 from isrbench.methods.studies.ablation import check_options, mor_config, train_variant
@@ -143,7 +144,7 @@ def study(plan: Plan) -> str:
         with replacing(plan.out / "study.md") as partial:
             partial.write_text(text, encoding="utf-8")
         with replacing(plan.out / "study.csv") as partial:
-            rows.to_csv(partial, index=False, lineterminator="\n")
+            partial.write_text(csv_text(rows), encoding="utf-8", newline="")
     return text
 
 

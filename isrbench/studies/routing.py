@@ -6,17 +6,21 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from operator import index
 from pathlib import Path
 from typing import Any
 
+from isrbench.harness.api.containment import contained
 from isrbench.harness.api.method import MethodPlugin, Routed
+from isrbench.harness.api.records import Failure
 from isrbench.harness.api.registry import methods
 from isrbench.harness.engine.arguments import Progress, ProgressOption, option_texts, reporting
 from isrbench.harness.engine.evaluate import RunResult, evaluate
-from isrbench.harness.engine.plan import make_plan
+from isrbench.harness.engine.plan import Plan, make_plan
 from isrbench.harness.engine.request import Request
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.images import read_lr, to_tensor
+from isrbench.harness.severity.dimensions import DIMENSIONS
 from isrbench.harness.store.schema import cannot_write
 from isrbench.reports.strata import DEFAULT, parse_rule
 from isrbench.studies.arms import OPTIONS, Arm, Vectors, make_arms
@@ -144,19 +148,41 @@ def _look_at(request: Request) -> _Subject:
         )
     if count < 2:
         raise UserError(f"{count} image of {plan.card.id} has no other to take a severity from", "study two or more")
+    vectors, counts = _asked(plan, method)
     # A part of a set has a folder of its own, so that a quick look replaces no study of the whole.
     part = "" if count == plan.whole else f"-{count}-of-{plan.whole}"
     return _Subject(
         name=plan.name,
         title=plan.title,
         folder=request.runs_dir.resolve() / f"study-routing-{plan.name}-{plan.card.id}{part}",
-        vectors={
-            pair.id: method.severity(to_tensor(read_lr(pair.lr, pair.lr_hash)), image=pair.id).tolist()
-            for pair in plan.pairs
-        },
-        counts=method.active_counts(),
+        vectors=vectors,
+        counts=counts,
         strata="level" if all(pair.level is not None for pair in plan.pairs) else DEFAULT,
     )
+
+
+def _asked(plan: Plan, method: Routed) -> tuple[Vectors, tuple[int, ...]]:
+    """Return the severity that routes each image, and the numbers of experts that can be active.
+
+    Raises:
+        UserError: If an image cannot be read, or the method's code fails or gives something else.
+    """
+    try:
+        with contained():
+            vectors = {}
+            for pair in plan.pairs:
+                given = method.severity(to_tensor(read_lr(pair.lr, pair.lr_hash)), image=pair.id)
+                vectors[pair.id] = [float(value) for value in given]
+                if len(vectors[pair.id]) != len(DIMENSIONS) or not all(0 <= value <= 1 for value in vectors[pair.id]):
+                    raise ValueError(f"severity of {pair.id} is {given}, not ({len(DIMENSIONS)},) in [0, 1]")
+            return vectors, tuple(map(index, method.active_counts()))
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"the method {plan.plugin.info.id} does not say what routes an image: {Failure.of(error).brief}",
+            f"isrbench check method {plan.plugin.info.id}",
+        ) from error
 
 
 def _run(arms: Sequence[Arm], request: Request, subject: _Subject, tell: Progress) -> dict[str, RunResult]:

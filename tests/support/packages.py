@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from isrbench.harness.api import registry
+from isrbench.harness.data import catalogue
+
+CACHED: tuple[Any, ...] = (registry.methods, registry.metrics, registry.cards, catalogue.carried)
+"""What is looked up once a process."""
 
 RIVAL = """
 from isrbench.harness.api.metric import Direction, Metric, Reference
@@ -40,11 +45,11 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))
-    for cached in (registry.methods, registry.metrics):
+    for cached in CACHED:
         cached.cache_clear()
     yield folder
     monkeypatch.undo()
-    for cached in (registry.methods, registry.metrics):
+    for cached in CACHED:
         cached.cache_clear()
 
 

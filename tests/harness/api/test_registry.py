@@ -138,6 +138,16 @@ def test_isrbenchs_own_plugin_keeps_its_name(site):
     assert list(working) == list(broken) == ["a"]
 
 
+def test_capital_letters_make_no_other_name(site):
+    install(site, "isrbench", {GROUP: {"a": "acme_one:A"}}, acme_one=WORDS)
+    install(site, "two", {GROUP: {"A": "acme_two:A", "b": "acme_two:B"}})
+    install(site, "three", {GROUP: {"B": "acme_three:B"}})
+    registry = words()
+    assert list(registry) == ["a"] and set(registry.refused) == {"A", "B", "b"}
+    with pytest.raises(UserError, match=r"word 'A' \(acme_two:A\) differs from 'a' in capital letters alone"):
+        registry.get("A")
+
+
 def test_a_foreign_metric_of_a_built_in_name_changes_nothing_and_is_reported(site):
     install(site, "two", {"isrbench.metrics": {"psnr": "acme_two:PSNR"}})
     registry = metrics()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from isrbench.harness.store.store import Store
 from tests.support.cli import isrbench
+from tests.support.images import write_pairs
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl"])
@@ -120,3 +122,20 @@ def test_runs_over_different_parts_are_compared_on_what_they_share(
     assert code == 0, err
     table = said.split(str(out))[0]
     assert "Bicubic" in table and "Lanczos" in table and "on the 2 of 4 images that all runs share" in table
+
+
+def test_image_names_that_a_spreadsheet_would_compute(tmp_path: Path, capsys, monkeypatch) -> None:
+    """In exports and in the tables of a report; --raw writes them as they are."""
+    monkeypatch.chdir(tmp_path)
+    pairs = write_pairs(tmp_path / "pairs", ["=1+1", "-2", "@a"])
+    args = ("--dataset", pairs, "--metrics", "psnr", "--estimator", "none", "--no-complexity")
+    assert isrbench(capsys, "eval", "--method", "bicubic", *args)[0] == 0
+    images = {}
+    for name, more in (("inert", ()), ("raw", ("--raw",))):
+        code, _, err = isrbench(capsys, "export", "latest", "--to", f"{name}.csv", *more)
+        assert code == 0, err
+        images[name] = list(pd.read_csv(f"{name}.csv", dtype=str)["image"])
+    assert images == {"inert": ["-2", "'=1+1", "'@a"], "raw": ["-2", "=1+1", "@a"]}
+    for table in Path("runs/report/tables").glob("*.csv"):
+        cells = [cell for row in csv.reader(table.open(encoding="utf-8")) for cell in row]
+        assert not [cell for cell in cells if cell.startswith(("=", "@"))]

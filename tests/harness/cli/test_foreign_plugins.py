@@ -12,8 +12,12 @@ from pathlib import Path
 import pytest
 
 from isrbench.harness.engine import doctor
-from tests.support.cli import finished_in_turn, isrbench
+from tests.support.cli import MAIN, finished, finished_in_turn, isrbench
 from tests.support.packages import install
+from tests.support.paths import ROOT
+from tests.support.plugins import MISBEHAVING, MISBEHAVING_POINTS
+
+PLAIN = ("--estimator", "none", "--device", "cpu", "--no-report", "--metrics", "psnr", "--no-complexity")
 
 
 def test_list_and_doctor_say_what_is_wrong_and_what_fixes_it(
@@ -61,3 +65,85 @@ def test_fetching_all_weights_warns_of_them(site: Path, capsys) -> None:
     install(site, "broken", {"isrbench.metrics": {"crashing": "crash:METRIC"}}, crash="1 / 0\n")
     code, _, err = isrbench(capsys, "fetch", "weights", "--metric", "crashing")
     assert code == 2 and "ZeroDivisionError" in err
+
+
+@pytest.fixture
+def misbehaving(site: Path, tmp_path: Path, pairs_folder: Path, capsys):
+    """Run a method or a metric that misbehaves, on images a to d; (exit code, standard output, standard error)."""
+    install(site, "misbehaving", MISBEHAVING_POINTS, misbehaving=MISBEHAVING)
+
+    def eval_(*args: object) -> tuple[int, str, str]:
+        places = ("--dataset", pairs_folder, "--runs-dir", tmp_path / "runs")
+        return isrbench(capsys, "eval", *places, *PLAIN, *args)
+
+    return eval_
+
+
+@pytest.mark.parametrize("way", ["exit", "interrupt", "stop", "raise"])
+def test_wherever_a_method_fails_it_fails_a_row_or_says_one_line(way: str, misbehaving) -> None:
+    """`SystemExit(0)` once ended a run with nothing said and exit code 0."""
+    said = {
+        "exit": "PluginExit: its code tried to end the process, by SystemExit: 0",
+        "interrupt": "PluginExit: its code tried to end the process, by KeyboardInterrupt",
+        "stop": "PluginExit: its code tried to end the process, by Stop: enough",
+        "raise": "ZeroDivisionError: division",
+    }[way]  # fmt: skip
+    lines = {
+        "options": "does not take these options",
+        "build": "cannot be built",
+        "weights_hash": "has no weights_hash",
+        "variant": "has no variant",
+        "prepare": "cannot prepare its images",
+    }
+    for where, line in lines.items():
+        code, _, err = misbehaving("--method", "misbehaving", "-o", f"where={where}", "-o", f"way={way}")
+        assert code == 2 and f"error the method misbehaving {line}: {said}" in err and "Traceback" not in err, where
+    ways = ("--method", "misbehaving", "-o", f"way={way}", "-o")
+    code, out, _ = misbehaving(*ways, "where=input_hash")
+    assert code == 1 and "0 of 4 images restored" in out and f"failed a: {said}" in out
+    code, out, _ = misbehaving(*ways, "where=restore")
+    assert code == 1 and "3 of 4 images restored" in out and f"failed b: {said}" in out
+    code, out, _ = misbehaving(*ways, "where=cost", "--complexity")
+    assert (
+        code == 1 and "4 of 4 images restored" in out and "note complexity unknown, tried again by the next run" in out
+    )
+    assert said in out
+
+
+def test_a_metric_that_leaves_or_writes_to_its_images_harms_itself_alone(misbehaving) -> None:
+    alone = json.loads(misbehaving("--method", "bicubic", "--json", "--name", "alone")[1])
+    code, out, _ = misbehaving("--method", "bicubic", "--metrics", "writes,leaves,unbuilt,unfound,psnr", "--json")
+    rows = {row["metric"]: row for row in json.loads(out)["metrics"]}
+    assert code == 1 and [(id, row["n"], row["failed"]) for id, row in rows.items()] == [
+        ("writes", 0, 4), ("leaves", 0, 4), ("unbuilt", 0, 4), ("unfound", 0, 4), ("psnr", 4, 0),
+    ]  # fmt: skip
+    assert rows["psnr"]["mean"] == alone["metrics"][0]["mean"]
+    assert rows["writes"]["message"] == "ValueError: assignment destination is read-only"
+    assert "by SystemExit: 0" in rows["leaves"]["message"]
+    assert rows["unbuilt"]["message"].startswith("unbuilt cannot be built: PluginExit")
+    assert "the source of module no_such_module is not there" in rows["unfound"]["message"]
+
+
+ENDING_SOON = "from isrbench.harness.cli import threads; threads.PATIENCE = 0.2; "
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("way", ["say", "threads"])
+def test_json_stands_alone_and_the_process_ends(way: str, tmp_path: Path, pairs_folder: Path) -> None:
+    install(tmp_path / "site", "misbehaving", MISBEHAVING_POINTS, misbehaving=MISBEHAVING)
+    args = ("--method", "misbehaving", "-o", "where=restore", "-o", f"way={way}", "--dataset", pairs_folder, "--json")
+    code, out, err = finished(
+        "eval",
+        *args,
+        *PLAIN,
+        "--runs-dir",
+        tmp_path / "runs",
+        script=ENDING_SOON + MAIN,
+        path=(tmp_path / "site", ROOT),
+    )
+    assert code == 0 and json.loads(out)["restored"] == 4, err
+    if way == "say":
+        for words in ("by import", "by print", "by descriptor", "by libc", "by child", "by exit handler"):
+            assert words in err
+    else:
+        assert "2 thread(s) of a plugin still ran" in err.splitlines()[-1] and "left, left_0" in err

@@ -9,7 +9,9 @@ import re
 import pytest
 
 from isrbench.harness.cli.terminal import amount, show_logs
+from tests.support.cards import write_card
 from tests.support.cli import finished, finished_in_turn, isrbench
+from tests.support.images import write_pairs
 
 
 @pytest.mark.process
@@ -74,6 +76,15 @@ def test_describe(capsys) -> None:
     for kind in ("method", "dataset", "metric"):
         code, _, err = isrbench(capsys, "describe", kind, "nothing-of-this-name")
         assert code == 2 and err.splitlines()[1].startswith("fix ")
+
+
+def test_a_hash_stands_on_one_line(tmp_path, capsys) -> None:
+    """So that it can be copied into a card."""
+    write_pairs(tmp_path / "mine", ["a"])
+    card = write_card(tmp_path / "mine.toml", 'root = "mine"', 'citation = "@misc{a,\\n year = 2026}"')
+    code, out, _ = isrbench(capsys, "describe", "dataset", card)
+    assert code == 0 and re.search(r"^content_hash_here  [0-9a-f]{64}$", out, re.MULTILINE)
+    assert re.search(r"^citation +@misc\{a,\n {20}year = 2026\}$", out, re.MULTILINE)
 
 
 def test_training_a_method_that_cannot_be_trained(capsys) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from pathlib import Path
@@ -12,7 +13,9 @@ from isrbench.harness.data.catalogue import catalogue, find_card, id_of_folder, 
 from isrbench.harness.data.pairs import load_pairs
 from isrbench.harness.errors import UserError
 from tests.support.cards import refusal, write_card
+from tests.support.cli import isrbench
 from tests.support.images import write_pairs
+from tests.support.packages import install
 from tests.support.paths import ROOT
 
 
@@ -135,3 +138,61 @@ def test_the_folder_of_cards_does_not_shadow_hugging_face_datasets() -> None:
     assert hasattr(datasets, "load_dataset")
     cards = ROOT / "datasets"
     assert not list(cards.rglob("*.py"))
+
+
+# ---------------------------------------------------------------- cards of other packages
+
+CARDS = """
+from pathlib import Path
+HERE = Path(__file__).parent
+NIGHT, TAKEN, OTHER, ODD, GONE = (HERE / f"{name}.toml" for name in ("night", "taken", "other", "odd", "gone"))
+TEXT = "night.toml"
+"""
+BROKEN = {
+    "REALSR": ("TAKEN", "takes the id of a set that ships, RealSR"),
+    "another": ("OTHER", "calls itself 'night'"),
+    "odd": ("ODD", "is not a valid dataset card"),
+    "gone": ("GONE", "cannot be read: No such file"),
+    "text": ("TEXT", "is a str, not a Path"),
+    "absent": ("ABSENT", "has no attribute 'ABSENT'"),
+}
+
+
+@pytest.fixture
+def night(site: Path) -> Path:
+    """A package that carries the set ``night`` with its card, and cards of every bad kind."""
+    write_pairs(site / "night", ["a", "b"])
+    write_card(site / "night.toml", 'root = "night"', "count = 2", id="night")
+    write_card(site / "taken.toml", id="REALSR")
+    write_card(site / "other.toml", id="night")
+    write_card(site / "odd.toml", "count = 0", id="odd")
+    points = {"night": "acme_cards:NIGHT", **{name: f"acme_cards:{own}" for name, (own, _) in BROKEN.items()}}
+    install(site, "cards", {"isrbench.datasets": points}, acme_cards=CARDS)
+    return site
+
+
+def test_a_package_may_carry_a_card_with_its_images(night: Path, tmp_path: Path, capsys) -> None:
+    card = find_card("night")
+    assert card.root == night / "night" and [pair.id for pair in load_pairs(card)] == ["a", "b"]
+    listed = {row["id"]: row for row in json.loads(isrbench(capsys, "list", "datasets", "--json")[1])}
+    assert listed["night"]["images"] == 2 and listed["night"]["what it is"] == "m"
+    args = ("--dataset", "night", "--metrics", "psnr", "--runs-dir", tmp_path, "--no-report", "--no-complexity")
+    assert isrbench(capsys, "eval", "--method", "bicubic", *args, "--estimator", "none")[0] == 0
+    with pytest.raises(UserError, match="takes the id of a set that ships, night"):
+        find_card(str(write_card(tmp_path / "mine.toml", id="night")))
+
+
+@pytest.mark.parametrize("name", list(BROKEN))
+def test_a_card_that_does_not_work_disables_itself_alone(name: str, night: Path, capsys) -> None:
+    with pytest.raises(UserError) as caught:
+        find_card(name)
+    assert BROKEN[name][1] in caught.value.message and caught.value.fix
+    assert "night" in catalogue() and find_card("RealSR").count == 100
+    listed = {row["id"]: row for row in json.loads(isrbench(capsys, "list", "datasets", "--json")[1])}
+    assert listed[name]["images"] == "(broken)" and BROKEN[name][1] in listed[name]["what it is"]
+
+
+def test_of_two_packages_with_one_card_neither_gets_the_name(night: Path) -> None:
+    install(night, "rival", {"isrbench.datasets": {"night": "acme_cards:OTHER"}})
+    with pytest.raises(UserError, match="two datasets are registered as 'night'"):
+        find_card("night")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from isrbench.harness.api.method import Cost, Restored
@@ -44,3 +45,12 @@ def test_a_method_that_asks_not_to_be_timed_is_not():
         untimed = "made elsewhere"
 
     assert run_cost(Elsewhere(), 8, 6, "cpu").latency_ms is None
+
+
+def test_a_cost_that_is_none_is_an_error():
+    class Tuple(Plain):
+        def cost(self, height, width):
+            return (1, 2)
+
+    with pytest.raises(TypeError, match="cost must return a Cost, not tuple"):
+        run_cost(Tuple(), 8, 6, "cpu")

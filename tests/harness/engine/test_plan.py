@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from isrbench.harness.api.method import MethodPlugin
 from isrbench.harness.api.metric import Reference
 from isrbench.harness.api.records import ImageStatus
-from isrbench.harness.api.registry import metrics
+from isrbench.harness.api.registry import Registry, metrics
 from isrbench.harness.engine.plan import make_plan
 from isrbench.harness.engine.request import Request
 from isrbench.harness.errors import UserError
@@ -33,6 +34,15 @@ def test_an_image_without_an_input_of_its_own_fails_alone(answer, request_, meth
     assert outcome.failed == 1 and failed == ["b"] and CALLS == ["a", "c", "d"]
     second, _, outcome = run(request_, methods)
     assert outcome.failed == 0 and second != first
+
+
+def test_a_method_whose_code_has_no_source_is_one_line(request_, methods) -> None:
+    """What decides its images could not be part of the run's identity."""
+    registry: Registry[MethodPlugin] = Registry("method", MethodPlugin)
+    plugin = methods.get("nearest")
+    registry.hold("nearest", replace(plugin, info=replace(plugin.info, code=("no_such_module",))))
+    with pytest.raises(UserError, match="the method nearest has no identity: the source of module no_such_module"):
+        make_plan(request_, registry)
 
 
 def test_a_name_keeps_the_variant(request_, methods, monkeypatch) -> None:

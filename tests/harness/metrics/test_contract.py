@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 
 from isrbench.harness.api.metric import Direction, Metric, Reference
 from isrbench.harness.api.records import ScoreStatus
 from isrbench.harness.api.registry import Registry, metrics
+from isrbench.harness.engine.contract.check import Verdict, carry_out_one
+from isrbench.harness.engine.contract.metric import METRIC_CHECKS, Subject, subject_of
 from isrbench.harness.errors import UserError
 from isrbench.harness.metrics.builtin import FID, PSNR
-from isrbench.harness.metrics.contract import check_call
+from isrbench.harness.metrics.contract import check_call, held
 from isrbench.harness.metrics.faithfulness import HALLUCINATION, IMPROVEMENT, LR_CONSISTENCY, OMISSION, SHIFT
 from isrbench.harness.metrics.scorer import Scorer
 from isrbench.harness.metrics.version import version_of
@@ -34,31 +37,18 @@ def images() -> dict[str, np.ndarray]:
     return found
 
 
-def declared(id: str, images: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """What the scorer hands to a metric."""
-    metric = metrics().get(id)
-    hr = images["hr"] if metric.reference is Reference.FULL else None
-    return images["restored"], hr, images["lr"] if metric.uses_lr else None
+@pytest.fixture(scope="module")
+def subjects() -> dict[str, Subject]:
+    return {id: subject_of(metrics().get(id)) for id in IDS}
 
 
 @pytest.mark.parametrize("id", IDS)
-def test_a_value_is_a_finite_number_that_repeats_on_any_thread(id, images):
-    function, given = metrics().get(id).make("cpu"), declared(id, images)
-    first = function(*given)
-    assert np.isfinite(float(first))
-    with ThreadPoolExecutor(3) as pool:
-        assert list(pool.map(lambda _: function(*given), range(6))) == [first] * 6
-
-
-@pytest.mark.parametrize("id", IDS)
-def test_a_metric_that_declares_to_look_at_an_image_does(id, images):
-    function, given = metrics().get(id).make("cpu"), declared(id, images)
-    value = function(*given)
-    for place, image in enumerate(given):
-        if image is not None:
-            other = [*given]
-            other[place] = 255 - image[::-1]
-            assert function(*other) != value
+@pytest.mark.parametrize("check", METRIC_CHECKS.values())
+def test_every_metric_holds_what_is_asked_of_plugins(id, check, subjects):
+    one = carry_out_one("", check, subjects[id])
+    if one.verdict is Verdict.SKIPPED:
+        pytest.skip(one.reason)
+    assert one.verdict is Verdict.PASS, one.reason
 
 
 @pytest.mark.parametrize("id", IDS)
@@ -125,6 +115,30 @@ def test_functions_that_cannot_be_called_do_not_pass_and_sets_have_their_own_cal
         with pytest.raises(UserError, match="three images"):
             check_call(PSNR, function)
     check_call(FID, lambda restored, references: 0.0)
+    for metric in (PSNR, FID):
+        with pytest.raises(UserError, match="builds a NoneType, which is no function"):
+            check_call(metric, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (3, 3.0), (np.float32(0.5), 0.5), (np.int64(2), 2.0), (np.array([1.5]), 1.5), (torch.tensor(2.5), 2.5),
+        (torch.tensor([1.0], requires_grad=True), 1.0), (Fraction(1, 4), 0.25), (np.float64("inf"), float("inf")),
+    ],
+)  # fmt: skip
+def test_numbers_of_every_library_become_plain_ones(value, plain):
+    given = held(PSNR, lambda *images: value)(None, None, None)
+    assert given == plain and type(given) is float
+
+
+@pytest.mark.parametrize(
+    "value", [None, "3.5", b"1", True, np.bool_(True), 1j, np.ones(2), torch.ones(2), [1.0], {}, 10**400, len]
+)
+def test_what_is_no_number_fails_with_one_line(value):
+    with pytest.raises(UserError, match=r"psnr returned .*, which is no number") as caught:
+        held(PSNR, lambda *images: value)(None, None, None)
+    assert "\n" not in caught.value.message and len(caught.value.message) < 160
 
 
 def test_whether_a_metric_looks_at_the_lr_is_part_of_its_version():

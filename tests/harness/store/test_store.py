@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from isrbench.harness.api.method import RoutingTrace
@@ -39,6 +40,21 @@ def store(tmp_path: Path) -> Store:
     made = Store(tmp_path / "runs")
     made.add_run(manifest())
     return made
+
+
+def test_only_plain_numbers_are_kept(store: Store) -> None:
+    """SQLite would keep numpy's as bytes and NaN as nothing; a later report would meet them."""
+    row = ImageRow(run="r", image="a", status="ok", lr="/lr")
+    careless = RoutingTrace(("x",), (1,), (1,))
+    for wrong in (np.int64(3), 2**63, float("nan"), b"3", True):
+        object.__setattr__(careless, "active", (wrong,))
+        with pytest.raises((TypeError, ValueError), match="the store"):
+            store.add_image(row, careless)
+        assert store.images("r") == [], "all of an image or nothing"
+        with pytest.raises((TypeError, ValueError), match="the store"):
+            store.add_hr_severity("h", "e", wrong)
+    with pytest.raises(ValueError, match="the store cannot hold nan"):
+        store.add_scores([ScoreRow(run="r", image="a", metric="psnr", status="ok", value=float("nan"))])
 
 
 def test_rows_come_back_as_they_went_in(store: Store) -> None:

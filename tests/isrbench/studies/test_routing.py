@@ -65,6 +65,16 @@ def plugin(id, options, build):
         MethodInfo(id=id, title=id.title(), summary="For tests.", license="Apache-2.0", routes=True), options, build
     )
 
+class Wrong(Answering):
+    def severity(self, lr, *, image):
+        return torch.full((3,), 0.5)
+
+class Leaving(Answering):
+    def active_counts(self):
+        raise SystemExit(0)
+
+WRONG = plugin("wrong", Options, Wrong)
+LEAVING = plugin("leaving", Options, Leaving)
 HELPED = plugin("helped", Options, Answering)
 MUTE = plugin("mute", Options, Routed)
 RIGID = plugin("rigid", Bare, Answering)
@@ -75,7 +85,7 @@ QUICK = {"metrics": ["psnr", "gmsd"], "workers": 1}
 
 @pytest.fixture
 def helped(site: Path) -> Path:  # noqa: F811
-    points = {name: f"routed_methods:{name.upper()}" for name in ("helped", "mute", "rigid")}
+    points = {name: f"routed_methods:{name.upper()}" for name in ("helped", "mute", "rigid", "wrong", "leaving")}
     install(site, "routed_methods", {"isrbench.methods": points}, routed_methods=METHOD)
     return site
 
@@ -159,6 +169,8 @@ def test_a_folder_that_cannot_be_made_is_one_message(helped: Path, tmp_path: Pat
     [
         ("bicubic", {}, "method bicubic does not route"),
         ("mute", {}, "method mute does not say what routes an image"),
+        ("wrong", {}, "the method wrong does not say what routes an image: ValueError: severity of a is"),
+        ("leaving", {}, "the method leaving does not say what routes an image: PluginExit"),
         ("rigid", {}, "none of the options severities, adapter_off, active"),
         ("helped", {"options": {"adapter_off": True}}, "option adapter_off is given, but the study sets it itself"),
         ("helped", {"limit": 1}, "no other to take a severity from"),

@@ -1,8 +1,9 @@
-"""A method and two metrics in one small package: all that a plugin needs. Importing it imports no torch."""
+"""A method, two metrics and a dataset card: all that a plugin package needs. Importing it imports no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isrbench.harness.api.method import Cost, Method, MethodInfo, MethodPlugin, Restored, Runtime
@@ -60,6 +61,8 @@ NEAREST = MethodPlugin(
     options=NearestOptions,
     build=_build,
 )
+
+NIGHT = Path(__file__).with_name("night.toml")
 
 MAE = Metric(
     id="mae",
