@@ -116,9 +116,7 @@ def _check(made: Path, folder: Path, names: Sequence[str], last: Collection[List
         if os.path.lexists(path) and not _is_ours(folder, name, last) and not _begins(path, made / name):
             foreign.append(path)
     if not overwrite:
-        refuse_to_replace(
-            foreign, "--overwrite, if no one has written or changed them; or choose another folder (--out)"
-        )
+        refuse_to_replace(foreign, "if nobody needs that any more: --overwrite; else choose another folder (--out)")
 
 
 def _in_the_way(folder: Path, name: str) -> Path | None:

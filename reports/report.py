@@ -50,7 +50,7 @@ def write_report(
             files = [path.relative_to(made) for path in _write(sets, made, training)]
             take_place(made, folder, [PurePosixPath(file) for file in files], overwrite=overwrite)
     except OSError as error:
-        full = "make room, then the same command again; the last report is still there"
+        full = "make room, then the same command again; what was there before is unchanged"
         raise UserError(
             f"cannot write the report to {folder}: {error.strerror or error}",
             full if is_full(error) else "choose another folder",
