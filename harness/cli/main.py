@@ -107,7 +107,7 @@ def _answer() -> None:
     except (KeyboardInterrupt, Interrupted):
         from isrbench.harness.cli.terminal import show_aside
 
-        show_aside("interrupted; everything finished so far is kept, the same command goes on")
+        show_aside("interrupted; everything finished so far is kept, the same command goes on (train: with --resume)")
         sys.exit(130)
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
