@@ -47,7 +47,7 @@ def is_whole(folder: Path) -> bool:
     listed = _read(folder)
     try:
         return bool(listed) and all((folder / file.name).stat().st_size == file.size for file in listed)
-    except OSError:
+    except (OSError, ValueError):  # names that no file can have
         return False
 
 
@@ -127,9 +127,11 @@ def _in_the_way(folder: Path, name: str) -> Path | None:
 
 def _is_ours(folder: Path, name: str, last: Collection[Listed]) -> bool:
     path = folder / name
-    return (
-        not path.is_symlink() and path.is_file() and _in_the_way(folder, name) is None and _listed(folder, name) in last
-    )
+    try:
+        plain = _in_the_way(folder, name) is None and path.is_file() and not path.is_symlink()
+        return plain and _listed(folder, name) in last
+    except (OSError, ValueError):  # a list may hold names that no file can have
+        return False
 
 
 def _begins(path: Path, new: Path) -> bool:
@@ -144,12 +146,10 @@ def _begins(path: Path, new: Path) -> bool:
 
 
 def _remove(folder: Path, file: Listed) -> None:
-    path = folder / file.name
     if not _is_ours(folder, file.name, {file}):
-        if path.exists():
-            log.info("%s is of an earlier report, but was changed since: it stays", path)
+        log.info("%s is listed in %s, but is not as a report wrote it: it stays", file.name, folder / LIST)
         return
-    path.unlink()
+    (folder / file.name).unlink()
     for parent in list(PurePosixPath(file.name).parents)[:-1]:
         with suppress(OSError):  # it is not empty
             (folder / parent).rmdir()
@@ -167,6 +167,8 @@ def _write(folder: Path, files: Collection[Listed]) -> None:
 
 def _read(folder: Path) -> list[Listed]:
     """Return what the list names below ``folder``; nothing where there is none, or another file of that name."""
+    if not (folder / LIST).is_file():  # a pipe would be waited for
+        return []
     try:
         found = json.loads((folder / LIST).read_text(encoding="utf-8"))
         files = [Listed(str(name), int(size), str(hash)) for name, size, hash in found]

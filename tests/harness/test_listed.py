@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -95,6 +96,18 @@ def test_a_list_that_proves_nothing_lets_nothing_be_replaced(tmp_path, text):
     with pytest.raises(UserError, match=r"index\.html is there already"):
         _put(tmp_path, FIRST)
     assert _texts(tmp_path) == {"index.html": "mine"}
+
+
+def test_a_list_of_impossible_names_or_that_is_no_file_stops_nothing(tmp_path):
+    rows = [[f"images/{name}", 1, "ab"] for name in ("a\0b", "x" * 300, "\ud800", ".")]
+    tmp_path.joinpath(LIST).write_text(json.dumps(rows))
+    assert not is_whole(tmp_path)
+    _put(tmp_path, FIRST)
+    (tmp_path / LIST).unlink()
+    os.mkfifo(tmp_path / LIST)
+    assert not is_whole(tmp_path)
+    _put(tmp_path, FIRST)
+    assert _texts(tmp_path) == FIRST and is_whole(tmp_path)
 
 
 def test_nothing_is_written_through_a_link(tmp_path):
