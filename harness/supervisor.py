@@ -134,10 +134,10 @@ def _kill_all(program: int) -> None:
     """Kill all that is below this process until nothing is left; without a ``/proc``, the program's process group."""
     deadline = time.monotonic() + KILLING_SECONDS
     while _has_children() and time.monotonic() < deadline:
-        if sys.platform == "linux":
-            for pid in _below(os.getpid()):
-                _kill(os.kill, pid)
-        else:
+        below = _below(os.getpid())
+        for pid in below:
+            _kill(os.kill, pid)
+        if not below:
             _kill(os.killpg, program)
         time.sleep(0.002)
 
@@ -150,7 +150,7 @@ def _kill(kill: Callable[[int, int], None], pid: int) -> None:
 
 
 def _below(top: int) -> list[int]:
-    """Return the children of a process, theirs, and so on."""
+    """Return the children of a process, theirs, and so on; none where there is no ``/proc``."""
     from pathlib import Path  # rarely needed
 
     children: dict[int, list[int]] = {}
