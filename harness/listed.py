@@ -89,7 +89,7 @@ def take_place(made: Path, folder: Path, files: Sequence[PurePosixPath], *, over
     now = {_listed(made, name) for name in names}
     _check(made, folder, names, last, overwrite)
     # Listed before they are there: a report that is stopped half way may still be replaced.
-    _write(folder, last | now)
+    _write(made, folder, last | now)
     page, *others = names
     (folder / page).unlink(missing_ok=True)
     for name in (*others, page):
@@ -98,7 +98,7 @@ def take_place(made: Path, folder: Path, files: Sequence[PurePosixPath], *, over
     for file in sorted(last):
         if file.name not in names and _OURS.fullmatch(file.name):
             _remove(folder, file)
-    _write(folder, now)
+    _write(made, folder, now)
 
 
 def _check(made: Path, folder: Path, names: Sequence[str], last: Collection[Listed], overwrite: bool) -> None:
@@ -159,10 +159,12 @@ def _listed(folder: Path, name: str) -> Listed:
     return Listed(name, (folder / name).stat().st_size, file_hash(folder / name))
 
 
-def _write(folder: Path, files: Collection[Listed]) -> None:
-    with replacing(folder / LIST) as partial:
+def _write(made: Path, folder: Path, files: Collection[Listed]) -> None:
+    """Write the list, by way of ``made``: what a killed process leaves of it goes with that."""
+    with replacing(made / LIST) as partial:
         lines = ",\n".join(json.dumps(astuple(file)) for file in sorted(files))
         partial.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    (made / LIST).replace(folder / LIST)
 
 
 def _read(folder: Path) -> list[Listed]:

@@ -137,25 +137,29 @@ def test_a_link_may_stand_for_the_whole_folder(tmp_path):
     assert _texts(tmp_path / "real") == FIRST
 
 
-@pytest.mark.parametrize("at", range(3))
+@pytest.mark.parametrize("at", range(7))
 def test_a_stop_at_any_file_leaves_no_page_with_dead_links(tmp_path, monkeypatch, at):
     _put(tmp_path, FIRST)
-    move, left = Path.replace, [at]
+    move, moves = Path.replace, [at]
 
     def stop(self: Path, target: Path) -> Path:
         if ".report-" in str(self.parent):
-            if not left[0]:
+            if not moves[0]:
                 raise KeyboardInterrupt
-            left[0] -= 1
+            moves[0] -= 1
         return move(self, target)
 
     more = SECOND | {"plots/a/three.png": "3"}
+    pages = {texts["index.html"]: texts for texts in (FIRST, more)}
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(Path, "replace", stop)
         _put(tmp_path, more)
-    assert not (tmp_path / "index.html").exists() and not is_whole(tmp_path)
+    left = _texts(tmp_path)
+    assert ("index.html" in left) == (at not in (2, 3, 4)), "files are moved between the list's two versions"
+    assert "index.html" not in left or pages[left["index.html"]].items() <= left.items()
+    assert is_whole(tmp_path) == (at < 2)
     _put(tmp_path, more)
-    assert _texts(tmp_path) == more and is_whole(tmp_path)
+    assert _texts(tmp_path) == more and is_whole(tmp_path) and not list(tmp_path.glob(".*"))
 
 
 def test_what_a_killed_process_left_is_removed_and_nothing_like_it(tmp_path):
