@@ -44,9 +44,14 @@ def is_there(path: Path) -> bool:
         raise
 
 
+def is_full(error: OSError) -> bool:
+    """Return whether a disk, or the share of it that is allowed, has no room left."""
+    return error.errno in {errno.ENOSPC, errno.EDQUOT}
+
+
 def takes_nothing(error: OSError) -> bool:
     """Return whether a place that refuses one file with this error refuses all: it is full, read-only or forbidden."""
-    return error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+    return is_full(error) or error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def file_hash(path: Path) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from isrbench.harness.api.registry import methods
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import replacing
+from isrbench.harness.files import is_full, replacing
 from isrbench.harness.store.frames import Frames, load_frames
 from isrbench.harness.store.schema import home_of
 from isrbench.harness.store.store import Store
@@ -30,6 +30,7 @@ def write(
     rank_over: Sequence[str] = (),
     training: Sequence[Path] = (),
     markdown: Path | None = None,
+    overwrite: bool = False,
     show: Callable[[str], None] | None = None,
 ) -> Path:
     """Report on stored runs.
@@ -46,6 +47,7 @@ def write(
         training: The curves.csv of training runs, to draw on the page as well.
         markdown: A file to write all tables, costs and commands to as one Markdown page; one that is there is replaced
             only if an earlier report wrote it.
+        overwrite: Whether files may be replaced that no report wrote, or in ``out`` were changed since.
         show: Called with the tables over all images as plain text.
 
     Returns:
@@ -59,27 +61,45 @@ def write(
         frames, baseline=baseline, strata=strata or DEFAULT, reported=reported, common=common, rank_over=rank_over
     )
     if markdown is not None:
+        _check_page(markdown, overwrite)
+    page = comparison.to_html(out or runs_dir / "report", training=training, overwrite=overwrite)
+    if markdown is not None:
         _write_page(markdown, comparison.to_page())
-    page = comparison.to_html(out or runs_dir / "report", training=training)
     if show is not None:
         show(comparison.to_text())
     return page
 
 
-def _write_page(path: Path, text: str) -> None:
-    """Write a page of results, unless something else is there.
+def _check_page(path: Path, overwrite: bool) -> None:
+    """Refuse to replace anything but a page of results.
 
     Raises:
-        UserError: If ``path`` is a file that no report wrote, or cannot be written.
+        UserError: If ``path`` is a file that no report wrote, or no file at all; or cannot be read.
     """
     try:
-        if path.exists() and not is_results_page(path.read_text(encoding="utf-8", errors="replace")):
-            raise UserError(f"--markdown {path} is there already and is no page of results", "choose another file")
+        if path.exists() and not path.is_file():
+            raise UserError(f"--markdown {path} is no file", "name a file, such as results.md")
+        if path.exists() and not overwrite and not is_results_page(path.read_text(encoding="utf-8", errors="replace")):
+            raise UserError(
+                f"--markdown {path} is there already and is no page of results", "choose another file, or --overwrite"
+            )
+    except OSError as error:
+        raise UserError(f"--markdown {path} cannot be read: {error.strerror or error}", "choose another") from error
+
+
+def _write_page(path: Path, text: str) -> None:
+    """Write a page of results.
+
+    Raises:
+        UserError: If ``path`` cannot be written.
+    """
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as partial:
             partial.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UserError(f"--markdown {path} cannot be written: {error.strerror or error}", "choose another") from error
+        fix = "make room, then the same command again" if is_full(error) else "choose another"
+        raise UserError(f"--markdown {path} cannot be written: {error.strerror or error}", fix) from error
 
 
 def publish(

@@ -16,7 +16,7 @@ from isrbench.harness.api.records import Manifest
 from isrbench.harness.api.registry import Registry
 from isrbench.harness.data.catalogue import find_card
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import refuse_to_replace, replacing
+from isrbench.harness.files import is_full, refuse_to_replace, replacing
 from isrbench.harness.store.frames import Frames
 from isrbench.reports.aligned import AlignedRuns, align
 from isrbench.reports.names import unique_slugs
@@ -96,7 +96,10 @@ def write_publication(
             with replacing(folder / name) as partial:
                 partial.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UserError(f"{folder} cannot be written: {error.strerror}", "give a folder that can be written") from error
+        raise UserError(
+            f"{folder} cannot be written: {error.strerror}",
+            "make room, then the same command again" if is_full(error) else "give a folder that can be written",
+        ) from error
     return [folder / name for name in texts]
 
 

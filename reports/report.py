@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import refuse_to_replace, replacing
+from isrbench.harness.files import is_full
+from isrbench.harness.listed import fresh_folder, take_place
 from isrbench.harness.store.export import csv_text
 from isrbench.reports.compared_set import ComparedSet
 from isrbench.reports.figures.draw import draw
@@ -20,8 +19,6 @@ from isrbench.reports.html.page import Section, write_page
 
 TRAINING = "training"
 """Folder of the training curves below ``plots``: no set's slug."""
-_LIST = "report-files.json"
-"""Names what the last report wrote: only that may be replaced or removed, never a file that somebody put there."""
 
 
 @dataclass(frozen=True)
@@ -33,26 +30,34 @@ class Report:
     """All files, the page among them."""
 
 
-def write_report(sets: Sequence[ComparedSet], folder: Path, training: Sequence[Path] = ()) -> Report:
+def write_report(
+    sets: Sequence[ComparedSet], folder: Path, training: Sequence[Path] = (), *, overwrite: bool = False
+) -> Report:
     """Write tables (.md .tex .txt .csv), figures (.png .svg) and the page below ``folder``.
+
+    Made in a folder of its own inside of it and moved when it is whole, the page last, while no other report is written
+    there: a reader finds a whole report, or none.
 
     Args:
         sets: What to show; a section of the page for each.
         folder: Made where it is absent. What the last report wrote there is replaced, other files stay as they are.
         training: The curves.csv of training runs to draw as well.
+        overwrite: Whether files may be replaced that no report wrote, or that were changed since.
 
     Raises:
-        UserError: If a training file is not as it should be, a file would be overwritten that no report wrote, or
-            ``folder`` cannot be written.
+        UserError: If a training file is not as it should be, such a file would be overwritten, or ``folder`` cannot be
+            written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # Made beside the last report and moved there when it is whole: only then is it known which files it takes.
-        with tempfile.TemporaryDirectory(prefix=".report-", dir=folder) as made:
-            files = [path.relative_to(made) for path in _write(sets, Path(made), training)]
-            _take_place(Path(made), folder, files)
+        with fresh_folder(folder) as made:
+            files = [path.relative_to(made) for path in _write(sets, made, training)]
+            take_place(made, folder, [PurePosixPath(file) for file in files], overwrite=overwrite)
     except OSError as error:
-        raise UserError(f"cannot write the report to {folder}: {error.strerror}", "choose another folder") from error
+        full = "make room, then the same command again; what was there before is unchanged"
+        raise UserError(
+            f"cannot write the report to {folder}: {error.strerror or error}",
+            full if is_full(error) else "choose another folder",
+        ) from error
     return Report(folder / files[0], tuple(folder / file for file in files))
 
 
@@ -89,39 +94,3 @@ def _write_tables(compared: ComparedSet, stem: Path) -> list[Path]:
     for path, text in zip(paths, texts.values(), strict=True):
         path.write_text(text, encoding="utf-8")
     return paths
-
-
-def _take_place(made: Path, folder: Path, files: Sequence[Path]) -> None:
-    """Move ``files`` from ``made`` to ``folder``, and remove what only the last report had there."""
-    last, now = _listed(folder), {file.as_posix() for file in files}
-    foreign = (folder / name for name in sorted(now - last))
-    refuse_to_replace(foreign, "choose another folder (--out), or move away what no report has written")
-    # Listed before they are there: a report that is stopped half way may still be replaced.
-    _list(folder, last | now)
-    for file in dict.fromkeys(files):
-        (folder / file).parent.mkdir(parents=True, exist_ok=True)
-        (made / file).replace(folder / file)
-    for name in sorted(last - now):
-        stale = folder / name
-        stale.unlink(missing_ok=True)
-        for parent in list(stale.relative_to(folder).parents)[:-1]:
-            if (folder / parent).is_dir() and not any((folder / parent).iterdir()):
-                (folder / parent).rmdir()
-    _list(folder, now)
-
-
-def _list(folder: Path, names: Collection[str]) -> None:
-    with replacing(folder / _LIST) as partial:
-        partial.write_text(json.dumps(sorted(names), indent=0) + "\n", encoding="utf-8")
-
-
-def _listed(folder: Path) -> set[str]:
-    """Return names in the list that lie below ``folder``; none where there is no list, or another file of that name."""
-    try:
-        names = json.loads((folder / _LIST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return set()
-    if not isinstance(names, list):
-        return set()
-    paths = [PurePosixPath(name) for name in names if isinstance(name, str)]
-    return {path.as_posix() for path in paths if not path.is_absolute() and ".." not in path.parts}

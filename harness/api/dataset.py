@@ -45,11 +45,11 @@ class HubTable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: str
-    """What ``datasets.load_dataset`` takes."""
+    """A hub id; or a folder, relative to the card or to the current one, which needs no network."""
     split: str = "test"
     """Which split holds the set."""
     id: str | None = None
-    """Column of image ids; rows are numbered where there is none."""
+    """Column of image ids, with or without an image's ending; rows are numbered where there is none."""
     lr: str = "lr"
     """Column of LR images."""
     hr: str | None = "hr"

@@ -187,12 +187,15 @@ def _newest_runs(runs_dir: Path) -> list[str]:
 
 
 def _is_current(page: Path, runs_dir: Path) -> bool:
-    """Whether the page exists and was written after the last change of any run."""
+    """Whether the page is there with all that belongs to it, and was written after the last change of any run."""
+    from isrbench.harness.listed import is_whole
     from isrbench.harness.store.store import Store
 
     try:
         written = datetime.fromtimestamp(page.stat().st_mtime, timezone.utc)
     except OSError:
+        return False
+    if not is_whole(page.parent):
         return False
     with Store(runs_dir, create=False) as store:
         return written.isoformat(timespec="microseconds") >= store.last_computed()

@@ -27,6 +27,7 @@ from isrbench.harness.cli.threads import no_thread_left
 from isrbench.harness.cli.tools import tools
 from isrbench.harness.cli.train import train
 from isrbench.harness.errors import UserError
+from isrbench.harness.processes import told_to_end
 
 
 class Interrupted(BaseException):
@@ -95,8 +96,13 @@ def main() -> None:
     """Run the command line.
 
     Exit codes: 0 all well, 1 some images failed, 2 something for the user to fix, 3 a fault of isrbench or of a plugin
-    (with its traceback), 130 interrupted.
+    (with its traceback), 130 interrupted, 129 and 143 ended by SIGHUP and SIGTERM, which tidy up as Ctrl-C does.
     """
+    with told_to_end():
+        _answer()
+
+
+def _answer() -> None:
     try:
         app()
     except UserError as error:
@@ -107,7 +113,7 @@ def main() -> None:
     except (KeyboardInterrupt, Interrupted):
         from isrbench.harness.cli.terminal import show_aside
 
-        show_aside("interrupted; everything finished so far is kept, the same command goes on")
+        show_aside("interrupted; everything finished so far is kept, the same command goes on (train: with --resume)")
         sys.exit(130)
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:

@@ -39,6 +39,9 @@ def report(
     markdown: Annotated[
         Path | None, typer.Option(help="FILE.md: also write all tables, costs and commands as one Markdown page.")
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that no report wrote, or that were changed since.")
+    ] = False,
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
     """Turn stored runs into tables, plots and a page; without RUN, the newest run of every method and set.
@@ -54,7 +57,7 @@ def report(
         page = report_writer()(
             runs_dir=runs_dir, runs=runs or (), out=target, baseline=baseline, strata=strata, reported=reported or (),
             common=common, rank_over=metric_ids(rank_over) or (), training=training or (),
-            markdown=markdown, show=show_text,
+            markdown=markdown, overwrite=overwrite, show=show_text,
         )  # fmt: skip
     show_path(page)
 

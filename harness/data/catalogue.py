@@ -77,7 +77,7 @@ def _check_carried(name: str, path: Path) -> None:
 
 
 def load_card(path: Path) -> Card:
-    """Read and check one card; a relative ``root`` is resolved against the card's own folder.
+    """Read and check one card; a relative ``root``, or folder of a table, is resolved against the card's own folder.
 
     Raises:
         UserError: If the file is not TOML or does not fit the schema; names the key.
@@ -95,6 +95,9 @@ def load_card(path: Path) -> Card:
         raise UserError(
             f"{path} is not a valid dataset card: {problems}", "correct the card; see docs/datasets.md"
         ) from error
+    if card.table is not None and is_there(path.parent / card.table.path) and (path.parent / card.table.path).is_dir():
+        table = card.table.model_copy(update={"path": str((path.parent / card.table.path).resolve())})
+        card = card.model_copy(update={"table": table})
     return card if card.root is None else card.model_copy(update={"root": (path.parent / card.root).resolve()})
 
 

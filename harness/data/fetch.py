@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from isrbench.harness.api.dataset import Card
 from isrbench.harness.data.find import data_roots
 from isrbench.harness.errors import UserError
+from isrbench.harness.files import IMAGE_SUFFIXES, is_full, is_there
 from isrbench.harness.network import offline
 
 log = logging.getLogger(__name__)
@@ -45,8 +45,9 @@ def fetch_dataset(card: Card, data_root: Path | None, accept_license: bool) -> P
     try:
         return _fetch_into(card, target, data_root)
     except OSError as error:
+        fix = "make room, or choose" if is_full(error) else "choose"
         raise UserError(
-            f"{target} cannot be written: {error.strerror or error}", "choose a folder for it: --data-root DIR"
+            f"{target} cannot be written: {error.strerror or error}", f"{fix} a folder for it: --data-root DIR"
         ) from error
 
 
@@ -64,8 +65,11 @@ def _fetch_into(card: Card, target: Path, data_root: Path | None) -> Path:
                 zip_path = _download(card)
             extract(zip_path, card.archive.folder, staging)
         else:
-            with _hub_errors_are_clear(card, data_root):
+            if _is_local(card):
                 table = _load_table(card)
+            else:
+                with _hub_errors_are_clear(card, data_root):
+                    table = _load_table(card)
             write_table(card, table, staging)
         if target.exists():
             target.rmdir()
@@ -136,7 +140,12 @@ def write_table(card: Card, table: Any, target: Path) -> None:
 
 
 def _plain_name(card: Card, name: str) -> str:
-    """Return the id as a file name: with a folder in it, it could be written anywhere; hidden, it would not be read."""
+    """Return the id as a file name: with a folder in it, it could be written anywhere; hidden, it would not be read.
+
+    An image's ending is taken off: an image is called by its file's stem everywhere else.
+    """
+    ending = PurePath(name).suffix
+    name = name.removesuffix(ending) if ending.lower() in IMAGE_SUFFIXES else name
     if name.startswith(".") or not name.strip() or any(c in name for c in "/\\:\0"):
         raise UserError(
             f"{card.table.path if card.table else card.id} has a row with the id '{name}', which cannot be a file name",
@@ -146,33 +155,62 @@ def _plain_name(card: Card, name: str) -> str:
 
 
 def _download(card: Card) -> Path:
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
     assert card.archive is not None
-    log.info("fetching %s of %s (%.1f GB)", card.archive.file, card.archive.repo, card.archive.gigabytes)
-    return Path(
-        hf_hub_download(card.archive.repo, card.archive.file, repo_type="dataset", revision=card.archive.revision)
-    )
+    archive = card.archive
+    if switch := offline():
+        found = try_to_load_from_cache(archive.repo, archive.file, repo_type="dataset", revision=archive.revision)
+        if isinstance(found, str):
+            return Path(found)
+        raise FileNotFoundError(switch)
+    log.info("fetching %s of %s (%.1f GB)", archive.file, archive.repo, archive.gigabytes)
+    return Path(hf_hub_download(archive.repo, archive.file, repo_type="dataset", revision=archive.revision))
+
+
+def _is_local(card: Card) -> bool:
+    """Return whether a card's table is a folder on this machine.
+
+    Raises:
+        UserError: If it is written as one and is not there.
+    """
+    assert card.table is not None
+    path = Path(card.table.path).expanduser()
+    if is_there(path) and path.is_dir():
+        return True
+    if path.is_absolute() or card.table.path.startswith((".", "~")) or (is_there(path) and path.is_file()):
+        what = "a file, but has to be a folder of Parquet files" if is_there(path) else "not there"
+        raise UserError(f"the table of {card.id}, {path}, is {what}", "correct `path` in the card's [table]")
+    return False
 
 
 def _load_table(card: Card) -> Any:
     import datasets
 
     assert card.table is not None
+    local = _is_local(card)
+    if not local and (switch := offline()) == "ISRBENCH_OFFLINE":  # the hub's own switch allows what is in its cache
+        raise FileNotFoundError(switch)
+    path = str(Path(card.table.path).expanduser()) if local else card.table.path
     try:
-        return datasets.load_dataset(card.table.path, split=card.table.split, revision=card.table.revision)
+        return datasets.load_dataset(path, split=card.table.split, revision=card.table.revision)
     except ValueError as error:  # an unknown split, or a set of several configurations
         raise UserError(
             f"{card.table.path} cannot be loaded: {(str(error).splitlines() or [''])[0]}",
             "correct `path`, `split` or `revision` in the card's [table]",
         ) from error
+    except Exception as error:
+        if not local:
+            raise
+        # Whatever its readers raise: no network is asked.
+        log.debug("reading %s failed", path, exc_info=True)
+        said = (str(error.__cause__ or error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path} cannot be read as a table: {said}", "check its files, or copy them again") from error
 
 
 @contextmanager
 def _hub_errors_are_clear(card: Card, data_root: Path | None) -> Iterator[None]:
     by_hand = f"download {card.source} by hand, unpack it below {data_roots(data_root)[0]}, and use --data-root"
-    if offline() == "ISRBENCH_OFFLINE":  # the hub's own switch still allows what is in its cache
-        raise UserError(f"{card.id} could not be fetched: ISRBENCH_OFFLINE is set", f"unset it, or {by_hand}")
     try:
         yield
     except UserError:
@@ -181,6 +219,10 @@ def _hub_errors_are_clear(card: Card, data_root: Path | None) -> Iterator[None]:
         # Nothing but the download stands in the block, and what a failed one raises depends on the HTTP library that
         # this release of huggingface_hub uses.
         log.debug("fetching %s failed", card.id, exc_info=True)
-        switched = "HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE") else None
-        why = switched or f"{type(error).__name__}: {(str(error).splitlines() or ['no answer'])[0]}"
-        raise UserError(f"{card.id} could not be fetched: {why}", by_hand) from error
+        switch = offline()
+        why = (
+            f"{switch} is set" if switch else f"{type(error).__name__}: {(str(error).splitlines() or ['no answer'])[0]}"
+        )
+        raise UserError(
+            f"{card.id} could not be fetched: {why}", f"unset it, or {by_hand}" if switch else by_hand
+        ) from error

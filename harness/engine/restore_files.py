@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from isrbench.harness.engine.arguments import Progress, ProgressOption, option_t
 from isrbench.harness.engine.jobs import prepare
 from isrbench.harness.engine.restoring import restore_pixels
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import IMAGE_SUFFIXES, is_there, list_images, takes_nothing
+from isrbench.harness.files import IMAGE_SUFFIXES, is_full, is_there, list_images, takes_nothing
 from isrbench.harness.imaging.images import photo_pixels, read_photo, write_png
 
 if TYPE_CHECKING:
@@ -217,8 +216,11 @@ def _write(png: Path, pixels: NDArray[np.uint8], alone: bool) -> Failure | None:
         this = True
         write_png(png, pixels)
     except OSError as error:
-        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        fix = "make room, then go on with the images that are left" if full else "choose a place that can be written"
+        fix = (
+            "make room, then go on with the images that are left"
+            if is_full(error)
+            else "choose a place that can be written"
+        )
         refusal = UserError(f"{png} cannot be written: {error.strerror or error}", fix)
         if this and not alone and not takes_nothing(error):
             return Failure.of(refusal)

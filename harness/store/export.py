@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import refuse_to_replace, replacing
+from isrbench.harness.files import is_full, refuse_to_replace, replacing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +104,8 @@ def export(frame: pd.DataFrame, target: Path, *, overwrite: bool = False, raw: b
             writers[target.suffix](partial)
     except OSError as error:
         raise UserError(
-            f"--to {target} cannot be written: {error.strerror or error}", "choose a place that can be written"
+            f"--to {target} cannot be written: {error.strerror or error}",
+            "make room, then the same command again" if is_full(error) else "choose a place that can be written",
         ) from error
 
 

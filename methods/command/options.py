@@ -7,6 +7,7 @@ from pathlib import Path
 
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import is_there
+from isrbench.methods.command.process import check_template
 
 _EXAMPLE = "-o 'command=python upscale.py {input} {output} --scale {scale}'"
 
@@ -46,6 +47,7 @@ class CommandOptions:
                 "option 'command' has {seed}, but one call restores a folder of images with a seed each",
                 "use {input} and {output}",
             )
+        check_template(self.command, self.shell)
         if self.timeout <= 0:
             raise UserError(f"option 'timeout' is {self.timeout:g}, but has to be above 0", "write -o timeout=600")
         missing = next((path for path in self.depends_on if not is_there(path)), None)

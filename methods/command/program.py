@@ -109,17 +109,12 @@ class Program:
         return ""
 
     def _run_single(self, folder: Path, image: str, pixels: NDArray[np.uint8], seed: int) -> None:
-        inputs, outputs = _make_folders(folder)
+        inputs, outputs = _lay_out(folder, {image: pixels})
         name = f"{image}.png"
-        _make_room(inputs / name, outputs / name)
-        write_png(inputs / name, pixels)
         self._call({"input": inputs / name, "output": outputs / name, "scale": self._scale, "seed": seed}, images=1)
 
     def _run_folder(self, folder: Path, images: Mapping[str, NDArray[np.uint8]]) -> None:
-        inputs, outputs = _make_folders(folder)
-        for image, pixels in images.items():
-            _make_room(inputs / f"{image}.png", outputs / f"{image}.png")
-            write_png(inputs / f"{image}.png", pixels)
+        inputs, outputs = _lay_out(folder, images)
         self._call({"input_dir": inputs, "output_dir": outputs, "scale": self._scale}, images=len(images))
 
     def _call(self, values: Mapping[str, Path | int], images: int) -> None:
@@ -165,17 +160,26 @@ def build(options: CommandOptions, runtime: Runtime) -> Program:
     return Program(options, runtime.scale)
 
 
-def _make_folders(folder: Path) -> tuple[Path, Path]:
+def _lay_out(folder: Path, images: Mapping[str, NDArray[np.uint8]]) -> tuple[Path, Path]:
+    """Write images into ``in`` and make the folders of their results, such as 001/0, in ``out``; return both.
+
+    Raises:
+        UserError: If there is no room.
+    """
     inputs, outputs = folder / "in", folder / "out"
-    inputs.mkdir()
-    outputs.mkdir()
+    try:
+        for place in (inputs, outputs):
+            place.mkdir()
+            for image in images:
+                (place / image).parent.mkdir(parents=True, exist_ok=True)
+        for image, pixels in images.items():
+            write_png(inputs / f"{image}.png", pixels)
+    except OSError as error:
+        raise UserError(
+            f"the temporary folder {folder.parent} cannot be written: {error.strerror or error}",
+            "make room there, or choose another: TMPDIR=DIR isrbench ...",
+        ) from error
     return inputs, outputs
-
-
-def _make_room(*files: Path) -> None:
-    """Make the folders of images such as 001/0."""
-    for file in files:
-        file.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _hash_of_files(words: Sequence[str], depends_on: Sequence[Path]) -> str:

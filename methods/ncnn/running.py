@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 SIZES = ((16, 16), (16, 32))
 """(height, width) of the images that a network is tried on."""
+_SECONDS = 120.0
+"""How long it may take to try a network: a damaged graph may loop for ever."""
 _EXACT = ("bf16_packed", "bf16_storage", "fp16_arithmetic", "fp16_packed", "fp16_storage")
 """Shortcuts in half precision that ncnn takes unless told otherwise."""
 
@@ -84,12 +87,19 @@ def try_net(param: str, weights: str, vulkan: bool, source: str, wanted: Sequenc
     Raises:
         RuntimeError: With the reason, in words.
     """
+    from isrbench.harness import processes
+
     asked = json.dumps([param, weights, vulkan, source, list(wanted)])
-    done = subprocess.run([sys.executable, __file__, asked], capture_output=True, text=True, errors="replace")
-    answer = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {}
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        try:
+            code = processes.run([sys.executable, __file__, asked], stdout=out, stderr=err, timeout=_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise RuntimeError(f"running it on {SIZES[0][0]}x{SIZES[0][1]} pixels takes over {_SECONDS:g} s") from error
+        out.seek(0)
+        answer = json.loads(out.read().splitlines()[-1]) if code == 0 else {}
     if "shapes" in answer:
         return answer["shapes"]
-    raise RuntimeError(answer.get("error") or f"running it ends the process (exit code {done.returncode})")
+    raise RuntimeError(answer.get("error") or f"running it ends the process (exit code {code})")
 
 
 def _main(param: str, weights: str, vulkan: bool, source: str, wanted: list[str]) -> dict[str, Any]:

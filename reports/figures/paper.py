@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from isrbench.harness.api.metric import Metric
 from isrbench.harness.api.registry import unknown_name
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import refuse_to_replace, replacing
+from isrbench.harness.files import is_full, refuse_to_replace, replacing
 from isrbench.reports.aligned import AlignedRuns, align
 from isrbench.reports.compared_set import baseline_label
 from isrbench.reports.entry_points import read_frames
@@ -121,4 +121,7 @@ def _save(drawn: Figure, out: Path) -> None:
         with replacing(out) as partial:
             drawn.savefig(partial, format=kind, metadata=metadata)
     except OSError as error:
-        raise UserError(f"--out {out} cannot be written: {error.strerror or error}", "choose another place") from error
+        raise UserError(
+            f"--out {out} cannot be written: {error.strerror or error}",
+            "make room, then the same command again" if is_full(error) else "choose another place",
+        ) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -138,8 +140,22 @@ def test_a_report_that_was_stopped_half_way_is_replaced(tmp_path, monkeypatch):
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(Path, "replace", stop)
         _written(made, out)
-    assert (out / "index.html").is_file() and not (out / "tables/sample.md").exists()
+    assert not (out / "index.html").exists(), "no page rather than one with dead links"
     assert all(path.is_file() for path in _written(made, out)) and not list(out.glob(".*"))
+
+
+def test_a_full_disk_leaves_the_last_report_as_it_was(tmp_path, monkeypatch):
+    made, out = of_metrics(of_methods(frames(tmp_path / "images", count=3), "bicubic"), "psnr"), tmp_path / "out"
+    before = {path: path.read_bytes() for path in _written(made, out)}
+
+    def full(source, target):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched, pytest.raises(UserError, match="No space left on device") as caught:
+        patched.setattr("shutil.copyfile", full)
+        _written(made, out)
+    assert (caught.value.fix or "").startswith("make room")
+    assert {path: path.read_bytes() for path in before} == before and not list(out.glob(".*"))
 
 
 @pytest.mark.parametrize("listed", ['[1, "../outside.txt", "/etc/hostname"]', "{}", "no JSON"])

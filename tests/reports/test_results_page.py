@@ -52,6 +52,10 @@ def test_report_writes_the_page_and_replaces_only_its_own(pairs_folder: Path, tm
     with pytest.raises(UserError, match="is no page of results"):
         write(runs_dir=runs, markdown=file)
     assert file.read_text() == "mine\n"
+    code, *_ = isrbench(capsys, "report", "--runs-dir", runs, "--markdown", file, "--overwrite")
+    assert code == 0 and is_results_page(file.read_text(encoding="utf-8"))
+    with pytest.raises(UserError, match="is no file"):
+        write(runs_dir=runs, markdown=tmp_path, overwrite=True)
 
 
 def test_text_of_users_is_no_markup_and_addresses_stay_whole(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from isrbench.harness.errors import UserError
+from isrbench.harness.processes import told_to_end
 from isrbench.methods.onestep.train.config import TrainConfig, parse_config
 from isrbench.methods.onestep.train.dataset import find_dataset
 from isrbench.methods.onestep.train.photos import check_sources
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 _GROUPS = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "ACCELERATE_MIXED_PRECISION")
 """What torchrun, MPI and ``accelerate launch`` tell the processes that they start; the last also a single one."""
 _CHILD = """import json, runpy, sys
-sys.path[:] = json.loads(sys.argv.pop(1))
+parent, sys.path[:] = json.loads(sys.argv.pop(1))
+from isrbench.harness.processes import end_with_parent
+end_with_parent(parent)
 runpy.run_module("isrbench", run_name="__main__")"""
 """The command, with the parent's path: ``python -m`` would put the current folder first."""
 _MISTAKE = 2
@@ -67,7 +69,8 @@ def train(method: str, argv: Sequence[str], spec: Callable[[], AdapterSpec]) -> 
 
         return run.train(argv, spec())
     split(config.global_batch, config.batch, count)
-    return run_together([sys.executable, "-c", _CHILD, json.dumps(sys.path), "train", "--method", method, *argv], count)
+    given = json.dumps([os.getpid(), sys.path])
+    return run_together([sys.executable, "-c", _CHILD, given, "train", "--method", method, *argv], count)
 
 
 def processes_to_start(config: TrainConfig, environment: Mapping[str, str]) -> int:
@@ -113,7 +116,7 @@ def run_together(command: Sequence[str], count: int, grace: float = 5.0) -> int:
     """
     shared = _group_environment(count)
     processes: list[subprocess.Popen[bytes]] = []
-    with TemporaryDirectory() as folder, _ended(processes, grace):
+    with TemporaryDirectory() as folder, told_to_end(), _ended(processes, grace):
         for rank in range(count):
             environment = shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
             with Path(folder, str(rank)).open("wb") as file:
@@ -158,9 +161,7 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]], grace: float) -> tuple[i
 
 @contextmanager
 def _ended(processes: list[subprocess.Popen[bytes]], grace: float) -> Iterator[None]:
-    """End the processes that are still running when the block is left, also when this one is told to end."""
-    in_main = threading.current_thread() is threading.main_thread()  # Python lets no other thread set handlers
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)) if in_main else None
+    """End the processes that are still running when the block is left."""
     try:
         yield
     finally:
@@ -172,5 +173,3 @@ def _ended(processes: list[subprocess.Popen[bytes]], grace: float) -> Iterator[N
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        if in_main:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)

@@ -12,6 +12,13 @@ from isrbench.methods.onestep.train.photos import LIMITED
 if TYPE_CHECKING:
     from isrbench.methods.onestep.train.run import Run
 
+_NO_MATTER: Any = {
+    "out": True, "validation": True, "severity_note": True, "save_every": True, "keep": True, "log_every": True,
+    "trackers": True, "data": {"workers"}, "optim": {"max_skipped"},
+    "adapter": True,  # the file's `config` holds it whole
+}  # fmt: skip
+"""Options that change nothing in an adapter."""
+
 
 def resumed_by(run: Run) -> dict[str, Any]:
     """Return the options of a run, and what hides behind their names: what a resumed run has to have again."""
@@ -24,8 +31,11 @@ def resumed_by(run: Run) -> dict[str, Any]:
 
 
 def provenance(run: Run, best: Best | None = None) -> dict[str, Any]:
-    """Return how an adapter was trained, the last one or the best, without the places on this machine."""
-    plain = run.config.model_dump(mode="json", exclude={"out", "validation", "adapter", "severity_note"})
+    """Return how an adapter was trained, the last one or the best, without the places on this machine.
+
+    Nor does it say what a resumed run may do otherwise and end with the same tensors: so the file's bytes are equal.
+    """
+    plain = run.config.model_dump(mode="json", exclude=_NO_MATTER)
     plain["data"] |= without_places(run.config.data)
     plain |= {
         "step": best.step if best else run.step,

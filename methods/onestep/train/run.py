@@ -41,7 +41,15 @@ from isrbench.methods.onestep.train.optimizers import learning_rate_factor, make
 from isrbench.methods.onestep.train.processes import make_accelerator, mean_over_processes, sum_over_processes
 from isrbench.methods.onestep.train.provenance import provenance, resumed_by
 from isrbench.methods.onestep.train.split import item_numbers, split
-from isrbench.methods.onestep.train.state import BEST, last_state, load_state, save_state, state_to_resume
+from isrbench.methods.onestep.train.state import (
+    ADAPTER,
+    BEST,
+    disk_errors_are_clear,
+    last_state,
+    load_state,
+    save_state,
+    state_to_resume,
+)
 from isrbench.methods.onestep.train.step import run_micro_batch
 from isrbench.methods.onestep.train.validate import Validator
 
@@ -59,11 +67,12 @@ def train(argv: Sequence[str], spec: AdapterSpec) -> int:
         0 when all steps are done.
 
     Raises:
-        UserError: If an option, the data, the base or the state to resume from does not fit, or if losses stay not
-            finite; the last good state is kept.
+        UserError: If an option, the data, the base or the state to resume from does not fit, if losses stay not
+            finite, or if the run's folder cannot be written; the last good state is kept.
     """
     config, resume = parse_config(spec.id, argv)
-    Run(config, spec, resume).loop()
+    with disk_errors_are_clear(config.out):
+        Run(config, spec, resume).loop()
     return 0
 
 
@@ -82,7 +91,7 @@ class Run:
     ) -> None:
         self.config, self.spec = config, spec
         self._states, self._curves = config.out / "states", config.out / "curves.csv"
-        self._adapter, self._best = config.out / "adapter.safetensors", config.out / BEST
+        self._adapter, self._best = config.out / ADAPTER, config.out / BEST
         self._dtype = torch.float16 if config.half else None
         last = state_to_resume(self._states, self._adapter, resume)
         self.accelerator = make_accelerator(config)

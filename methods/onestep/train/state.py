@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import replacing
+from isrbench.harness.files import is_full, replacing, takes_nothing
 
+ADAPTER = "adapter.safetensors"
+"""The result, in the run's folder."""
 BEST = "best.safetensors"
 """The adapter of the best validation, beside the last one."""
+_BROKEN = {errno.EIO, errno.ESTALE, errno.EFBIG}
 _NAME = re.compile(r"state-(\d+)\.pt")
 
 
@@ -25,13 +31,21 @@ def save_state(folder: Path, step: int, state: dict[str, Any], keep: int) -> Pat
         step: Steps done.
         state: Tensors and plain values only.
         keep: How many states stay.
+
+    Raises:
+        OSError: If the disk is full or the folder cannot be written; no state is lost then.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for part in folder.glob(".state-*.part"):  # of a process that was killed while it wrote
         part.unlink()
     path = folder / f"state-{step}.pt"
-    with replacing(path) as partial:
-        torch.save(state, partial)
+    with replacing(path) as partial, partial.open("wb") as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:  # its writer breaks off as well, and speaks of positions in the file
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
     for old in _states(folder)[:-keep]:
         old.unlink()
     return path
@@ -74,6 +88,32 @@ def state_to_resume(states: Path, adapter: Path, resume: bool) -> Path | None:
                 f"pass another --out, or move {result.name} away",
             )
     return None
+
+
+@contextmanager
+def disk_errors_are_clear(out: Path) -> Iterator[None]:
+    """Say in one message what a disk that is full, read-only or broken means for a run: its last good state stays.
+
+    Args:
+        out: The run's folder.
+
+    Raises:
+        UserError: In place of such an ``OSError``.
+    """
+    try:
+        yield
+    except OSError as error:
+        if not takes_nothing(error) and error.errno not in _BROKEN:
+            raise
+        last = last_state(out / "states")
+        again = "the same command again" + (" with --resume" if last else "")
+        if not last and (out / ADAPTER).exists():
+            again = f"remove {out / ADAPTER}, and {again}"
+        raise UserError(
+            f"{error.filename or out} cannot be written: {error.strerror}. The last good state of the "
+            f"training is {last or 'none'}",
+            f"{'make room' if is_full(error) else 'let it be written'}, then {again}",
+        ) from error
 
 
 def load_state(path: Path, config: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from isrbench.harness.data.pairs import content_hash, load_pairs
 from isrbench.harness.errors import UserError
 from isrbench.harness.metrics import weights as metric_weights
 from isrbench.harness.metrics.sets import DEFAULT_METRICS
+from isrbench.harness.network import OFFLINE_SWITCHES
 
 if TYPE_CHECKING:
     import datasets
@@ -82,6 +83,54 @@ def test_a_hugging_face_table_becomes_a_folder_of_pairs(pairs_folder: Path, tmp_
     assert not (tmp_path / "data" / "wrong").exists()
 
 
+@pytest.mark.parametrize("switch", OFFLINE_SWITCHES)
+def test_a_folder_needs_no_network(switch, pairs_folder: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv(switch, "1")
+    monkeypatch.setattr("socket.socket.connect", lambda *args: pytest.fail("asked the network"))
+    (tmp_path / "cards" / "parquet").mkdir(parents=True)
+    _table(pairs_folder, ["0801.png", "0802.PNG", "v1.5"]).to_parquet(tmp_path / "cards" / "parquet" / "test.parquet")
+    (tmp_path / "cards" / "card.toml").write_text(
+        'id = "t"\ntitle = "t"\nscale = 4\nlicense = "own"\nsource = "own"\n[table]\npath = "parquet"\nid = "name"\n'
+    )
+    folder = fetch_dataset(find_card(str(tmp_path / "cards" / "card.toml")), tmp_path / "data", accept_license=False)
+    for part in ("LR", "HR"):
+        assert sorted(path.name for path in (folder / part).iterdir()) == ["0801.png", "0802.png", "v1.5.png"]
+
+
+@pytest.mark.parametrize("path", ["/absent/table", "./absent", "~/absent-table", "card.toml"])
+def test_a_folder_that_is_none_is_no_download_that_failed(path: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "card.toml").touch()
+    with pytest.raises(UserError, match=r"the table of small, .* is (not there|a file)") as caught:
+        fetch_dataset(_card(path=path), tmp_path, accept_license=False)
+    assert "[table]" in (caught.value.fix or "")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"), [(b"PAR1 rubbish", "cannot be loaded: Parquet magic"), (None, "cannot be read as a table: .+")]
+)
+def test_a_damaged_table_is_no_download_that_failed(data: bytes | None, message: str, tmp_path: Path) -> None:
+    (tmp_path / "parquet").mkdir()
+    if data is not None:
+        (tmp_path / "parquet" / "test.parquet").write_bytes(data)
+    with pytest.raises(UserError, match=message) as caught:
+        fetch_dataset(_card(path=str(tmp_path / "parquet")), tmp_path / "data", accept_license=False)
+    assert "by hand" not in (caught.value.fix or "")
+
+
+@pytest.mark.parametrize("switch", OFFLINE_SWITCHES)
+def test_an_archive_in_the_hubs_cache_needs_no_network(switch, pairs_folder, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv(switch, "1")
+    with zipfile.ZipFile(tmp_path / "sets.zip", "w") as file:
+        for path in pairs_folder.rglob("*.png"):
+            file.write(path, f"sets/{path.parent.name}/{path.name}")
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *args, **options: str(tmp_path / "sets.zip"))
+    archive = Archive(repo="o/n", file="sets.zip", folder="sets", gigabytes=1)
+    card = Card(id="x", title="s", scale=4, license="x", source="y", count=4, archive=archive)
+    fetch_dataset(card, tmp_path / "data", accept_license=False)
+    assert len(load_pairs(card, tmp_path / "data")) == 4
+
+
 def _table(pairs_folder: Path, ids: list[str]) -> datasets.Dataset:
     import datasets
 
@@ -111,6 +160,10 @@ def test_rows_without_ids_are_numbered_and_odd_tables_are_refused(pairs_folder: 
     assert sorted(p.name for p in (tmp_path / "numbered" / "HR").iterdir()) == ["0.png", "1.png", "2.png"]
     with pytest.raises(UserError, match="two rows with id a"):
         write_table(_card(id="name"), table, tmp_path / "twice")
+    with pytest.raises(UserError, match="two rows with id a"):
+        write_table(_card(id="name"), _table(pairs_folder, ["a.png", "a.jpg"]), tmp_path / "endings")
+    with pytest.raises(UserError, match=r"the id '\.png'"):
+        write_table(_card(id="name"), _table(pairs_folder, [".png"]), tmp_path / "nameless")
     with pytest.raises(UserError, match="no image in column name, row 0, but a str"):
         write_table(_card(lr="name"), table, tmp_path / "words")
 
@@ -179,6 +232,9 @@ def test_nothing_is_asked_where_the_network_is_forbidden(tmp_path: Path, monkeyp
     card = Card(id="x", title="s", scale=4, license="x", source="https://example.org", archive=archive)
     with pytest.raises(UserError, match="ISRBENCH_OFFLINE is set"):
         fetch_dataset(card, tmp_path, accept_license=True)
+    with pytest.raises(UserError, match="ISRBENCH_OFFLINE is set") as caught:
+        fetch_dataset(_card(path="owner/name"), tmp_path, accept_license=True)
+    assert (caught.value.fix or "").startswith("unset it, or ")
 
 
 @pytest.mark.parametrize("inside", [False, True])

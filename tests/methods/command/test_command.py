@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import time
 from pathlib import Path
@@ -93,6 +95,19 @@ def test_command_failing_on_a_folder_fails_each_image(tmp_path):
         method.restore(to_tensor(noise_image(5, 7)), image="a", seed=0)
 
 
+@pytest.mark.parametrize("places", ["{input} {output}", "{input_dir} {output_dir}"])
+def test_a_full_temporary_folder_is_named(tmp_path, monkeypatch, places):
+    def full(path, pixels):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    method, images = _prepared(tmp_path, "", "a", places=places)
+    monkeypatch.setattr("isrbench.methods.command.program.write_png", full)
+    method.prepare(images)
+    with pytest.raises(UserError, match=r"temporary folder .* cannot be written: No space left on device") as caught:
+        method.restore(to_tensor(noise_image(5, 7)), image="a", seed=0)
+    assert "TMPDIR" in (caught.value.fix or "")
+
+
 DYING = """\
 import sys, time
 from pathlib import Path
@@ -106,10 +121,10 @@ for path in sorted(Path(sys.argv[1]).iterdir(), reverse=True):
 """
 
 
-def _prepared(tmp_path, text: str, images: str = "abc", **options):
+def _prepared(tmp_path, text: str, images: str = "abc", places: str = "{input_dir} {output_dir}", **options):
     for image in images:
         write_png(tmp_path / f"{image}.png", noise_image(5, 7))
-    method = _build_command(_script(tmp_path, text) + " {input_dir} {output_dir}", **options)
+    method = _build_command(_script(tmp_path, text) + f" {places}", **options)
     return method, [(image, tmp_path / f"{image}.png") for image in images]
 
 

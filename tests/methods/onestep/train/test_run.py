@@ -1,8 +1,11 @@
 """Whole training runs in a micro world: resume, equal splits, one frozen UNet, skipped steps, divergence."""
 
 # ruff: noqa: F401, F811  (fixtures)
+import errno
 import importlib.util
+import io
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -22,6 +25,7 @@ from isrbench.methods.onestep.train.curves import write_curve
 from isrbench.methods.onestep.train.data import Batch
 from isrbench.methods.onestep.train.draws import draw
 from isrbench.methods.onestep.train.run import Run, train
+from isrbench.methods.onestep.train.state import disk_errors_are_clear
 from isrbench.methods.onestep.train.validate import Validator
 from tests.support.training_world import (
     BALANCED,
@@ -57,9 +61,59 @@ def test_resume_is_bit_exact(world, tmp_path):
     assert curve_rows(tmp_path / "whole") == curve_rows(tmp_path / "cut")
     saved = [load_adapter(tmp_path / name / "adapter.safetensors", method="mor") for name in ("whole", "cut")]
     assert same(saved[0].state, saved[1].state)
+    (tmp_path / "cut/states/state-4.pt").unlink()
+    otherwise = {"save_every": 3, "keep": 1, "severity_note": 2, "data": {"workers": 1}, "optim": {"max_skipped": 1}}
+    run(world, tmp_path / "cut", resume=True, **otherwise)
+    whole, cut = (tmp_path / name / "adapter.safetensors" for name in ("whole", "cut"))
+    assert whole.read_bytes() == cut.read_bytes(), "whatever may be otherwise in a resumed run stays out of the file"
     assert saved[0].base == load_base(str(world / "base")).base_hash
     assert saved[0].config["routed"] == 3 and saved[0].training["step"] == 4
     assert saved[0].training["colour_fix"] == "wavelet"
+
+
+class Full(io.FileIO):
+    """A file on a full disk."""
+
+    def write(self, data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("where", [".state-4.pt", ".adapter.safe", "curves.csv"])
+def test_a_full_disk_leaves_the_last_good_state_to_resume_from(where, world, tmp_path, monkeypatch):
+    opened = Path.open
+
+    def open_(self, mode="r", *args, **options):
+        full = self.name.startswith(where) and mode in ("wb", "a") and (tmp_path / "run/states/state-2.pt").exists()
+        return (
+            Full(self, "w") if full and mode == "wb" else opened(Path("/dev/full") if full else self, mode, **options)
+        )
+
+    with monkeypatch.context() as patched, pytest.raises(UserError) as caught:
+        patched.setattr(Path, "open", open_)
+        with disk_errors_are_clear(tmp_path / "run"):
+            run(world, tmp_path / "run")
+    message = caught.value.message
+    assert "cannot be written: No space left on device. The last good state of the training is" in message
+    assert message.endswith("state-2.pt") and caught.value.fix == "make room, then the same command again with --resume"
+    assert not list(tmp_path.rglob("*.part"))
+    assert begin(world, tmp_path / "run", resume=True).step == 2
+
+
+def test_a_disk_that_is_full_before_the_first_state_is_told_too(world, tmp_path, monkeypatch):
+    def full(self):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Run, "__init__", lambda self, *args: None)
+    monkeypatch.setattr(Run, "loop", full)
+    argv = ["--data", str(world / "photos"), "--out", str(tmp_path)]
+    for adapter, fix in ((False, "make room, then the same command again"), (True, "make room, then remove ")):
+        if adapter:  # it is written before its state
+            (tmp_path / "adapter.safetensors").touch()
+        with pytest.raises(UserError, match="last good state of the training is none") as caught:
+            train(argv, MOR)
+        assert (caught.value.fix or "").startswith(fix)
+    with pytest.raises(FileNotFoundError), disk_errors_are_clear(tmp_path):
+        (tmp_path / "nothing").read_bytes()
 
 
 def test_a_run_is_not_overwritten_or_resumed_as_another(world, tmp_path):

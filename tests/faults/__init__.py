@@ -1,0 +1,1 @@
+"""Attacks as a hostile file, disk and process would."""
