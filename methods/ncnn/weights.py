@@ -11,6 +11,7 @@ from math import prod
 from pathlib import Path
 
 from isrbench.harness.errors import UserError
+from isrbench.harness.tensor_files import check_weights
 from isrbench.methods.ncnn.graph import Layer
 
 FLOAT16 = 0x01306B47
@@ -110,6 +111,8 @@ def check_size(path: Path, layers: Iterable[Layer]) -> None:
         UserError: If the file is missing, ends early, or goes on behind the last weights.
     """
     try:
+        if path.stat().st_size:  # a graph may need none
+            check_weights(path)
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}", "give the .bin: -o bin=FILE") from error

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import replacing
 from isrbench.harness.identity import tensors_hash
+from isrbench.harness.tensor_files import check_weights, damaged_safetensors
 
 FORMAT = "isrbench.onestep-adapter/2"
 _FIELDS = ("method", "base", "config", "training", "timestep")
@@ -179,12 +180,11 @@ def _write(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str])
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"the adapter file {path} does not exist", "pass the path of a .safetensors file")
+    check_weights(path)
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(
-            f"{path} is not a whole safetensors file: {error}", "fetch or train it again; it may be truncated"
-        ) from error
+        raise damaged_safetensors(path, error) from error
