@@ -11,7 +11,6 @@ import pickle
 import re
 import stat
 import zipfile
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,17 +41,6 @@ _SAFETENSORS_HEADER = 100_000_000
 _UNSAFE = re.compile(r"(?:GLOBAL|class|global|function)\s+`?'?([A-Za-z_][\w.]*\.[\w.]+)")
 """What torch's reader says of a pickle that asks for more than tensors and plain values."""
 _SHOWN = 4
-
-CONTAINERS = (
-    "params_ema", "params-ema", "params", "state_dict_ema", "ema_state_dict", "generator_ema", "net_g_ema", "g_ema",
-    "state_dict", "model_state_dict", "model_ema", "generator", "net_g", "netG", "G", "model", "network", "net",
-    "module", "ema", "weights",
-)  # fmt: skip
-"""Names under which training programs keep a network: entries of a checkpoint, and first parts of tensors' names. The
-running mean of the weights first: it is what their authors publish."""
-_WRAPPERS = ("module.", "_orig_mod.", "_forward_module.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
-"""What running a network in several processes, compiled or in parts puts before the names of its tensors."""
-_DEPTH = 6
 
 
 def check_weights(path: Path, fix: str = FETCH_AGAIN) -> None:
@@ -202,12 +190,12 @@ def _read_pickle(path: Path, fix: str) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        asked = _UNSAFE.search(str(error))
+        asked = asks_for(error)
         if asked is None:
             reason = "its bytes are no file of torch's, or were changed"
             raise UserError(f"{path} is damaged or no torch file: {reason}", FETCH_AGAIN) from error
         raise UserError(
-            f"{path} holds more than weights ({shown(asked[1])}), and reading that could run code; it was not read",
+            f"{path} holds more than weights ({asked}), and reading that could run code; it was not read",
             "pass a plain state dict or .safetensors"
             + (f": {fix}" if fix and fix != FETCH_AGAIN else ", or convert it where you trust it"),
         ) from error
@@ -215,9 +203,16 @@ def _read_pickle(path: Path, fix: str) -> Any:
         raise UserError(f"{path} is damaged or no torch file: {first_line(error)}", FETCH_AGAIN) from error
 
 
+def asks_for(error: pickle.UnpicklingError) -> str | None:
+    """Return what a pickle wanted beside tensors and plain values, such as ``os.system``; None of a damaged one."""
+    asked = _UNSAFE.search(str(error))
+    return shown(asked[1]) if asked else None
+
+
 def first_line(error: Exception) -> str:
     """Return the first line of what an error says, as a terminal may show it."""
-    return shown(next((line.strip() for line in str(error).splitlines() if line.strip()), ""), 160) or type(error).__name__
+    lines = (line.strip() for line in str(error).splitlines())
+    return shown(next(filter(None, lines), type(error).__name__), 160)
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -238,81 +233,3 @@ def _safetensors_header(head: bytes) -> int | None:
     """Return how long the header of a safetensors file is, or None of another file."""
     length = int.from_bytes(head[:8], "little")
     return length if 2 <= length <= _SAFETENSORS_HEADER and head[8:9] == b"{" else None
-
-
-def networks(content: Mapping[Any, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the state dicts that a checkpoint may hold, without what training programs put around them.
-
-    Containers (``params_ema``, ``state_dict``, ...) are opened, and what all names begin with (``module.``,
-    ``_orig_mod.``, ``generator.``, ``net_g.``, ``model.``, ...) is taken off, one in the other to any depth that occurs.
-    Of a checkpoint with several networks each one that a known name begins is yielded, the likeliest first.
-
-    Args:
-        content: What a file holds.
-
-    Yields:
-        What was taken off, such as ``state_dict/generator.``, and tensors by name; never the content as it is.
-    """
-    seen: set[tuple[str, ...]] = {tuple(map(str, content))}
-    yield from _networks(content, "", _DEPTH, seen)
-
-
-def _networks(
-    content: Mapping[Any, Any], taken: str, depth: int, seen: set[tuple[str, ...]]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    if depth == 0:
-        return
-    inner = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, dict)}
-    for key in sorted(inner, key=_likelihood):
-        yield from _opened(inner[key], f"{taken}{shown(key, 40)}/", depth, seen)
-    tensors = {key: value for key, value in content.items() if isinstance(key, str) and hasattr(value, "shape")}
-    firsts = dict.fromkeys(key.partition(".")[0] for key in tensors if "." in key)
-    known = {name.rstrip(".") for name in (*CONTAINERS, *_WRAPPERS)}
-    for first in sorted(firsts, key=_likelihood):
-        if len(firsts) == 1 or first in known:
-            prefix = f"{first}."
-            stripped = {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
-            yield from _opened(stripped, f"{taken}{shown(prefix, 40)}", depth, seen)
-
-
-def _opened(
-    content: dict[Any, Any], taken: str, depth: int, seen: set[tuple[str, ...]]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    names = tuple(map(str, content))
-    if not content or names in seen:
-        return
-    seen.add(names)
-    if any(hasattr(value, "shape") for value in content.values()):
-        yield taken, {key: value for key, value in content.items() if isinstance(key, str) and hasattr(value, "shape")}
-    yield from _networks(content, taken, depth - 1, seen)
-
-
-def _likelihood(name: str) -> int:
-    return CONTAINERS.index(name) if name in CONTAINERS else len(CONTAINERS)
-
-
-def without_wrappers(state: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return a state dict without ``module.``, ``_orig_mod.`` and the like, where all its names begin so."""
-    found = dict(state)
-    while prefix := next((p for p in _WRAPPERS if found and all(str(key).startswith(p) for key in found)), None):
-        found = {str(key)[len(prefix) :]: value for key, value in found.items()}
-    return found
-
-
-def first_keys(content: Mapping[Any, Any]) -> str:
-    """Return the first names of tensors in a checkpoint, however deep, for a message: ``a.weight, a.bias (of 70)``."""
-    names = list(_names(content, "", _DEPTH))
-    if not names:
-        entries = ", ".join(shown(str(key), 40) for key in list(content)[:_SHOWN])
-        return f"no tensor at all, but {entries}" if entries else "nothing"
-    listed = ", ".join(shown(name, 60) for name in names[:_SHOWN])
-    return listed if len(names) <= _SHOWN else f"{listed}, ... ({len(names)} in all)"
-
-
-def _names(content: Mapping[Any, Any], above: str, depth: int) -> Iterator[str]:
-    for key, value in content.items():
-        if hasattr(value, "shape"):
-            yield f"{above}{key}"
-        elif isinstance(value, dict) and depth > 0:
-            yield from _names(value, f"{above}{key}/", depth - 1)
-

@@ -16,7 +16,7 @@ from isrbench.harness.api.metric import Metric
 from isrbench.harness.api.registry import Registry, methods, metrics
 from isrbench.harness.data.catalogue import catalogue, load_card
 from isrbench.harness.data.find import find_root
-from isrbench.harness.engine.listing import faults
+from isrbench.harness.engine.listing import faults, ready
 from isrbench.harness.engine.provenance import package_versions
 from isrbench.harness.errors import UserError
 from isrbench.harness.metrics import weights
@@ -129,10 +129,13 @@ def _dataset(name: str, path: Path, data_root: Path | None) -> Finding:
 
 
 def _metric(name: str, metric: Metric) -> Finding:
+    fix = weights.fetch_command([name])
+    if wrong := weights.not_published(metric.weights):
+        return Finding(f"metric {name}", False, wrong, fix)
     absent = weights.missing(metric)
     if not absent:
-        return Finding(f"metric {name}", True, "ready")
-    return Finding(f"metric {name}", False, f"{len(absent)} weight file(s) missing", weights.fetch_command([name]))
+        return Finding(f"metric {name}", True, ready(metric))
+    return Finding(f"metric {name}", False, f"{len(absent)} weight file(s) missing", fix)
 
 
 def _runs(runs_dir: Path) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,8 @@ from isrbench.harness.metrics import weights
 from isrbench.harness.metrics.contract import check_call
 from isrbench.harness.metrics.scoring import image_value, set_value
 from isrbench.harness.metrics.sets import expand
-from isrbench.harness.metrics.version import MetricVersion, version_of
+from isrbench.harness.metrics.version import MetricVersion, marks, version_of
+from isrbench.harness.tensor_files import asks_for
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,17 +110,24 @@ class Scorer:
         return reasons
 
     def lacking(self) -> dict[str, Failure]:
-        """Build every metric, and return why some cannot compute, or not with the published weights, by metric."""
+        """Build every metric, and return why some cannot compute, by metric."""
         reasons = {}
-        for id, metric in self._metrics.items():
+        for id in self._metrics:
             built = self._function(id)
-            broken = weights.damaged(metric)
             if isinstance(built, Score):
                 assert built.failure is not None
                 reasons[id] = built.failure
-            elif broken:
-                reasons[id] = Failure.of(_damaged(metric, broken))
         return reasons
+
+    def remarks(self) -> list[str]:
+        """Return what to know about the weights of metrics: files that are not the published ones, or may not be."""
+        said = []
+        for id, metric in self._metrics.items():
+            if wrong := weights.not_published(metric.weights):
+                said.append(f"{id}: {wrong}; {weights.fetch_command([id])}")
+            elif mark := marks(metric, {file.path: weights.digest(file) for file in metric.weights}):
+                said.append(f"{id}: {mark}")
+        return said
 
     def version(self, metric: str) -> MetricVersion:
         """Return what computes the metric's values: as it was built, or as it would be now."""
@@ -238,7 +247,8 @@ class Scorer:
     def _build(self, metric: Metric) -> ImageMetric | SetMetric | Score:
         try:
             weights.ensure(metric, self.download)
-            built = metric.make(self.device)
+            with weights.read_as_data(metric.weights):
+                built = metric.make(self.device)
             check_call(metric, built)
             return built
         except weights.WeightsUnavailable as error:
@@ -247,9 +257,8 @@ class Scorer:
         except UserError as error:
             return Score(metric.id, None, ScoreStatus.FAILED, Failure.of(error))
         except Exception as error:
-            broken = weights.damaged(metric)
-            if broken:
-                return Score(metric.id, None, ScoreStatus.UNAVAILABLE, Failure.of(_damaged(metric, broken)))
+            if isinstance(error, pickle.UnpicklingError) and (files := weights.unproven(metric.weights)):
+                error = _not_read(metric, files, error)
             failure = Failure.of(error)
             log.info("%s cannot be built", metric.id, exc_info=True)
             message = f"{metric.id} cannot be built: {failure.message}"
@@ -275,6 +284,15 @@ def _read(path: Path, read: Callable[[Path], NDArray[np.uint8]]) -> Read:
         return Failure.of(error)
 
 
+def _not_read(metric: Metric, files: Sequence[WeightFile], error: pickle.UnpicklingError) -> UserError:
+    names = ", ".join(str(weights.location(file)) for file in files)
+    why = f"holds more than weights ({asks_for(error)})" if asks_for(error) else "is damaged"
+    return UserError(
+        f"{names} {why}, and no hash of it is published: it was not read, since that could run code",
+        weights.fetch_command([metric.id]),
+    )
+
+
 def _guarded(metric: str, compute: Callable[[], float]) -> Score:
     try:
         return Score(metric, compute(), ScoreStatus.OK)
@@ -282,9 +300,3 @@ def _guarded(metric: str, compute: Callable[[], float]) -> Score:
         if not isinstance(error, UserError):
             log.info("%s failed", metric, exc_info=True)
         return Score(metric, None, ScoreStatus.FAILED, Failure.of(error))
-
-
-def _damaged(metric: Metric, files: Sequence[WeightFile]) -> weights.WeightsUnavailable:
-    names = ", ".join(str(weights.location(f)) for f in files)
-    message = f"{metric.id}: {names} is not the published file"
-    return weights.WeightsUnavailable(message, weights.fetch_command([metric.id]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from isrbench.harness.api.download import Download, Held
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash, is_as_named
 from isrbench.harness.severity.spec import FFT, folder_of
+from isrbench.harness.tensor_files import not_weights
 
 Config = Mapping[str, Any]
 """What open_clip knows of published weights: ``hf_hub`` or ``url``."""
@@ -64,6 +66,30 @@ def unfetchable(config: Config) -> str | None:
     if switch := network.offline():
         return f"{switch} is set"
     return None if network.network() else "the network cannot be reached"
+
+
+def check_cached(spec: str, name: str, tag: str) -> None:
+    """Refuse published weights in open_clip's caches that are not the published ones, before anything reads them.
+
+    Args:
+        spec: The estimator, for messages.
+        name: open_clip's model.
+        tag: Its weights; a file of the user's passes.
+
+    Raises:
+        UserError: If the file has another hash than its address or the cache says.
+    """
+    import open_clip
+
+    config = {} if Path(tag).is_file() else open_clip.get_pretrained_cfg(name, tag)
+    found = find_weights(config)
+    if found is not None and not _as_published(found, config):
+        what = not_weights(found)
+        why = f"it is {what}" if what else "its sha256 is another one"
+        raise UserError(
+            f"severity estimator '{spec}': {found} is not the published file: {why}",
+            f"remove it, and fetch it again where there is a network: rm {shlex.quote(str(found.resolve()))}",
+        )
 
 
 def as_download(spec: str) -> Download:

@@ -10,9 +10,10 @@ from typing import Any
 
 from torch import Tensor
 
+from isrbench.harness.checkpoints import without_wrappers
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash
-from isrbench.harness.tensor_files import read_tensors, without_wrappers
+from isrbench.harness.tensor_files import read_tensors
 
 _LORA = re.compile(r"(?P<module>.+?)\.lora_(?P<matrix>[AB])(?:\.(?P<adapter>[^.]+))?\.weight")
 

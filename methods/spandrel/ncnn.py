@@ -146,7 +146,9 @@ def _computing(param: Path, layers: Sequence[Layer]) -> tuple[list[Layer], list[
         try:
             inputs = tuple(sources[wire] for wire in layer.inputs)
         except KeyError as error:
-            raise UserError(f"{param} is damaged: {layer.name} reads {error} before it is there", FETCH_AGAIN) from error
+            raise UserError(
+                f"{param} is damaged: {layer.name} reads {error} before it is there", FETCH_AGAIN
+            ) from error
         if layer.kind == "Split":
             sources |= dict.fromkeys(layer.outputs, inputs[0])
             continue

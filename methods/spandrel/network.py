@@ -24,10 +24,11 @@ from torch import Tensor
 
 from isrbench.harness.api.complexity import count_macs, count_parameters
 from isrbench.harness.api.method import Cost, Restored, Runtime
+from isrbench.harness.checkpoints import first_keys, networks
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash
 from isrbench.harness.imaging.tiling import count_tiles, run_in_tiles
-from isrbench.harness.tensor_files import FETCH_AGAIN, first_keys, first_line, networks, read_tensors
+from isrbench.harness.tensor_files import FETCH_AGAIN, first_line, read_tensors
 from isrbench.methods.spandrel.ncnn import read_ncnn
 from isrbench.methods.spandrel.options import NetworkOptions, SpandrelOptions
 
@@ -162,7 +163,7 @@ def _recognised(path: Path, state: Mapping[Any, Any]) -> ModelDescriptor[Any]:
     Raises:
         UserError: If it is none that spandrel knows, or incomplete.
     """
-    extra = _ask_extra_architectures()
+    extra = ask_extra_architectures()
     loader = ModelLoader()
     try:
         return loader.load_from_state_dict(dict(state))
@@ -189,8 +190,8 @@ def _recognised(path: Path, state: Mapping[Any, Any]) -> ModelDescriptor[Any]:
 
 
 @cache
-def _ask_extra_architectures() -> bool:
-    """Add the architectures of spandrel's second package, whose licenses are not free, where it is installed."""
+def ask_extra_architectures() -> bool:
+    """Add the architectures of spandrel's second package, whose licenses are not free; return whether it is there."""
     try:
         importlib.import_module(_EXTRA).install(ignore_duplicates=True)
     except ImportError:
