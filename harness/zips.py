@@ -6,7 +6,7 @@ import stat
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from zipfile import ZipInfo
 
 from isrbench.harness.errors import UserError
@@ -17,6 +17,8 @@ a fifth at best."""
 _SMALL = 1 << 20
 """Bytes that any archive may hold, however small it is itself: headers and texts shrink further."""
 _ENCRYPTED = 0x1
+_LONGEST = 255
+"""Bytes of a file's name, on all common systems."""
 _PLAIN = {0, stat.S_IFREG, stat.S_IFDIR}
 """Kinds of a member that an archive may hold; 0 where its writer knows of no kinds."""
 _DO_NOT = "do not trust this file; fetch it again from its source"
@@ -46,10 +48,7 @@ def check_members(archive: Path, members: Sequence[ZipInfo], largest: int | None
         if kind not in _PLAIN:
             what = "a link" if kind == stat.S_IFLNK else "a device, a pipe or a socket"
             raise UserError(f"{archive} holds {what}, not a file: {shown(member.filename)}", _DO_NOT)
-    count = Counter(member.filename for member in members)
-    twice = next((name for name in count if count[name] > 1), None)
-    if twice is not None:
-        raise UserError(f"{archive} holds {shown(twice)} twice: which one is meant cannot be told", _DO_NOT)
+    _check_names(archive, [PurePosixPath(member.filename) for member in members])
     total, own = sum(member.file_size for member in members), archive.stat().st_size
     if total > max(RATIO * own, _SMALL):
         raise UserError(
@@ -66,6 +65,21 @@ def check_members(archive: Path, members: Sequence[ZipInfo], largest: int | None
     return total
 
 
+def _check_names(archive: Path, names: Sequence[PurePosixPath]) -> None:
+    """Refuse a name that comes twice, that is a file and a folder, or that no folder can hold."""
+    count = Counter(names)
+    folders = {above for name in count for above in name.parents}
+    for name in count:
+        if count[name] > 1:
+            raise UserError(f"{archive} holds {shown(str(name))} twice: which one is meant cannot be told", _DO_NOT)
+        if name in folders:
+            raise UserError(f"{archive} holds {shown(str(name))} as a file and as a folder", _DO_NOT)
+        if any(len(part.encode(errors="replace")) > _LONGEST for part in name.parts):
+            raise UserError(
+                f"{archive} holds a name of more than {_LONGEST} bytes: {shown(str(name))}", "pass one of shorter names"
+            )
+
+
 def members_of(archive: Path) -> list[ZipInfo]:
     """Return what a zip archive holds, folders too, in the order of its directory.
 
@@ -76,7 +90,8 @@ def members_of(archive: Path) -> list[ZipInfo]:
         with zipfile.ZipFile(archive) as file:
             return file.infolist()
     except Exception as error:  # a damaged directory makes zipfile fail in many ways
-        raise UserError(f"{archive} is no whole zip archive: {error or type(error).__name__}", _DO_NOT) from error
+        reason = shown(str(error) or type(error).__name__)
+        raise UserError(f"{archive} is damaged or no zip archive: {reason}", "delete it and fetch it again") from error
 
 
 def size_text(size: int) -> str:

@@ -14,6 +14,8 @@ from isrbench.harness.metrics import weights
 ABSENT = "absent"
 """The weights of a version while weight files are missing."""
 
+OTHER_WEIGHTS = "computed with weights that are not the published ones"
+
 RELEASES = ("pyiqa", "torch", "torchvision", "timm", "scipy", "numpy", "pillow")
 """Libraries whose release can change a score."""
 SCORING = ("isrbench.harness.imaging.images", "isrbench.harness.metrics.scoring")
@@ -60,7 +62,7 @@ def marks(metric: Metric, digests: Mapping[str, str | None]) -> str:
     read = [(file, found) for file in metric.weights if (found := digests.get(file.path))]
     other = [file.path for file, found in read if file.sha256 and not found.startswith(file.sha256)]
     if other:
-        return f"computed with weights that are not the published ones ({', '.join(other)})"
+        return f"{OTHER_WEIGHTS} ({', '.join(other)})"
     unknown = [file.path for file, _ in read if not file.proof]
     if unknown:
         return f"computed with weights of which no whole sha256 is published ({', '.join(unknown)})"

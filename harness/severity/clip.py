@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import open_clip
 import torch
@@ -191,7 +192,8 @@ def _tokenizer(name: str, folder: Path) -> object:
     else:
         config = open_clip.get_model_config(name) or {}
     of_transformers = config.get("text_cfg", {}).get("hf_tokenizer_name")
-    return open_clip.get_tokenizer(name, **({"trust_remote_code": False} if of_transformers else {}))
+    as_data: dict[str, Any] = {"trust_remote_code": False} if of_transformers else {}
+    return open_clip.get_tokenizer(name, **as_data)
 
 
 @contextmanager
@@ -209,7 +211,8 @@ def _no_code() -> Iterator[None]:
         try:
             yield
         finally:
-            vars(hf_model).update(kept)
+            for name, kind in kept.items():
+                setattr(hf_model, name, kind)
 
 
 def _check_reachable(spec: str, name: str, pretrained: str) -> None:

@@ -157,7 +157,7 @@ def _between(one: Any, other: Any, share: float, name: str = "") -> Any:
     return share * one + (1 - share) * other if one.is_floating_point() else one
 
 
-def _recognised(path: Path, state: Mapping[Any, Any]) -> ModelDescriptor[Any]:
+def _recognised(path: Path, state: Mapping[Any, Any]) -> ModelDescriptor:
     """Let spandrel tell the network: the file as it is, then without what training programs put around the weights.
 
     Raises:
