@@ -14,7 +14,7 @@ from isrbench.harness.metrics import weights
 ABSENT = "absent"
 """The weights of a version while weight files are missing."""
 
-OTHER_WEIGHTS = "computed with weights that are not the published ones"
+OTHER_WEIGHTS = "weights that are not the published ones"
 
 RELEASES = ("pyiqa", "torch", "torchvision", "timm", "scipy", "numpy", "pillow")
 """Libraries whose release can change a score."""
@@ -65,7 +65,7 @@ def marks(metric: Metric, digests: Mapping[str, str | None]) -> str:
         return f"{OTHER_WEIGHTS} ({', '.join(other)})"
     unknown = [file.path for file, _ in read if not file.proof]
     if unknown:
-        return f"computed with weights of which no whole sha256 is published ({', '.join(unknown)})"
+        return f"weights of which no whole sha256 is published ({', '.join(unknown)})"
     return ""
 
 

@@ -243,8 +243,10 @@ def _address(file: WeightFile) -> str:
 
 
 def is_intact(file: WeightFile) -> bool:
-    """Return whether a file that is there has the hash that is known of it, as far as one is known."""
-    return file.sha256 is None or (digest(file) or "").startswith(file.sha256)
+    """Return whether a file that is there has the hash that is known of it; without a whole one, may hold weights."""
+    if file.sha256 is not None and not (digest(file) or "").startswith(file.sha256):
+        return False
+    return file.proof or not_weights(location(file)) is None
 
 
 @lru_cache(maxsize=64)

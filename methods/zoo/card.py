@@ -17,7 +17,7 @@ from isrbench.harness.api.metric import WeightFile
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash
 from isrbench.harness.metrics.weights import digest, location, not_published
-from isrbench.harness.tensor_files import check_weights, not_weights
+from isrbench.harness.tensor_files import not_weights
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -236,11 +236,12 @@ def _home(path: str) -> Path:
 def _own(id: str, path: Path, sha256: str) -> Path:
     if not path.is_file():
         raise UserError(f"the weights of {id} are not here: {path} does not exist", "correct path in the model card")
-    check_weights(path)
     found = file_hash(path)
     if found != sha256:
+        what = not_weights(path)
+        named = f"; it is {what}" if what and not what.startswith("a text") else ""  # a graph of ncnn is a text
         raise UserError(
-            f"{path} has sha256 {found}, and the model card of {id} says {sha256}",
+            f"{path} has sha256 {found}, and the model card of {id} says {sha256}{named}",
             "give the file that the card means, or correct sha256 in the card",
         )
     return path

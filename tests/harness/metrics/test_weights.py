@@ -63,7 +63,7 @@ def silent_server():
 
 
 def metric_at(address, content=b"weights" * 1000, sha256=None):
-    file = WeightFile("pyiqa/net.pth", f"{address}/net.pth", sha256 or hashlib.sha256(content).hexdigest()[:8])
+    file = WeightFile("pyiqa/net.pth", f"{address}/net.pth", sha256 or hashlib.sha256(content).hexdigest())
     return replace(PSNR, id="net", weights=(file,))
 
 
@@ -152,6 +152,9 @@ def test_the_whole_hash_counts_and_not_its_head():
     weights.location(file).write_bytes(b"weights")
     assert weights.other_content([file]) == [file] and not weights.unproven([file])
     head = replace(file, sha256=whole[:8])
+    assert 'it is a text, not weights: "weights"' in (weights.not_published([head]) or ""), "whatever its hash"
+    weights.location(file).write_bytes(b"\x80\x02}.")
+    head = replace(file, sha256=hashlib.sha256(b"\x80\x02}.").hexdigest()[:8])
     assert not weights.other_content([head]) and weights.unproven([head]) == [head]
     assert weights.unproven([replace(file, sha256=None)])
 
