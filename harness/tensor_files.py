@@ -38,7 +38,7 @@ _KINDS = (
 )  # fmt: skip
 _SAFETENSORS_HEADER = 100_000_000
 """Bytes that a safetensors header has at most (the library's own bound)."""
-_UNSAFE = re.compile(r"(?:GLOBAL|class|global|function)\s+`?'?([A-Za-z_][\w.]*\.[\w.]+)")
+_UNSAFE = re.compile(r"GLOBAL (\S+)|via `add_safe_globals`,? but got (.+)")
 """What torch's reader says of a pickle that asks for more than tensors and plain values."""
 _SHOWN = 4
 
@@ -192,7 +192,7 @@ def _read_pickle(path: Path, fix: str) -> Any:
     except pickle.UnpicklingError as error:
         asked = asks_for(error)
         if asked is None:
-            reason = "its bytes are no file of torch's, or were changed"
+            reason = "its bytes are not those that torch.save writes"
             raise UserError(f"{path} is damaged or no torch file: {reason}", FETCH_AGAIN) from error
         raise UserError(
             f"{path} holds more than weights ({asked}), and reading that could run code; it was not read",
@@ -206,7 +206,7 @@ def _read_pickle(path: Path, fix: str) -> Any:
 def asks_for(error: pickle.UnpicklingError) -> str | None:
     """Return what a pickle wanted beside tensors and plain values, such as ``os.system``; None of a damaged one."""
     asked = _UNSAFE.search(str(error))
-    return shown(asked[1]) if asked else None
+    return shown(asked[1] or asked[2]) if asked else None
 
 
 def first_line(error: Exception) -> str:

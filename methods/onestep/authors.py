@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from isrbench.harness.checkpoints import without_wrappers
+from isrbench.harness.checkpoints import first_keys, without_wrappers
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash
 from isrbench.harness.tensor_files import read_tensors
@@ -53,7 +53,7 @@ def check_keys(path: Path, content: Mapping[Any, Any], expected: Iterable[str], 
     wanted = set(expected)
     for key in sorted(wanted):
         if key not in content:
-            raise UserError(f"{path} has no '{key}'", fix)
+            raise UserError(f"{path} has no '{key}'; its first names: {first_keys(content)}", fix)
     for key in content:
         if key not in wanted:
             raise UserError(f"{path} has an unknown entry {key!r}", fix)
@@ -89,7 +89,7 @@ def lora_matrices(path: Path, state: Any, fix: str, prefix: str = "") -> dict[st
     if not isinstance(state, dict):
         raise UserError(f"{path} has a {type(state).__name__} where a dict of tensors belongs", fix)
     found: dict[str, dict[str, dict[str, Tensor]]] = {}
-    for name, tensor in state.items():
+    for name, tensor in without_wrappers(state).items():
         if not (isinstance(name, str) and isinstance(tensor, Tensor) and tensor.is_floating_point()):
             raise UserError(f"{path} has an entry {name!r} that is not a tensor of numbers", fix)
         match = _LORA.fullmatch(name.removeprefix(prefix))

@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from isrbench.harness.checkpoints import first_keys
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import replacing
 from isrbench.harness.identity import tensors_hash
@@ -96,7 +97,7 @@ def load_adapter(path: Path, *, method: str | None = None, base: str | None = No
     if header.get("format") != FORMAT:
         raise UserError(
             f"{path} is a safetensors file, but not an adapter of this release (format {header.get('format')!r}, "
-            f"not {FORMAT!r})",
+            f"not {FORMAT!r}); its first names: {first_keys(state)}",
             "pass a file that `isrbench train` of this release wrote, or train it again",
         )
     checkpoint = _checkpoint(path, header, state)
