@@ -16,7 +16,7 @@ from isrbench.harness.api.metric import Metric
 from isrbench.harness.api.registry import Registry, methods, metrics
 from isrbench.harness.data.catalogue import catalogue, load_card
 from isrbench.harness.data.find import find_root
-from isrbench.harness.engine.listing import faults, ready
+from isrbench.harness.engine.listing import faults
 from isrbench.harness.engine.provenance import package_versions
 from isrbench.harness.errors import UserError
 from isrbench.harness.metrics import weights
@@ -79,6 +79,9 @@ def examine(data_root: Path | None, runs_dir: Path, packages: Mapping[str, str] 
         device = answers["torch"].get("device")
         yield Finding("device", device is not None, device or "unknown: torch does not work", needed=True)
     yield from _faulty(methods())
+    for name, plugin in methods().load_all()[0].items():
+        if wrong := weights.not_published(plugin.weights):
+            yield Finding(f"method {name}", False, wrong, f"isrbench fetch weights --method {name}")
     for name, path in catalogue().items():
         yield _dataset(name, path, data_root)
     for name, metric in metrics().load_all()[0].items():
@@ -134,7 +137,10 @@ def _metric(name: str, metric: Metric) -> Finding:
         return Finding(f"metric {name}", False, wrong, fix)
     absent = weights.missing(metric)
     if not absent:
-        return Finding(f"metric {name}", True, ready(metric))
+        unknown = ", ".join(file.path for file in weights.unproven(metric.weights))
+        return Finding(
+            f"metric {name}", True, f"ready; no whole sha256 of {unknown} is published" if unknown else "ready"
+        )
     return Finding(f"metric {name}", False, f"{len(absent)} weight file(s) missing", fix)
 
 

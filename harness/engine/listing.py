@@ -99,13 +99,15 @@ def _methods() -> Rows:
 
 def _metrics() -> Rows:
     from isrbench.harness.metrics.sets import DEFAULT_METRICS
-    from isrbench.harness.metrics.weights import fetch_command, missing, not_published
+    from isrbench.harness.metrics.weights import fetch_command, missing, not_published, unproven
 
     rows: list[tuple[Any, ...]] = []
     for id, m in metrics().load_all()[0].items():
-        state = ready(m) if not missing(m) else fetch_command([id])
+        state = "ready" if not unproven(m.weights) else "ready (no published hash)"
         if not_published(m.weights):
             state = f"not the published file: {fetch_command([id])}"
+        elif missing(m):
+            state = fetch_command([id])
         default = "yes" if id in DEFAULT_METRICS else "no"
         rows.append((id, m.title, m.direction.value, _compared_with(m), default, state))
     rows += [(id, f"({word})", "", "", "no", error.message) for id, word, error in faults(metrics())]
@@ -121,14 +123,6 @@ def _standing(file: WeightFile) -> str:
     if not is_intact(file):
         return "not the published file"
     return "there, as published" if file.proof else "there; no whole sha256 of it is published"
-
-
-def ready(metric: Metric) -> str:
-    """Return ``ready``, with what tables say of a metric whose files cannot be proved to be the published ones."""
-    from isrbench.harness.metrics.weights import unproven
-
-    unknown = [file.path for file in unproven(metric.weights)]
-    return f"ready; no whole sha256 of {', '.join(unknown)} is published" if unknown else "ready"
 
 
 def _compared_with(metric: Metric) -> str:
