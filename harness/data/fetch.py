@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from isrbench.harness.api.dataset import Card
+from isrbench.harness.api.zips import check_members, members_of
 from isrbench.harness.data.find import data_roots
 from isrbench.harness.errors import UserError
+from isrbench.harness.files import shown
 from isrbench.harness.network import offline
-from isrbench.harness.zips import check_members, members_of, shown
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ def extract(archive: Path, folder: str, target: Path, largest: int | None = None
         archive: The zip.
         folder: The folder in it.
         target: The folder to make.
-        largest: Bytes that the folder's files may take: see :func:`isrbench.harness.zips.check_members`.
+        largest: Bytes that the folder's files may take: see :func:`isrbench.harness.api.zips.check_members`.
 
     Raises:
         UserError: If the archive is damaged, has no such folder, or holds in it what no data set has: encrypted files,

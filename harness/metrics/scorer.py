@@ -15,6 +15,7 @@ from isrbench.harness.api.metric import Direction, ImageMetric, Metric, Referenc
 from isrbench.harness.api.records import Failure, MetricRecord, ScoreStatus
 from isrbench.harness.api.registry import Registry
 from isrbench.harness.api.registry import metrics as installed
+from isrbench.harness.api.tensor_files import asks_for
 from isrbench.harness.determinism import exclusive, make_deterministic, on_cpu
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.images import read_hr, read_lr, read_rgb
@@ -23,7 +24,6 @@ from isrbench.harness.metrics.contract import check_call
 from isrbench.harness.metrics.scoring import image_value, set_value
 from isrbench.harness.metrics.sets import expand
 from isrbench.harness.metrics.version import MetricVersion, marks, version_of
-from isrbench.harness.tensor_files import asks_for
 
 if TYPE_CHECKING:
     import numpy as np

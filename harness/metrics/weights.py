@@ -12,11 +12,10 @@ from pathlib import Path
 
 from isrbench.harness.api.download import Download, Held, Progress
 from isrbench.harness.api.metric import Metric, WeightFile
+from isrbench.harness.api.tensor_files import not_weights
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash, replacing
-from isrbench.harness.network import HUB, endpoint, network, offline
-from isrbench.harness.tensor_files import not_weights
-from isrbench.harness.transfer import transfer
+from isrbench.harness.network import HUB, endpoint, network, offline, transfer
 
 log = logging.getLogger(__name__)
 

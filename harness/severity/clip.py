@@ -22,11 +22,11 @@ import torch.nn.functional as F
 from open_clip import hf_model
 from torch import Tensor, nn
 
+from isrbench.harness.api.tensor_files import check_weights, first_line
 from isrbench.harness.errors import UserError
 from isrbench.harness.severity.dimensions import DIMENSIONS
 from isrbench.harness.severity.spec import MAX_CROPS, folder_of, read_prompts
 from isrbench.harness.severity.weights import check_cached, check_spec, unfetchable
-from isrbench.harness.tensor_files import check_weights, first_line
 
 _LOADING = threading.Lock()
 _WEIGHTS = {".safetensors", ".bin", ".pt", ".pth"}

@@ -9,10 +9,10 @@ from typing import Any
 
 from isrbench.harness import network
 from isrbench.harness.api.download import Download, Held
+from isrbench.harness.api.tensor_files import not_weights
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash, is_as_named
 from isrbench.harness.severity.spec import FFT, folder_of
-from isrbench.harness.tensor_files import not_weights
 
 Config = Mapping[str, Any]
 """What open_clip knows of published weights: ``hf_hub`` or ``url``."""

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from isrbench.harness.checkpoints import without_wrappers
+from isrbench.harness.api.checkpoints import without_wrappers
 from isrbench.harness.errors import UserError
 from isrbench.methods.adcsr.network import DECODER_GROUPS, HEAD, AdcSRNetwork, Sizes, build_network
 from isrbench.methods.onestep.authors import load_pickle

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
+from isrbench.harness.api.tensor_files import FETCH_AGAIN, not_weights
 from isrbench.harness.errors import UserError
-from isrbench.harness.tensor_files import FETCH_AGAIN, not_weights
 
 _MAGIC = "7767517"
 _SOURCES = ("Input", "MemoryData")

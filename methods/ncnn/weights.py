@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
+from isrbench.harness.api.tensor_files import check_weights
 from isrbench.harness.errors import UserError
-from isrbench.harness.tensor_files import check_weights
 from isrbench.methods.ncnn.graph import Layer
 
 FLOAT16 = 0x01306B47

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from isrbench.harness.api.tensor_files import read_tensors
 from isrbench.harness.errors import UserError
-from isrbench.harness.tensor_files import read_tensors
 from isrbench.methods.omgsr.adapter import CONFIG, TIMESTEP, UNET, VAE_ENCODER, WEIGHTS
 from isrbench.methods.onestep.authors import check_modules, lora_matrices, lora_rank
 from isrbench.methods.onestep.base.diffusion import DiffusionBase

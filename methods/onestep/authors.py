@@ -10,10 +10,10 @@ from typing import Any
 
 from torch import Tensor
 
-from isrbench.harness.checkpoints import first_keys, without_wrappers
+from isrbench.harness.api.checkpoints import first_keys, without_wrappers
+from isrbench.harness.api.tensor_files import read_tensors
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash
-from isrbench.harness.tensor_files import read_tensors
 
 _LORA = re.compile(r"(?P<module>.+?)\.lora_(?P<matrix>[AB])(?:\.(?P<adapter>[^.]+))?\.weight")
 

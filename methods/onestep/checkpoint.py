@@ -15,11 +15,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from isrbench.harness.checkpoints import first_keys
+from isrbench.harness.api.checkpoints import first_keys
+from isrbench.harness.api.tensor_files import check_weights, damaged_safetensors
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import replacing
 from isrbench.harness.identity import tensors_hash
-from isrbench.harness.tensor_files import check_weights, damaged_safetensors
 
 FORMAT = "isrbench.onestep-adapter/2"
 _FIELDS = ("method", "base", "config", "training", "timestep")

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from isrbench.harness.checkpoints import without_wrappers
+from isrbench.harness.api.checkpoints import without_wrappers
 from isrbench.harness.errors import UserError
 from isrbench.methods.onestep.authors import check_modules, load_pickle
 from isrbench.methods.onestep.base.diffusion import DiffusionBase

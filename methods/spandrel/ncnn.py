@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from isrbench.harness.api.tensor_files import FETCH_AGAIN, check_weights
 from isrbench.harness.errors import UserError
-from isrbench.harness.tensor_files import FETCH_AGAIN, check_weights
 from isrbench.methods.ncnn.graph import Layer, read_graph
 from isrbench.methods.ncnn.weights import FLOAT16
 

@@ -22,13 +22,13 @@ from spandrel import (
 )
 from torch import Tensor
 
+from isrbench.harness.api.checkpoints import first_keys, networks
 from isrbench.harness.api.complexity import count_macs, count_parameters
 from isrbench.harness.api.method import Cost, Restored, Runtime
-from isrbench.harness.checkpoints import first_keys, networks
+from isrbench.harness.api.tensor_files import FETCH_AGAIN, first_line, read_tensors
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash
 from isrbench.harness.imaging.tiling import count_tiles, run_in_tiles
-from isrbench.harness.tensor_files import FETCH_AGAIN, first_line, read_tensors
 from isrbench.methods.spandrel.ncnn import read_ncnn
 from isrbench.methods.spandrel.options import NetworkOptions, SpandrelOptions
 

@@ -14,10 +14,10 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from isrbench.harness.api.metric import WeightFile
+from isrbench.harness.api.tensor_files import not_weights
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash
 from isrbench.harness.metrics.weights import digest, location, not_published
-from isrbench.harness.tensor_files import not_weights
 
 if sys.version_info >= (3, 11):
     import tomllib

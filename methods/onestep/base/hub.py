@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from isrbench.harness.api.download import Download, Held
+from isrbench.harness.api.tensor_files import FETCH_AGAIN, check_weights, not_weights
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import is_as_named
 from isrbench.harness.network import endpoint, offline
-from isrbench.harness.tensor_files import FETCH_AGAIN, check_weights, not_weights
 from isrbench.methods.onestep.options import SD21_MIRRORS
 
 log = logging.getLogger(__name__)

@@ -13,8 +13,8 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from safetensors import SafetensorError
 from torch import nn
 
+from isrbench.harness.api.tensor_files import first_line
 from isrbench.harness.errors import UserError
-from isrbench.harness.tensor_files import first_line
 from isrbench.methods.onestep.base.diffusion import DiffusionBase
 from isrbench.methods.onestep.base.hub import AS_DATA, check_files, find_base
 from isrbench.methods.onestep.base.text import TextEncoder, load_text

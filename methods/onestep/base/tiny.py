@@ -19,8 +19,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from isrbench.harness.api.tensor_files import check_weights
 from isrbench.harness.errors import UserError
-from isrbench.harness.tensor_files import check_weights
 from isrbench.methods.onestep.base.diffusion import DiffusionBase
 from isrbench.methods.onestep.base.text import TextEncoder
 

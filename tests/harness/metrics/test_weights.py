@@ -12,7 +12,7 @@ from functools import partial
 
 import pytest
 
-from isrbench.harness import network, transfer
+from isrbench.harness import network
 from isrbench.harness.api.metric import Metric, WeightFile
 from isrbench.harness.api.records import ScoreStatus
 from isrbench.harness.api.registry import Registry, metrics
@@ -289,7 +289,7 @@ def test_an_endpoint_that_is_no_address_is_one_message(monkeypatch):
 
 
 def test_a_download_that_stalls_ends(monkeypatch, silent_server):
-    monkeypatch.setattr(transfer, "STALL_SECONDS", 0.3)
+    monkeypatch.setattr(network, "STALL_SECONDS", 0.3)
     with pytest.raises(WeightsUnavailable, match=r"could not be fetched: no answer within 0\.3 s"):
         weights.fetch(metric_at(silent_server))
 

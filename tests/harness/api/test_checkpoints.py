@@ -7,7 +7,7 @@ from collections import OrderedDict
 import pytest
 import torch
 
-from isrbench.harness.checkpoints import first_keys, networks, without_wrappers
+from isrbench.harness.api.checkpoints import first_keys, networks, without_wrappers
 
 NET = {"conv.weight": torch.zeros(1), "body.0.bias": torch.zeros(1)}
 

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from zipfile import ZipInfo
 
 from isrbench.harness.errors import UserError
+from isrbench.harness.files import shown, size_text
 
 RATIO = 20
 """How many times an archive's own size its files may take: photos and weights hardly shrink, uncompressed pictures to
@@ -92,17 +93,3 @@ def members_of(archive: Path) -> list[ZipInfo]:
     except Exception as error:  # a damaged directory makes zipfile fail in many ways
         reason = shown(str(error) or type(error).__name__)
         raise UserError(f"{archive} is damaged or no zip archive: {reason}", "delete it and fetch it again") from error
-
-
-def size_text(size: int) -> str:
-    """Return a number of bytes in three digits, such as ``66.9 MB``."""
-    for unit, word in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if size >= unit:
-            return f"{size / unit:.3g} {word}"
-    return f"{size} bytes"
-
-
-def shown(name: str, length: int = 80) -> str:
-    """Return a name out of a file of somebody else's as a terminal may show it: no control characters, not too long."""
-    plain = "".join(letter if letter.isprintable() else "?" for letter in name[: length + 1])
-    return plain if len(name) <= length else f"{plain[:length]}..."

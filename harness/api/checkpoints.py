@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from isrbench.harness.zips import shown
+from isrbench.harness.files import shown
 
 CONTAINERS = (
     "params_ema", "params-ema", "params", "state_dict_ema", "ema_state_dict", "generator_ema", "net_g_ema", "g_ema",

@@ -14,8 +14,8 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from isrbench.harness.api.zips import check_members, shown, size_text
 from isrbench.harness.errors import UserError
-from isrbench.harness.zips import check_members, shown, size_text
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from isrbench.harness.api.tensor_files import check_weights, read_tensors
 from isrbench.harness.errors import UserError
-from isrbench.harness.tensor_files import check_weights, read_tensors
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"4" * 64 + b"\nsize 66956000\n"
 NONE = {

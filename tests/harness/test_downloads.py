@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from isrbench.harness import transfer as module
-from isrbench.harness.transfer import transfer
+from isrbench.harness import network as module
+from isrbench.harness.network import transfer
 
 
 @pytest.fixture
