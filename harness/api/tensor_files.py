@@ -14,8 +14,9 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isrbench.harness.api.zips import check_members, shown, size_text
+from isrbench.harness.api.zips import check_members
 from isrbench.harness.errors import UserError
+from isrbench.harness.files import shown, size_text
 
 if TYPE_CHECKING:
     from torch import Tensor
