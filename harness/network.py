@@ -126,27 +126,48 @@ def _check_pace(done: int, seconds: float) -> None:
             f"too slow: {size_text(done)} in {seconds:.0f} s (at least {size_text(LEAST_RATE)} a second)"
         )
     if seconds > TOTAL_SECONDS:
-        raise TransferError(f"it did not end within {TOTAL_SECONDS / 3600:.0f} hours")
+        raise TransferError(f"it did not end within {TOTAL_SECONDS / 3600:g} hours")
+
+
+def in_time(seconds: float, work: Callable[[], Any], what: str) -> Any:
+    """Return what ``work`` returns, if it does so in time; no timeout of a library covers names, heads and drips alike.
+
+    Args:
+        seconds: How long.
+        work: Done on a thread of its own, which is left behind if it takes longer, and ends with the process.
+        what: What there would be by then, for the message, such as ``no answer``.
+
+    Raises:
+        TransferError: If it takes longer.
+        BaseException: What ``work`` raises.
+    """
+    answers: list[Any] = []
+    errors: list[BaseException] = []
+
+    def do() -> None:
+        try:
+            answers.append(work())
+        except BaseException as error:  # handed on to the caller's thread
+            errors.append(error)
+
+    doing = threading.Thread(target=do, name="isrbench-download", daemon=True)
+    doing.start()
+    doing.join(seconds)
+    if errors:
+        raise errors[0]
+    if not answers:
+        raise TransferError(f"{what} within {f'{seconds / 3600:g} hours' if seconds >= 3600 else f'{seconds:g} s'}")
+    return answers[0]
 
 
 def _open(url: str) -> Any:
-    """Return the answer, its head read; on a thread, since no timeout covers looking up a name or a head that drips."""
+    """Return the answer, its head read."""
     import urllib.request
 
-    answers: list[Any] = []
-
-    def ask() -> None:
-        try:
-            answers.append(urllib.request.urlopen(url, timeout=STALL_SECONDS))
-        except BaseException as error:  # handed on to the caller's thread
-            answers.append(error)
-
-    asking = threading.Thread(target=ask, name="isrbench-download", daemon=True)
-    asking.start()
-    asking.join(STALL_SECONDS)
-    answer = answers[0] if answers else TimeoutError()
-    if isinstance(answer, TimeoutError) or isinstance(getattr(answer, "reason", None), TimeoutError):
-        raise TransferError(f"no answer within {STALL_SECONDS:g} s")
-    if isinstance(answer, BaseException):
-        raise answer
-    return answer
+    what = "no answer"
+    try:
+        return in_time(STALL_SECONDS, lambda: urllib.request.urlopen(url, timeout=STALL_SECONDS), what)
+    except OSError as error:
+        if isinstance(error, TimeoutError) or isinstance(getattr(error, "reason", None), TimeoutError):
+            raise TransferError(f"{what} within {STALL_SECONDS:g} s") from error
+        raise

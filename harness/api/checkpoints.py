@@ -8,7 +8,8 @@ from typing import Any
 from isrbench.harness.files import shown
 
 CONTAINERS = (
-    "params_ema", "params-ema", "params", "state_dict_ema", "ema_state_dict", "generator_ema", "net_g_ema", "g_ema",
+    "params_ema", "params-ema", "params", "state_dict_ema", "ema_model", "G_ema", "ema_state_dict", "generator_ema",
+    "net_g_ema", "g_ema",
     "state_dict", "model_state_dict", "model_ema", "generator", "net_g", "netG", "G", "model", "network", "net",
     "module", "ema", "weights",
 )  # fmt: skip
@@ -16,6 +17,7 @@ CONTAINERS = (
 running mean of the weights first: it is what their authors publish."""
 _WRAPPERS = ("module.", "_orig_mod.", "_forward_module.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 """What running a network in several processes, compiled or in parts puts before the names of its tensors."""
+_KNOWN = {name.rstrip(".") for name in (*CONTAINERS, *_WRAPPERS)}
 _DEPTH = 6
 _SHOWN = 4
 """Names in a message."""
@@ -34,38 +36,32 @@ def networks(content: Mapping[Any, Any]) -> Iterator[tuple[str, dict[str, Any]]]
     Yields:
         What was taken off, such as ``state_dict/generator.``, and tensors by name; never the content as it is.
     """
-    seen: set[tuple[str, ...]] = {tuple(map(str, content))}
-    yield from _networks(content, "", _DEPTH, seen)
+    yield from _networks(content, "", _DEPTH)
 
 
-def _networks(
-    content: Mapping[Any, Any], taken: str, depth: int, seen: set[tuple[str, ...]]
-) -> Iterator[tuple[str, dict[str, Any]]]:
+def _networks(content: Mapping[Any, Any], taken: str, depth: int) -> Iterator[tuple[str, dict[str, Any]]]:
     if depth == 0:
         return
     inner = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, dict)}
     for key in sorted(inner, key=_likelihood):
-        yield from _opened(inner[key], f"{taken}{shown(key, 40)}/", depth, seen)
-    tensors = {key: value for key, value in content.items() if isinstance(key, str) and hasattr(value, "shape")}
+        yield from _opened(inner[key], f"{taken}{shown(key, 40)}/", depth)
+    tensors = _tensors(content)
     firsts = dict.fromkeys(key.partition(".")[0] for key in tensors if "." in key)
-    known = {name.rstrip(".") for name in (*CONTAINERS, *_WRAPPERS)}
     for first in sorted(firsts, key=_likelihood):
-        if len(firsts) == 1 or first in known:
+        if len(firsts) == 1 or first in _KNOWN:
             prefix = f"{first}."
             stripped = {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
-            yield from _opened(stripped, f"{taken}{shown(prefix, 40)}", depth, seen)
+            yield from _opened(stripped, f"{taken}{shown(prefix, 40)}", depth)
 
 
-def _opened(
-    content: dict[Any, Any], taken: str, depth: int, seen: set[tuple[str, ...]]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    names = tuple(map(str, content))
-    if not content or names in seen:
-        return
-    seen.add(names)
-    if any(hasattr(value, "shape") for value in content.values()):
-        yield taken, {key: value for key, value in content.items() if isinstance(key, str) and hasattr(value, "shape")}
-    yield from _networks(content, taken, depth - 1, seen)
+def _opened(content: Mapping[Any, Any], taken: str, depth: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    if tensors := _tensors(content):
+        yield taken, tensors
+    yield from _networks(content, taken, depth - 1)
+
+
+def _tensors(content: Mapping[Any, Any]) -> dict[str, Any]:
+    return {key: value for key, value in content.items() if isinstance(key, str) and hasattr(value, "shape")}
 
 
 def _likelihood(name: str) -> int:

@@ -98,6 +98,8 @@ def _by_first_bytes(head: bytes) -> str | None:
     for start, kind in _KINDS:
         if head.startswith(start):
             return f"{kind}, not weights"
+    if head[257:262] == b"ustar":
+        return "a tar archive, not weights"
     if _safetensors_header(head) is not None:
         return None
     return _by_text(head)

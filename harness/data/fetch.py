@@ -8,6 +8,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,7 +17,7 @@ from isrbench.harness.api.zips import check_members, members_of
 from isrbench.harness.data.find import data_roots
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import shown
-from isrbench.harness.network import offline
+from isrbench.harness.network import TOTAL_SECONDS, in_time, offline
 
 log = logging.getLogger(__name__)
 
@@ -191,9 +192,9 @@ def _download(card: Card) -> Path:
 
     assert card.archive is not None
     log.info("fetching %s of %s (%.1f GB)", card.archive.file, card.archive.repo, card.archive.gigabytes)
-    return Path(
-        hf_hub_download(card.archive.repo, card.archive.file, repo_type="dataset", revision=card.archive.revision)
-    )
+    repo, file, revision = card.archive.repo, card.archive.file, card.archive.revision
+    download = partial(hf_hub_download, repo, file, repo_type="dataset", revision=revision)
+    return Path(in_time(TOTAL_SECONDS, download, "it did not arrive"))
 
 
 def _load_table(card: Card) -> Any:

@@ -58,12 +58,12 @@ def location(file: WeightFile) -> Path:
 
 
 def digest(file: WeightFile) -> str | None:
-    """Return the file's sha256 in hex, or None where it is absent."""
+    """Return the file's sha256 in hex, or None where it is absent or cannot be read."""
     try:
         stat = location(file).stat()
-    except FileNotFoundError:
+        return _sha256(location(file), stat.st_size, stat.st_mtime_ns)
+    except OSError:
         return None
-    return _sha256(location(file), stat.st_size, stat.st_mtime_ns)
 
 
 def missing(metric: Metric) -> list[WeightFile]:
@@ -85,8 +85,10 @@ def not_published(files: Iterable[WeightFile]) -> str | None:
     """Return a sentence on the first of ``files`` that is not the published one; None where all may be."""
     for file in other_content(files):
         path = location(file)
+        found, known = digest(file), file.sha256 or ""
+        if found is None:
+            return f"{path} cannot be read"
         what = not_weights(path)
-        found, known = digest(file) or "", file.sha256 or ""
         why = f"it is {what}" if what else f"its sha256 is {found[:16]}..., and {known[:16]}... is published"
         return f"{path} is not the published file: {why}"
     return None
@@ -243,7 +245,8 @@ def _address(file: WeightFile) -> str:
 
 def is_intact(file: WeightFile) -> bool:
     """Return whether a file that is there has the hash that is known of it; without a whole one, may hold weights."""
-    if file.sha256 is not None and not (digest(file) or "").startswith(file.sha256):
+    found = digest(file)
+    if found is None or not found.startswith(file.sha256 or ""):
         return False
     return file.proof or not_weights(location(file)) is None
 

@@ -125,7 +125,8 @@ def as_download(spec: str) -> Download:
             found.resolve().unlink()
             found.unlink(missing_ok=True)
         try:
-            open_clip.download_pretrained(config)
+            seconds = network.TOTAL_SECONDS
+            network.in_time(seconds, lambda: open_clip.download_pretrained(config), "it did not arrive")
         except Exception as error:  # open_clip lets through whatever its two ways of downloading raise
             raise UserError(
                 f"severity estimator '{spec}' cannot be fetched from {source}: {type(error).__name__}: {error}",

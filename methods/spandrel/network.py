@@ -35,6 +35,7 @@ from isrbench.methods.spandrel.options import NetworkOptions, SpandrelOptions
 log = logging.getLogger(__name__)
 
 _EXTRA = "spandrel_extra_arches"
+_SHOWN = 4
 _SUFFIXES = {".pth", ".pt", ".ckpt", ".bin", ".safetensors"}
 _BROKEN = (KeyError, ValueError, RuntimeError, AttributeError, TypeError, IndexError, AssertionError)
 """What spandrel raises of weights that are some network's, but lack tensors or have others of another shape."""
@@ -180,7 +181,9 @@ def _recognised(path: Path, state: Mapping[Any, Any]) -> ModelDescriptor:
         except _BROKEN as error:
             broken = broken or f"; what lies in {taken} looks like one, but is incomplete: {first_line(error)}"
             continue
-        log.info("%s: the network lies in %s", path, taken)
+        others = [f"'{name}'" for name, _ in networks(state) if not (name.startswith(taken) or taken.startswith(name))]
+        if others:
+            log.warning("%s: the network in '%s' is taken; there are also %s", path, taken, ", ".join(others[:_SHOWN]))
         return model
     more = "" if extra else f"; further ones come with: pip install {_EXTRA}"
     raise UserError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from isrbench.harness.api.download import Download, Held
 from isrbench.harness.api.tensor_files import FETCH_AGAIN, check_weights, not_weights
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import is_as_named
-from isrbench.harness.network import endpoint, offline
+from isrbench.harness.network import TOTAL_SECONDS, endpoint, in_time, offline
 from isrbench.methods.onestep.options import SD21_MIRRORS
 
 log = logging.getLogger(__name__)
@@ -126,7 +127,8 @@ def fetch_base(name: str) -> Path:
                 path.resolve().unlink()
                 path.unlink(missing_ok=True)
             log.info("fetching base %s from %s/%s", name, endpoint(), identifier)
-            return Path(snapshot_download(identifier, **_patterns()))
+            download = partial(snapshot_download, identifier, **_patterns())
+            return Path(in_time(TOTAL_SECONDS, download, "it did not arrive"))
         except Exception as error:  # the hub client raises its own, requests' and httpx's errors alike
             failures.append((identifier, error))
     said = ", ".join(f"{identifier}: {type(error).__name__}" for identifier, error in failures)

@@ -1,5 +1,6 @@
 """pyiqa's metrics: ours is the value of pyiqa's own call, on the same (random) weight files where it needs some."""
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -178,6 +179,21 @@ def test_weights_that_load_but_are_not_the_published_ones_give_no_value(torch_ho
     assert "LPIPS_v0.1_alex-df73285e.pth is not the published file: its sha256 is" in score.failure.message
     assert scorer.remarks() == [f"{score.failure.message}; isrbench fetch weights --metric lpips"]
     assert version.still_holds(scorer.version("lpips")), "what the published file gave stays"
+
+
+def test_pyiqa_gets_tensors_alone_where_no_whole_hash_is_known(torch_home, files):
+    """It asks for more (``weights_only=False``). The head of a hash is soon forged."""
+
+    class Bomb:
+        def __reduce__(self):
+            return os.mkdir, (str(torch_home / "exploded"),)
+
+    put("musiq", {"a": Bomb()})
+    (file,) = metrics().get("musiq").weights
+    object.__setattr__(file, "sha256", file.sha256[:8])  # until the fixture puts the real one back
+    (score,) = Scorer(["musiq"]).score(files[1], None)
+    assert score.status is ScoreStatus.FAILED and not (torch_home / "exploded").exists()
+    assert "holds more than weights (posix.mkdir), and no hash of it is published" in score.failure.message
 
 
 def test_a_damaged_file_fails_what_requires_it(torch_home, files):

@@ -159,6 +159,19 @@ def test_the_whole_hash_counts_and_not_its_head():
     assert weights.unproven([replace(file, sha256=None)])
 
 
+def test_a_file_that_cannot_be_read_is_one_message(monkeypatch):
+    def refused(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(weights, "file_hash", refused)
+    path = weights.location(MUSIQ.weights[0])
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"x")
+    with pytest.raises(WeightsUnavailable, match=r"musiq: \S+ cannot be read"):
+        weights.ensure(MUSIQ)
+    assert Scorer(["musiq"]).version("musiq").weights == "absent"
+
+
 def test_every_hash_that_was_found_is_whole_and_fits_the_files_name():
     files = {file.path: file for id in metrics() for file in metrics().get(id).weights}
     without = {"MANIQA_PIPAL-ae6d356b.pth", "cfanet_fr_kadid_res50-2c4cc61d.pth", "tres_koniq-f0502926.pth",

@@ -61,6 +61,16 @@ def test_a_network_is_found_in_what_training_wrote(name, state, tmp_path):
     assert torch.equal(plain, wrapped) and plain.std() > 0.01
 
 
+def test_a_file_of_several_networks_says_which_was_taken(state, tmp_path, caplog):
+    torch.save({"state_dict": under("generator.", other(state)) | under("generator_ema.", state)}, tmp_path / "net.pth")
+    load(tmp_path / "net.pth")
+    assert "the network in 'state_dict/generator_ema.' is taken; there are also 'state_dict/generator.'" in caplog.text
+    caplog.clear()
+    torch.save({"state_dict": under("module.model.", state)}, tmp_path / "net.pth")
+    load(tmp_path / "net.pth")
+    assert not caplog.records
+
+
 def test_the_first_names_of_an_unknown_network_are_shown(state, tmp_path):
     torch.save({"state_dict": {f"stem.{n}.w": torch.zeros(2) for n in range(5)}}, tmp_path / "net.pth")
     with pytest.raises(UserError) as caught:
