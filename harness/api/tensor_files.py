@@ -16,13 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 from isrbench.harness.api.zips import check_members
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import shown, size_text
+from isrbench.harness.files import is_there, shown, size_text
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 FETCH_AGAIN = "fetch it again"
 _HEAD = 4096
+_PAGE = (
+    r"(<!--.*?-->\s*)*<(!doctype html|(html|head|body|title|meta|link|style|script|noscript|div|span|p|h\d|a|table|"
+    r"form|center|iframe|pre|br)[\s/>])"
+)
+_NO_FILE = ", not a file"
 _POINTERS = {
     b"version https://git-lfs.github.com/": "Git LFS",
     b"version https://hawser.github.com/": "Git LFS",
@@ -62,6 +67,8 @@ def check_weights(path: Path, fix: str = FETCH_AGAIN) -> None:
         again += "; in a clone of the repository: git lfs pull"
     elif "archive" in what and "cut off" not in what:
         again = f"unpack it and pass the file inside, or {again}"
+    elif what.endswith(_NO_FILE):
+        again = "pass the weight file itself"
     raise UserError(f"{path} is {what}", again)
 
 
@@ -74,7 +81,7 @@ def not_weights(path: Path) -> str | None:
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
-            return "a folder, not a file" if stat.S_ISDIR(found.st_mode) else "a device or pipe, not a file"
+            return ("a folder" if stat.S_ISDIR(found.st_mode) else "a device or pipe") + _NO_FILE
         if found.st_size == 0:
             return "empty: 0 bytes"
         with path.open("rb") as file:
@@ -82,7 +89,7 @@ def not_weights(path: Path) -> str | None:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}", "check its place and rights") from error
     if not head.strip(b"\0"):
-        return f"damaged: its first {len(head)} bytes are zeros, as those of a download that was not finished"
+        return "damaged: it begins with zeros, as a download that was not finished does"
     if head.startswith(b"PK"):
         return _no_torch_zip(path, found.st_size)
     return _by_first_bytes(head)
@@ -117,7 +124,7 @@ def _by_text(head: bytes) -> str | None:
             return None
     text = text.strip()
     low = text.lower()
-    if re.match(r"(<!--.*?-->\s*)*(<!doctype html|<html|<head|<body|<title)", low, re.DOTALL):
+    if re.match(_PAGE, low, re.DOTALL):
         title = re.search(r"<title[^>]*>(.*?)</title>", text, re.DOTALL | re.IGNORECASE)
         named = f' titled "{shown(" ".join(html.unescape(title[1]).split()), 60)}"' if title else ""
         return f"a web page (HTML){named}, not weights"
@@ -168,7 +175,7 @@ def read_tensors(path: Path, fix: str = FETCH_AGAIN) -> dict[Any, Any]:
         UserError: If it is missing, no weights at all, damaged, a program, holds more than tensors and plain values, or
             holds no dict.
     """
-    if not path.exists():
+    if not is_there(path):
         raise UserError(f"{path} does not exist", fix)
     check_weights(path, fix)
     with path.open("rb") as file:
@@ -183,7 +190,8 @@ def read_tensors(path: Path, fix: str = FETCH_AGAIN) -> dict[Any, Any]:
         )
     content = _read_pickle(path, fix)
     if not isinstance(content, dict):
-        raise UserError(f"{path} holds a {type(content).__name__}, not a dictionary of weights", fix)
+        other = fix if fix != FETCH_AGAIN else "pass a file that holds a state dict"
+        raise UserError(f"{path} holds a {type(content).__name__}, not a dictionary of weights", other)
     return dict(content)
 
 
@@ -214,8 +222,10 @@ def asks_for(error: pickle.UnpicklingError) -> str | None:
 
 def first_line(error: Exception) -> str:
     """Return the first line of what an error says, as a terminal may show it."""
-    lines = (line.strip() for line in str(error).splitlines())
-    return shown(next(filter(None, lines), type(error).__name__), 160)
+    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
+    # torch's first line ends in a colon, and says nothing yet.
+    said = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
+    return shown(said or type(error).__name__, 200)
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

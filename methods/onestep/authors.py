@@ -13,7 +13,7 @@ from torch import Tensor
 from isrbench.harness.api.checkpoints import first_keys, without_wrappers
 from isrbench.harness.api.tensor_files import read_tensors
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import file_hash
+from isrbench.harness.files import file_hash, is_there
 
 _LORA = re.compile(r"(?P<module>.+?)\.lora_(?P<matrix>[AB])(?:\.(?P<adapter>[^.]+))?\.weight")
 
@@ -31,7 +31,7 @@ def load_pickle(path: Path, fix: str) -> dict[Any, Any]:
     Raises:
         UserError: If it is missing, no weights at all, damaged, holds code, or holds no dict.
     """
-    if not path.exists():
+    if not is_there(path):
         raise UserError(f"the adapter file {path} does not exist", fix)
     return without_wrappers(read_tensors(path, fix))
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from isrbench.harness.api.checkpoints import first_keys
 from isrbench.harness.api.tensor_files import check_weights, damaged_safetensors
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import replacing
+from isrbench.harness.files import is_there, replacing
 from isrbench.harness.identity import tensors_hash
 
 FORMAT = "isrbench.onestep-adapter/2"
@@ -181,7 +181,7 @@ def _write(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str])
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    if not path.exists():
+    if not is_there(path):
         raise UserError(f"the adapter file {path} does not exist", "pass the path of a .safetensors file")
     check_weights(path)
     try:

@@ -27,7 +27,7 @@ from isrbench.harness.api.complexity import count_macs, count_parameters
 from isrbench.harness.api.method import Cost, Restored, Runtime
 from isrbench.harness.api.tensor_files import FETCH_AGAIN, first_line, read_tensors
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import file_hash
+from isrbench.harness.files import file_hash, is_there
 from isrbench.harness.imaging.tiling import count_tiles, run_in_tiles
 from isrbench.methods.spandrel.ncnn import read_ncnn
 from isrbench.methods.spandrel.options import NetworkOptions, SpandrelOptions
@@ -167,7 +167,7 @@ def _recognised(path: Path, state: Mapping[Any, Any]) -> ModelDescriptor:
     extra = ask_extra_architectures()
     loader = ModelLoader()
     try:
-        return loader.load_from_state_dict(dict(state))
+        return loader.load_from_state_dict({key: value for key, value in state.items() if isinstance(key, str)})
     except UnsupportedModelError:
         pass
     except _BROKEN as error:
@@ -179,15 +179,17 @@ def _recognised(path: Path, state: Mapping[Any, Any]) -> ModelDescriptor:
         except UnsupportedModelError:
             continue
         except _BROKEN as error:
-            broken = broken or f"; what lies in {taken} looks like one, but is incomplete: {first_line(error)}"
+            broken = broken or f"what lies in '{taken}': {first_line(error)}"
             continue
         others = [f"'{name}'" for name, _ in networks(state) if not (name.startswith(taken) or taken.startswith(name))]
         if others:
             log.warning("%s: the network in '%s' is taken; there are also %s", path, taken, ", ".join(others[:_SHOWN]))
         return model
+    if broken:
+        raise UserError(f"{path} is incomplete or damaged: {broken}", FETCH_AGAIN)
     more = "" if extra else f"; further ones come with: pip install {_EXTRA}"
     raise UserError(
-        f"{path} holds no network that spandrel knows; its first names: {first_keys(state)}{broken}",
+        f"{path} holds no network that spandrel knows; its first names: {first_keys(state)}",
         f"choose a network of one of these architectures: {', '.join(architectures())}{more}",
     )
 
@@ -204,7 +206,7 @@ def ask_extra_architectures() -> bool:
 
 def _state_dict(path: Path) -> dict[str, Any]:
     """Read weights without ever running code from the file: torch's own ``weights_only`` reader, or safetensors."""
-    if not path.exists():
+    if not is_there(path):
         raise UserError(f"option 'weights': {path} does not exist", "give the weights: -o weights=FILE")
     suffix = path.suffix.lower()
     if suffix == ".param":

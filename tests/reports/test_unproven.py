@@ -64,3 +64,10 @@ def test_values_of_weights_without_a_whole_hash_are_marked(made):
     assert all("LIQE§" in text for text in tables(own))
     card = ModelCard(hub_card(own, "mor")).data.eval_results or []
     assert [r.metric_name for r in card if r.metric_type == "liqe"] == [f"LIQE (RGB; {said})"]
+
+
+def test_a_method_whose_weights_have_no_whole_hash_has_a_note(made):
+    hypir = with_manifests(made, lambda m: m.model_copy(update={"method": "hypir"}) if m.method == "mor" else m)
+    said = "no whole sha256 of isrbench/HYPIR_sd2.pth is published"
+    assert all(said in " ".join(text.split()).replace(r"\_", "_") for text in tables(hypir))
+    assert not any("sha256" in text for text in tables(made))

@@ -24,10 +24,11 @@ NONE = {
     "page": (b"<!DOCTYPE html>\n<html><head><title>Drive &amp; more</title>", 'page (HTML) titled "Drive & more"'),
     "page after a comment": (b"\xef\xbb\xbf\n <!-- saved -->\n<HTML lang=en>", "is a web page (HTML), not weights"),
     "page, UTF-16": ("<html><title>Nein</title>".encode("utf-16"), 'web page (HTML) titled "Nein"'),
+    "part of a page": (b"<script>location = 1</script>", "is a web page (HTML), not weights"),
     "XML": (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "is an XML text"),
     "JSON": (b'{"error": "Repository not found"}', "is a JSON text"),
     "words": (b"Entry not found\x1b[2J", 'is a text, not weights: "Entry not found?[2J"'),
-    "zeros": (bytes(5000), "damaged: its first 4096 bytes are zeros"),
+    "zeros": (bytes(5000), "damaged: it begins with zeros"),
     "gzip": (b"\x1f\x8b\x08\x00", "is a gzip archive, not weights"),
     "image": (b"\x89PNG\r\n\x1a\n", "is a PNG image, not weights"),
     "ONNX-like": (b"\x89HDF\r\n\x1a\n", "is an HDF5 file (Keras), not weights"),
@@ -53,8 +54,12 @@ def test_what_is_no_file_is_not_opened(tmp_path):
     with socket.socket(socket.AF_UNIX) as door:
         door.bind(os.path.relpath(tmp_path / "door.pth"))
         for name, said in (("folder", "a folder"), ("pipe", "a device or pipe"), ("door", "a device or pipe")):
-            with pytest.raises(UserError, match=said):
+            with pytest.raises(UserError, match=said) as caught:
                 read_tensors(tmp_path / f"{name}.pth")
+            assert caught.value.fix == "pass the weight file itself"
+    for name in ("absent", "x" * 300):
+        with pytest.raises(UserError, match="does not exist"):
+            read_tensors(tmp_path / name)
 
 
 @pytest.mark.parametrize("kept", [7, 200, 900])

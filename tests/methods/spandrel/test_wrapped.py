@@ -81,7 +81,13 @@ def test_the_first_names_of_an_unknown_network_are_shown(state, tmp_path):
     )
     assert "Compact" in caught.value.fix and "pip install spandrel_extra_arches" in caught.value.fix
     torch.save({"state_dict": under("net_g.", dict(list(state.items())[:-1]))}, tmp_path / "net.pth")
-    with pytest.raises(UserError, match=r"holds no network|is incomplete"):
+    with pytest.raises(UserError, match=r"is incomplete or damaged: what lies in 'state_dict/net_g\.': "):
+        load(tmp_path / "net.pth")
+    torch.save({**state, "body.0.weight": torch.zeros(8, 3, 5, 5)}, tmp_path / "net.pth")
+    with pytest.raises(UserError, match=r"is incomplete or damaged: .*size mismatch for body\.0\.weight"):
+        load(tmp_path / "net.pth")
+    torch.save({1: torch.zeros(2), None: 3, b"x": 1}, tmp_path / "net.pth")
+    with pytest.raises(UserError, match=r"its first names: 1\n"):
         load(tmp_path / "net.pth")
 
 
