@@ -32,7 +32,7 @@ def marked(metrics: Sequence[Metric], manifests: Iterable[Manifest]) -> tuple[tu
 
 
 def _methods(runs: Sequence[Manifest]) -> list[str]:
-    """Notes on published methods whose own weights have no whole hash in public; a run's identity holds what it read."""
+    """Notes on methods whose published weights have no whole hash in public; a run's identity holds what it read."""
     found = {run.title: plugin for run in runs if (plugin := methods().find(run.method)) is not None}
     return [
         f"{UNPROVEN} {title}: no whole sha256 of {', '.join(file.path for file in unknown)} is published"

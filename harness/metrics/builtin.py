@@ -5,8 +5,10 @@ What each computes, which way is better, and what its value depends on. Torch-fr
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from isrbench.harness.api.metric import Direction, Metric, Reference, WeightFile
-from isrbench.harness.metrics.weights import pyiqa_file, torchvision_file
+from isrbench.harness.network import HUB
 
 _PYIQA = "isrbench.harness.metrics.pyiqa_bridge"
 _YCBCR = "Y of YCbCr (BT.601, 16-235)"
@@ -18,6 +20,25 @@ def bibtex(kind: str, key: str, author: str, title: str, venue: str, year: int) 
     place = "journal" if kind == "article" else "booktitle"
     fields = {"author": author, "title": f"{{{title}}}", place: venue, "year": str(year)}
     return f"@{kind}{{{key},\n" + ",\n".join(f"  {name} = {{{text}}}" for name, text in fields.items()) + "\n}"
+
+
+def pyiqa_file(name: str, sha256: str | None = None, packaged: str = "") -> WeightFile:
+    """Return a file of pyiqa's own collection.
+
+    Args:
+        name: The file's name; eight hex digits before the ending are the head of its sha256.
+        sha256: The whole one, where somebody has published it.
+        packaged: See :attr:`isrbench.harness.api.metric.WeightFile.packaged`.
+    """
+    head = Path(name).stem.rpartition("-")[2]
+    hexadecimal = len(head) == 8 and set(head) <= set("0123456789abcdef")
+    url = f"{HUB}/chaofengc/IQA-PyTorch-Weights/resolve/main/{name}"
+    return WeightFile(f"pyiqa/{name}", url, sha256 or (head if hexadecimal else None), packaged=packaged)
+
+
+def torchvision_file(name: str, sha256: str) -> WeightFile:
+    """Return a file of torchvision's model zoo."""
+    return WeightFile(f"checkpoints/{name}", f"https://download.pytorch.org/models/{name}", sha256)
 
 
 PSNR = Metric(

@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 from isrbench.harness.api.metric import Direction, Metric, Reference, WeightFile
-from isrbench.harness.metrics.builtin import CLIP_RN50, VGG16, bibtex
-from isrbench.harness.metrics.weights import pyiqa_file
+from isrbench.harness.metrics.builtin import CLIP_RN50, VGG16, bibtex, pyiqa_file
 
 _PYIQA = "isrbench.harness.metrics.pyiqa_bridge"
 

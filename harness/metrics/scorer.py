@@ -285,12 +285,10 @@ def _read(path: Path, read: Callable[[Path], NDArray[np.uint8]]) -> Read:
 
 
 def _not_read(metric: Metric, files: Sequence[WeightFile], error: pickle.UnpicklingError) -> UserError:
-    names = ", ".join(str(weights.location(file)) for file in files)
-    why = f"holds more than weights ({asks_for(error)})" if asks_for(error) else "is damaged"
-    return UserError(
-        f"{names} {why}, and no hash of it is published: it was not read, since that could run code",
-        weights.fetch_command([metric.id]),
-    )
+    names, asked = ", ".join(str(weights.location(file)) for file in files), asks_for(error)
+    why = f"holds more than weights ({asked})" if asked else "is damaged"
+    message = f"{names} {why}, and no hash of it is published: it was not read, since that could run code"
+    return UserError(message, weights.fetch_command([metric.id]))
 
 
 def _guarded(metric: str, compute: Callable[[], float]) -> Score:

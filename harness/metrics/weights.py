@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -22,28 +23,11 @@ log = logging.getLogger(__name__)
 _DATA_ONLY, _ANYTHING = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 """How torch is told what ``torch.load`` may read, whatever its callers ask for."""
 
+_AS_DATA = threading.Lock()
+
 
 class WeightsUnavailable(UserError):
     """A metric's weight files are absent and cannot be fetched now."""
-
-
-def pyiqa_file(name: str, sha256: str | None = None, packaged: str = "") -> WeightFile:
-    """Return a file of pyiqa's own collection.
-
-    Args:
-        name: The file's name; eight hex digits before the ending are the head of its sha256.
-        sha256: The whole one, where somebody has published it.
-        packaged: See :attr:`isrbench.harness.api.metric.WeightFile.packaged`.
-    """
-    head = Path(name).stem.rpartition("-")[2]
-    hexadecimal = len(head) == 8 and set(head) <= set("0123456789abcdef")
-    url = f"{HUB}/chaofengc/IQA-PyTorch-Weights/resolve/main/{name}"
-    return WeightFile(f"pyiqa/{name}", url, sha256 or (head if hexadecimal else None), packaged=packaged)
-
-
-def torchvision_file(name: str, sha256: str) -> WeightFile:
-    """Return a file of torchvision's model zoo."""
-    return WeightFile(f"checkpoints/{name}", f"https://download.pytorch.org/models/{name}", sha256)
 
 
 def hub_dir() -> Path:
@@ -118,13 +102,14 @@ def read_as_data(files: Iterable[WeightFile]) -> Iterator[None]:
     if not unproven(files):
         yield
         return
-    kept = {name: os.environ.pop(name, None) for name in (_DATA_ONLY, _ANYTHING)}
-    os.environ[_DATA_ONLY] = "1"
-    try:
-        yield
-    finally:
-        del os.environ[_DATA_ONLY]
-        os.environ.update({name: value for name, value in kept.items() if value is not None})
+    with _AS_DATA:  # one at a time: the first to end would undo it for the other
+        kept = {name: os.environ.pop(name, None) for name in (_DATA_ONLY, _ANYTHING)}
+        os.environ[_DATA_ONLY] = "1"
+        try:
+            yield
+        finally:
+            del os.environ[_DATA_ONLY]
+            os.environ.update({name: value for name, value in kept.items() if value is not None})
 
 
 def fetch_command(metrics: Iterable[str]) -> str:
