@@ -130,3 +130,17 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def size_text(size: int) -> str:
+    """Return a number of bytes in three digits, such as ``66.9 MB``."""
+    for unit, word in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if size >= unit:
+            return f"{size / unit:.3g} {word}"
+    return f"{size} bytes"
+
+
+def shown(name: str, length: int = 80) -> str:
+    """Return a name out of a file of somebody else's as a terminal may show it: no control characters, not too long."""
+    plain = "".join(letter if letter.isprintable() else "?" for letter in name[: length + 1])
+    return plain if len(name) <= length else f"{plain[:length]}..."

@@ -1,11 +1,18 @@
-"""Whether the network may be used, and whether it is there: asked at most once a process."""
+"""The network: whether it may be used, whether it is there (asked at most once a process), and a file from it."""
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import threading
+import time
+from collections.abc import Callable
 from functools import cache
+from pathlib import Path
+from typing import Any
+
+from isrbench.harness.files import size_text
 
 log = logging.getLogger(__name__)
 
@@ -13,6 +20,14 @@ HUB = "https://huggingface.co"
 OFFLINE_SWITCHES = ("ISRBENCH_OFFLINE", "HF_HUB_OFFLINE")
 PROBE_SECONDS = 4.0
 """How long the one attempt to reach the network may take."""
+STALL_SECONDS = 20.0
+"""How long a server may take to answer, and a download stand still."""
+LEAST_RATE = 10_000
+"""Bytes a second that a download reaches on average once ``STALL_SECONDS`` are over: one that drips has no end."""
+TOTAL_SECONDS = 6 * 3600.0
+"""How long a download may take, however steadily it arrives."""
+LARGEST = 20 * 10**9
+"""Bytes of a file whose size neither the server announces nor a card names."""
 
 
 def offline() -> str | None:
@@ -51,3 +66,108 @@ def network() -> bool:
     if not answered.is_set():
         log.warning("%s cannot be reached; metrics whose weights are absent stay unavailable", endpoint())
     return answered.is_set()
+
+
+class TransferError(OSError):
+    """A server that does not give the file: too slow, too much, or less than it announced."""
+
+
+def transfer(url: str, target: Path, progress: Callable[[int, int], None], size: int = 0) -> str:
+    """Download a file.
+
+    Args:
+        url: Where from.
+        target: What to write.
+        progress: Told (bytes done, bytes in all or 0) after every block.
+        size: Bytes that the file has, where a card says so; 0 = not said.
+
+    Returns:
+        The sha256 of what arrived, in hex.
+
+    Raises:
+        OSError: If the server cannot be reached, drips, ends early or does not end, or the disk is full.
+        http.client.HTTPException: If what answers is no web server.
+    """
+    source, start = _open(url), time.monotonic()
+    with source, target.open("wb") as sink:
+        announced = _announced(source.headers.get("Content-Length"))
+        if size and announced > size:
+            raise TransferError(f"the server announces {size_text(announced)}, and {size_text(size)} are known")
+        limit = announced or size or LARGEST
+        digest, done = hashlib.sha256(), 0
+        # What there is, however little: `read` would wait for a whole block from a server that drips.
+        while block := _next(source):
+            done += len(block)
+            if done > limit:
+                raise TransferError(f"the server does not end after {size_text(limit)}")
+            sink.write(block)
+            digest.update(block)
+            progress(done, announced)
+            _check_pace(done, time.monotonic() - start)
+    if announced and done != announced:
+        raise TransferError(f"it ended after {size_text(done)} of {size_text(announced)}")
+    return digest.hexdigest()
+
+
+def _announced(text: str | None) -> int:
+    return int(text) if text and text.strip().isdecimal() and len(text) < 20 else 0
+
+
+def _next(source: Any) -> bytes:
+    try:
+        return source.read1(1 << 20)
+    except TimeoutError as error:
+        raise TransferError(f"it stood still for {STALL_SECONDS:g} s") from error
+
+
+def _check_pace(done: int, seconds: float) -> None:
+    if seconds > STALL_SECONDS and done < LEAST_RATE * (seconds - STALL_SECONDS):
+        raise TransferError(
+            f"too slow: {size_text(done)} in {seconds:.0f} s (at least {size_text(LEAST_RATE)} a second)"
+        )
+    if seconds > TOTAL_SECONDS:
+        raise TransferError(f"it did not end within {TOTAL_SECONDS / 3600:g} hours")
+
+
+def in_time(seconds: float, work: Callable[[], Any], what: str) -> Any:
+    """Return what ``work`` returns, if it does so in time; no timeout of a library covers names, heads and drips alike.
+
+    Args:
+        seconds: How long.
+        work: Done on a thread of its own, which is left behind if it takes longer, and ends with the process.
+        what: What there would be by then, for the message, such as ``no answer``.
+
+    Raises:
+        TransferError: If it takes longer.
+        BaseException: What ``work`` raises.
+    """
+    answers: list[Any] = []
+    errors: list[BaseException] = []
+
+    def do() -> None:
+        try:
+            answers.append(work())
+        except BaseException as error:  # handed on to the caller's thread
+            errors.append(error)
+
+    doing = threading.Thread(target=do, name="isrbench-download", daemon=True)
+    doing.start()
+    doing.join(seconds)
+    if errors:
+        raise errors[0]
+    if not answers:
+        raise TransferError(f"{what} within {f'{seconds / 3600:g} hours' if seconds >= 3600 else f'{seconds:g} s'}")
+    return answers[0]
+
+
+def _open(url: str) -> Any:
+    """Return the answer, its head read."""
+    import urllib.request
+
+    what = "no answer"
+    try:
+        return in_time(STALL_SECONDS, lambda: urllib.request.urlopen(url, timeout=STALL_SECONDS), what)
+    except OSError as error:
+        if isinstance(error, TimeoutError) or isinstance(getattr(error, "reason", None), TimeoutError):
+            raise TransferError(f"{what} within {STALL_SECONDS:g} s") from error
+        raise

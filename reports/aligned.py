@@ -18,6 +18,7 @@ from isrbench.harness.store.frames import Frames
 from isrbench.harness.store.state import told_apart
 from isrbench.reports.image_facts import SEVERITIES, image_paths, severities
 from isrbench.reports.image_sets import ImageSet, image_sets
+from isrbench.reports.unproven import marked
 
 ABSENT = "absent"
 """Status of an image that a run does not have."""
@@ -142,7 +143,8 @@ def _align(frames: Frames, own: ImageSet, places: dict[str, int]) -> AlignedRuns
 
     declared, undeclared = _metrics(sorted(set(scores["metric"])))
     blank = _without_weights(declared, scores)
-    metrics = tuple(m for m in declared if m not in blank)
+    scored = tuple(m for m in declared if m not in blank)
+    metrics, unproven = marked(scored, runs["manifest"])
     absent = [without_weights([m.id for m in blank])] if blank else []
     computed: pd.DataFrame = scores.loc[~scores["metric"].isin([m.id for m in blank]), :]
     vectors, estimator, mixed = severities(images, runs.reset_index())
@@ -171,7 +173,7 @@ def _align(frames: Frames, own: ImageSet, places: dict[str, int]) -> AlignedRuns
         active=spread(images, "active_experts").astype(float),
         routing=labelled(frames.routing),
         estimator=estimator,
-        notes=(*own.notes, *tiny, *absent, *undeclared, *mixed),
+        notes=(*own.notes, *tiny, *absent, *unproven, *undeclared, *mixed),
     )  # fmt: skip
 
 

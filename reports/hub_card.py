@@ -21,6 +21,7 @@ from isrbench.harness.store.frames import Frames
 from isrbench.reports.aligned import AlignedRuns, align
 from isrbench.reports.names import unique_slugs
 from isrbench.reports.statistics import means
+from isrbench.reports.unproven import UNPROVEN, not_publishable, weights_mark
 
 log = logging.getLogger(__name__)
 
@@ -143,10 +144,16 @@ def _results(sets: Sequence[AlignedRuns], wanted: str) -> Iterator[EvalResult]:
         own: pd.DataFrame = runs.loc[named, :]
         if own.empty or aligned.partial:
             continue
-        label = str(own.sort_values("created").index[-1])
+        newest = own.sort_values("created").iloc[-1]
+        label, manifest = str(newest.name), newest["manifest"]
         cells = means(aligned, list(aligned.images.index))
         for metric in aligned.metrics:
             mean = cells[label, metric.id].mean
+            said = weights_mark(manifest, metric)
+            title = metric.title.removesuffix(UNPROVEN)
+            if not_publishable(manifest, metric):
+                log.warning("no %s of %s in a hub card: its weights were not the published ones", metric.id, label)
+                continue
             if mean is not None and pd.notna(mean) and abs(mean) != float("inf"):
                 yield EvalResult(
                     task_type="image-to-image",
@@ -154,7 +161,7 @@ def _results(sets: Sequence[AlignedRuns], wanted: str) -> Iterator[EvalResult]:
                     dataset_type=aligned.dataset,
                     dataset_name=aligned.title,
                     metric_type=metric.id,
-                    metric_name=f"{metric.title} ({metric.colour})",
+                    metric_name=f"{title} ({'; '.join(filter(None, (metric.colour, said)))})",
                     metric_value=round(mean, 6),
                 )
 

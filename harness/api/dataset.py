@@ -38,6 +38,11 @@ class Archive(BaseModel):
     revision: str = "main"
     """Branch, tag or commit."""
 
+    @property
+    def unpacked(self) -> int:
+        """Bytes that a set may take that is unpacked from it: three times the download, more than pictures need."""
+        return max(int(3 * self.gigabytes * 1e9), 10**8)
+
 
 class HubTable(BaseModel):
     """A Hugging Face dataset (hub id, or a local folder of Parquet files) with image columns."""

@@ -50,12 +50,18 @@ class WeightFile:
     url: str
     """Where it is fetched from."""
     sha256: str | None = None
-    """Expected hash (or its leading digits), checked after a download; None where none is published."""
-    strict: bool = False
-    """Check the hash before every use too: for a file that its library would download again on a mismatch."""
+    """The published file's hash, checked after a download and before every use. Its leading digits tell a wrong file,
+    but prove nothing: with fewer than 64 digits, or None, the file is read as data alone, and every table says so."""
     packaged: str = ""
     """Where an installed package holds the same file, such as ``lpips/weights/v0.1/alex.pth``; empty where none does.
-    It is copied from there instead of fetched, if its hash fits."""
+    It is copied from there instead of fetched, if its whole hash fits."""
+    size: int = 0
+    """Bytes, where they are known; a download that announces or sends more is stopped."""
+
+    @property
+    def proof(self) -> bool:
+        """Whether the hash is whole: a file that has it is the published one."""
+        return self.sha256 is not None and len(self.sha256) == 64
 
 
 Pixels = Union["NDArray[np.uint8]", None]

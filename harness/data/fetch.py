@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePath
-from typing import Any
+from typing import IO, Any
 
 from isrbench.harness.api.dataset import Card
+from isrbench.harness.api.zips import check_members, members_of
 from isrbench.harness.data.find import data_roots
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import IMAGE_SUFFIXES, is_full, is_there
-from isrbench.harness.network import offline
+from isrbench.harness.files import IMAGE_SUFFIXES, is_full, is_there, shown
+from isrbench.harness.network import TOTAL_SECONDS, in_time, offline
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ def _fetch_into(card: Card, target: Path, data_root: Path | None) -> Path:
         if card.archive is not None:
             with _hub_errors_are_clear(card, data_root):
                 zip_path = _download(card)
-            extract(zip_path, card.archive.folder, staging)
+            extract(zip_path, card.archive.folder, staging, card.archive.unpacked)
         else:
             if _is_local(card):
                 table = _load_table(card)
@@ -77,32 +78,72 @@ def _fetch_into(card: Card, target: Path, data_root: Path | None) -> Path:
     return target
 
 
-def extract(archive: Path, folder: str, target: Path) -> None:
-    """Unpack one folder of a zip, refusing paths that lead outside.
+def extract(archive: Path, folder: str, target: Path, largest: int | None = None) -> None:
+    """Unpack one folder of a zip, refusing paths that lead outside, and more than it may hold.
+
+    Args:
+        archive: The zip.
+        folder: The folder in it.
+        target: The folder to make.
+        largest: Bytes that the folder's files may take: see :func:`isrbench.harness.api.zips.check_members`.
 
     Raises:
-        UserError: If the archive is damaged or has no such folder.
+        UserError: If the archive is damaged, has no such folder, or holds in it what no data set has: encrypted files,
+            links, two files of one name, far more than its own size or ``largest``.
     """
+    inside = folder.rstrip("/") + "/"
+    listed = members_of(archive)
+    members = [m for m in listed if not m.is_dir() and m.filename.startswith(inside)]
+    if not members:
+        tops = sorted({shown("/".join(m.filename.split("/")[:2])) for m in listed})
+        raise UserError(
+            f"{archive} has no folder {folder}; it holds {', '.join(tops[:8]) or 'nothing'}",
+            "correct `archive.folder` in the card",
+        )
+    check_members(archive, members, largest)
+    for member in members:
+        path = target / member.filename[len(inside) :]
+        if not path.resolve().is_relative_to(target.resolve()):
+            raise UserError(
+                f"{archive} holds a path that leads outside: {shown(member.filename)}", "do not trust this file"
+            )
+    with zipfile.ZipFile(archive) as file:
+        for member in members:
+            _unpack(archive, file, member, target / member.filename[len(inside) :])
+
+
+def _unpack(archive: Path, file: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
+    """Write one file of a zip; its directory has been checked, its bytes are not known yet.
+
+    Raises:
+        UserError: If the bytes are damaged, or more than the directory says.
+        OSError: If the disk is full.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as sink:
+        try:
+            source = file.open(member)
+        except Exception as error:
+            raise _damaged(archive, member, error) from error
+        with source:
+            done = 0
+            while block := _next(archive, member, source):
+                done += len(block)
+                if done > member.file_size:
+                    raise _damaged(archive, member, f"it is longer than the {member.file_size} bytes announced")
+                sink.write(block)
+
+
+def _next(archive: Path, member: zipfile.ZipInfo, source: IO[bytes]) -> bytes:
     try:
-        with zipfile.ZipFile(archive) as file:
-            members = [m for m in file.infolist() if not m.is_dir() and m.filename.startswith(folder.rstrip("/") + "/")]
-            if not members:
-                tops = sorted({"/".join(n.split("/")[:2]) for n in file.namelist()})
-                raise UserError(
-                    f"{archive} has no folder {folder}; it holds {', '.join(tops[:8])}",
-                    "correct `archive.folder` in the card",
-                )
-            for member in members:
-                path = target / member.filename[len(folder.rstrip("/")) + 1 :]
-                if not path.resolve().is_relative_to(target.resolve()):
-                    raise UserError(
-                        f"{archive} holds a path that leads outside: {member.filename}", "do not trust this file"
-                    )
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with file.open(member) as source, path.open("wb") as sink:
-                    shutil.copyfileobj(source, sink)
-    except zipfile.BadZipFile as error:
-        raise UserError(f"{archive} is damaged: {error}", "delete it and fetch again") from error
+        return source.read(1 << 20)
+    except Exception as error:  # each way of compression has errors of its own
+        raise _damaged(archive, member, error) from error
+
+
+def _damaged(archive: Path, member: zipfile.ZipInfo, why: object) -> UserError:
+    reason = shown(str(why) or type(why).__name__)
+    return UserError(f"{archive} is damaged at {shown(member.filename)}: {reason}", "delete it and fetch it again")
 
 
 def write_table(card: Card, table: Any, target: Path) -> None:
@@ -165,7 +206,8 @@ def _download(card: Card) -> Path:
             return Path(found)
         raise FileNotFoundError(switch)
     log.info("fetching %s of %s (%.1f GB)", archive.file, archive.repo, archive.gigabytes)
-    return Path(hf_hub_download(archive.repo, archive.file, repo_type="dataset", revision=archive.revision))
+    download = partial(hf_hub_download, archive.repo, archive.file, repo_type="dataset", revision=archive.revision)
+    return Path(in_time(TOTAL_SECONDS, download, "it did not arrive"))
 
 
 def _is_local(card: Card) -> bool:

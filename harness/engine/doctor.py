@@ -79,6 +79,9 @@ def examine(data_root: Path | None, runs_dir: Path, packages: Mapping[str, str] 
         device = answers["torch"].get("device")
         yield Finding("device", device is not None, device or "unknown: torch does not work", needed=True)
     yield from _faulty(methods())
+    for name, plugin in methods().load_all()[0].items():
+        if wrong := weights.not_published(plugin.weights):
+            yield Finding(f"method {name}", False, wrong, f"isrbench fetch weights --method {name}")
     for name, path in catalogue().items():
         yield _dataset(name, path, data_root)
     for name, error in carried()[1].items():
@@ -131,10 +134,16 @@ def _dataset(name: str, path: Path, data_root: Path | None) -> Finding:
 
 
 def _metric(name: str, metric: Metric) -> Finding:
+    fix = weights.fetch_command([name])
+    if wrong := weights.not_published(metric.weights):
+        return Finding(f"metric {name}", False, wrong, fix)
     absent = weights.missing(metric)
     if not absent:
-        return Finding(f"metric {name}", True, "ready")
-    return Finding(f"metric {name}", False, f"{len(absent)} weight file(s) missing", weights.fetch_command([name]))
+        unknown = ", ".join(file.path for file in weights.unproven(metric.weights))
+        return Finding(
+            f"metric {name}", True, f"ready; no whole sha256 of {unknown} is published" if unknown else "ready"
+        )
+    return Finding(f"metric {name}", False, f"{len(absent)} weight file(s) missing", fix)
 
 
 def _runs(runs_dir: Path) -> Finding:

@@ -84,6 +84,7 @@ def execute(plan: Plan, store: Store, progress: Progress = lambda stage, done, t
         with _store_failures_are_clear(store.folder), only_one(work.folder):
             computed = _compute(work)
     store.touch(work.run)
+    work.notes += plan.scorer.remarks()
     failed = _failures(work, plan.scorer.ids)
     return Outcome(work.run, work.folder, failed, computed, tuple(work.notes), work.cost_failed)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isrbench.harness.api.containment import contained, first_line
-from isrbench.harness.api.metric import Metric, Reference
+from isrbench.harness.api.metric import Metric, Reference, WeightFile
 from isrbench.harness.api.options import describe_options
 from isrbench.harness.api.registry import Registry, methods, metrics
 from isrbench.harness.data.catalogue import carried, catalogue
@@ -106,15 +106,30 @@ def _methods() -> Rows:
 
 def _metrics() -> Rows:
     from isrbench.harness.metrics.sets import DEFAULT_METRICS
-    from isrbench.harness.metrics.weights import fetch_command, missing
+    from isrbench.harness.metrics.weights import fetch_command, missing, not_published, unproven
 
     rows: list[tuple[Any, ...]] = []
     for id, m in metrics().load_all()[0].items():
-        state = "ready" if not missing(m) else fetch_command([id])
+        state = "ready" if not unproven(m.weights) else "ready (no published hash)"
+        if not_published(m.weights):
+            state = f"not the published file: {fetch_command([id])}"
+        elif missing(m):
+            state = fetch_command([id])
         default = "yes" if id in DEFAULT_METRICS else "no"
         rows.append((id, m.title, m.direction.value, _compared_with(m), default, state))
     rows += [(id, f"({word})", "", "", "no", error.message) for id, word, error in faults(metrics())]
     return ("id", "title", "better", "reference", "default", "weights"), sorted(rows)
+
+
+def _standing(file: WeightFile) -> str:
+    """In a few words what lies in a weight file's place."""
+    from isrbench.harness.metrics.weights import is_intact, location
+
+    if not location(file).is_file():
+        return "missing"
+    if not is_intact(file):
+        return "not the published file"
+    return "there, as published" if file.proof else "there; no whole sha256 of it is published"
 
 
 def _compared_with(metric: Metric) -> str:
@@ -164,9 +179,7 @@ def _metric(id: str) -> dict[str, Any]:
         "definition": m.definition, "unit": m.unit, "smallest side": f"{m.min_side} pixels", "citation": m.citation,
     }  # fmt: skip
     for file in m.weights:
-        facts[f"weights {file.path}"] = (
-            f"{location(file)} ({'there' if location(file).is_file() else 'missing'}); {file.url}"
-        )
+        facts[f"weights {file.path}"] = f"{location(file)} ({_standing(file)}); {file.url}"
     return {key: value for key, value in facts.items() if value != ""}
 
 

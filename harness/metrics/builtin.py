@@ -5,8 +5,10 @@ What each computes, which way is better, and what its value depends on. Torch-fr
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from isrbench.harness.api.metric import Direction, Metric, Reference, WeightFile
-from isrbench.harness.metrics.weights import pyiqa_file, torchvision_file
+from isrbench.harness.network import HUB
 
 _PYIQA = "isrbench.harness.metrics.pyiqa_bridge"
 _YCBCR = "Y of YCbCr (BT.601, 16-235)"
@@ -18,6 +20,25 @@ def bibtex(kind: str, key: str, author: str, title: str, venue: str, year: int) 
     place = "journal" if kind == "article" else "booktitle"
     fields = {"author": author, "title": f"{{{title}}}", place: venue, "year": str(year)}
     return f"@{kind}{{{key},\n" + ",\n".join(f"  {name} = {{{text}}}" for name, text in fields.items()) + "\n}"
+
+
+def pyiqa_file(name: str, sha256: str | None = None, packaged: str = "") -> WeightFile:
+    """Return a file of pyiqa's own collection.
+
+    Args:
+        name: The file's name; eight hex digits before the ending are the head of its sha256.
+        sha256: The whole one, where somebody has published it.
+        packaged: See :attr:`isrbench.harness.api.metric.WeightFile.packaged`.
+    """
+    head = Path(name).stem.rpartition("-")[2]
+    hexadecimal = len(head) == 8 and set(head) <= set("0123456789abcdef")
+    url = f"{HUB}/chaofengc/IQA-PyTorch-Weights/resolve/main/{name}"
+    return WeightFile(f"pyiqa/{name}", url, sha256 or (head if hexadecimal else None), packaged=packaged)
+
+
+def torchvision_file(name: str, sha256: str) -> WeightFile:
+    """Return a file of torchvision's model zoo."""
+    return WeightFile(f"checkpoints/{name}", f"https://download.pytorch.org/models/{name}", sha256)
 
 
 PSNR = Metric(
@@ -61,13 +82,22 @@ LPIPS = Metric(
     build=f"{_PYIQA}:image_metric",
     settings={"name": "lpips"},
     weights=(
-        pyiqa_file("LPIPS_v0.1_alex-df73285e.pth", packaged="lpips/weights/v0.1/alex.pth"),
-        torchvision_file("alexnet-owt-7be5be79.pth"),
+        pyiqa_file(
+            "LPIPS_v0.1_alex-df73285e.pth",
+            "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+            packaged="lpips/weights/v0.1/alex.pth",
+        ),
+        torchvision_file(
+            "alexnet-owt-7be5be79.pth", "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02"
+        ),
     ),
     citation=bibtex("inproceedings", "zhang2018lpips",
                     "Zhang, Richard and Isola, Phillip and Efros, Alexei A. and Shechtman, Eli and Wang, Oliver",
                     "The unreasonable effectiveness of deep features as a perceptual metric", "CVPR", 2018),
 )  # fmt: skip
+
+VGG16 = torchvision_file("vgg16-397923af.pth", "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0")
+"""torchvision's VGG-16, trained on ImageNet."""
 
 DISTS = Metric(
     id="dists",
@@ -79,8 +109,12 @@ DISTS = Metric(
     build=f"{_PYIQA}:image_metric",
     settings={"name": "dists"},
     weights=(
-        pyiqa_file("DISTS_weights-f5e65c96.pth", packaged="DISTS_pytorch/weights.pt"),
-        torchvision_file("vgg16-397923af.pth"),
+        pyiqa_file(
+            "DISTS_weights-f5e65c96.pth",
+            "f5e65c96230b7f6ca995691647d482237e4cab8a50c5c4a5784f219ef0748218",
+            packaged="DISTS_pytorch/weights.pt",
+        ),
+        VGG16,
     ),
     citation=bibtex("article", "ding2020dists", "Ding, Keyan and Ma, Kede and Wang, Shiqi and Simoncelli, Eero P.",
                     "Image quality assessment: unifying structure and texture similarity",
@@ -111,7 +145,11 @@ MUSIQ = Metric(
     definition="KonIQ-10k weights, scales 224 and 384 and the original, patch 32 (pyiqa musiq)",
     build=f"{_PYIQA}:image_metric",
     settings={"name": "musiq"},
-    weights=(pyiqa_file("musiq_koniq_ckpt-e95806b9.pth"),),
+    weights=(
+        pyiqa_file(
+            "musiq_koniq_ckpt-e95806b9.pth", "e95806b9eae5f3814c410f574ba8e552362bd5bc63d758ed5b97860f5d6185aa"
+        ),
+    ),
     decimals=2,
     citation=bibtex("inproceedings", "ke2021musiq",
                     "Ke, Junjie and Wang, Qifei and Wang, Yilin and Milanfar, Peyman and Yang, Feng",
@@ -127,6 +165,7 @@ MANIQA_PIPAL = Metric(
     definition="PIPAL weights (not KonIQ), 20 uniform crops of 224 (pyiqa maniqa-pipal, 0.1.12 or later)",
     build=f"{_PYIQA}:image_metric",
     settings={"name": "maniqa-pipal", "one_at_a_time": True},
+    # No whole hash was found in public.
     weights=(pyiqa_file("MANIQA_PIPAL-ae6d356b.pth"),),
     citation=bibtex("inproceedings", "yang2022maniqa",
                     "Yang, Sidi and Wu, Tianhe and Shi, Shuwei and Lao, Shanshan and "
@@ -137,7 +176,7 @@ MANIQA_PIPAL = Metric(
 
 _OPENAI = "https://openaipublic.azureedge.net/clip/models"
 _RN50 = "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762"
-CLIP_RN50 = WeightFile("clip/RN50.pt", f"{_OPENAI}/{_RN50}/RN50.pt", _RN50, strict=True)
+CLIP_RN50 = WeightFile("clip/RN50.pt", f"{_OPENAI}/{_RN50}/RN50.pt", _RN50)
 """OpenAI's CLIP with a ResNet-50."""
 
 CLIPIQA = Metric(
@@ -164,7 +203,11 @@ FID = Metric(
     definition="clean-fid: PIL bicubic to 299x299 in float, Inception 2015-12-05, 2048 features of whole images "
     "(pyiqa fid), exact trace of the matrix root; comparable only between runs over the same images",
     build=f"{_PYIQA}:fid",
-    weights=(pyiqa_file("pt_inception-2015-12-05-6726825d.pth"),),
+    weights=(
+        pyiqa_file(
+            "pt_inception-2015-12-05-6726825d.pth", "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+        ),
+    ),
     decimals=2,
     citation=bibtex("inproceedings", "parmar2022cleanfid", "Parmar, Gaurav and Zhang, Richard and Zhu, Jun-Yan",
                     "On aliased resizing and surprising subtleties in GAN evaluation", "CVPR", 2022),

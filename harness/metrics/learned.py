@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 from isrbench.harness.api.metric import Direction, Metric, Reference, WeightFile
-from isrbench.harness.metrics.builtin import CLIP_RN50, bibtex
-from isrbench.harness.metrics.weights import pyiqa_file, torchvision_file
+from isrbench.harness.metrics.builtin import CLIP_RN50, VGG16, bibtex, pyiqa_file
 
 _PYIQA = "isrbench.harness.metrics.pyiqa_bridge"
 
@@ -52,7 +51,11 @@ TOPIQ_NR = Metric(
     definition="ResNet-50, KonIQ-10k weights, full image without resizing (pyiqa topiq_nr)",
     build=f"{_PYIQA}:image_metric",
     settings={"name": "topiq_nr", "backbone_pretrain": False},
-    weights=(pyiqa_file("cfanet_nr_koniq_res50-9a73138b.pth"),),
+    weights=(
+        pyiqa_file(
+            "cfanet_nr_koniq_res50-9a73138b.pth", "9a73138beb3748dd6a83365610ac88fa1cd53225342c77fc9ed44a3be461354c"
+        ),
+    ),
     citation=_TOPIQ,
 )
 
@@ -65,6 +68,7 @@ TOPIQ_FR = Metric(
     definition="ResNet-50, KADID-10k weights, full image without resizing (pyiqa topiq_fr)",
     build=f"{_PYIQA}:image_metric",
     settings={"name": "topiq_fr", "backbone_pretrain": False},
+    # No whole hash was found in public.
     weights=(pyiqa_file("cfanet_fr_kadid_res50-2c4cc61d.pth"),),
     citation=_TOPIQ,
 )
@@ -78,6 +82,7 @@ TRES = Metric(
     definition="ResNet-50, KonIQ-10k weights, 50 uniform crops of 224 (pyiqa tres)",
     build=f"{_PYIQA}:image_metric",
     settings={"name": "tres", "one_at_a_time": True},
+    # No whole hash was found in public.
     weights=(pyiqa_file("tres_koniq-f0502926.pth"),),
     decimals=2,
     citation=bibtex("inproceedings", "golestaneh2022tres",
@@ -96,7 +101,7 @@ CLIPIQA_PLUS = Metric(
     "(pyiqa clipiqa+)",
     build=f"{_PYIQA}:image_metric",
     settings={"name": "clipiqa+"},
-    # pyiqa keeps the name as it stands in the address.
+    # pyiqa keeps the name as it stands in the address. No whole hash was found in public.
     weights=(pyiqa_file("CLIP-IQA%2B_learned_prompts-603f3273.pth"), CLIP_RN50),
     citation=bibtex("inproceedings", "wang2023clipiqa", "Wang, Jianyi and Chan, Kelvin C.K. and Loy, Chen Change",
                     "Exploring CLIP for assessing the look and feel of images", "AAAI", 2023),
@@ -112,7 +117,7 @@ LIQE = Metric(
     "1 to 5 (pyiqa liqe)",
     build=f"{_PYIQA}:image_metric",
     settings={"name": "liqe"},
-    # No hash is published for it.
+    # No hash was found in public.
     weights=(pyiqa_file("liqe_koniq.pt"),),
     citation=bibtex("inproceedings", "zhang2023liqe",
                     "Zhang, Weixia and Zhai, Guangtao and Wei, Ying and Yang, Xiaokang and Ma, Kede",
@@ -130,8 +135,12 @@ LPIPS_VGG = Metric(
     build=f"{_PYIQA}:image_metric",
     settings={"name": "lpips-vgg"},
     weights=(
-        pyiqa_file("LPIPS_v0.1_vgg-a78928a0.pth", packaged="lpips/weights/v0.1/vgg.pth"),
-        torchvision_file("vgg16-397923af.pth"),
+        pyiqa_file(
+            "LPIPS_v0.1_vgg-a78928a0.pth",
+            "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
+            packaged="lpips/weights/v0.1/vgg.pth",
+        ),
+        VGG16,
     ),
     citation=bibtex("inproceedings", "zhang2018lpips",
                     "Zhang, Richard and Isola, Phillip and Efros, Alexei A. and Shechtman, Eli and Wang, Oliver",
@@ -148,7 +157,7 @@ AFINE = Metric(
     "by 32 (pyiqa afine_all)",
     build=f"{_PYIQA}:image_metric",
     settings={"name": "afine_all"},
-    # No hash is published for it.
+    # No hash was found in public.
     weights=(pyiqa_file("afine.pth"),),
     citation=bibtex("inproceedings", "chen2025afine",
                     "Chen, Du and Wu, Tianhe and Ma, Kede and Zhang, Lei",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from isrbench.harness.api.metric import Direction, ImageMetric, Metric, Referenc
 from isrbench.harness.api.records import Failure, MetricRecord, ScoreStatus
 from isrbench.harness.api.registry import Registry
 from isrbench.harness.api.registry import metrics as installed
+from isrbench.harness.api.tensor_files import asks_for
 from isrbench.harness.determinism import exclusive, make_deterministic, on_cpu
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.images import read_hr, read_lr, read_rgb
@@ -21,7 +23,7 @@ from isrbench.harness.metrics import weights
 from isrbench.harness.metrics.contract import check_call, held, read_only
 from isrbench.harness.metrics.scoring import image_value, set_value
 from isrbench.harness.metrics.sets import expand
-from isrbench.harness.metrics.version import MetricVersion, version_of
+from isrbench.harness.metrics.version import MetricVersion, marks, version_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,17 +110,24 @@ class Scorer:
         return reasons
 
     def lacking(self) -> dict[str, Failure]:
-        """Build every metric, and return why some cannot compute, or not with the published weights, by metric."""
+        """Build every metric, and return why some cannot compute, by metric."""
         reasons = {}
-        for id, metric in self._metrics.items():
+        for id in self._metrics:
             built = self._function(id)
-            broken = weights.damaged(metric)
             if isinstance(built, Score):
                 assert built.failure is not None
                 reasons[id] = built.failure
-            elif broken:
-                reasons[id] = Failure.of(_damaged(metric, broken))
         return reasons
+
+    def remarks(self) -> list[str]:
+        """Return what to know about the weights of metrics: files that are not the published ones, or may not be."""
+        said = []
+        for id, metric in self._metrics.items():
+            if wrong := weights.not_published(metric.weights):
+                said.append(f"{id}: {wrong}; {weights.fetch_command([id])}")
+            elif mark := marks(metric, {file.path: weights.digest(file) for file in metric.weights}):
+                said.append(f"{id}: {mark}")
+        return said
 
     def version(self, metric: str) -> MetricVersion:
         """Return what computes the metric's values: as it was built, or as it would be now."""
@@ -240,7 +249,8 @@ class Scorer:
         try:
             version_of(metric)  # raises where its code has no source: no score could say what computed it
             weights.ensure(metric, self.download)
-            built = metric.make(self.device)
+            with weights.read_as_data(metric.weights):
+                built = metric.make(self.device)
             check_call(metric, built)
             return held(metric, built)
         except weights.WeightsUnavailable as error:
@@ -249,9 +259,8 @@ class Scorer:
         except UserError as error:
             return Score(metric.id, None, ScoreStatus.FAILED, Failure.of(error))
         except Exception as error:
-            broken = weights.damaged(metric)
-            if broken:
-                return Score(metric.id, None, ScoreStatus.UNAVAILABLE, Failure.of(_damaged(metric, broken)))
+            if isinstance(error, pickle.UnpicklingError) and (files := weights.unproven(metric.weights)):
+                error = _not_read(metric, files, error)
             failure = Failure.of(error)
             log.info("%s cannot be built", metric.id, exc_info=True)
             message = f"{metric.id} cannot be built: {failure.message}"
@@ -285,6 +294,13 @@ def _version(metric: Metric) -> MetricVersion:
         return MetricVersion("unidentified", "none")
 
 
+def _not_read(metric: Metric, files: Sequence[WeightFile], error: pickle.UnpicklingError) -> UserError:
+    names, asked = ", ".join(str(weights.location(file)) for file in files), asks_for(error)
+    why = f"holds more than weights ({asked})" if asked else "is damaged"
+    message = f"{names} {why}, and no hash of it is published: it was not read, since that could run code"
+    return UserError(message, weights.fetch_command([metric.id]))
+
+
 def _guarded(metric: str, compute: Callable[[], float]) -> Score:
     try:
         return Score(metric, compute(), ScoreStatus.OK)
@@ -292,9 +308,3 @@ def _guarded(metric: str, compute: Callable[[], float]) -> Score:
         if not isinstance(error, UserError):
             log.info("%s failed", metric, exc_info=True)
         return Score(metric, None, ScoreStatus.FAILED, Failure.of(error))
-
-
-def _damaged(metric: Metric, files: Sequence[WeightFile]) -> weights.WeightsUnavailable:
-    names = ", ".join(str(weights.location(f)) for f in files)
-    message = f"{metric.id}: {names} is not the published file"
-    return weights.WeightsUnavailable(message, weights.fetch_command([metric.id]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from isrbench.harness.api.metric import Metric
@@ -12,6 +13,8 @@ from isrbench.harness.metrics import weights
 
 ABSENT = "absent"
 """The weights of a version while weight files are missing."""
+
+OTHER_WEIGHTS = "weights that are not the published ones"
 
 RELEASES = ("pyiqa", "torch", "torchvision", "timm", "scipy", "numpy", "pillow")
 """Libraries whose release can change a score."""
@@ -26,7 +29,8 @@ class MetricVersion:
     code: str
     """The declared definition, the code that computes it and that reads the images, and the libraries' releases."""
     weights: str
-    """The weight files' bytes; ``none`` where there are none to have, ``absent`` while some are missing."""
+    """The weight files' bytes; ``none`` where there are none to have, ``absent`` while some are missing or are not the
+    published ones, which nothing is computed with."""
 
     def still_holds(self, current: MetricVersion) -> bool:
         """Return whether a value of this version is what ``current`` would compute.
@@ -41,15 +45,34 @@ def version_of(metric: Metric) -> MetricVersion:
     declared = [metric.id, metric.reference.value, metric.colour, metric.definition, dict(metric.settings)]
     if metric.uses_lr:  # said of these alone, so that the versions of others stay what they were
         declared.append("lr")
+    if metric.weights:  # a value of files that were not the published ones, or of which nobody could say, does not hold
+        declared.append([file.sha256 for file in metric.weights])
     modules = {*code_modules(metric.build), *(name for module in SCORING for name in import_closure(module))}
     code = hashlib.sha256(json.dumps([declared, code_hash(modules, RELEASES)]).encode())
     return MetricVersion(code.hexdigest()[:16], _weights(metric))
+
+
+def marks(metric: Metric, digests: Mapping[str, str | None]) -> str:
+    """Return what tables have to say of values that were computed with weight files of these hashes; "" = nothing.
+
+    Args:
+        metric: As it is declared now.
+        digests: sha256 by the files' paths, as a manifest keeps them.
+    """
+    read = [(file, found) for file in metric.weights if (found := digests.get(file.path))]
+    other = [file.path for file, found in read if file.sha256 and not found.startswith(file.sha256)]
+    if other:
+        return f"{OTHER_WEIGHTS} ({', '.join(other)})"
+    unknown = [file.path for file, _ in read if not file.proof]
+    if unknown:
+        return f"weights of which no whole sha256 is published ({', '.join(unknown)})"
+    return ""
 
 
 def _weights(metric: Metric) -> str:
     if not metric.weights:
         return "none"
     hashes = [weights.digest(file) for file in metric.weights]
-    if None in hashes:
+    if None in hashes or weights.other_content(metric.weights):
         return ABSENT
     return hashlib.sha256("".join(map(str, hashes)).encode()).hexdigest()[:16]

@@ -4,44 +4,30 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from isrbench.harness.api.download import Download, Held, Progress
 from isrbench.harness.api.metric import Metric, WeightFile
+from isrbench.harness.api.tensor_files import not_weights
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash, replacing
-from isrbench.harness.network import HUB, endpoint, network, offline
+from isrbench.harness.network import HUB, endpoint, network, offline, transfer
 
 log = logging.getLogger(__name__)
 
-STALL_SECONDS = 20.0
-"""How long a download may stand still."""
+_DATA_ONLY, _ANYTHING = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+"""How torch is told what ``torch.load`` may read, whatever its callers ask for."""
+
+_AS_DATA = threading.Lock()
 
 
 class WeightsUnavailable(UserError):
     """A metric's weight files are absent and cannot be fetched now."""
-
-
-def pyiqa_file(name: str, packaged: str = "") -> WeightFile:
-    """Return a file of pyiqa's own collection; eight hex digits before the ending are the head of its sha256.
-
-    Args:
-        name: The file's name.
-        packaged: See :attr:`isrbench.harness.api.metric.WeightFile.packaged`.
-    """
-    head = Path(name).stem.rpartition("-")[2]
-    hexadecimal = len(head) == 8 and set(head) <= set("0123456789abcdef")
-    url = f"{HUB}/chaofengc/IQA-PyTorch-Weights/resolve/main/{name}"
-    return WeightFile(f"pyiqa/{name}", url, head if hexadecimal else None, packaged=packaged)
-
-
-def torchvision_file(name: str) -> WeightFile:
-    """Return a file of torchvision's model zoo, named after the head of its sha256."""
-    head = Path(name).stem.rpartition("-")[2]
-    return WeightFile(f"checkpoints/{name}", f"https://download.pytorch.org/models/{name}", head)
 
 
 def hub_dir() -> Path:
@@ -56,22 +42,74 @@ def location(file: WeightFile) -> Path:
 
 
 def digest(file: WeightFile) -> str | None:
-    """Return the file's sha256 in hex, or None where it is absent."""
+    """Return the file's sha256 in hex, or None where it is absent or cannot be read."""
     try:
         stat = location(file).stat()
-    except FileNotFoundError:
+        return _sha256(location(file), stat.st_size, stat.st_mtime_ns)
+    except OSError:
         return None
-    return _sha256(location(file), stat.st_size, stat.st_mtime_ns)
 
 
 def missing(metric: Metric) -> list[WeightFile]:
-    """Return the metric's files that are absent, or present with content that the reading library would refuse."""
-    return [f for f in metric.weights if not location(f).is_file() or (f.strict and not _intact(f))]
+    """Return the metric's files that are absent."""
+    return [f for f in metric.weights if not location(f).is_file()]
 
 
-def damaged(metric: Metric) -> list[WeightFile]:
-    """Return the metric's files that are there but not as published, where a hash is known."""
-    return [f for f in metric.weights if location(f).is_file() and not _intact(f)]
+def other_content(files: Iterable[WeightFile]) -> list[WeightFile]:
+    """Return those of ``files`` that are there but are not the published ones, where a hash is known."""
+    return [f for f in files if location(f).is_file() and not is_intact(f)]
+
+
+def unproven(files: Iterable[WeightFile]) -> list[WeightFile]:
+    """Return those of ``files`` of which nobody can say that they are the published ones: no whole sha256 is known."""
+    return [f for f in files if not f.proof]
+
+
+def not_published(files: Iterable[WeightFile]) -> str | None:
+    """Return a sentence on the first of ``files`` that is not the published one; None where all may be."""
+    for file in other_content(files):
+        path = location(file)
+        found, known = digest(file), file.sha256 or ""
+        if found is None:
+            return f"{path} cannot be read"
+        what = not_weights(path)
+        why = f"it is {what}" if what else f"its sha256 is {found[:16]}..., and {known[:16]}... is published"
+        return f"{path} is not the published file: {why}"
+    return None
+
+
+def check_published(files: Iterable[WeightFile], command: str, what: str = "") -> None:
+    """Check the hash of weight files before anything reads them: a pickle of another hash could run code.
+
+    Args:
+        files: Those that are absent are passed over.
+        command: What fetches the published ones.
+        what: Whose files they are, for the message.
+
+    Raises:
+        WeightsUnavailable: If one is not the published file.
+    """
+    if wrong := not_published(files):
+        raise WeightsUnavailable(f"{what}: {wrong}" if what else wrong, command)
+
+
+@contextmanager
+def read_as_data(files: Iterable[WeightFile]) -> Iterator[None]:
+    """Let ``torch.load`` read tensors and plain values alone in the block, if a file's hash does not prove what it is.
+
+    A library that asks for more (``weights_only=False``) does not get it: the file could run code.
+    """
+    if not unproven(files):
+        yield
+        return
+    with _AS_DATA:  # one at a time: the first to end would undo it for the other
+        kept = {name: os.environ.pop(name, None) for name in (_DATA_ONLY, _ANYTHING)}
+        os.environ[_DATA_ONLY] = "1"
+        try:
+            yield
+        finally:
+            del os.environ[_DATA_ONLY]
+            os.environ.update({name: value for name, value in kept.items() if value is not None})
 
 
 def fetch_command(metrics: Iterable[str]) -> str:
@@ -95,13 +133,14 @@ def ensure(metric: Metric, download: bool = True) -> None:
         download: Whether the network may be tried.
 
     Raises:
-        WeightsUnavailable: With the one line that fetches them.
+        WeightsUnavailable: With the one line that fetches them, or puts the published files in the place of others.
     """
+    fix = fetch_command([metric.id])
+    check_published(metric.weights, fix, metric.id)
     absent = [file for file in missing(metric) if not _copied(file)]
     if not absent:
         return
     names = ", ".join(str(location(f)) for f in absent)
-    fix = fetch_command([metric.id])
     if not download:
         raise WeightsUnavailable(f"{metric.id} needs {names}", fix)
     switch = offline()
@@ -182,15 +221,19 @@ def as_download(what: str, files: Sequence[WeightFile], command: str) -> Downloa
 
 def wanted(files: Sequence[WeightFile]) -> list[WeightFile]:
     """Return those of ``files`` that are absent or not as published."""
-    return [f for f in files if not location(f).is_file() or not _intact(f)]
+    return [f for f in files if not location(f).is_file() or not is_intact(f)]
 
 
 def _address(file: WeightFile) -> str:
     return file.url.replace(HUB, endpoint(), 1)
 
 
-def _intact(file: WeightFile) -> bool:
-    return file.sha256 is None or (digest(file) or "").startswith(file.sha256)
+def is_intact(file: WeightFile) -> bool:
+    """Return whether a file that is there has the hash that is known of it; without a whole one, may hold weights."""
+    found = digest(file)
+    if found is None or not found.startswith(file.sha256 or ""):
+        return False
+    return file.proof or not_weights(location(file)) is None
 
 
 @lru_cache(maxsize=64)
@@ -202,7 +245,7 @@ def _sha256(path: Path, size: int, modified: int) -> str:
 def _copied(file: WeightFile) -> bool:
     """Copy a file out of the installed package that holds it; False where none does, or another file."""
     source = _packaged(file)
-    if source is None or file.sha256 is None or not file_hash(source).startswith(file.sha256):
+    if source is None or not file.proof or file_hash(source) != file.sha256:
         return False
     target = location(file)
     try:
@@ -234,27 +277,11 @@ def _download(file: WeightFile, command: str, progress: Progress) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as partial:
-            found = _stream(url, partial, lambda done, total: progress(target.name, done, total))
-            if file.sha256 and not found.startswith(file.sha256):
-                raise WeightsUnavailable(f"{url} has sha256 {found[:16]}, not {file.sha256[:16]}", by_hand)
-    except (OSError, http.client.HTTPException) as error:
+            found = transfer(url, partial, lambda done, total: progress(target.name, done, total), file.size)
+            other = file.sha256 is not None and not found.startswith(file.sha256)
+            what = not_weights(partial) if other or file.sha256 is None else None
+            if what or other:
+                why = f"gave {what}" if what else f"has sha256 {found[:16]}, not {(file.sha256 or '')[:16]}"
+                raise WeightsUnavailable(f"{url} {why}", by_hand)
+    except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: of an odd $HF_ENDPOINT
         raise WeightsUnavailable(f"{url} could not be fetched: {error}", by_hand) from error
-
-
-def _stream(url: str, target: Path, progress: Callable[[int, int], None]) -> str:
-    """Download to ``target`` and return its sha256."""
-    import hashlib
-    import http.client
-    import urllib.request
-
-    digest, done = hashlib.sha256(), 0
-    with urllib.request.urlopen(url, timeout=STALL_SECONDS) as source, target.open("wb") as sink:
-        total = int(source.headers.get("Content-Length") or 0)
-        while block := source.read(1 << 20):
-            sink.write(block)
-            digest.update(block)
-            done += len(block)
-            progress(done, total)
-    if total and done != total:
-        raise http.client.IncompleteRead(b"", total - done)
-    return digest.hexdigest()

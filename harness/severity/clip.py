@@ -7,18 +7,29 @@ open_clip model will do; ``tiny`` is the one that ships. See docs/severity.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import open_clip
 import torch
 import torch.nn.functional as F
+from open_clip import hf_model
 from torch import Tensor, nn
 
+from isrbench.harness.api.tensor_files import check_weights, first_line
 from isrbench.harness.errors import UserError
 from isrbench.harness.severity.dimensions import DIMENSIONS
 from isrbench.harness.severity.spec import MAX_CROPS, folder_of, read_prompts
-from isrbench.harness.severity.weights import check_spec, unfetchable
+from isrbench.harness.severity.weights import check_cached, check_spec, unfetchable
+
+_LOADING = threading.Lock()
+_WEIGHTS = {".safetensors", ".bin", ".pt", ".pth"}
 
 Tokenizer = Callable[[list[str]], Tensor]
 
@@ -144,16 +155,64 @@ def load_clip(spec: str, device: str) -> tuple[nn.Module, Tokenizer]:
         check_spec(spec)
         name, _, pretrained = spec.partition("/")
         _check_reachable(spec, name, pretrained)
+        check_cached(spec, name, pretrained)
+    _check_files(folder, pretrained)
     try:
-        model = open_clip.create_model(
-            name, pretrained, precision="fp32", device=device, require_pretrained=True, pretrained_text=False
-        )
-        return model, open_clip.get_tokenizer(name)  # type: ignore[return-value]
+        with _no_code():
+            model = open_clip.create_model(
+                name, pretrained, precision="fp32", device=device, require_pretrained=True, pretrained_text=False,
+                weights_only=True,
+            )  # fmt: skip
+            return model, _tokenizer(name, folder)  # type: ignore[return-value]
     except Exception as error:  # open_clip raises nearly anything for a file that is not what it should be
+        if "trust_remote_code" in str(error):
+            raise UserError(
+                f"severity estimator '{spec}' brings code of its own, which is never run",
+                "use another one: tiny, which ships, or a tag of open_clip, such as ViT-B-32/openai",
+            ) from error
         raise UserError(
-            f"severity estimator '{spec}' does not load: {type(error).__name__}: {str(error).splitlines()[0]}",
+            f"severity estimator '{spec}' does not load: {type(error).__name__}: {first_line(error)}",
             "check that folder or file is complete and belongs to this model, or use the one that ships: tiny",
         ) from error
+
+
+def _check_files(folder: Path, pretrained: str | None) -> None:
+    """Refuse weights that are none, of a folder or a file; a published file is open_clip's to find."""
+    own = Path(pretrained or "")
+    files = sorted(folder.glob("*.*")) if folder.is_dir() else [own] if own.is_file() else []
+    for path in files:
+        if not folder.is_dir() or path.suffix.lower() in _WEIGHTS:
+            check_weights(path)
+
+
+def _tokenizer(name: str, folder: Path) -> object:
+    """Get a model's tokenizer; one of transformers reads files alone, whatever the model's config asks for."""
+    if folder.is_dir():
+        config = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))["model_cfg"]
+    else:
+        config = open_clip.get_model_config(name) or {}
+    of_transformers = config.get("text_cfg", {}).get("hf_tokenizer_name")
+    as_data: dict[str, Any] = {"trust_remote_code": False} if of_transformers else {}
+    return open_clip.get_tokenizer(name, **as_data)
+
+
+@contextmanager
+def _no_code() -> Iterator[None]:
+    """Keep transformers' models in open_clip from running code of their own.
+
+    open_clip says nothing of it, and transformers would then ask on the terminal, or take the answer from a pipe.
+    """
+    with _LOADING:
+        kept = {name: vars(hf_model)[name] for name in ("AutoConfig", "AutoModel") if name in vars(hf_model)}
+        for name, kind in kept.items():
+            ways = ("from_pretrained", "from_config") if name == "AutoModel" else ("from_pretrained",)
+            refusing = {way: partial(getattr(kind, way), trust_remote_code=False) for way in ways}
+            setattr(hf_model, name, SimpleNamespace(**refusing))
+        try:
+            yield
+        finally:
+            for name, kind in kept.items():
+                setattr(hf_model, name, kind)
 
 
 def _check_reachable(spec: str, name: str, pretrained: str) -> None:

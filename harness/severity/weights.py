@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from isrbench.harness import network
 from isrbench.harness.api.download import Download, Held
+from isrbench.harness.api.tensor_files import not_weights
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash, is_as_named
 from isrbench.harness.severity.spec import FFT, folder_of
@@ -66,6 +68,30 @@ def unfetchable(config: Config) -> str | None:
     return None if network.network() else "the network cannot be reached"
 
 
+def check_cached(spec: str, name: str, tag: str) -> None:
+    """Refuse published weights in open_clip's caches that are not the published ones, before anything reads them.
+
+    Args:
+        spec: The estimator, for messages.
+        name: open_clip's model.
+        tag: Its weights; a file of the user's passes.
+
+    Raises:
+        UserError: If the file has another hash than its address or the cache says.
+    """
+    import open_clip
+
+    config = {} if Path(tag).is_file() else open_clip.get_pretrained_cfg(name, tag)
+    found = find_weights(config)
+    if found is not None and not _as_published(found, config):
+        what = not_weights(found)
+        why = f"it is {what}" if what else "its sha256 is another one"
+        raise UserError(
+            f"severity estimator '{spec}': {found} is not the published file: {why}",
+            f"remove it, and fetch it again where there is a network: rm {shlex.quote(str(found.resolve()))}",
+        )
+
+
 def as_download(spec: str) -> Download:
     """Return an estimator's published weights as a download.
 
@@ -99,7 +125,8 @@ def as_download(spec: str) -> Download:
             found.resolve().unlink()
             found.unlink(missing_ok=True)
         try:
-            open_clip.download_pretrained(config)
+            seconds = network.TOTAL_SECONDS
+            network.in_time(seconds, lambda: open_clip.download_pretrained(config), "it did not arrive")
         except Exception as error:  # open_clip lets through whatever its two ways of downloading raise
             raise UserError(
                 f"severity estimator '{spec}' cannot be fetched from {source}: {type(error).__name__}: {error}",

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from isrbench.harness.api.checkpoints import without_wrappers
 from isrbench.harness.errors import UserError
 from isrbench.methods.adcsr.network import DECODER_GROUPS, HEAD, AdcSRNetwork, Sizes, build_network
 from isrbench.methods.onestep.authors import load_pickle
@@ -93,7 +94,7 @@ def _decoder(path: Path) -> dict[str, Tensor]:
         if key != "state_dict" and key not in _RECORD:
             raise UserError(f"{path} has an unknown entry {key!r}", _DECODER_FIX)
     state: dict[str, Tensor] = {}
-    for key, value in _tensors(path, content["state_dict"], _DECODER_FIX).items():
+    for key, value in _tensors(path, without_wrappers(content["state_dict"]), _DECODER_FIX).items():
         name = key.removeprefix("decoder.")
         if name == key:
             if not key.startswith(_OTHERS):

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
+from isrbench.harness.api.tensor_files import FETCH_AGAIN, not_weights
 from isrbench.harness.errors import UserError
 
 _MAGIC = "7767517"
-_AGAIN = "fetch the file again"
 _SOURCES = ("Input", "MemoryData")
 """Kinds of layers that have no inputs."""
 
@@ -39,7 +39,7 @@ class Layer:
         """
         value = self.values.get(key, default)
         if isinstance(value, tuple):
-            raise UserError(f"layer {self.name} ({self.kind}) has a list where one value is known", _AGAIN)
+            raise UserError(f"layer {self.name} ({self.kind}) has a list where one value is known", FETCH_AGAIN)
         return value
 
 
@@ -52,14 +52,17 @@ def read_graph(param: Path) -> list[Layer]:
     try:
         lines = [line.split() for line in param.read_text(encoding="ascii").splitlines() if line.strip()]
         if not lines or lines[0] != [_MAGIC]:
+            what = not_weights(param)
+            if what is not None and not what.startswith("a text"):
+                raise UserError(f"{param} is {what}", FETCH_AGAIN)
             raise UserError(
                 f"{param} is not a text graph of ncnn: it does not begin with {_MAGIC}", "give the .param as text"
             )
         announced, layers = int(lines[1][0]), [_layer(words) for words in lines[2:]]
     except (OSError, UnicodeDecodeError, ValueError, IndexError) as error:
-        raise UserError(f"{param} is damaged: {error}", _AGAIN) from error
+        raise UserError(f"{param} is damaged: {error}", FETCH_AGAIN) from error
     if len(layers) != announced:
-        raise UserError(f"{param} is cut off: it has {len(layers)} of {announced} layers", _AGAIN)
+        raise UserError(f"{param} is cut off: it has {len(layers)} of {announced} layers", FETCH_AGAIN)
     return layers
 
 
@@ -74,7 +77,7 @@ def find_ends(param: Path, layers: Iterable[Layer]) -> tuple[str, str]:
     used: set[str] = set()
     for layer in layers:
         if unknown := [name for name in layer.inputs if name not in made]:
-            raise UserError(f"{param} is damaged: {layer.name} reads '{unknown[0]}' before it is there", _AGAIN)
+            raise UserError(f"{param} is damaged: {layer.name} reads '{unknown[0]}' before it is there", FETCH_AGAIN)
         used.update(layer.inputs)
         made.update(dict.fromkeys(layer.outputs))
         if layer.kind == "Input":

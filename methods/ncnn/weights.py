@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
+from isrbench.harness.api.tensor_files import check_weights
 from isrbench.harness.errors import UserError
 from isrbench.methods.ncnn.graph import Layer
 
@@ -110,6 +111,8 @@ def check_size(path: Path, layers: Iterable[Layer]) -> None:
         UserError: If the file is missing, ends early, or goes on behind the last weights.
     """
     try:
+        if path.stat().st_size:  # a graph may need none
+            check_weights(path)
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}", "give the .bin: -o bin=FILE") from error

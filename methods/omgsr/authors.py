@@ -7,10 +7,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from isrbench.harness.api.tensor_files import read_tensors
 from isrbench.harness.errors import UserError
 from isrbench.methods.omgsr.adapter import CONFIG, TIMESTEP, UNET, VAE_ENCODER, WEIGHTS
 from isrbench.methods.onestep.authors import check_modules, lora_matrices, lora_rank
@@ -68,13 +67,7 @@ def _read(
     if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         raise UserError(f"{folder / CONFIG} has as target_modules something other than a list of names", _FIX)
     path = folder / WEIGHTS
-    if not path.is_file():
-        raise UserError(f"{path} does not exist", _FIX)
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{path} is not a whole safetensors file: {error}", "fetch it again") from error
-    adapters = lora_matrices(path, tensors, _FIX, _PREFIX)
+    adapters = lora_matrices(path, read_tensors(path, _FIX), _FIX, _PREFIX)
     modules = adapters.pop("", {})
     for adapter in adapters:
         raise UserError(f"{path} has tensors of an unknown adapter '{adapter}'", _FIX)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from isrbench.harness.api.checkpoints import first_keys, without_wrappers
+from isrbench.harness.api.tensor_files import read_tensors
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import file_hash
+from isrbench.harness.files import file_hash, is_there
 
 _LORA = re.compile(r"(?P<module>.+?)\.lora_(?P<matrix>[AB])(?:\.(?P<adapter>[^.]+))?\.weight")
 
@@ -25,26 +25,15 @@ def load_pickle(path: Path, fix: str) -> dict[Any, Any]:
         path: The file.
         fix: What to do about one that is not there or not the right one.
 
+    Returns:
+        Its content; ``module.`` or ``_orig_mod.`` before all names is taken off.
+
     Raises:
-        UserError: If it is missing, damaged, holds code, or holds no dict.
+        UserError: If it is missing, no weights at all, damaged, holds code, or holds no dict.
     """
-    if not path.is_file():
+    if not is_there(path):
         raise UserError(f"the adapter file {path} does not exist", fix)
-    if path.stat().st_size == 0:
-        raise UserError(f"{path} is empty: 0 bytes", "fetch it again")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"{path} is refused: it holds more than tensors and plain values, or is damaged; loading it could run code",
-            fix,
-        ) from error
-    except Exception as error:  # bytes that are no pickle make torch's reader fail in many ways
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise UserError(f"{path} is not a whole torch file: {reason}", "fetch it again") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds a {type(content).__name__}, not a dict", fix)
-    return content
+    return without_wrappers(read_tensors(path, fix))
 
 
 def weights_hash(path: Path, files: Iterable[str] = ()) -> str:
@@ -64,7 +53,7 @@ def check_keys(path: Path, content: Mapping[Any, Any], expected: Iterable[str], 
     wanted = set(expected)
     for key in sorted(wanted):
         if key not in content:
-            raise UserError(f"{path} has no '{key}'", fix)
+            raise UserError(f"{path} has no '{key}'; its first names: {first_keys(content)}", fix)
     for key in content:
         if key not in wanted:
             raise UserError(f"{path} has an unknown entry {key!r}", fix)
@@ -100,7 +89,7 @@ def lora_matrices(path: Path, state: Any, fix: str, prefix: str = "") -> dict[st
     if not isinstance(state, dict):
         raise UserError(f"{path} has a {type(state).__name__} where a dict of tensors belongs", fix)
     found: dict[str, dict[str, dict[str, Tensor]]] = {}
-    for name, tensor in state.items():
+    for name, tensor in without_wrappers(state).items():
         if not (isinstance(name, str) and isinstance(tensor, Tensor) and tensor.is_floating_point()):
             raise UserError(f"{path} has an entry {name!r} that is not a tensor of numbers", fix)
         match = _LORA.fullmatch(name.removeprefix(prefix))

@@ -15,8 +15,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from isrbench.harness.api.checkpoints import first_keys
+from isrbench.harness.api.tensor_files import check_weights, damaged_safetensors
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import replacing
+from isrbench.harness.files import is_there, replacing
 from isrbench.harness.identity import tensors_hash
 
 FORMAT = "isrbench.onestep-adapter/2"
@@ -95,7 +97,7 @@ def load_adapter(path: Path, *, method: str | None = None, base: str | None = No
     if header.get("format") != FORMAT:
         raise UserError(
             f"{path} is a safetensors file, but not an adapter of this release (format {header.get('format')!r}, "
-            f"not {FORMAT!r})",
+            f"not {FORMAT!r}); its first names: {first_keys(state)}",
             "pass a file that `isrbench train` of this release wrote, or train it again",
         )
     checkpoint = _checkpoint(path, header, state)
@@ -179,12 +181,11 @@ def _write(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str])
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    if not path.is_file():
+    if not is_there(path):
         raise UserError(f"the adapter file {path} does not exist", "pass the path of a .safetensors file")
+    check_weights(path)
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(
-            f"{path} is not a whole safetensors file: {error}", "fetch or train it again; it may be truncated"
-        ) from error
+        raise damaged_safetensors(path, error) from error

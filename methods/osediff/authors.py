@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from isrbench.harness.api.checkpoints import without_wrappers
 from isrbench.harness.errors import UserError
 from isrbench.methods.onestep.authors import check_modules, load_pickle
 from isrbench.methods.onestep.base.diffusion import DiffusionBase
@@ -50,7 +51,7 @@ def read_pickle(path: Path, base: DiffusionBase) -> AdapterCheckpoint:
     check_modules(path, "VAE", content["vae_lora_encoder_modules"], vae_targets(base.vae))
     state: dict[str, Tensor] = {}
     for part in ("vae", "unet"):
-        for name, tensor in content[f"state_dict_{part}"].items():
+        for name, tensor in without_wrappers(content[f"state_dict_{part}"]).items():
             renamed = _renamed(path, part, name, tensor, base)
             if state.keys() & renamed.keys():
                 raise UserError(f"{path} has '{name}' a second time, under another adapter's name", _FIX)

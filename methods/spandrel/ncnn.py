@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from isrbench.harness.api.tensor_files import FETCH_AGAIN, check_weights
 from isrbench.harness.errors import UserError
 from isrbench.methods.ncnn.graph import Layer, read_graph
 from isrbench.methods.ncnn.weights import FLOAT16
@@ -26,7 +27,6 @@ _LEAKY_RELU = 2
 _SUM, _ADD, _NEAREST = 1, 0, 1
 _SLOPE = 0.2
 """Negative slope of an RRDBNet's leaky ReLUs, and the factor of its residual branches."""
-_AGAIN = "fetch the file again"
 _OTHERWISE = "give the PyTorch weights, or run it with ncnn itself: --method ncnn"
 
 
@@ -95,6 +95,8 @@ def read_blobs(path: Path, layers: Sequence[Layer]) -> list[dict[str, Tensor]]:
     Raises:
         UserError: If the file ends early, goes on behind the last blob, or stores weights as integers.
     """
+    if path.stat().st_size:  # a graph may need none
+        check_weights(path)
     data = path.read_bytes()
     at = 0
 
@@ -102,7 +104,7 @@ def read_blobs(path: Path, layers: Sequence[Layer]) -> list[dict[str, Tensor]]:
         nonlocal at
         size = count * np.dtype(dtype).itemsize
         if at + size > len(data):
-            raise UserError(f"{path} is cut off: it ends after {len(data)} bytes", _AGAIN)
+            raise UserError(f"{path} is cut off: it ends after {len(data)} bytes", FETCH_AGAIN)
         values = np.frombuffer(data, dtype, count, at)
         at += -(-size // 4) * 4  # every blob begins at a multiple of four bytes
         return values
@@ -120,7 +122,7 @@ def read_blobs(path: Path, layers: Sequence[Layer]) -> list[dict[str, Tensor]]:
         if storage not in _STORED:
             raise UserError(f"{path}: the weights of {layer.name} are stored in another way than as floats", _OTHERWISE)
         if count == 0 or count % (out * kernel * kernel):
-            raise UserError(f"{path}: {layer.name} cannot have {count} weights", _AGAIN)
+            raise UserError(f"{path}: {layer.name} cannot have {count} weights", FETCH_AGAIN)
         blob = {"weight": tensor(count, _STORED[storage]).view(out, -1, kernel, kernel)}
         blobs.append(blob | ({"bias": tensor(out, "<f4")} if layer.number(5) else {}))
     if at != len(data):
@@ -144,7 +146,9 @@ def _computing(param: Path, layers: Sequence[Layer]) -> tuple[list[Layer], list[
         try:
             inputs = tuple(sources[wire] for wire in layer.inputs)
         except KeyError as error:
-            raise UserError(f"{param} is damaged: {layer.name} reads {error} before it is there", _AGAIN) from error
+            raise UserError(
+                f"{param} is damaged: {layer.name} reads {error} before it is there", FETCH_AGAIN
+            ) from error
         if layer.kind == "Split":
             sources |= dict.fromkeys(layer.outputs, inputs[0])
             continue

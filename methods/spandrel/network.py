@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import logging
-import pickle
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import torch
 from spandrel import (
     MAIN_REGISTRY,
     ImageModelDescriptor,
+    ModelDescriptor,
     ModelLoader,
     ModelTiling,
     UnsupportedDtypeError,
@@ -19,16 +22,23 @@ from spandrel import (
 )
 from torch import Tensor
 
+from isrbench.harness.api.checkpoints import first_keys, networks
 from isrbench.harness.api.complexity import count_macs, count_parameters
 from isrbench.harness.api.method import Cost, Restored, Runtime
+from isrbench.harness.api.tensor_files import FETCH_AGAIN, first_line, read_tensors
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import file_hash
+from isrbench.harness.files import file_hash, is_there
 from isrbench.harness.imaging.tiling import count_tiles, run_in_tiles
 from isrbench.methods.spandrel.ncnn import read_ncnn
 from isrbench.methods.spandrel.options import NetworkOptions, SpandrelOptions
 
 log = logging.getLogger(__name__)
 
+_EXTRA = "spandrel_extra_arches"
+_SHOWN = 4
+_SUFFIXES = {".pth", ".pt", ".ckpt", ".bin", ".safetensors"}
+_BROKEN = (KeyError, ValueError, RuntimeError, AttributeError, TypeError, IndexError, AssertionError)
+"""What spandrel raises of weights that are some network's, but lack tensors or have others of another shape."""
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -104,12 +114,7 @@ def load_network(
             state = _between(state, _state_dict(other), share)
         except ValueError as error:
             raise UserError(f"{path} and {other} are not two of one network: {error}", "give two that are") from error
-    try:
-        model = ModelLoader().load_from_state_dict(state)
-    except UnsupportedModelError as error:
-        raise UserError(f"{path} holds no network that spandrel knows", "spandrel lists its architectures") from error
-    except (KeyError, ValueError, RuntimeError, AttributeError) as error:
-        raise UserError(f"{path} is incomplete or damaged: {error}", "fetch the file again") from error
+    model = _recognised(path, state)
     if not isinstance(model, ImageModelDescriptor) or (model.input_channels, model.output_channels) != (3, 3):
         raise UserError(f"{path} is a network for {model.purpose}, not from RGB to RGB", "choose another network")
     if model.scale != runtime.scale:
@@ -153,41 +158,61 @@ def _between(one: Any, other: Any, share: float, name: str = "") -> Any:
     return share * one + (1 - share) * other if one.is_floating_point() else one
 
 
+def _recognised(path: Path, state: Mapping[Any, Any]) -> ModelDescriptor:
+    """Let spandrel tell the network: the file as it is, then without what training programs put around the weights.
+
+    Raises:
+        UserError: If it is none that spandrel knows, or incomplete.
+    """
+    extra = ask_extra_architectures()
+    loader = ModelLoader()
+    try:
+        return loader.load_from_state_dict({key: value for key, value in state.items() if isinstance(key, str)})
+    except UnsupportedModelError:
+        pass
+    except _BROKEN as error:
+        raise UserError(f"{path} is incomplete or damaged: {first_line(error)}", FETCH_AGAIN) from error
+    broken = ""
+    for taken, inner in networks(state):
+        try:
+            model = loader.load_from_state_dict(inner)
+        except UnsupportedModelError:
+            continue
+        except _BROKEN as error:
+            broken = broken or f"what lies in '{taken}': {first_line(error)}"
+            continue
+        others = [f"'{name}'" for name, _ in networks(state) if not (name.startswith(taken) or taken.startswith(name))]
+        if others:
+            log.warning("%s: the network in '%s' is taken; there are also %s", path, taken, ", ".join(others[:_SHOWN]))
+        return model
+    if broken:
+        raise UserError(f"{path} is incomplete or damaged: {broken}", FETCH_AGAIN)
+    more = "" if extra else f"; further ones come with: pip install {_EXTRA}"
+    raise UserError(
+        f"{path} holds no network that spandrel knows; its first names: {first_keys(state)}",
+        f"choose a network of one of these architectures: {', '.join(architectures())}{more}",
+    )
+
+
+@cache
+def ask_extra_architectures() -> bool:
+    """Add the architectures of spandrel's second package, whose licenses are not free; return whether it is there."""
+    try:
+        importlib.import_module(_EXTRA).install(ignore_duplicates=True)
+    except ImportError:
+        return False
+    return True
+
+
 def _state_dict(path: Path) -> dict[str, Any]:
     """Read weights without ever running code from the file: torch's own ``weights_only`` reader, or safetensors."""
-    if not path.is_file():
+    if not is_there(path):
         raise UserError(f"option 'weights': {path} does not exist", "give the weights: -o weights=FILE")
     suffix = path.suffix.lower()
-    if suffix == ".safetensors":
-        return _read_safetensors(path)
     if suffix == ".param":
         return dict(read_ncnn(path))
-    if suffix not in {".pth", ".pt", ".ckpt"}:
+    if suffix not in _SUFFIXES:
         raise UserError(
             f"option 'weights': {path} is not a .pth, .pt, .ckpt, .safetensors or .param file", "give a weight file"
         )
-    if path.stat().st_size == 0:
-        raise UserError(f"{path} is empty: 0 bytes", "fetch the file again")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError) as error:
-        raise UserError(
-            f"{path} holds more than weights (code, or a TorchScript program) or is damaged; it was not run",
-            "convert it where you trust it to a plain state dict or .safetensors",
-        ) from error
-    except Exception as error:  # bytes that are no pickle make torch's reader fail in many ways
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise UserError(f"{path} is damaged or no torch file: {reason}", "fetch the file again") from error
-    if not isinstance(state, dict):
-        raise UserError(f"{path} holds a {type(state).__name__}, not a dictionary of weights", "save its state_dict")
-    return state
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise UserError(f"{path} is damaged: {error}", "fetch the file again") from error
+    return read_tensors(path)

@@ -14,9 +14,10 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from isrbench.harness.api.metric import WeightFile
+from isrbench.harness.api.tensor_files import not_weights
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash
-from isrbench.harness.metrics.weights import digest, location
+from isrbench.harness.metrics.weights import digest, location, not_published
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -92,7 +93,7 @@ class ModelCard:
     def weights(self) -> tuple[WeightFile, ...]:
         """Return what is downloaded; nothing where the weights are elsewhere."""
         return tuple(
-            WeightFile(f"isrbench/{self.id}/{_file_name(address.url)}", address.url, address.sha256)
+            WeightFile(f"isrbench/{self.id}/{_file_name(address.url)}", address.url, address.sha256, size=address.size)
             for address in self.download
         )
 
@@ -221,7 +222,7 @@ def find_weights(card: ModelCard, card_file: Path | None = None) -> tuple[Path, 
         if found is None:
             raise UserError(f"the weights of {card.id} are not here: {location(file)} does not exist", command)
         if found != file.sha256:
-            raise UserError(f"{location(file)} is not the published file: its sha256 differs", command)
+            raise UserError(not_published([file]) or f"{location(file)} was changed while it was read", command)
     return tuple(map(location, card.weights))
 
 
@@ -237,11 +238,18 @@ def _own(id: str, path: Path, sha256: str) -> Path:
         raise UserError(f"the weights of {id} are not here: {path} does not exist", "correct path in the model card")
     found = file_hash(path)
     if found != sha256:
+        what = not_weights(path)
+        named = f"; it is {what}" if what and not what.startswith("a text") else ""  # a graph of ncnn is a text
         raise UserError(
-            f"{path} has sha256 {found}, and the model card of {id} says {sha256}",
+            f"{path} has sha256 {found}, and the model card of {id} says {sha256}{named}",
             "give the file that the card means, or correct sha256 in the card",
         )
     return path
+
+
+def _differs(path: Path) -> str:
+    what = not_weights(path)
+    return f"{path} is not the published file: {f'it is {what}' if what else 'its sha256 differs'}"
 
 
 def _in_package(id: str, package: Package) -> tuple[Path, ...]:
@@ -257,5 +265,5 @@ def _in_package(id: str, package: Package) -> tuple[Path, ...]:
         if not (folder / name).is_file():
             raise UserError(f"package {package.name} has no {name}", install)
         if file_hash(folder / name) != sha256:
-            raise UserError(f"{folder / name} is not the published file: its sha256 differs", f"reinstall: {install}")
+            raise UserError(_differs(folder / name), f"reinstall: {install}")
     return tuple(folder / name for name in package.files)

@@ -15,7 +15,7 @@ _SPECIAL = {
     "\u00a0": "~", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}", "'": r"\textquotesingle{}",
     "[": "{[}", "]": "{]}",
     "µ": r"$\mu$", "°": r"\textdegree{}", "²": r"\textsuperscript{2}", "³": r"\textsuperscript{3}",
-    "†": r"\textdagger{}", "‡": r"\textdaggerdbl{}", "“": "``", "”": "''",
+    "†": r"\textdagger{}", "‡": r"\textdaggerdbl{}", "§": r"\S{}", "“": "``", "”": "''",
 }  # fmt: skip
 """Brackets are put in braces: at a row's start TeX would take ``[x]`` for an option of the row before."""
 _LATIN = 0x180

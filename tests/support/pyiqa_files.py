@@ -1,7 +1,9 @@
 """Random weight files under pyiqa's names, and the comparison of a metric with pyiqa's own call on them.
 
-Random files stand in for the published ones under pyiqa's cache names.
+Random files stand in for the published ones under pyiqa's cache names, and their hashes for the published hashes.
 """
+
+from contextlib import contextmanager
 
 import pyiqa
 import pytest
@@ -12,6 +14,7 @@ from isrbench.harness.api.metric import Reference
 from isrbench.harness.api.records import ScoreStatus
 from isrbench.harness.api.registry import metrics
 from isrbench.harness.determinism import one_thread
+from isrbench.harness.files import file_hash
 from isrbench.harness.imaging.images import read_rgb, to_tensor
 from isrbench.harness.metrics import weights
 from isrbench.harness.metrics.scorer import Scorer
@@ -35,8 +38,26 @@ def random_state(build, device="meta", seed=0):
     return {name: draw(name, tensor) for name, tensor in shapes.items()}
 
 
+_REAL = {}
+"""Weight files whose declared hash is a test's own for now, with the real one."""
+
+
+@contextmanager
+def declared():
+    """Put the real hashes back when the block ends."""
+    try:
+        yield
+    finally:
+        for file, sha256 in _REAL.values():
+            object.__setattr__(file, "sha256", sha256)
+        _REAL.clear()
+
+
 def put(metric, *contents):
-    """Write ``contents``, in the order of the metric's weight files, where the metric looks for them."""
+    """Write ``contents``, in the order of the metric's weight files, where the metric looks for them.
+
+    They are declared the published ones until the test ends: :func:`declared` puts the real hashes back.
+    """
     for file, content in zip(metrics().get(metric).weights, contents, strict=True):
         path = weights.location(file)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,6 +65,8 @@ def put(metric, *contents):
             as_archive(content).save(path)
         else:
             torch.save(content, path)
+        _REAL.setdefault(id(file), (file, file.sha256))
+        object.__setattr__(file, "sha256", file_hash(path))
 
 
 def as_archive(state):

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from isrbench.harness.api.containment import contained
 from isrbench.harness.api.dataset import Card
 from isrbench.harness.api.method import RoutingTrace, Runtime
-from isrbench.harness.api.options import parse_options
+from isrbench.harness.api.options import read_options
 from isrbench.harness.api.records import Failure, ImageRow, ImageStatus
 from isrbench.harness.api.registry import methods as installed
 from isrbench.harness.determinism import make_deterministic, resolve_device
@@ -57,7 +58,7 @@ def versions(plan: Plan) -> Built:
     return Built(
         node=platform.node(),
         code=code_version(plan.plugin),
-        weights=plan.method.weights_hash,
+        weights=plan.weights_hash,
         metrics={id: plan.scorer.version(id) for id in plan.scorer.image_metrics},
         estimator=plan.estimator.version if plan.estimator else None,
     )
@@ -90,7 +91,8 @@ class Worker:
     def build(self, order: Order) -> Built | Failure:
         """Load everything; a failure is returned, since an actor whose start raises says it in Ray's words only."""
         try:
-            return self._build(order)
+            with contained():
+                return self._build(order)
         except Exception as error:
             return Failure.of(error)
 
@@ -103,7 +105,7 @@ class Worker:
             torch.set_num_threads(order.threads)
         request = order.request
         plugin = installed().get(request.method)
-        options = parse_options(plugin.options, request.options)
+        options = read_options(plugin, request.options)
         device = resolve_device(order.device)
         make_deterministic(device)
         method = plugin.make(options, Runtime(scale=order.card.scale, device=device, images=order.images))
@@ -113,7 +115,8 @@ class Worker:
             estimator.load()
         self._plan = Plan(
             request=request, plugin=plugin, options=options, method=method, card=order.card, pairs=(),
-            whole=order.images, scorer=scorer, estimator=estimator, device=device, inputs=(), identity="",
+            whole=order.images, scorer=scorer, estimator=estimator, device=device, inputs=(), variant="",
+            weights_hash=method.weights_hash, identity="",
         )  # fmt: skip
         return versions(self._plan)
 

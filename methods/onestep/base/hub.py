@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import fnmatch
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from isrbench.harness.api.download import Download, Held
+from isrbench.harness.api.tensor_files import FETCH_AGAIN, check_weights, not_weights
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import is_as_named
-from isrbench.harness.network import endpoint, offline
+from isrbench.harness.network import TOTAL_SECONDS, endpoint, in_time, offline
 from isrbench.methods.onestep.options import SD21_MIRRORS
 
 log = logging.getLogger(__name__)
@@ -25,6 +27,9 @@ _TEXT = ("text_encoder/config.json", "tokenizer/tokenizer_config.json")
 _VOCABULARY = ("tokenizer/vocab.json", "tokenizer/merges.txt")
 """What a tokenizer needs that has no ``tokenizer.json``."""
 _HUB_SECONDS = 5.0
+AS_DATA: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+"""How a base's parts are loaded: from disk, and without running code that lies beside them. transformers would ask on
+the terminal whether to run it, and take an answer from a pipe."""
 
 
 def find_base(name: str) -> Path:
@@ -122,7 +127,8 @@ def fetch_base(name: str) -> Path:
                 path.resolve().unlink()
                 path.unlink(missing_ok=True)
             log.info("fetching base %s from %s/%s", name, endpoint(), identifier)
-            return Path(snapshot_download(identifier, **_patterns()))
+            download = partial(snapshot_download, identifier, **_patterns())
+            return Path(in_time(TOTAL_SECONDS, download, "it did not arrive"))
         except Exception as error:  # the hub client raises its own, requests' and httpx's errors alike
             failures.append((identifier, error))
     said = ", ".join(f"{identifier}: {type(error).__name__}" for identifier, error in failures)
@@ -173,6 +179,29 @@ def _look_at_snapshot(identifier: str) -> Held:
     wrong = [path.relative_to(snapshot).as_posix() for path in damaged(snapshot)]
     size = sum(path.stat().st_size for path in _files(snapshot))
     return Held(snapshot, size, (*lacking(snapshot), *(f"{name} (damaged)" for name in wrong)))
+
+
+def check_files(folder: Path, unet: Path) -> None:
+    """Refuse a base in which a file that is read is none of its kind: empty, a web page, a Git LFS pointer.
+
+    Args:
+        folder: The base.
+        unet: The folder of its UNet.
+
+    Raises:
+        UserError: Naming the first file, and what it is.
+    """
+    parts = (folder / "vae", unet, folder / "text_encoder")
+    weights = [path for part in parts if part.is_dir() for path in sorted(_weights(part))]
+    for path in (*weights, *([folder / FIXED_PROMPTS] if (folder / FIXED_PROMPTS).is_file() else [])):
+        check_weights(path)
+    texts = [path for part in (*parts, folder / "scheduler", folder / "tokenizer") for path in part.glob("*.json")]
+    for path in sorted(texts):
+        what = not_weights(path)
+        if what is not None and not what.startswith(("a JSON text", "a text")):
+            raise UserError(
+                f"{path} is {what.removesuffix(', not weights')}, not the JSON that it should be", FETCH_AGAIN
+            )
 
 
 def _files(folder: Path) -> list[Path]:

@@ -13,9 +13,10 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from safetensors import SafetensorError
 from torch import nn
 
+from isrbench.harness.api.tensor_files import first_line
 from isrbench.harness.errors import UserError
 from isrbench.methods.onestep.base.diffusion import DiffusionBase
-from isrbench.methods.onestep.base.hub import find_base
+from isrbench.methods.onestep.base.hub import AS_DATA, check_files, find_base
 from isrbench.methods.onestep.base.text import TextEncoder, load_text
 from isrbench.methods.onestep.checkpoint import base_hash
 from isrbench.methods.onestep.options import SHIPPED
@@ -48,15 +49,21 @@ def load_base(name: str, device: str = "cpu", dtype: str = "fp32") -> DiffusionB
     missing = [part for part in _NEEDED if not (folder / part).is_file()]
     if missing:
         raise UserError(f"base '{name}': {folder} has no {missing[0]}", "pass a folder in diffusers format")
+    check_files(folder, unet_folder)
     try:
         # float32 first: the hashes must not depend on the dtype that is asked for.
-        vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32, local_files_only=True)
-        unet = UNet2DConditionModel.from_pretrained(unet_folder, torch_dtype=torch.float32, local_files_only=True)
-        scheduler: Any = DDPMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
+        vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32, **AS_DATA)
+        unet = UNet2DConditionModel.from_pretrained(unet_folder, torch_dtype=torch.float32, **AS_DATA)
+        scheduler: Any = DDPMScheduler.from_pretrained(folder / "scheduler", **AS_DATA)
         text = load_text(folder, name, device)
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
+        if "trust_remote_code" in str(error):
+            raise UserError(
+                f"base '{name}' brings code of its own, which is never run", "pass a base without it: sd21, for example"
+            ) from error
         raise UserError(
-            f"base '{name}' does not load: {type(error).__name__}: {error}", "fetch it again, or pass another base"
+            f"base '{name}' does not load: {type(error).__name__}: {first_line(error)}",
+            "fetch it again, or pass another base",
         ) from error
     prediction, abar = scheduler.config.prediction_type, scheduler.alphas_cumprod.float()
     if prediction not in ("epsilon", "v_prediction"):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from isrbench.harness.errors import UserError
 from isrbench.harness.identity import tensors_hash
-from isrbench.methods.onestep.base.hub import FIXED_PROMPTS
+from isrbench.methods.onestep.base.hub import AS_DATA, FIXED_PROMPTS
 
 _PROBE = "A photo of an unbelievably sharp, well-lit façade; 8K."
 """Shows how a tokenizer cuts words up, which its vocabulary does not tell."""
@@ -128,6 +128,6 @@ def load_text(folder: Path, base: str, device: str) -> TextEncoder:
         )
     from transformers import AutoTokenizer, CLIPTextModel
 
-    model = CLIPTextModel.from_pretrained(folder / "text_encoder", torch_dtype=torch.float32, local_files_only=True)
-    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    model = CLIPTextModel.from_pretrained(folder / "text_encoder", torch_dtype=torch.float32, **AS_DATA)
+    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", **AS_DATA)
     return TextEncoder(None, tokenizer, model.eval().requires_grad_(False).to(device))  # pyright: ignore

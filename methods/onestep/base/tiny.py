@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from isrbench.harness.api.tensor_files import check_weights
 from isrbench.harness.errors import UserError
 from isrbench.methods.onestep.base.diffusion import DiffusionBase
 from isrbench.methods.onestep.base.text import TextEncoder
@@ -162,6 +163,8 @@ def load_unet(path: Path) -> UNet2DConditionModel:
         UserError: If it holds no such UNet.
     """
     try:
+        if path.is_file():
+            check_weights(path)
         if path.is_dir():
             weights = load_file(path / "diffusion_pytorch_model.safetensors")
         else:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from isrbench.methods.onestep.base.diffusion import DiffusionBase
+from isrbench.methods.onestep.base.hub import AS_DATA
 from isrbench.methods.onestep.base.tiny import ONE_STEP_TIMESTEP, load_unet, new_prompts, save_base, tiny_base
 from isrbench.methods.onestep.pretrain.data import cached_pairs, cut_windows, middle
 from isrbench.methods.onestep.pretrain.loop import Losses, Stage, fit
@@ -68,7 +69,7 @@ def train_decoder(
         texture: Share of the trained decoder in what is saved, in [0, 1].
     """
     torch.manual_seed(stage.seed)
-    vae: Any = AutoencoderKL.from_pretrained(stage.out / "vae")
+    vae: Any = AutoencoderKL.from_pretrained(stage.out / "vae", **AS_DATA)
     vae.requires_grad_(False).to(stage.device)
     plain = {name: value.clone() for name, value in vae.state_dict().items()}
     unet: Any = load_unet(stage.out / "unet.state").eval().requires_grad_(False)

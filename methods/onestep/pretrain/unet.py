@@ -15,6 +15,7 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor
 
 from isrbench.methods.onestep.base.diffusion import DiffusionBase
+from isrbench.methods.onestep.base.hub import AS_DATA
 from isrbench.methods.onestep.base.tiny import ONE_STEP_TIMESTEP, load_unet, new_prompts, new_unet, save_base, tiny_base
 from isrbench.methods.onestep.pretrain.data import SIDE, cached_pairs, cut_windows, middle
 from isrbench.methods.onestep.pretrain.loop import Losses, Stage, fit
@@ -51,7 +52,7 @@ def train_unet(
         restoration: Share of a batch that learns restoration, in [0, 1); 0 makes a plain diffusion model.
     """
     torch.manual_seed(stage.seed)
-    vae: Any = AutoencoderKL.from_pretrained(stage.out / "vae")
+    vae: Any = AutoencoderKL.from_pretrained(stage.out / "vae", **AS_DATA)
     vae.eval().requires_grad_(False)
     prompts = new_prompts()
     unet: Any = load_unet(start) if start else new_unet()

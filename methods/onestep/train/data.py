@@ -272,7 +272,7 @@ def _load_hub(data: Data) -> Any:
 
     try:
         rows = datasets.load_dataset(data.hub, split=data.split, streaming=data.streaming)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: of a dataset that is a script
         raise UserError(f"the dataset {data.hub} cannot be loaded: {error}", "check data.hub and data.split") from error
     columns: list[str] = rows.column_names or [data.column]
     if data.column not in columns:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from isrbench.harness.errors import UserError
-from isrbench.harness.metrics.weights import location
+from isrbench.harness.metrics.weights import check_published, location
 from isrbench.methods.onestep.train.needs import LPIPS_FILES
 
 
@@ -102,8 +102,10 @@ def load_lpips(device: str | torch.device) -> Callable[[Tensor, Tensor], Tensor]
         A function of two image batches (B, 3, H, W) in [-1, 1]; a scalar, with gradient.
 
     Raises:
-        UserError: If its weights are not on this machine; nothing is downloaded in the middle of a training.
+        UserError: If its weights are not on this machine, or are not the published ones; nothing is downloaded in the
+            middle of a training.
     """
+    check_published(LPIPS_FILES, "isrbench fetch training --preset sd21", "LPIPS")
     missing = [str(location(file)) for file in LPIPS_FILES if not location(file).is_file()]
     if missing:
         raise UserError(

@@ -17,6 +17,20 @@ from tests.support.images import write_pairs
 PLAIN = ("--no-complexity", "--no-report", "--estimator", "none")
 
 
+def test_weights_that_are_not_the_published_ones_give_no_number(pairs_folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    path = tmp_path / "hub" / "pyiqa" / "LPIPS_v0.1_alex-df73285e.pth"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'d' * 64}\nsize 6009\n")
+    common = ("eval", "--method", "bicubic", "--dataset", pairs_folder, "--metrics", "psnr,lpips", *PLAIN)
+    code, out, _ = isrbench(capsys, *common, "--runs-dir", tmp_path / "runs")
+    said = f"lpips: {path} is not the published file: it is a Git LFS pointer, not the file of 6.01 kB that it stands"
+    assert code == 0 and f"note {said} for; isrbench fetch weights --metric lpips" in out
+    assert [line.split()[2] for line in out.splitlines() if line.startswith("LPIPS")] == ["–"]
+    code, _, err = isrbench(capsys, *common, "--require-metrics", "--runs-dir", tmp_path / "runs")
+    assert code == 2 and said in " ".join(err.split())
+
+
 def test_the_table_and_where_everything_lies(pairs_folder: Path, tmp_path: Path, capsys) -> None:
     code, out, _ = isrbench(
         capsys, "eval", "--method", "bicubic", "--dataset", pairs_folder, "--metrics", "psnr,gmsd",

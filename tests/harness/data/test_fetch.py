@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import huggingface_hub
 import pytest
 
 from isrbench.harness.api.dataset import Archive, Card, HubTable
+from isrbench.harness.data import fetch
 from isrbench.harness.data.catalogue import find_card
 from isrbench.harness.data.fetch import extract, fetch_dataset, write_table
 from isrbench.harness.data.pairs import content_hash, load_pairs
@@ -190,6 +192,16 @@ def test_whatever_a_download_raises_is_a_clean_message(tmp_path: Path, monkeypat
     with pytest.raises(UserError, match="x could not be fetched: TransportError: connection reset") as caught:
         fetch_dataset(card, tmp_path, accept_license=False)
     assert "https://example.org by hand" in (caught.value.fix or "") and not list(tmp_path.iterdir())
+
+
+def test_a_hub_that_drips_is_left(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *args, **options: time.sleep(2))
+    monkeypatch.setattr(fetch, "TOTAL_SECONDS", 0.2)
+    archive = Archive(repo="o/n", file="f.zip", folder="f", gigabytes=1)
+    card = Card(id="x", title="s", scale=4, license="x", source="https://example.org", archive=archive)
+    with pytest.raises(UserError, match=r"x could not be fetched: TransferError: it did not arrive within 0\.2 s"):
+        fetch_dataset(card, tmp_path, accept_license=False)
 
 
 def test_a_fetched_weight_that_is_gone_again_is_said(capsys, monkeypatch) -> None:

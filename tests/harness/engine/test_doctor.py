@@ -62,6 +62,28 @@ def test_a_broken_plugin_is_a_finding_of_its_own(site: Path, tmp_path: Path) -> 
     assert exit_code(findings.values()) == 0, "a stranger's plugin does not break isrbench"
 
 
+def test_a_file_that_is_not_the_published_one_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    files = {
+        "lpips": "pyiqa/LPIPS_v0.1_alex-df73285e.pth",
+        "bsrgan": "isrbench/bsrgan/BSRGAN.pth",
+        "liqe": "pyiqa/liqe_koniq.pt",
+    }
+    for name in files.values():
+        path = tmp_path / "hub" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"\x80\x02}.")
+    findings = {f.what: f for f in examine(None, tmp_path / "runs", packages={})}
+    for what in ("metric lpips", "method bsrgan"):
+        kind, _, name = what.partition(" ")
+        found = findings[what]
+        assert not found.ok and f"{files[name]} is not the published file: its sha256 is" in found.found
+        assert found.fix == f"isrbench fetch weights --{kind} {name}"
+    assert findings["metric liqe"].ok and findings["metric liqe"].found == (
+        "ready; no whole sha256 of pyiqa/liqe_koniq.pt is published"
+    )
+
+
 def test_a_plugin_that_takes_a_name_is_a_finding_beside_the_one_that_keeps_it(site: Path, tmp_path: Path) -> None:
     install(site, "rival", {"isrbench.metrics": {"psnr": "rival:METRIC"}})
     findings = {f.what: f for f in examine(None, tmp_path, packages={})}

@@ -43,6 +43,19 @@ def test_a_row_of_the_list_of_metrics_is_a_line_of_102_columns(tmp_path: Path, m
     assert all(columns) and sum(widths) + 2 * (len(widths) - 1) <= 102
 
 
+def test_a_metric_whose_file_is_not_the_published_one_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name in ("LPIPS_v0.1_alex-df73285e.pth", "liqe_koniq.pt"):
+        (tmp_path / "hub" / "pyiqa").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "hub" / "pyiqa" / name).write_bytes(b"\x80\x02}.")
+    states = {row[0]: row[-1] for row in listing("metrics", tmp_path)[1]}
+    assert states["lpips"] == "not the published file: isrbench fetch weights --metric lpips"
+    assert states["liqe"] == "ready (no published hash)" and states["psnr"] == "ready"
+    facts, _ = description("metric", "lpips")
+    head, backbone = (value for name, value in facts.items() if name.startswith("weights "))
+    assert "(not the published file)" in head and "(missing)" in backbone
+
+
 def test_describing_a_set_gives_the_content_hash_of_what_lies_here(pairs_folder: Path, tmp_path: Path) -> None:
     folder = description("dataset", str(pairs_folder))[0]
     assert folder["here"] == str(pairs_folder) and folder["images_here"] == 4

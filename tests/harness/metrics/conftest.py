@@ -4,16 +4,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.pyiqa_files import declared
+
 
 @pytest.fixture
 def torch_home(tmp_path, monkeypatch):
-    """A TORCH_HOME that lasts for one test; pyiqa froze the old one when it was imported."""
+    """A TORCH_HOME that lasts for one test, as do hashes that it declares; pyiqa froze the old one when imported."""
     from pyiqa.utils import download_util
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("ISRBENCH_OFFLINE", "1")
     monkeypatch.setattr(download_util, "DEFAULT_CACHE_DIR", str(tmp_path / "hub" / "pyiqa"))
-    return tmp_path
+    with declared():
+        yield tmp_path
 
 
 @pytest.fixture

@@ -1,16 +1,14 @@
 """Networks with weights of their own: ours is the value of pyiqa's own call on the same (random) weight files."""
 
 import hashlib
-from dataclasses import replace
 
 import pytest
 import torch
 import torchvision
 
-from isrbench.harness.api.metric import Metric
 from isrbench.harness.api.records import ScoreStatus
-from isrbench.harness.api.registry import Registry, metrics
-from isrbench.harness.metrics import pyiqa_bridge, weights
+from isrbench.harness.api.registry import metrics
+from isrbench.harness.metrics import pyiqa_bridge
 from isrbench.harness.metrics.scorer import Scorer
 from tests.support.pyiqa_files import agree, as_archive, crop, put, random_state, state_of
 
@@ -76,22 +74,15 @@ def test_clipiqa_and_clipiqa_plus(torch_home, files, monkeypatch):
     from pyiqa.archs import clip_model
 
     image_side, text_side = (1024, 224, (3, 4, 6, 3), 64, None), (77, 49408, 512, 8, 12)
-    put("clipiqa", random_state(lambda: clip_model.CLIP(*image_side, *text_side)))
+    clip = random_state(lambda: clip_model.CLIP(*image_side, *text_side))
+    put("clipiqa", clip)
     (file,) = metrics().get("clipiqa").weights
-    refused = Scorer(["clipiqa"]).score(files[1], None)[0]
-    assert refused.status is ScoreStatus.UNAVAILABLE and "RN50.pt" in refused.failure.message
-    sha256 = hashlib.sha256(weights.location(file).read_bytes()).hexdigest()
-    monkeypatch.setitem(clip_model._MODELS, "RN50", f"https://unused.invalid/{sha256}/RN50.pt")
-    registry = Registry("metric", Metric)
-    backbone = replace(file, sha256=sha256)
-    prompts, _ = metrics().get("clipiqa+").weights
+    monkeypatch.setitem(clip_model._MODELS, "RN50", f"https://unused.invalid/{file.sha256}/RN50.pt")
+    agree("clipiqa", files)
     torch.manual_seed(0)
-    weights.location(prompts).parent.mkdir()
-    torch.save(torch.randn(2, 16, 512) * 0.1, weights.location(prompts))
-    for id, name, needed in (("clipiqa", "OWN", (backbone,)), ("clipiqa+", "OWN_PLUS", (prompts, backbone))):
-        registry.register(id, f"{__name__}:{name}")
-        monkeypatch.setitem(globals(), name, replace(metrics().get(id), weights=needed))
-        agree(id, files, registry)
+    put("clipiqa+", torch.randn(2, 16, 512) * 0.1, clip)
+    monkeypatch.setitem(clip_model._MODELS, "RN50", f"https://unused.invalid/{file.sha256}/RN50.pt")
+    agree("clipiqa+", files)
 
 
 @pytest.mark.slow

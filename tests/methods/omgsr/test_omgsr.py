@@ -129,7 +129,7 @@ def test_folders_that_do_not_fit_are_one_message(folder, tmp_path):
     refused("only half a LoRA", tensors=lambda state: {k: v for k, v in state.items() if k != first})
     refused("unexpected tensor 'conv_in", tensors=lambda state: state | {"conv_in.lora_A.weight": state[first].clone()})
     refused("unknown adapter 'b'", tensors=lambda s: s | {f"{PREFIX}x.lora_{m}.b.weight": torch.ones(1) for m in "AB"})
-    (place / "unet_lora_adapter" / WEIGHTS).write_bytes(b"short")
+    (place / "unet_lora_adapter" / WEIGHTS).write_bytes(b"\x08short")
     with pytest.raises(UserError, match="not a whole safetensors file"):
         read(place, base)
     (place / "unet_lora_adapter" / WEIGHTS).unlink()

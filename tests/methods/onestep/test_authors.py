@@ -17,7 +17,7 @@ BROKEN = [random.Random(seed).randbytes(64) for seed in range(20)]
 def test_bytes_that_are_no_pickle(tmp_path, content):
     path = tmp_path / "net.pkl"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"net\.pkl is (refused|not a whole torch file: .|empty: 0 bytes)") as error:
+    with pytest.raises(UserError, match=r"net\.pkl is (damaged|a web page|a text|empty: 0 bytes)") as error:
         load_pickle(path, "fetch it")
     assert ("0 bytes" in error.value.message) == (not content)
 
@@ -26,5 +26,5 @@ def test_a_file_that_is_cut_off(tmp_path):
     path = tmp_path / "net.pkl"
     torch.save({"a": torch.zeros(100)}, path)
     path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(UserError, match=r"is not a whole torch file: ."):
+    with pytest.raises(UserError, match=r"is damaged or cut off after 300 bytes: ."):
         load_pickle(path, "fetch it")

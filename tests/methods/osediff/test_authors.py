@@ -82,7 +82,7 @@ def test_bad_authors_checkpoints_are_refused(tmp_path, capsys):
     path = tmp_path / "osediff.pkl"
     good = authors_checkpoint(base.vae, base.unet)
     bad = {
-        "refused": {**good, "rank_unet": Evil()},
+        "holds more than weights": {**good, "rank_unet": Evil()},
         "has no 'rank_vae'": {k: v for k, v in good.items() if k != "rank_vae"},
         "another base": {**good, "unet_lora_encoder_modules": ["down_blocks.7.conv1"]},
         "unexpected tensor": {**good, "state_dict_vae": {"surprise": torch.zeros(1)}},

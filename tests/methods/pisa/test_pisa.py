@@ -132,7 +132,7 @@ def test_files_that_do_not_fit_are_one_message(folder, tmp_path, capsys):
     state, path = good["state_dict_unet"], tmp_path / "pisa_sr.pkl"
     first = next(iter(state))
     for match, content in {
-        "refused": good | {"lora_rank_unet_pix": Evil()},
+        "holds more than weights": good | {"lora_rank_unet_pix": Evil()},
         "has no 'lora_rank_unet_sem'": {k: v for k, v in good.items() if k != "lora_rank_unet_sem"},
         "unknown entry 'surprise'": good | {"surprise": 1},
         "lora_rank_unet_pix True": good | {"lora_rank_unet_pix": True},

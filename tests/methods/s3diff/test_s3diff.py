@@ -286,7 +286,7 @@ def test_files_that_do_not_fit_are_one_message(folder, tmp_path, capsys):
         return {k: v for k, v in state.items() if k != name}
 
     for match, content in {
-        "refused": good | {"rank_unet": Evil()},
+        "holds more than weights": good | {"rank_unet": Evil()},
         "has no 'w'": without(good, "w"),
         "unknown entry 'surprise'": good | {"surprise": 1},
         "rank_vae 0, which": good | {"rank_vae": 0},

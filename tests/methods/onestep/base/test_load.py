@@ -14,6 +14,7 @@ from isrbench.methods.onestep.base.targets import unet_targets, vae_targets
 from isrbench.methods.onestep.checkpoint import load_adapter
 from isrbench.methods.osediff.adapter import unet_group
 from tests.support.onestep_base import one_thread, write_base  # noqa: F401
+from tests.support.text import write_text
 
 
 def test_sd21_has_the_published_sizes_and_targets():
@@ -99,6 +100,35 @@ def test_bases_that_do_not_load(tmp_path, monkeypatch):
     (base / "text_encoder").mkdir()
     with pytest.raises(UserError, match="does not load"):
         load_base(str(base))
+
+
+def test_a_file_of_a_base_that_is_none_is_called_what_it_is(tmp_path):
+    """A clone without Git LFS, and pages that were saved in a file's place."""
+    base = write_base(tmp_path)
+    weights = base / "vae" / "diffusion_pytorch_model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'4' * 64}\nsize 334643276\n")
+    with pytest.raises(UserError, match=r"safetensors is a Git LFS pointer, not the file of 335 MB") as caught:
+        load_base(str(base))
+    assert "git lfs pull" in (caught.value.fix or "")
+    weights.write_bytes(whole)
+    (base / "unet" / "config.json").write_text("<!doctype html><title>404</title>")
+    with pytest.raises(UserError, match=r'config.json is a web page \(HTML\) titled "404", not the JSON'):
+        load_base(str(base))
+
+
+def test_code_beside_a_base_is_never_run_whoever_says_yes(tmp_path, monkeypatch):
+    """transformers would ask at the terminal; a pipe that says y would run it."""
+    base = write_text(write_base(tmp_path))
+    config = json.loads((base / "tokenizer" / "tokenizer_config.json").read_text())
+    config |= {"tokenizer_class": "Odd", "auto_map": {"AutoTokenizer": ["odd.Odd", None]}}
+    (base / "tokenizer" / "tokenizer_config.json").write_text(json.dumps(config))
+    code = "from pathlib import Path\nPath(__file__, '../../ran').resolve().touch()\nclass Odd: pass\n"
+    (base / "tokenizer" / "odd.py").write_text(f"{code}Path({str(tmp_path / 'ran')!r}).touch()\n")
+    monkeypatch.setattr("builtins.input", lambda *asked: "y")
+    with pytest.raises(UserError, match=r"brings code of its own, which is never run"):
+        load_base(str(base))
+    assert not (tmp_path / "ran").exists()
 
 
 def test_the_bases_that_ship_are_known_by_name_and_by_folder(tmp_path):
