@@ -28,6 +28,7 @@ _PAGE = (
     r"form|center|iframe|pre|br)[\s/>])"
 )
 _NO_FILE = ", not a file"
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _POINTERS = {
     b"version https://git-lfs.github.com/": "Git LFS",
     b"version https://hawser.github.com/": "Git LFS",
@@ -90,7 +91,10 @@ def not_weights(path: Path) -> str | None:
         raise UserError(f"{path} cannot be read: {error.strerror or error}", "check its place and rights") from error
     if not head.strip(b"\0"):
         return "damaged: it begins with zeros, as a download that was not finished does"
-    if head.startswith(b"PK"):
+    # First: the length of its header, which stands in front, may look like any other file's beginning.
+    if _safetensors_header(head) is not None:
+        return None
+    if head.startswith(_ZIP):
         return _no_torch_zip(path, found.st_size)
     return _by_first_bytes(head)
 
@@ -107,8 +111,6 @@ def _by_first_bytes(head: bytes) -> str | None:
             return f"{kind}, not weights"
     if head[257:262] == b"ustar":
         return "a tar archive, not weights"
-    if _safetensors_header(head) is not None:
-        return None
     return _by_text(head)
 
 
@@ -182,7 +184,7 @@ def read_tensors(path: Path, fix: str = FETCH_AGAIN) -> dict[Any, Any]:
         head = file.read(_HEAD)
     if _safetensors_header(head) is not None or path.suffix.lower() == ".safetensors":
         return dict(_read_safetensors(path))
-    if head.startswith(b"PK") and is_torchscript(path):
+    if head.startswith(_ZIP) and is_torchscript(path):
         raise UserError(
             f"{path} is a TorchScript program, not weights alone; it was not run",
             "pass the state dict that its authors publish, or convert it where you trust it: "
