@@ -182,7 +182,8 @@ def read_tensors(path: Path, fix: str = FETCH_AGAIN) -> dict[Any, Any]:
     check_weights(path, fix)
     with path.open("rb") as file:
         head = file.read(_HEAD)
-    if _safetensors_header(head) is not None or path.suffix.lower() == ".safetensors":
+    pickled = head.startswith((*_ZIP, b"\x80"))
+    if _safetensors_header(head) is not None or (path.suffix.lower() == ".safetensors" and not pickled):
         return dict(_read_safetensors(path))
     if head.startswith(_ZIP) and is_torchscript(path):
         raise UserError(
@@ -201,7 +202,8 @@ def _read_pickle(path: Path, fix: str) -> Any:
     import torch
 
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:  # of a path torch would believe the ending
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         asked = asks_for(error)
         if asked is None:
@@ -241,6 +243,9 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def damaged_safetensors(path: Path, error: Exception) -> UserError:
     """Return what to say of a safetensors file that its library refuses."""
+    with path.open("rb") as file:
+        if file.read(4).startswith((*_ZIP, b"\x80")):
+            return UserError(f"{path} is a file of torch.save, not a safetensors file", "pass the .safetensors file")
     return UserError(f"{path} is damaged or not a whole safetensors file: {first_line(error)}", FETCH_AGAIN)
 
 

@@ -135,7 +135,8 @@ def test_the_content_decides_and_not_the_ending(tmp_path):
     state = {"a": torch.arange(3.0)}
     save_file(state, tmp_path / "net.pth")
     torch.save(state, tmp_path / "net.ckpt")
-    for path in (tmp_path / "net.pth", tmp_path / "net.ckpt"):
+    torch.save(state, tmp_path / "net.safetensors", _use_new_zipfile_serialization=False)
+    for path in (tmp_path / "net.pth", tmp_path / "net.ckpt", tmp_path / "net.safetensors"):
         assert torch.equal(read_tensors(path)["a"], state["a"])
         check_weights(path)
     torch.save(torch.zeros(2), tmp_path / "tensor.pth")
