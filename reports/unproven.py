@@ -26,7 +26,8 @@ def marked(metrics: Sequence[Metric], manifests: Iterable[Manifest]) -> tuple[tu
     shown, notes = [], []
     for metric in metrics:
         said = dict.fromkeys(text for run in runs if (text := weights_mark(run, metric)))
-        shown.append(replace(metric, title=f"{metric.title}{UNPROVEN}") if said else metric)
+        title, definition = f"{metric.title}{UNPROVEN}", "; ".join((metric.definition, *said))
+        shown.append(replace(metric, title=title, definition=definition) if said else metric)
         notes += [f"{UNPROVEN} {metric.title}: {text}" for text in said]
     return tuple(shown), (*notes, *_methods(runs))
 

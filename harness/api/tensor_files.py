@@ -28,6 +28,7 @@ _PAGE = (
     r"form|center|iframe|pre|br)[\s/>])"
 )
 _NO_FILE = ", not a file"
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _POINTERS = {
     b"version https://git-lfs.github.com/": "Git LFS",
     b"version https://hawser.github.com/": "Git LFS",
@@ -90,7 +91,10 @@ def not_weights(path: Path) -> str | None:
         raise UserError(f"{path} cannot be read: {error.strerror or error}", "check its place and rights") from error
     if not head.strip(b"\0"):
         return "damaged: it begins with zeros, as a download that was not finished does"
-    if head.startswith(b"PK"):
+    # First: the length of its header, which stands in front, may look like any other file's beginning.
+    if _safetensors_header(head) is not None:
+        return None
+    if head.startswith(_ZIP):
         return _no_torch_zip(path, found.st_size)
     return _by_first_bytes(head)
 
@@ -107,8 +111,6 @@ def _by_first_bytes(head: bytes) -> str | None:
             return f"{kind}, not weights"
     if head[257:262] == b"ustar":
         return "a tar archive, not weights"
-    if _safetensors_header(head) is not None:
-        return None
     return _by_text(head)
 
 
@@ -180,9 +182,10 @@ def read_tensors(path: Path, fix: str = FETCH_AGAIN) -> dict[Any, Any]:
     check_weights(path, fix)
     with path.open("rb") as file:
         head = file.read(_HEAD)
-    if _safetensors_header(head) is not None or path.suffix.lower() == ".safetensors":
+    pickled = head.startswith((*_ZIP, b"\x80"))
+    if _safetensors_header(head) is not None or (path.suffix.lower() == ".safetensors" and not pickled):
         return dict(_read_safetensors(path))
-    if head.startswith(b"PK") and is_torchscript(path):
+    if head.startswith(_ZIP) and is_torchscript(path):
         raise UserError(
             f"{path} is a TorchScript program, not weights alone; it was not run",
             "pass the state dict that its authors publish, or convert it where you trust it: "
@@ -199,7 +202,8 @@ def _read_pickle(path: Path, fix: str) -> Any:
     import torch
 
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:  # of a path torch would believe the ending
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         asked = asks_for(error)
         if asked is None:
@@ -239,6 +243,9 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def damaged_safetensors(path: Path, error: Exception) -> UserError:
     """Return what to say of a safetensors file that its library refuses."""
+    with path.open("rb") as file:
+        if file.read(4).startswith((*_ZIP, b"\x80")):
+            return UserError(f"{path} is a file of torch.save, not a safetensors file", "pass the .safetensors file")
     return UserError(f"{path} is damaged or not a whole safetensors file: {first_line(error)}", FETCH_AGAIN)
 
 

@@ -158,7 +158,7 @@ def load_clip(spec: str, device: str) -> tuple[nn.Module, Tokenizer]:
         check_cached(spec, name, pretrained)
     _check_files(folder, pretrained)
     try:
-        with _no_code():
+        with no_remote_code():
             model = open_clip.create_model(
                 name, pretrained, precision="fp32", device=device, require_pretrained=True, pretrained_text=False,
                 weights_only=True,
@@ -197,7 +197,7 @@ def _tokenizer(name: str, folder: Path) -> object:
 
 
 @contextmanager
-def _no_code() -> Iterator[None]:
+def no_remote_code() -> Iterator[None]:
     """Keep transformers' models in open_clip from running code of their own.
 
     open_clip says nothing of it, and transformers would then ask on the terminal, or take the answer from a pipe.

@@ -175,6 +175,8 @@ def _estimator_bytes(spec: str) -> int:
     """The weights of a severity estimator in float32, from its architecture alone."""
     import open_clip
 
+    from isrbench.harness.severity.clip import no_remote_code
+
     if spec == FFT:
         return 0
     folder, name = folder_of(spec), spec.partition("/")[0]
@@ -184,7 +186,8 @@ def _estimator_bytes(spec: str) -> int:
     try:
         with torch.device("meta"):
             name = f"local-dir:{folder}" if folder.is_dir() else name
-            model = open_clip.create_model(name, precision="fp32", device="meta", load_weights=False)
+            with no_remote_code():
+                model = open_clip.create_model(name, precision="fp32", device="meta", load_weights=False)
     finally:
         logging.disable(logging.NOTSET)
     return _bytes([*model.parameters(), *model.buffers()])

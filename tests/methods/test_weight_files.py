@@ -56,6 +56,15 @@ def test_what_is_no_weight_file(name, tmp_path):
         assert "fetch it again" in (caught.value.fix or "")
 
 
+@pytest.mark.parametrize("name", ["mor", "osediff"])
+@pytest.mark.parametrize("old_format", [False, True])
+def test_a_checkpoint_of_torch_in_an_adapters_place(name, old_format, tmp_path):
+    ending, read = READERS[name]
+    torch.save({"a": torch.zeros(2)}, tmp_path / ending, _use_new_zipfile_serialization=not old_format)
+    with pytest.raises(UserError, match=r"is a file of torch\.save, not a safetensors file"):
+        read(tmp_path / ending)
+
+
 class _Bomb:
     def __init__(self, target: str) -> None:
         self.target = target

@@ -119,13 +119,24 @@ def test_code_is_never_run_and_named(tmp_path):
     assert not (tmp_path / "exploded").exists()
 
 
+@pytest.mark.parametrize("start", [b"PK", b"#!", b"\x1f\x8b", b"BZh", b"<p", b"{}"])
+def test_a_safetensors_header_of_any_length_is_one(start, tmp_path):
+    """The length stands in front: 19,280 bytes begin as a zip does."""
+    header = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    length = int.from_bytes(start, "little")
+    content = length.to_bytes(8, "little") + header.ljust(length) + bytes(4)
+    (tmp_path / "net.safetensors").write_bytes(content)
+    assert read_tensors(tmp_path / "net.safetensors")["a"].tolist() == [0]
+
+
 def test_the_content_decides_and_not_the_ending(tmp_path):
     from safetensors.torch import save_file
 
     state = {"a": torch.arange(3.0)}
     save_file(state, tmp_path / "net.pth")
     torch.save(state, tmp_path / "net.ckpt")
-    for path in (tmp_path / "net.pth", tmp_path / "net.ckpt"):
+    torch.save(state, tmp_path / "net.safetensors", _use_new_zipfile_serialization=False)
+    for path in (tmp_path / "net.pth", tmp_path / "net.ckpt", tmp_path / "net.safetensors"):
         assert torch.equal(read_tensors(path)["a"], state["a"])
         check_weights(path)
     torch.save(torch.zeros(2), tmp_path / "tensor.pth")
