@@ -116,7 +116,10 @@ def _check(made: Path, folder: Path, names: Sequence[str], last: Collection[List
         if os.path.lexists(path) and not _is_ours(folder, name, last) and not _begins(path, made / name):
             foreign.append(path)
     if not overwrite:
-        refuse_to_replace(foreign, "if nobody needs that any more: --overwrite; else choose another folder (--out)")
+        refuse_to_replace(
+            foreign,
+            "move that away, let it be replaced (isrbench report --overwrite), or choose another folder (--out)",
+        )
 
 
 def _in_the_way(folder: Path, name: str) -> Path | None:

@@ -1,1 +1,0 @@
-"""Attacks as a hostile file, disk and process would."""
