@@ -244,12 +244,18 @@ class MethodPlugin:
         """Train the method as a command line says, and return the exit code; only where ``train`` is not None.
 
         Raises:
-            UserError: If the code that trains cannot be imported.
+            UserError: If the code that trains cannot be imported, or returns something else; None counts as 0.
         """
         with self.held("cannot be trained"):
             train = load_target(self.train) if isinstance(self.train, str) else self.train
         assert train is not None
-        return train(argv)  # which may end by SystemExit: argparse does
+        code = train(argv)  # which may end by SystemExit: argparse does
+        if code is not None and not isinstance(code, int):
+            raise UserError(
+                f"the method {self.info.id} was trained, but its trainer returned {code!r}, not an exit code",
+                "report it to whoever provides the method",
+            )
+        return code or 0
 
     def training_needs(self, argv: Sequence[str]) -> TrainingNeeds:
         """Return what a training with this command line needs; only where ``needs`` is not None.
@@ -260,7 +266,10 @@ class MethodPlugin:
         assert self.needs is not None
         with self.held("cannot say what its training needs"):
             needs = load_target(self.needs) if isinstance(self.needs, str) else self.needs
-            return needs(argv)
+            found = needs(argv)
+            if not isinstance(found, TrainingNeeds):
+                raise TypeError(f"a {type(found).__name__}, not TrainingNeeds")
+            return found
 
     @contextmanager
     def held(self, what: str) -> Iterator[None]:

@@ -67,7 +67,7 @@ class WeightFile:
 Pixels = Union["NDArray[np.uint8]", None]
 ImageMetric = Callable[["NDArray[np.uint8]", Pixels, Pixels], float]
 """``(restored, HR or None, LR or None) -> value``: uint8 (H, W, 3) RGB as read from their files. The harness decodes
-each file once and hands the same read-only arrays to every metric. Must be safe to call from several threads."""
+each file once and hands read-only arrays to every metric. Must be safe to call from several threads."""
 SetMetric = Callable[[Sequence[Path], Sequence[Path]], float]
 """``(restored PNGs, HR files) -> value``."""
 

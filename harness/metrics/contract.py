@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from numbers import Number
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from isrbench.harness.api.containment import contained
 from isrbench.harness.api.metric import ImageMetric, Metric, Reference, SetMetric
@@ -44,13 +44,19 @@ def check_call(metric: Metric, built: ImageMetric | SetMetric) -> None:
 def held(metric: Metric, built: ImageMetric | SetMetric) -> Callable[..., float]:
     """Return a metric's function held to its contract: it returns a plain number, and does not end the process.
 
+    One of another package is handed copies: ``torch.from_numpy`` writes to an array that numpy calls read-only, and
+    the next metric is handed the same pixels.
+
     The function returned raises what ``built`` raises; PluginExit for an exit, and UserError for a value that is no
     number. NaN passes: what it means is said by :mod:`isrbench.harness.metrics.scoring`.
     """
+    module = metric.build if isinstance(metric.build, str) else getattr(metric.build, "__module__", None) or ""
+    copied = metric.reference is not Reference.SET and module.partition(".")[0] != "isrbench"
 
     def call(*images: Any) -> float:
+        given = [None if image is None else read_only(image.copy()) for image in images] if copied else images
         with contained():
-            return _number(metric, built(*images))
+            return _number(metric, cast(Callable[..., Any], built)(*given))
 
     return call
 

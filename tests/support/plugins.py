@@ -159,11 +159,17 @@ LEAVES = metric("leaves", lambda *images: sys.exit(0))
 UNFOUND = metric("unfound", None, "no_such_module:build")
 UNBUILT = metric("unbuilt", None, lambda device: sys.exit(0))
 WRITES = metric("writes", lambda restored, hr, lr: restored.fill(0))
+
+def build_below(device):
+    import torch
+    return lambda restored, hr, lr: torch.from_numpy(restored).zero_().sum()
+
+BELOW = metric("below", None, build_below)
 '''
 """A method, and metrics, that do what options say, where they say: raise, end the process, print, leave threads."""
 
 MISBEHAVING_POINTS = {
     "isrbench.methods": {"misbehaving": "misbehaving:PLUGIN"},
-    "isrbench.metrics": {id: f"misbehaving:{id.upper()}" for id in ("leaves", "unbuilt", "unfound", "writes")},
+    "isrbench.metrics": {id: f"misbehaving:{id.upper()}" for id in ("below", "leaves", "unbuilt", "unfound", "writes")},
 }
 """Its entry points; the module is ``misbehaving``."""

@@ -81,3 +81,14 @@ def test_training_code_that_leaves_while_it_is_imported_does_not_end_well(tmp_pa
         plugin.run_training([])
     with pytest.raises(UserError, match="mine cannot say what its training needs: PluginExit"):
         plugin.training_needs([])
+
+
+def test_what_training_code_returns_is_checked() -> None:
+    def plugin(code: object) -> MethodPlugin:
+        return MethodPlugin(INFO, Options, Nearest, train=lambda argv: code, needs=lambda argv: code)  # type: ignore[arg-type, return-value]
+
+    assert [plugin(code).run_training([]) for code in (None, 0, 3)] == [0, 0, 3]
+    with pytest.raises(UserError, match="returned 'done', not an exit code"):
+        plugin("done").run_training([])
+    with pytest.raises(UserError, match="TypeError: a NoneType, not TrainingNeeds"):
+        plugin(None).training_needs([])
