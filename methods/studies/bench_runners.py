@@ -18,7 +18,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from isrbench.harness.engine.jobs import Job
+from isrbench.harness.engine.jobs import Job, Written
 from isrbench.harness.engine.plan import make_plan
 from isrbench.harness.engine.request import Request
 from isrbench.harness.engine.runners import check_runner, get_runner
@@ -72,6 +72,7 @@ def throughput(method: str, runner: str, workers: int, jobs: int, side: int) -> 
         start, done, peaks = 0.0, 0, []
         with closing(get_runner(runner)(plan, "bench", Path(made), todo)) as events:
             for done, event in enumerate(events, start=1):
+                assert isinstance(event, Written)  # nothing is measured
                 if event.row.failure is not None:
                     raise UserError(f"{method} fails: {event.row.failure.brief}", event.row.failure.fix)
                 if done == 1:
