@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import sys
 import unicodedata
 from functools import cache
 from pathlib import Path
@@ -14,16 +13,12 @@ from isrbench.harness.api.registry import unknown_name
 from isrbench.harness.data.find import catalogue_folder, find_layout
 from isrbench.harness.data.join import Files, join_files
 from isrbench.harness.data.names import Names, files_by_stem, names_in_one_folder, refuse_odd_name
-from isrbench.harness.errors import UserError
+from isrbench.harness.documents import read_toml
+from isrbench.harness.errors import UserError, foreign
 from isrbench.harness.files import is_there, list_images
 
 if TYPE_CHECKING:
     from isrbench.harness.api.dataset import Card
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
 log = logging.getLogger(__name__)
 
@@ -38,22 +33,21 @@ def load_card(path: Path) -> Card:
     """Read and check one card; a relative ``root`` is resolved against the card's own folder.
 
     Raises:
-        UserError: If the file is not TOML or does not fit the schema; names the key.
+        UserError: If the file cannot be read, is not TOML or does not fit the schema; names the key.
     """
     from pydantic import ValidationError
 
     from isrbench.harness.api.dataset import Card
 
-    try:
-        card = Card.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid TOML: {error}", "correct the card; see docs/datasets.md") from error
-    except ValidationError as error:
-        problems = "; ".join(": ".join(filter(None, (".".join(map(str, e["loc"])), e["msg"]))) for e in error.errors())
-        raise UserError(
-            f"{path} is not a valid dataset card: {problems}", "correct the card; see docs/datasets.md"
-        ) from error
-    return card if card.root is None else card.model_copy(update={"root": (path.parent / card.root).resolve()})
+    fix = "correct the card; see docs/datasets.md"
+    table = read_toml(path, fix)
+    with foreign(f"{path} is not a valid dataset card", fix):
+        try:
+            card = Card.model_validate(table)
+        except ValidationError as error:
+            said = (": ".join(filter(None, (".".join(map(str, e["loc"])), e["msg"]))) for e in error.errors())
+            raise ValueError("; ".join(said)) from error
+        return card if card.root is None else card.model_copy(update={"root": (path.parent / card.root).resolve()})
 
 
 def find_card(name: str) -> Card:

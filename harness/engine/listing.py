@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +9,8 @@ from isrbench.harness.api.metric import Metric, Reference
 from isrbench.harness.api.options import describe_options
 from isrbench.harness.api.registry import Registry, methods, metrics
 from isrbench.harness.data.catalogue import catalogue
+from isrbench.harness.documents import read_toml
 from isrbench.harness.errors import UserError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -165,6 +160,6 @@ def _metric(id: str) -> dict[str, Any]:
 
 def _datasets() -> Rows:
     """The cards that ship, read as they are: tests check them, and pydantic takes a tenth of a second."""
-    cards = [tomllib.loads(path.read_text(encoding="utf-8")) for path in catalogue().values()]
+    cards = [read_toml(path, "reinstall isrbench") for path in catalogue().values()]
     rows = [(c["id"], c["count"], f"x{c['scale']}", c["license"], c["summary"]) for c in cards]
     return ("id", "images", "scale", "license", _SUMMARY), rows

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from isrbench.harness.errors import UserError
+from isrbench.harness.errors import UserError, reason
 from isrbench.harness.severity.dimensions import DIMENSIONS
 from isrbench.harness.severity.spec import MAX_CROPS, folder_of, read_prompts
 from isrbench.harness.severity.weights import check_spec, unfetchable
@@ -151,7 +151,7 @@ def load_clip(spec: str, device: str) -> tuple[nn.Module, Tokenizer]:
         return model, open_clip.get_tokenizer(name)  # type: ignore[return-value]
     except Exception as error:  # open_clip raises nearly anything for a file that is not what it should be
         raise UserError(
-            f"severity estimator '{spec}' does not load: {type(error).__name__}: {str(error).splitlines()[0]}",
+            f"severity estimator '{spec}' does not load: {reason(error)}",
             "check that folder or file is complete and belongs to this model, or use the one that ships: tiny",
         ) from error
 

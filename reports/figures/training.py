@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from isrbench.harness.errors import UserError
+from isrbench.harness.errors import UserError, foreign
+from isrbench.harness.files import check_file
 from isrbench.reports.figures.style import Plot, colours, entitle, figure, legend_below, save
 from isrbench.reports.names import unique_slugs
 
@@ -35,12 +36,9 @@ def training_curves(files: Sequence[Path], folder: Path) -> list[Plot]:
 
 
 def _read(file: Path) -> pd.DataFrame:
-    try:
+    check_file(file, _FIX, "the training curves")
+    with foreign(f"the training curves {file} are not a CSV", _FIX):
         rows = pd.read_csv(file)
-    except OSError as error:
-        raise UserError(f"the training curves {file} cannot be read: {error.strerror}", _FIX) from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise UserError(f"the training curves {file} are not a CSV: {error}", _FIX) from error
     if not set(_COLUMNS) <= set(rows.columns):
         raise UserError(f"the training curves {file} have no columns step, name, value", _FIX)
     for column in ("step", "value"):

@@ -10,10 +10,9 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
-from safetensors import SafetensorError
 from torch import nn
 
-from isrbench.harness.errors import UserError
+from isrbench.harness.errors import UserError, foreign
 from isrbench.methods.onestep.base.diffusion import DiffusionBase
 from isrbench.methods.onestep.base.hub import find_base
 from isrbench.methods.onestep.base.text import TextEncoder, load_text
@@ -48,16 +47,12 @@ def load_base(name: str, device: str = "cpu", dtype: str = "fp32") -> DiffusionB
     missing = [part for part in _NEEDED if not (folder / part).is_file()]
     if missing:
         raise UserError(f"base '{name}': {folder} has no {missing[0]}", "pass a folder in diffusers format")
-    try:
+    with foreign(f"base '{name}' does not load", "fetch it again, or pass another base"):
         # float32 first: the hashes must not depend on the dtype that is asked for.
         vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32, local_files_only=True)
         unet = UNet2DConditionModel.from_pretrained(unet_folder, torch_dtype=torch.float32, local_files_only=True)
         scheduler: Any = DDPMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
         text = load_text(folder, name, device)
-    except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
-        raise UserError(
-            f"base '{name}' does not load: {type(error).__name__}: {error}", "fetch it again, or pass another base"
-        ) from error
     prediction, abar = scheduler.config.prediction_type, scheduler.alphas_cumprod.float()
     if prediction not in ("epsilon", "v_prediction"):
         raise UserError(f"base '{name}' predicts '{prediction}'", "pass a base that predicts epsilon or v_prediction")
