@@ -83,10 +83,10 @@ def say(error: BaseException, log: Path | None) -> str:
         error: The exception.
         log: Where :func:`keep_log` wrote it; None = the traceback follows.
     """
-    kind, said = type(error).__name__, shortened(error)
+    said = f"{type(error).__name__}: {shortened(error)}".removesuffix(": ")
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return f"a fault of isrbench or of a plugin: {kind}{said and f': {said}'}{where}; please report it{_where_to()}, with {log or 'this:'}"
+    return f"a fault of isrbench or of a plugin: {said}{where}; please report it{_where_to()}, with {log or 'this:'}"
 
 
 def _where_to() -> str:

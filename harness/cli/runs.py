@@ -43,7 +43,7 @@ def salvage(
 
         rows = [{"table": table, **row} for table, rows in found.rows.items() for row in rows]
         export(pd.DataFrame(rows), out, option="--out", overwrite=overwrite)
-    show_rows("runs", ("run", "images", "of", "scores"), found.runs)
+    show_rows("runs", ("run", "images", "scores"), found.runs)
     for run, count in found.lost_runs.items():
         show_warning(f"{count} rows of {run} are left out: neither its own row nor its manifest.json can be read")
     if found.damaged_pages:

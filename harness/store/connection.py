@@ -27,9 +27,13 @@ class Connection(sqlite3.Connection):
     folder: Path | None = None
     """The runs folder."""
 
-    def cursor(self, factory: Any = None) -> sqlite3.Cursor:  # type: ignore[override]
-        """Return a cursor, as every statement asks for."""
-        return super().cursor(_Cursor)
+    def execute(self, *statement: Any) -> sqlite3.Cursor:
+        """Run a statement."""
+        return self.cursor(_Cursor).execute(*statement)
+
+    def executemany(self, *statement: Any) -> sqlite3.Cursor:
+        """Run a statement for each of several rows."""
+        return self.cursor(_Cursor).executemany(*statement)
 
 
 class _Cursor(sqlite3.Cursor):
@@ -57,10 +61,13 @@ class _Cursor(sqlite3.Cursor):
 
     @contextmanager
     def _failures_are_clear(self) -> Iterator[None]:
+        folder = self.connection.folder
         try:
             yield
+        except UnicodeDecodeError as error:  # SQLite's own words quote what it found, which need not be text
+            damage = sqlite3.DatabaseError("database disk image is malformed")
+            raise damage if folder is None else why_unusable(folder, damage) from error
         except sqlite3.DatabaseError as error:
-            folder = self.connection.folder
             ours = isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError)  # a mistake of the program
             if folder is None or ours:
                 raise

@@ -95,9 +95,9 @@ class Pages:
         found = page[at : at + local]
         following = int.from_bytes(page[at + local : at + local + 4], "big") if local < length else 0
         while len(found) < length:
-            if len(self._pages.get(following, b"")) < self.size:
+            rest = self._pages.get(following, b"")
+            if len(rest) < self.size or not any(rest):  # zeros are what a disk leaves of what it lost
                 raise ValueError("the rest is missing")
-            rest = self._pages[following]
             found += rest[4 : 4 + min(self._usable - 4, length - len(found))]
             following = int.from_bytes(rest[:4], "big")
         return found

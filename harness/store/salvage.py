@@ -38,11 +38,16 @@ class Salvaged:
     """Pages of the file in which a row could not be read."""
 
     @property
-    def runs(self) -> list[tuple[str, int, int, int]]:
-        """Return (run, its images that are here, its images in all, its scores that are here)."""
+    def runs(self) -> list[tuple[str, str, str]]:
+        """Return (run, images that are here, scores that are here), each number with the run's own: ``3 of 4``."""
         images, scores = (Counter(row["run"] for row in self.rows[table]) for table in ("images", "scores"))
-        wanted = {r["run"]: Manifest.model_validate_json(r["manifest"]).dataset.images for r in self.rows["runs"]}
-        return [(run, images[run], count, scores[run]) for run, count in wanted.items()]
+        found = []
+        for row in self.rows["runs"]:
+            run, manifest = row["run"], Manifest.model_validate_json(row["manifest"])
+            sets = sum(metric.reference == "set" for metric in manifest.metrics.values())
+            wanted = manifest.dataset.images * (len(manifest.metrics) - sets) + sets
+            found.append((run, f"{images[run]} of {manifest.dataset.images}", f"{scores[run]} of {wanted}"))
+        return found
 
 
 def salvage(folder: Path) -> Salvaged:

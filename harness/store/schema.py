@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -249,3 +249,10 @@ def failure_columns(failure: Failure | None) -> dict[str, str | None]:
     if failure is None:
         return {"message": None, "fix": None, "traceback": None}
     return {"message": failure.message, "fix": failure.fix, "traceback": failure.traceback}
+
+
+def failure_of(row: Mapping[str, Any]) -> Failure | None:
+    """Return the failure that a row's columns hold, or None."""
+    if row["message"] is None:
+        return None
+    return Failure(message=row["message"], fix=row["fix"] or "", traceback=row["traceback"] or "")

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from isrbench.harness.api.method import RoutingTrace
-from isrbench.harness.api.records import Failure, ImageRow, Manifest, RunCost, ScoreRow
+from isrbench.harness.api.records import ImageRow, Manifest, RunCost, ScoreRow
 from isrbench.harness.errors import UserError
+from isrbench.harness.files import check_file, is_there
 from isrbench.harness.severity.dimensions import DIMENSIONS
 from isrbench.harness.store.connection import understood, why_unusable
 from isrbench.harness.store.schema import (
     FILE,
     failure_columns,
+    failure_of,
     home_of,
     insert,
     open_for_reading,
@@ -48,7 +50,9 @@ class Store:
     def __init__(self, folder: Path, *, create: bool = True) -> None:
         self.folder = folder.resolve()
         self.file = self.folder / FILE
-        if not create and not self.file.is_file():
+        if is_there(self.file):
+            check_file(self.file, "move it away, or use another --runs-dir DIR")
+        elif not create:
             raise UserError(
                 f"there are no runs in {folder}", "isrbench eval --method bicubic --dataset sample, or give --runs-dir"
             )
@@ -200,7 +204,7 @@ class Store:
             severity = None if row["severity"] is None else tuple(row[d] for d in DIMENSIONS)
             fields = {key: row[key] for key in ImageRow.model_fields if key in row and key != "severity"}
             with understood(self.folder):
-                rows.append(ImageRow(**fields, severity=severity, failure=_failure(row)))
+                rows.append(ImageRow(**fields, severity=severity, failure=failure_of(row)))
         return rows
 
     def scores(self, run: str) -> list[ScoreRow]:
@@ -208,7 +212,7 @@ class Store:
         fields = [key for key in ScoreRow.model_fields if key != "failure"]
         rows = self.rows("scores", [run])
         with understood(self.folder):
-            return [ScoreRow(**{key: row[key] for key in fields}, failure=_failure(row)) for row in rows]
+            return [ScoreRow(**{key: row[key] for key in fields}, failure=failure_of(row)) for row in rows]
 
     def rows(self, table: str, runs: Sequence[str]) -> list[dict[str, Any]]:
         """Return all rows of ``table`` (runs, images, scores or routing) as stored, in the order of the key."""
@@ -286,12 +290,6 @@ class Store:
         raise UserError(
             f"unknown run '{name}' in {self.folder}. Runs: {', '.join(known[-5:]) or 'none'}", "isrbench list runs"
         )
-
-
-def _failure(row: Mapping[str, Any]) -> Failure | None:
-    if row["message"] is None:
-        return None
-    return Failure(message=row["message"], fix=row["fix"] or "", traceback=row["traceback"] or "")
 
 
 def _severity_columns(severity: Sequence[float] | None) -> dict[str, float | None]:

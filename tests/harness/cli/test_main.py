@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from itertools import count
 from pathlib import Path
@@ -11,7 +12,6 @@ import pytest
 from tests.support.cli import isrbench
 from tests.support.packages import install
 
-
 _MADE = count()
 
 
@@ -19,6 +19,8 @@ _MADE = count()
 def fails(site: Path, tmp_path: Path, monkeypatch, capsys):
     """``fails("KeyError('lost')")`` runs a tool that raises this; the logs of faults go to ``tmp_path``."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for stream in ("stdout", "stderr"):  # which click wraps on a broken pipe
+        monkeypatch.setattr(sys, stream, getattr(sys, stream))
 
     def run(what: str, *before: str) -> tuple[int, str, str]:
         name = f"acme{next(_MADE)}"
@@ -89,7 +91,7 @@ def test_a_file_that_ends_too_early_is_no_abort_by_the_user(fails) -> None:
         ("OSError(errno.ENOSPC, 'No space left on device')", 2, "error No space left on device\nfix   make room"),
         ("PermissionError(errno.EACCES, 'Permission denied', 'a')", 2, "a: Permission denied\nfix   change its perm"),
         ("OSError(errno.EMFILE, 'Too many open files')", 2, "Too many open files\nfix   allow more open files"),
-        ("FileNotFoundError(errno.ENOENT, 'No such file', 'ours')", 3, "FileNotFoundError: No such file"),
+        ("FileNotFoundError(errno.ENOENT, 'No such file', 'ours')", 3, "FileNotFoundError: [Errno 2] No such file"),
         ("RecursionError('maximum recursion depth exceeded')", 3, "RecursionError"),
     ],
 )  # fmt: skip
