@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from isrbench.harness.errors import UserError, foreign
-from isrbench.harness.files import check_file
+from isrbench.harness.files import check_file, without_waiting
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -40,7 +40,7 @@ def read_text(path: Path, fix: str, what: str = "") -> str:
     check_file(path, fix, what)
     name = f"{what} {path}".lstrip()
     with foreign(f"{name} cannot be read", fix):
-        with path.open("rb") as file:
+        with open(path, "rb", opener=without_waiting) as file:
             data = file.read(LARGEST + 1)
         if len(data) > LARGEST:
             raise UserError(f"{name} cannot be read: it has more than {LARGEST >> 20} MiB, too many for a text", fix)

@@ -73,6 +73,11 @@ def check_file(path: Path, fix: str, what: str = "") -> None:
         raise UserError(f"{name} cannot be read: it is a {kind}, not a file", fix)
 
 
+def without_waiting(path: str, flags: int) -> int:
+    """Open a file, for ``open(..., opener=without_waiting)``: a pipe or the kernel's log answers at once."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
+
+
 def takes_nothing(error: OSError) -> bool:
     """Return whether a place that refuses one file with this error refuses all: it is full, read-only or forbidden."""
     return error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from isrbench.harness.api.registry import methods
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import replacing
+from isrbench.harness.files import check_file, replacing
 from isrbench.harness.store.frames import Frames, load_frames
 from isrbench.harness.store.schema import home_of
 from isrbench.harness.store.store import Store
@@ -73,6 +73,8 @@ def _write_page(path: Path, text: str) -> None:
         UserError: If ``path`` is a file that no report wrote, or cannot be written.
     """
     try:
+        if path.exists():
+            check_file(path, "choose another file", "--markdown")
         if path.exists() and not is_results_page(path.read_text(encoding="utf-8", errors="replace")):
             raise UserError(f"--markdown {path} is there already and is no page of results", "choose another file")
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -60,7 +60,7 @@ def find_card(name: str) -> Card:
         return load_card(catalogue()[name])
     path = Path(name)
     there = is_there(path)
-    if there and path.suffix == ".toml" and path.is_file():
+    if there and path.suffix == ".toml" and not path.is_dir():
         card = load_card(path)
         # Rows of two sets under one id would end up in one mean.
         if card.id in catalogue() and card != load_card(catalogue()[card.id]):
