@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from isrbench.harness.errors import UserError, foreign
+from isrbench.harness.errors import UserError, foreign, reason
 from isrbench.harness.files import replacing
 from isrbench.harness.identity import tensors_hash
 
@@ -206,5 +206,5 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(
-            f"{path} is not a whole safetensors file: {error}", "fetch or train it again; it may be truncated"
+            f"{path} is not a whole safetensors file: {reason(error)}", "fetch or train it again; it may be truncated"
         ) from error
