@@ -32,6 +32,8 @@ _TRAINING = {
     "logit_scale": (int, float),
 }  # fmt: skip
 """What is read of ``training`` by those who attach the adapter; each may be absent or None."""
+_LARGE = 1024
+"""A rank or a number of experts that only a file of such tensors may ask for."""
 _ALIGNMENT = 8
 _SHOWN = 12
 """Digits of a hash in messages."""
@@ -160,11 +162,11 @@ def _check_plausible(config: Mapping[str, Any], training: Mapping[str, Any], sta
     """Check a header before anything is built of it, for which a mistyped size could ask for petabytes.
 
     Raises:
-        ValueError: If a size is larger than every side of every tensor, or a field that is read is of another type.
+        ValueError: If a size is large and exceeds every side of every tensor, or a field is of another type.
     """
     longest = max((side for tensor in state.values() for side in tensor.shape), default=0)
     for name, value in config.items():
-        if isinstance(value, int) and value > max(longest, 1):
+        if isinstance(value, int) and value > max(longest, _LARGE):
             raise ValueError(f"{name} is {value}, but no tensor in the file has a side longer than {longest}")
     for name, kind in _TRAINING.items():
         value = training.get(name)

@@ -28,6 +28,8 @@ def training_curves(files: Sequence[Path], folder: Path) -> list[Plot]:
     Raises:
         UserError: If a file cannot be read or is not such a CSV.
     """
+    for file in files:
+        check_file(file, _FIX, "the training curves")
     labels = _labels(files)
     curves = {label: _read(file) for label, file in labels.items()}
     names = list(dict.fromkeys(str(name) for rows in curves.values() for name in rows["name"]))
@@ -36,7 +38,6 @@ def training_curves(files: Sequence[Path], folder: Path) -> list[Plot]:
 
 
 def _read(file: Path) -> pd.DataFrame:
-    check_file(file, _FIX, "the training curves")
     with foreign(f"the training curves {file} are not a CSV", _FIX):
         rows = pd.read_csv(file)
     if not set(_COLUMNS) <= set(rows.columns):

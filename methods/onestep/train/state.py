@@ -14,7 +14,7 @@ from isrbench.harness.files import check_file, replacing
 
 WITHOUT_IT = "remove it; --resume then takes the one before"
 """How to get on without a state that is damaged."""
-_PARTS = (
+PARTS = (
     "config", "step", "adapter", "regulariser", "discriminator", "optimizers", "mean", "tally", "loss_scale",
 )  # fmt: skip
 """What every state holds."""
@@ -117,8 +117,10 @@ def load_state(path: Path, config: dict[str, Any]) -> dict[str, Any]:
             f"{path} belongs to another run: {key} was {theirs.get(key)!r}, now {ours.get(key)!r}",
             "resume with the options it began with, or pass another --out",
         )
-    if absent := [part for part in _PARTS if part not in state]:
+    if absent := [part for part in PARTS if part not in state]:
         raise UserError(f"{path} is damaged: it has no {', '.join(absent)}", WITHOUT_IT)
+    if type(state["step"]) is not int:
+        raise UserError(f"{path} is damaged: step is of type {type(state['step']).__name__}", WITHOUT_IT)
     return state
 
 
