@@ -34,6 +34,8 @@ _TRAINING = {
 """What is read of ``training`` by those who attach the adapter; each may be absent or None."""
 _LARGE = 1024
 """A rank or a number of experts that only a file of such tensors may ask for."""
+_LARGEST_SCALE = 1e6
+"""Far above any temperature of a softmax over cosine similarities; CLIP's is 100."""
 _ALIGNMENT = 8
 _SHOWN = 12
 """Digits of a hash in messages."""
@@ -172,6 +174,8 @@ def _check_plausible(config: Mapping[str, Any], training: Mapping[str, Any], sta
         value = training.get(name)
         if value is not None and not isinstance(value, kind):
             raise ValueError(f"{name} of training is of type {type(value).__name__}")
+    if not 0 < (training.get("logit_scale") or 1) < _LARGEST_SCALE:
+        raise ValueError(f"logit_scale of training is {training['logit_scale']}")
 
 
 def _storable(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:

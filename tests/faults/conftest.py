@@ -6,22 +6,22 @@ from typing import Any
 
 import pytest
 
-from tests.faults import cases
+from tests.support import fuzz
 
 
 @pytest.fixture
 def tried(request: pytest.FixtureRequest) -> Any:
     """Counts what a fuzz tries; the sum is printed at the end, those of other processes of pytest-xdist too."""
-    counter = cases.Counter()
+    counter = fuzz.Counter()
     yield counter
-    request.node.user_properties.append((cases.PROPERTY, counter.cases))
+    request.node.user_properties.append((fuzz.PROPERTY, counter.cases))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     found: dict[str, int] = {}
     for report in terminalreporter.stats.get("", []):  # what set up and tore down well
         for name, value in report.user_properties:
-            if name == cases.PROPERTY:
+            if name == fuzz.PROPERTY:
                 found[report.nodeid.rpartition("::")[2]] = value
     if found:
         parts = ", ".join(f"{name.removeprefix('test_').removesuffix('_answer')} {n}" for name, n in found.items())

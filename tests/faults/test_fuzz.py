@@ -29,7 +29,7 @@ from isrbench.harness.store.frames import load_frames
 from isrbench.harness.store.salvage import salvage
 from isrbench.harness.store.schema import FILE
 from isrbench.harness.store.store import Store
-from tests.faults.cases import (
+from tests.support.fuzz import (
     ABSURD,
     SCALARS,
     Counter,

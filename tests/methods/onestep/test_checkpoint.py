@@ -48,6 +48,7 @@ def test_damaged_adapter_headers_are_one_message(tmp_path):
         "is damaged: dims is 1000000000000, but no tensor in the file has a side longer than 2": good
         | {"config": '{"dims": 1000000000000}'},
         "is damaged: data of training is of type list": good | {"training": '{"data": []}'},
+        "is damaged: logit_scale of training is nan": good | {"training": '{"logit_scale": NaN}'},
         "is damaged: logit_scale of training is of type str": good | {"training": '{"logit_scale": "1"}'},
     }.items():
         save_file({"x": torch.zeros(2)}, path, metadata=header)
