@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import traceback
 from importlib.metadata import version
-from itertools import takewhile
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -122,7 +121,9 @@ def main() -> None:
 
 
 def _verbose() -> bool:
-    return not {"-v", "--verbose"}.isdisjoint(takewhile(lambda word: word.startswith("-"), sys.argv[1:]))
+    words = sys.argv[1:]
+    verb = next((place for place, word in enumerate(words) if not word.startswith("-")), len(words))
+    return not {"-v", "--verbose"}.isdisjoint(words[:verb])
 
 
 def _end(said: UserError, error: BaseException | None, *, code: int = 2, shown: bool = False) -> NoReturn:

@@ -29,6 +29,7 @@ from isrbench.harness.store.frames import load_frames
 from isrbench.harness.store.salvage import salvage
 from isrbench.harness.store.schema import FILE
 from isrbench.harness.store.store import Store
+from tests.support import stores
 from tests.support.fuzz import (
     ABSURD,
     SCALARS,
@@ -40,7 +41,6 @@ from tests.support.fuzz import (
     share,
     toml_lines,
 )
-from tests.support import stores
 from tests.support.images import make_image, write_pairs
 
 _PARTS = {
