@@ -20,7 +20,6 @@ from isrbench.harness.documents import read_csv, read_json, read_text, read_toml
 from isrbench.harness.engine.lock import only_one
 from isrbench.harness.errors import UserError, foreign
 from isrbench.harness.files import check_file
-from isrbench.harness.imaging.images import read_rgb
 from isrbench.harness.severity.spec import read_curves, read_prompts
 from isrbench.methods.zoo.card import read_card
 from isrbench.reports.figures.training import training_curves
@@ -50,13 +49,11 @@ _READERS: dict[str, Callable[[Path], Any]] = {
     "constants of the estimator": read_curves,
     "reported rows": reported_rows,
     "training curves": lambda path: training_curves([path], path.parent / "out"),
-    "image": read_rgb,
 }
 
 
 _OTHERWISE = {
-    ("training curves", "memory of the process"), ("image", "memory of the process"), ("dataset", "link to nothing"),
-    ("dataset", "loop"),
+    ("training curves", "memory of the process"), ("dataset", "link to nothing"), ("dataset", "loop"),
 }  # fmt: skip
 """What is found out elsewhere, in other words."""
 
@@ -102,7 +99,7 @@ def test_what_is_written_is_no_pipe_either(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.EACCES, errno.ENOSPC, errno.ENXIO])
-@pytest.mark.parametrize("reader", [r for r in _READERS if r not in {"training curves", "image", "dataset"}])
+@pytest.mark.parametrize("reader", [r for r in _READERS if r not in {"training curves", "dataset"}])
 @pytest.mark.parametrize("when", ["stat", "open"])
 def test_a_disk_that_fails_is_quoted(when: str, reader: str, code: int, tmp_path: Path, monkeypatch) -> None:
     path = tmp_path / f"a{_ending(reader)}"
