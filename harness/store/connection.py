@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from isrbench.harness.errors import UserError, reason
+from isrbench.harness.errors import UserError, reason, shortened
 
 PATIENCE = 30.0
 """Seconds to wait for another process's transaction."""
@@ -76,7 +76,8 @@ class _Cursor(sqlite3.Cursor):
 
 def why_unusable(folder: Path, error: OSError | sqlite3.Error) -> UserError:
     """Return why a runs folder failed: it is locked, full, or cannot be written, or its store is damaged."""
-    said = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    # Of a text that is none, SQLite quotes all.
+    said = (error.strerror if isinstance(error, OSError) else None) or shortened(error).partition(" with text ")[0]
     if "locked" in said:
         return UserError(
             f"another process has been writing to {folder} for {PATIENCE:.0f} s ({said})",

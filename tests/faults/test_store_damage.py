@@ -136,7 +136,7 @@ def _in_place(make: Callable[[Path], object]) -> Callable[[Path], object]:
         (_without_table, "is damaged: it has no table scores"),
         (_other_database, "is damaged: it has no table hr_severities, images, routing, runs, scores"),
         (_no_record, "is damaged: "),
-        (_no_text, "is damaged: Could not decode to UTF-8"),
+        (_no_text, "is damaged: Could not decode to UTF-8 column 'lr'"),
         (_in_place(os.mkfifo), "it is a pipe, not a file"),
         (_in_place(Path.mkdir), "it is a folder, not a file"),
         (_in_place(lambda file: file.symlink_to("/dev/zero")), "it is a device, not a file"),
