@@ -105,6 +105,14 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Hostile files at every reader, 50,000 cases, others at each call: nox -s fuzz, or nox -s fuzz -- 10000."""
+    install(session, "test")
+    env = {"ISRBENCH_FUZZ": session.posargs[0] if session.posargs else "50000"}
+    session.run("python", "-m", "pytest", "-n", "auto", "--timeout=0", "tests/faults/test_fuzz.py", env=env)
+
+
+@nox.session
 def gpu(session: nox.Session) -> None:
     """The tests and benches that want a GPU: nox -s gpu -- --out gpu [--device cpu --size tiny for a dry run]."""
     install(session, "test")

@@ -1,18 +1,23 @@
-"""Files that are whole or not there, their hashes, and the images of a folder."""
+"""Files that are whole or not there, their kinds and hashes, and the images of a folder."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from isrbench.harness.errors import UserError
+from isrbench.harness.errors import UserError, foreign
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
 """File endings that count as images."""
+_KINDS = {
+    stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device",
+    stat.S_IFBLK: "device",
+}  # fmt: skip
 _SHOWN = 4
 """Names of files in a message."""
 
@@ -47,6 +52,35 @@ def is_there(path: Path) -> bool:
 def is_full(error: OSError) -> bool:
     """Return whether a disk, or the share of it that is allowed, has no room left."""
     return error.errno in {errno.ENOSPC, errno.EDQUOT}
+
+
+def check_file(path: Path, fix: str, what: str = "") -> None:
+    """Check that there is a file to read: a device or a pipe may never end, or let its reader wait for ever.
+
+    Every reader of a file that a user or a foreign file names comes by here before it opens anything.
+
+    Args:
+        path: The file, or a link to it.
+        fix: How to get on.
+        what: What it is, in words, for the message.
+
+    Raises:
+        UserError: If there is nothing, no permission to look, or anything but a regular file.
+    """
+    name = f"{what} {path}".lstrip()
+    with foreign(f"{name} cannot be read", fix):
+        try:
+            mode = path.stat().st_mode
+        except FileNotFoundError:
+            raise UserError(f"{name} does not exist", fix) from None
+    if not stat.S_ISREG(mode):
+        kind = _KINDS.get(stat.S_IFMT(mode), "special file")
+        raise UserError(f"{name} cannot be read: it is a {kind}, not a file", fix)
+
+
+def without_waiting(path: str, flags: int) -> int:
+    """Open a file, for ``open(..., opener=without_waiting)``: a pipe or the kernel's log answers at once."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
 
 
 def takes_nothing(error: OSError) -> bool:

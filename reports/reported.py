@@ -13,6 +13,7 @@ from typing import TypeAlias
 import pandas as pd
 
 from isrbench.harness.api.registry import metrics, unknown_name
+from isrbench.harness.documents import read_csv
 from isrbench.harness.errors import UserError
 
 SEEN, ALL = "seen", "all"
@@ -124,15 +125,9 @@ def _own(file: Path) -> list[ReportedRow]:
     """
     if file.suffix.lower() != ".csv":
         raise UserError(f"unknown choice of reported rows: {file}", f"choose {SEEN}, {ALL} or a CSV file")
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines, strict=True)
-            _check_columns(file, reader.fieldnames or ())
-            rows = [(_own_row(file, reader.line_num, line), reader.line_num) for line in reader]
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror}", "name a CSV file of reported rows") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{file} is not a CSV file in UTF-8: {error}", _COLUMNS) from error
+    columns, lines = read_csv(file, _COLUMNS, strict=True)
+    _check_columns(file, columns)
+    rows = [(_own_row(file, number, line), number) for number, line in lines]
     seen: dict[tuple[str, ...], int] = {}
     for row, line in rows:
         key = (row.dataset, row.label, row.source, str(row.second_hand))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 import traceback
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -22,6 +21,7 @@ from isrbench.harness.cli.list import list_
 from isrbench.harness.cli.merge import merge
 from isrbench.harness.cli.report import ReportCommand, report
 from isrbench.harness.cli.restore import restore
+from isrbench.harness.cli.runs import runs_app
 from isrbench.harness.cli.study import study_app
 from isrbench.harness.cli.threads import no_thread_left
 from isrbench.harness.cli.tools import tools
@@ -34,19 +34,26 @@ class Interrupted(BaseException):
     """Ctrl-C, under a name that typer does not swallow: :func:`main` has something to say on it."""
 
 
+class FileEnded(Exception):
+    """An EOFError, under a name that typer does not take for the end of what somebody types."""
+
+
 class Verbs(TyperGroup):
-    """The verbs, with Ctrl-C let through."""
+    """The verbs, with Ctrl-C and files that end too early let through."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run a verb.
 
         Raises:
             Interrupted: On Ctrl-C.
+            FileEnded: For an EOFError.
         """
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise Interrupted from None
+        except EOFError as error:
+            raise FileEnded(str(error) or "a file ended too early") from error
 
 
 app = typer.Typer(
@@ -69,6 +76,7 @@ app.command(cls=ReportCommand)(report)
 app.command()(figure)
 app.add_typer(study_app, name="study")
 app.command()(merge)
+app.add_typer(runs_app, name="runs")
 app.command()(export)
 app.command(name="list")(list_)
 app.command()(describe)
@@ -80,7 +88,9 @@ app.command(context_settings=_HANDED_ON, add_help_option=False)(tools)
 
 @app.callback(invoke_without_command=True)
 def _root(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more while working.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say more while working, and show tracebacks.")
+    ] = False,
     show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     from isrbench.harness.cli.terminal import show_logs, show_text
@@ -96,7 +106,8 @@ def main() -> None:
     """Run the command line.
 
     Exit codes: 0 all well, 1 some images failed, 2 something for the user to fix, 3 a fault of isrbench or of a plugin
-    (with its traceback), 130 interrupted, 129 and 143 ended by SIGHUP and SIGTERM, which tidy up as Ctrl-C does.
+    (one line; its traceback is in a file, or follows with ``-v``), 130 interrupted, 129 and 143 ended by SIGHUP and
+    SIGTERM, which tidy up as Ctrl-C does.
     """
     with told_to_end():
         _answer()
@@ -106,24 +117,36 @@ def _answer() -> None:
     try:
         app()
     except UserError as error:
-        from isrbench.harness.cli.terminal import show_error
-
-        show_error(error)
-        sys.exit(2)
+        _end(error, error.__cause__)
     except (KeyboardInterrupt, Interrupted):
         from isrbench.harness.cli.terminal import show_aside
 
         show_aside("interrupted; everything finished so far is kept, the same command goes on (train: with --resume)")
         sys.exit(130)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-            from isrbench.harness.cli.terminal import show_error
+        from isrbench.harness.cli import faults
 
-            show_error(UserError(f"{error.filename} is longer than a path can be", "shorten it, or check the command"))
-            sys.exit(2)
+        if (said := faults.of_the_system(error)) is not None:
+            _end(said, error)
         # Python itself would end with 1, which says that some images failed.
-        traceback.print_exc()
-        sys.exit(3)
+        log = None if _verbose() else faults.keep_log(error)
+        _end(UserError(faults.say(error, log)), error, code=3, shown=log is None)
+
+
+def _verbose() -> bool:
+    words = sys.argv[1:]
+    verb = next((place for place, word in enumerate(words) if not word.startswith("-")), len(words))
+    return not {"-v", "--verbose"}.isdisjoint(words[:verb])
+
+
+def _end(said: UserError, error: BaseException | None, *, code: int = 2, shown: bool = False) -> NoReturn:
+    """Say why the command ends, with the traceback behind it where it is asked for or kept nowhere else."""
+    from isrbench.harness.cli.terminal import show_error
+
+    show_error(said)
+    if error is not None and (shown or _verbose()):
+        traceback.print_exception(type(error), error, error.__traceback__)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import sys
 import unicodedata
 from functools import cache
 from pathlib import Path
@@ -14,16 +13,12 @@ from isrbench.harness.api.registry import cards, unknown_name
 from isrbench.harness.data.find import catalogue_folder, find_layout
 from isrbench.harness.data.join import Files, join_files
 from isrbench.harness.data.names import Names, files_by_stem, names_in_one_folder, refuse_odd_name
-from isrbench.harness.errors import UserError
+from isrbench.harness.documents import read_toml
+from isrbench.harness.errors import UserError, foreign
 from isrbench.harness.files import is_there, list_images
 
 if TYPE_CHECKING:
     from isrbench.harness.api.dataset import Card
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
 log = logging.getLogger(__name__)
 
@@ -80,24 +75,23 @@ def load_card(path: Path) -> Card:
     """Read and check one card; a relative ``root``, or folder of a table, is resolved against the card's own folder.
 
     Raises:
-        UserError: If the file is not TOML or does not fit the schema; names the key.
+        UserError: If the file cannot be read, is not TOML or does not fit the schema; names the key.
     """
     from pydantic import ValidationError
 
     from isrbench.harness.api.dataset import Card
 
-    try:
-        card = Card.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid TOML: {error}", "correct the card; see docs/datasets.md") from error
-    except ValidationError as error:
-        problems = "; ".join(": ".join(filter(None, (".".join(map(str, e["loc"])), e["msg"]))) for e in error.errors())
-        raise UserError(
-            f"{path} is not a valid dataset card: {problems}", "correct the card; see docs/datasets.md"
-        ) from error
+    fix = "correct the card; see docs/datasets.md"
+    table = read_toml(path, fix)
+    with foreign(f"{path} is not a valid dataset card", fix):
+        try:
+            card = Card.model_validate(table)
+        except ValidationError as error:
+            said = (": ".join(filter(None, (".".join(map(str, e["loc"])), e["msg"]))) for e in error.errors())
+            raise ValueError("; ".join(said)) from error
     if card.table is not None and is_there(path.parent / card.table.path) and (path.parent / card.table.path).is_dir():
-        table = card.table.model_copy(update={"path": str((path.parent / card.table.path).resolve())})
-        card = card.model_copy(update={"table": table})
+        hub_table = card.table.model_copy(update={"path": str((path.parent / card.table.path).resolve())})
+        card = card.model_copy(update={"table": hub_table})
     return card if card.root is None else card.model_copy(update={"root": (path.parent / card.root).resolve()})
 
 
@@ -113,7 +107,7 @@ def find_card(name: str) -> Card:
         raise carried()[1][name]
     path = Path(name)
     there = is_there(path)
-    if there and path.suffix == ".toml" and path.is_file():
+    if there and path.suffix == ".toml" and not path.is_dir():
         card = load_card(path)
         # Rows of two sets under one id would end up in one mean.
         if card.id in catalogue() and card != load_card(catalogue()[card.id]):

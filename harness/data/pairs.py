@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import logging
 import shlex
@@ -15,6 +14,7 @@ from isrbench.harness.api.dataset import Card, Pair
 from isrbench.harness.data.catalogue import catalogue, id_of_folder
 from isrbench.harness.data.find import find_root
 from isrbench.harness.data.join import Files, join_files
+from isrbench.harness.documents import read_csv
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.images import hr_hash, lr_hash, read_rgb
 
@@ -173,19 +173,12 @@ def _levels(card: Card, root: Path, ids: Sequence[str]) -> dict[str, str]:
     if card.levels is None:
         return {}
     path = root / card.levels
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns, rows = reader.fieldnames or (), list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        raise UserError(
-            f"{path}, the `levels` of {card.id}, cannot be read: {why}", "write it, or take `levels` out of the card"
-        ) from error
+    fix = "write it, or take `levels` out of the card"
+    columns, rows = read_csv(path, fix, f"the levels file of {card.id}")
     if not {"image", "level"} <= set(columns):
         found = ", ".join(columns) or "none"
         raise UserError(f"{path} has the columns {found}; it needs image and level", "name its columns image,level")
-    level = {row["image"]: row["level"] for row in rows}
+    level = {row["image"]: row["level"] for _, row in rows}
     unknown = next((id for id in ids if not level.get(id)), None)
     if unknown is not None:
         raise UserError(f"{path} has no level for {unknown}", "add a line image,level for every image")

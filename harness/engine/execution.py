@@ -26,7 +26,7 @@ from isrbench.harness.engine.resume import Stored, Todo, Wanted, to_do
 from isrbench.harness.engine.runners import get_runner
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash, takes_nothing
-from isrbench.harness.store.schema import cannot_write
+from isrbench.harness.store.connection import why_unusable
 from isrbench.harness.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -272,6 +272,6 @@ def _store_failures_are_clear(folder: Path) -> Iterator[None]:
     except OSError as error:
         if not takes_nothing(error):
             raise
-        raise cannot_write(folder, error) from error
+        raise why_unusable(folder, error) from error
     except sqlite3.OperationalError as error:
-        raise cannot_write(folder, error) from error
+        raise why_unusable(folder, error) from error

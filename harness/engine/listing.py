@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +10,8 @@ from isrbench.harness.api.metric import Metric, Reference, WeightFile
 from isrbench.harness.api.options import describe_options
 from isrbench.harness.api.registry import Registry, methods, metrics
 from isrbench.harness.data.catalogue import carried, catalogue
+from isrbench.harness.documents import read_toml
 from isrbench.harness.errors import UserError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -185,7 +180,7 @@ def _metric(id: str) -> dict[str, Any]:
 
 def _datasets() -> Rows:
     """The cards read as they are: they have been checked, and pydantic takes a tenth of a second."""
-    cards = [tomllib.loads(path.read_text(encoding="utf-8")) for path in catalogue().values()]
+    cards = [read_toml(path, "reinstall isrbench") for path in catalogue().values()]
     rows = [
         (c["id"], c.get("count"), f"x{c['scale']}", c.get("license", c.get("licence")), c.get("summary", c["title"]))
         for c in cards

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from isrbench.harness.errors import UserError
+from isrbench.harness.files import without_waiting
 
 try:
     import fcntl
@@ -32,7 +33,7 @@ def only_one(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     lock = folder / NAME
     try:
-        with lock.open("a") as file:
+        with open(lock, "a", opener=without_waiting) as file:
             _hold(file, lock)
             try:
                 yield

@@ -14,7 +14,7 @@ from isrbench.harness.api.records import Manifest
 from isrbench.harness.engine.lock import only_one
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash, replacing, takes_nothing
-from isrbench.harness.store.schema import cannot_write
+from isrbench.harness.store.connection import why_unusable
 from isrbench.harness.store.store import Store
 
 _SHOWN = 3
@@ -81,7 +81,7 @@ def merge(sources: Sequence[Path], into: Path) -> Merged:
         except (OSError, sqlite3.OperationalError) as error:
             if isinstance(error, OSError) and not takes_nothing(error):
                 raise
-            raise cannot_write(into, error) from error
+            raise why_unusable(into, error) from error
     return done
 
 

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from isrbench.harness.errors import UserError
-from isrbench.harness.files import replacing
+from isrbench.harness.errors import UserError, foreign, reason
+from isrbench.harness.files import check_file, replacing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
 _EXIF_ORIENTATION = 0x0112
+_AGAIN = "copy the file again from its source"
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -135,7 +136,8 @@ def photo_pixels(image: Image.Image, name: str, fix: str) -> NDArray[np.uint8]:
     if image.mode not in {"RGB", "L", "P", "RGBA", "LA", "1"}:
         raise UserError(f"{name} has pixel mode {image.mode}, not 8-bit colour or grey", fix)
     _decoded(image, name)
-    upright = ImageOps.exif_transpose(image)
+    with foreign(f"{name} is damaged", _AGAIN):
+        upright = ImageOps.exif_transpose(image)
     if upright.mode in {"RGBA", "LA", "P"}:
         alpha = upright.convert("RGBA").getchannel("A").getextrema()
         if alpha != (255, 255):
@@ -179,6 +181,7 @@ def write_png(path: Path, pixels: NDArray[np.uint8], *, smallest: bool = False) 
 
 
 def _opened(path: Path) -> Image.Image:
+    check_file(path, _AGAIN)
     try:
         if path.stat().st_size == 0:
             raise UserError(f"{path} is empty (0 bytes)", "copy the file again from its source")
@@ -192,10 +195,10 @@ def _opened(path: Path) -> Image.Image:
         raise UserError(
             f"{path} is not an image that can be read", "remove it, or copy it again from its source"
         ) from error
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist", "check the path") from error
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} cannot be opened: {error}", "copy the file again from its source") from error
+    except UserError:
+        raise
+    except Exception as error:  # readers of formats raise nearly anything for a header that is not what it should be
+        raise UserError(f"{path} cannot be opened: {reason(error)}", _AGAIN) from error
 
 
 def _png_size(path: Path) -> tuple[int, int] | None:
@@ -217,17 +220,13 @@ def _unchanged(
 
 
 def _orientation(image: Image.Image, name: str) -> int:
-    try:
+    with foreign(f"{name} is damaged", _AGAIN):
         return image.getexif().get(_EXIF_ORIENTATION, 1)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{name} is damaged: {error}", "copy the file again from its source") from error
 
 
 def _decoded(image: Image.Image, name: str) -> NDArray[np.uint8]:
-    try:
+    with foreign(f"{name} is damaged", _AGAIN):
         return np.asarray(image)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{name} is damaged: {error}", "copy the file again from its source") from error
 
 
 def _refuse_all_but_rgb8(image: Image.Image, path: Path) -> None:

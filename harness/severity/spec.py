@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from isrbench.harness.errors import UserError
+from isrbench.harness.documents import read_toml
+from isrbench.harness.errors import UserError, foreign
 from isrbench.harness.severity.dimensions import DIMENSIONS
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
 TINY = Path(__file__).parent / "tiny"
 """Folder of the estimator that ships (open_clip's local-dir layout)."""
@@ -54,13 +49,9 @@ def read_prompts(path: Path = PROMPTS) -> Prompts:
     Raises:
         UserError: If a dimension is missing, unknown or has no pair of texts.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    table = read_toml(path, "reinstall isrbench")
+    with foreign(f"{path} does not give a good and a bad prompt for each dimension", "reinstall isrbench"):
         prompts = {name: (str(table[name]["good"]), str(table[name]["bad"])) for name in DIMENSIONS}
-    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path} does not give a good and a bad prompt for each dimension: {error!r}", "reinstall isrbench"
-        ) from error
     if unknown := sorted(set(table) - set(DIMENSIONS)):
         raise UserError(f"{path} has unknown dimensions: {', '.join(unknown)}", f"known: {', '.join(DIMENSIONS)}")
     return prompts
@@ -72,8 +63,8 @@ def read_curves(path: Path = CURVES) -> Curves:
     Raises:
         UserError: If the file is absent or incomplete.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    table = read_toml(path, "reinstall isrbench")
+    with foreign(f"{path} does not give the constants of the estimator fft", "reinstall isrbench"):
         rows = table["features"]
         return Curves(
             features=tuple(rows),
@@ -82,7 +73,3 @@ def read_curves(path: Path = CURVES) -> Curves:
             weights=tuple(tuple(float(row[name]) for row in rows.values()) for name in DIMENSIONS),
             offsets=tuple(float(table["offsets"][name]) for name in DIMENSIONS),
         )
-    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path} does not give the constants of the estimator fft: {error!r}", "reinstall isrbench"
-        ) from error

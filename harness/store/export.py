@@ -76,7 +76,9 @@ def _inert(cell: Any) -> Any:
     return f"'{cell}"
 
 
-def export(frame: pd.DataFrame, target: Path, *, overwrite: bool = False, raw: bool = False) -> None:
+def export(
+    frame: pd.DataFrame, target: Path, *, overwrite: bool = False, raw: bool = False, option: str = "--to"
+) -> None:
     """Write a frame as .csv (:func:`csv_text`), .parquet or .jsonl; missing values stay missing.
 
     Args:
@@ -84,6 +86,7 @@ def export(frame: pd.DataFrame, target: Path, *, overwrite: bool = False, raw: b
         target: The file; its folder has to be there.
         overwrite: Whether a file that is there is replaced.
         raw: Whether texts that a spreadsheet would compute are written to .csv as they are.
+        option: What named ``target``, for messages.
 
     Raises:
         UserError: For another ending, a file that is there, or a place that cannot be written.
@@ -94,17 +97,19 @@ def export(frame: pd.DataFrame, target: Path, *, overwrite: bool = False, raw: b
         ".jsonl": lambda path: path.write_text("".join(map(_json_line, frame.to_dict("records"))), encoding="utf-8"),
     }
     if target.suffix not in writers:
-        raise UserError(f"--to {target}: the ending must be one of {', '.join(writers)}", f"--to {target.stem}.csv")
+        raise UserError(
+            f"{option} {target}: the ending must be one of {', '.join(writers)}", f"{option} {target.stem}.csv"
+        )
     if not target.parent.is_dir():
-        raise UserError(f"--to {target}: the folder {target.parent} does not exist", f"mkdir -p {target.parent}")
+        raise UserError(f"{option} {target}: the folder {target.parent} does not exist", f"mkdir -p {target.parent}")
     if not overwrite:
-        refuse_to_replace([target], "pass --overwrite, or another --to")
+        refuse_to_replace([target], f"pass --overwrite, or another {option}")
     try:
         with replacing(target) as partial:
             writers[target.suffix](partial)
     except OSError as error:
         raise UserError(
-            f"--to {target} cannot be written: {error.strerror or error}",
+            f"{option} {target} cannot be written: {error.strerror or error}",
             "make room, then the same command again" if is_full(error) else "choose a place that can be written",
         ) from error
 

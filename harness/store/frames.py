@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from isrbench.harness.api.records import Manifest, RunCost
 from isrbench.harness.severity.dimensions import DIMENSIONS
+from isrbench.harness.store.connection import understood
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +57,11 @@ class Frames:
 
 def load_frames(store: Store, runs: Sequence[str]) -> Frames:
     """Read the rows of ``runs``; everything comes sorted by run, image, metric or position."""
+    with understood(store.folder):
+        return _frames(store, runs)
+
+
+def _frames(store: Store, runs: Sequence[str]) -> Frames:
     import pandas as pd
 
     facts = [_run_facts(row) for row in store.rows("runs", runs)]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import itertools
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from isrbench.harness.errors import UserError
 from isrbench.harness.files import is_there, replacing
 from isrbench.harness.severity.dimensions import DIMENSIONS
 from isrbench.harness.store import version3
+from isrbench.harness.store.connection import PATIENCE, Connection, damaged
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +24,6 @@ SCHEMA_VERSION = 5
 OLDEST = 3
 """The oldest version that is brought up to date; older ones and newer ones are refused."""
 
-_PATIENCE = 30.0
-"""Seconds to wait for another process's transaction."""
 _FAILURE = "message TEXT, fix TEXT, traceback TEXT"
 
 _HR_SEVERITIES = """
@@ -81,21 +79,7 @@ def home_of(name: str) -> Path | None:
     return home if folder.is_dir() and (home / FILE).is_file() else None
 
 
-def cannot_write(folder: Path, error: OSError | sqlite3.Error) -> UserError:
-    """Return why the runs folder failed: another process is writing, the disk is full, or it cannot be written."""
-    said = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    if "locked" in said:
-        return UserError(
-            f"another process has been writing to {folder} for {_PATIENCE:.0f} s ({said})",
-            "wait until it has ended, or use another --runs-dir DIR",
-        )
-    if "full" in said or getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT}:
-        fix = "make room, then run the same command again: it continues where it stopped"
-        return UserError(f"cannot write to {folder}: {said}", fix)
-    return UserError(f"the runs folder {folder} cannot be used: {said}", "choose another with --runs-dir DIR")
-
-
-def open_for_writing(file: Path) -> sqlite3.Connection:
+def open_for_writing(file: Path) -> Connection:
     """Open a store, starting one where there is none and bringing an older one up to date.
 
     Raises:
@@ -104,7 +88,7 @@ def open_for_writing(file: Path) -> sqlite3.Connection:
         sqlite3.Error: If the file is not a database or cannot be written.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    db = sqlite3.connect(file, isolation_level=None, timeout=_PATIENCE)
+    db = sqlite3.connect(file, isolation_level=None, timeout=PATIENCE, factory=Connection)
     try:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             db.execute(f"PRAGMA {pragma}")
@@ -112,14 +96,14 @@ def open_for_writing(file: Path) -> sqlite3.Connection:
             _migrate(db, file)
         with transaction(db):
             if _version(db) == 0:
-                _create_tables(db)
+                create_tables(db)
         return _checked(db, file)
     except BaseException:
         db.close()
         raise
 
 
-def open_for_reading(file: Path) -> sqlite3.Connection:
+def open_for_reading(file: Path) -> Connection:
     """Open without writing; where SQLite may not even make its own files beside the store, as an unchanging file.
 
     Raises:
@@ -127,8 +111,9 @@ def open_for_reading(file: Path) -> sqlite3.Connection:
         sqlite3.Error: If the file is not a database or cannot be read.
     """
 
-    def opened(options: str) -> sqlite3.Connection:
-        db = sqlite3.connect(f"{file.as_uri()}?{options}", uri=True, isolation_level=None, timeout=_PATIENCE)
+    def opened(options: str) -> Connection:
+        name = f"{file.as_uri()}?{options}"
+        db = sqlite3.connect(name, uri=True, isolation_level=None, timeout=PATIENCE, factory=Connection)
         try:
             db.execute("PRAGMA query_only=ON")
             db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
@@ -148,7 +133,7 @@ def open_for_reading(file: Path) -> sqlite3.Connection:
         return _checked(opened("mode=ro&immutable=1" if unchanging else "mode=ro"), file)
 
 
-def _current(db: sqlite3.Connection, file: Path, again: Any) -> sqlite3.Connection:
+def _current(db: Connection, file: Path, again: Any) -> Connection:
     """A reader of an up-to-date store: an older one is brought up to date first."""
     if OLDEST <= _version(db) < SCHEMA_VERSION:
         db.close()
@@ -161,8 +146,14 @@ def _version(db: sqlite3.Connection) -> int:
     return db.execute("PRAGMA user_version").fetchone()[0]
 
 
-def _checked(db: sqlite3.Connection, file: Path) -> sqlite3.Connection:
+def _checked(db: Connection, file: Path) -> Connection:
     version = _version(db)
+    if version == 0 and not file.stat().st_size:
+        db.close()
+        raise UserError(
+            f"{file} is empty (0 bytes): nothing was stored in it yet, or it was cut off",
+            "put a copy back if there is one; `isrbench eval` begins anew in it",
+        )
     if version != SCHEMA_VERSION:
         db.close()
         older = OLDEST <= version < SCHEMA_VERSION
@@ -171,11 +162,18 @@ def _checked(db: sqlite3.Connection, file: Path) -> sqlite3.Connection:
             "copy the runs folder to a place that can be written: it is brought up to date there" if older else
             "use another --runs-dir, or the isrbench release that wrote it",
         )  # fmt: skip
-    db.row_factory = sqlite3.Row
+    absent = {"runs", "images", "scores", "routing", "hr_severities"} - {
+        row[0] for row in db.execute("SELECT name FROM sqlite_master")
+    }
+    if absent:
+        db.close()
+        raise damaged(file.parent, f"it has no table {', '.join(sorted(absent))}")
+    db.row_factory, db.folder = sqlite3.Row, file.parent
     return db
 
 
-def _create_tables(db: sqlite3.Connection) -> None:
+def create_tables(db: sqlite3.Connection) -> None:
+    """Make the tables of today's version in an empty database."""
     for statement in filter(str.strip, _SCHEMA.split(";\n")):
         db.execute(statement)
     db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
@@ -212,7 +210,7 @@ def _convert(db: sqlite3.Connection) -> None:
         names = [column[0] for column in cursor.description]
         old[table] = [dict(zip(names, row, strict=True)) for row in cursor]
         db.execute(f"DROP TABLE {table}")
-    _create_tables(db)
+    create_tables(db)
     converters = {
         "runs": version3.run_of_3, "images": version3.image_of_3, "scores": version3.score_of_3, "routing": dict,
     }  # fmt: skip
@@ -271,3 +269,10 @@ def failure_columns(failure: Failure | None) -> dict[str, str | None]:
     if failure is None:
         return {"message": None, "fix": None, "traceback": None}
     return {"message": failure.message, "fix": failure.fix, "traceback": failure.traceback}
+
+
+def failure_of(row: Mapping[str, Any]) -> Failure | None:
+    """Return the failure that a row's columns hold, or None."""
+    if row["message"] is None:
+        return None
+    return Failure(message=row["message"], fix=row["fix"] or "", traceback=row["traceback"] or "")

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from isrbench.harness.api.method import RoutingTrace
-from isrbench.harness.api.records import Failure, ImageRow, Manifest, RunCost, ScoreRow
+from isrbench.harness.api.records import ImageRow, Manifest, RunCost, ScoreRow
 from isrbench.harness.errors import UserError
+from isrbench.harness.files import check_file, is_there
 from isrbench.harness.severity.dimensions import DIMENSIONS
+from isrbench.harness.store.connection import understood, why_unusable
 from isrbench.harness.store.schema import (
     FILE,
-    cannot_write,
     failure_columns,
+    failure_of,
     home_of,
     insert,
     open_for_reading,
@@ -26,9 +28,7 @@ from isrbench.harness.store.schema import (
 )
 from isrbench.harness.store.state import RunState, newest, state_of
 
-_ORDER = {
-    "runs": "run", "images": "run, image", "scores": "run, image, metric", "routing": "run, image, position",
-}  # fmt: skip
+_ORDER = {"runs": "run", "images": "run, image", "scores": "run, image, metric", "routing": "run, image, position"}
 
 
 def now() -> str:
@@ -51,7 +51,9 @@ class Store:
     def __init__(self, folder: Path, *, create: bool = True) -> None:
         self.folder = folder.resolve()
         self.file = self.folder / FILE
-        if not create and not self.file.is_file():
+        if is_there(self.file):
+            check_file(self.file, "move it away, or use another --runs-dir DIR")
+        elif not create:
             raise UserError(
                 f"there are no runs in {folder}", "isrbench eval --method bicubic --dataset sample, or give --runs-dir"
             )
@@ -59,7 +61,7 @@ class Store:
             # autocommit; transactions are explicit
             self._db = open_for_writing(self.file) if create else open_for_reading(self.file)
         except (OSError, sqlite3.Error) as error:
-            raise cannot_write(folder, error) from error
+            raise why_unusable(folder, error) from error
 
     def __enter__(self) -> Store:
         return self
@@ -210,29 +212,31 @@ class Store:
         found = self._db.execute("SELECT manifest FROM runs WHERE run = ?", (run,)).fetchone()
         if found is None:
             raise KeyError(run)
-        return Manifest.model_validate_json(found["manifest"])
+        with understood(self.folder):
+            return Manifest.model_validate_json(found["manifest"])
 
     def cost(self, run: str) -> RunCost | None:
         """Return what is known of a run's cost; None while nothing was counted."""
         found = self._db.execute("SELECT cost FROM runs WHERE run = ?", (run,)).fetchone()
-        return RunCost.model_validate_json(found["cost"]) if found and found["cost"] else None
+        with understood(self.folder):
+            return RunCost.model_validate_json(found["cost"]) if found and found["cost"] else None
 
     def images(self, run: str) -> list[ImageRow]:
         """Return a run's images, sorted by id."""
         rows = []
         for row in self.rows("images", [run]):
-            known = row["severity"] is not None
-            severity = tuple(row[d] for d in DIMENSIONS) if known else None
+            severity = None if row["severity"] is None else tuple(row[d] for d in DIMENSIONS)
             fields = {key: row[key] for key in ImageRow.model_fields if key in row and key != "severity"}
-            rows.append(ImageRow(**fields, severity=severity, failure=_failure(row)))
+            with understood(self.folder):
+                rows.append(ImageRow(**fields, severity=severity, failure=failure_of(row)))
         return rows
 
     def scores(self, run: str) -> list[ScoreRow]:
         """Return a run's scores, sorted by image and metric."""
         fields = [key for key in ScoreRow.model_fields if key != "failure"]
-        return [
-            ScoreRow(**{key: row[key] for key in fields}, failure=_failure(row)) for row in self.rows("scores", [run])
-        ]
+        rows = self.rows("scores", [run])
+        with understood(self.folder):
+            return [ScoreRow(**{key: row[key] for key in fields}, failure=failure_of(row)) for row in rows]
 
     def rows(self, table: str, runs: Sequence[str]) -> list[dict[str, Any]]:
         """Return all rows of ``table`` (runs, images, scores or routing) as stored, in the order of the key."""
@@ -271,13 +275,14 @@ class Store:
             ).fetchall()
         )
         runs = self._db.execute("SELECT run, invoked, manifest FROM runs ORDER BY invoked, created, run").fetchall()
-        return [
-            state_of(
-                Manifest.model_validate_json(row["manifest"]), row["invoked"], images.get(row["run"], (0, 0)),
-                scores.get(row["run"], {}), failed.get(row["run"], 0),
-            )
-            for row in runs
-        ]  # fmt: skip
+        with understood(self.folder):
+            return [
+                state_of(
+                    Manifest.model_validate_json(row["manifest"]), row["invoked"], images.get(row["run"], (0, 0)),
+                    scores.get(row["run"], {}), failed.get(row["run"], 0),
+                )
+                for row in runs
+            ]  # fmt: skip
 
     def newest_runs(self) -> list[str]:
         """Return the run that stands for each method and set: :func:`isrbench.harness.store.state.newest`."""
@@ -309,12 +314,6 @@ class Store:
         raise UserError(
             f"unknown run '{name}' in {self.folder}. Runs: {', '.join(known[-5:]) or 'none'}", "isrbench list runs"
         )
-
-
-def _failure(row: Mapping[str, Any]) -> Failure | None:
-    if row["message"] is None:
-        return None
-    return Failure(message=row["message"], fix=row["fix"] or "", traceback=row["traceback"] or "")
 
 
 def _severity_columns(severity: Sequence[float] | None) -> dict[str, float | None]:

@@ -21,7 +21,7 @@ from isrbench.harness.engine.request import Request
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.images import read_lr, to_tensor
 from isrbench.harness.severity.dimensions import DIMENSIONS
-from isrbench.harness.store.schema import cannot_write
+from isrbench.harness.store.connection import why_unusable
 from isrbench.reports.strata import DEFAULT, parse_rule
 from isrbench.studies.arms import OPTIONS, Arm, Vectors, make_arms
 from isrbench.studies.page import write_study
@@ -206,7 +206,7 @@ def _writing_to(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise cannot_write(folder, error) from error
+        raise why_unusable(folder, error) from error
 
 
 def _counting(tell: Progress, place: int, arms: int, images: int) -> Progress:

@@ -9,6 +9,8 @@ from typing import Any, Literal, get_args
 
 from isrbench.harness.errors import UserError
 
+LARGEST = 1 << 16
+"""The largest whole number that a config may hold: wider than any layer, and no request for petabytes."""
 GateNorm = Literal["topk", "all", "none"]
 Balance = Literal["degradation", "uniform"]
 
@@ -57,8 +59,10 @@ class MoRConfig:
         _check_types(self)
         for name in _INTEGERS:
             low = 0 if name in ("shared", "zero_slots") else 1
-            if getattr(self, name) < low:
-                raise UserError(f"MoR config: {name} is {getattr(self, name)}", f"set {name} to {low} or more")
+            if not low <= getattr(self, name) <= LARGEST:
+                raise UserError(
+                    f"MoR config: {name} is {getattr(self, name)}", f"set {name} to {low} or more, {LARGEST} at most"
+                )
         for name in ("scale", "balance_alpha", "router_std", "init_std"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= 0):

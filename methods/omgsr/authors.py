@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from isrbench.harness.api.tensor_files import read_tensors
+from isrbench.harness.documents import read_json
 from isrbench.harness.errors import UserError
 from isrbench.methods.omgsr.adapter import CONFIG, TIMESTEP, UNET, VAE_ENCODER, WEIGHTS
 from isrbench.methods.onestep.authors import check_modules, lora_matrices, lora_rank
@@ -62,7 +62,7 @@ def _read(
     config = _config(folder / CONFIG)
     rank = lora_rank(folder / CONFIG, "r", config["r"], _FIX)
     alpha, names = config["lora_alpha"], config["target_modules"]
-    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or alpha <= 0:
+    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not alpha > 0:
         raise UserError(f"{folder / CONFIG} has lora_alpha {alpha!r}, which is not a positive number", _FIX)
     if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         raise UserError(f"{folder / CONFIG} has as target_modules something other than a list of names", _FIX)
@@ -86,10 +86,7 @@ def _read(
 
 
 def _config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}", _FIX) from error
+    config = read_json(path, _FIX)
     for name in ("r", "lora_alpha", "target_modules"):
         if not isinstance(config, dict) or name not in config:
             raise UserError(f"{path} has no '{name}'", _FIX)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from isrbench.harness.api.checkpoints import first_keys
 from isrbench.harness.api.tensor_files import check_weights, damaged_safetensors
-from isrbench.harness.errors import UserError
+from isrbench.harness.errors import UserError, foreign
 from isrbench.harness.files import is_there, replacing
 from isrbench.harness.identity import tensors_hash
 
@@ -29,6 +29,15 @@ _DTYPES = {
     torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
 }  # fmt: skip
 """Names of dtypes in a safetensors header."""
+_TRAINING = {
+    "data": dict, "prompt": str, "colour_fix": str, "estimator": str, "estimator_id": str, "routed_by": str,
+    "logit_scale": (int, float),
+}  # fmt: skip
+"""What is read of ``training`` by those who attach the adapter; each may be absent or None."""
+_LARGE = 1024
+"""A rank or a number of experts that only a file of such tensors may ask for."""
+_LARGEST_SCALE = 1e6
+"""Far above any temperature of a softmax over cosine similarities; CLIP's is 100."""
 _ALIGNMENT = 8
 _SHOWN = 12
 """Digits of a hash in messages."""
@@ -144,14 +153,31 @@ def _checkpoint(path: Path, header: Mapping[str, str], state: dict[str, Tensor])
     missing = [name for name in _FIELDS if name not in header]
     if missing:
         raise UserError(f"the header of {path} has no '{missing[0]}'", fix)
-    try:
+    with foreign(f"the header of {path} is damaged", fix):
         config, training = json.loads(header["config"]), json.loads(header["training"])
         timestep = int(header["timestep"])
-    except ValueError as error:
-        raise UserError(f"the header of {path} is damaged: {error}", fix) from error
-    if not (isinstance(config, dict) and isinstance(training, dict)):
-        raise UserError(f"the header of {path} is damaged: config and training are not both JSON objects", fix)
+        if not (isinstance(config, dict) and isinstance(training, dict)):
+            raise ValueError("config and training are not both JSON objects")
+        _check_plausible(config, training, state)
     return AdapterCheckpoint(header["method"], config, header["base"], state, training, timestep)
+
+
+def _check_plausible(config: Mapping[str, Any], training: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
+    """Check a header before anything is built of it, for which a mistyped size could ask for petabytes.
+
+    Raises:
+        ValueError: If a size is large and exceeds every side of every tensor, or a field is of another type.
+    """
+    longest = max((side for tensor in state.values() for side in tensor.shape), default=0)
+    for name, value in config.items():
+        if isinstance(value, int) and value > max(longest, _LARGE):
+            raise ValueError(f"{name} is {value}, but no tensor in the file has a side longer than {longest}")
+    for name, kind in _TRAINING.items():
+        value = training.get(name)
+        if value is not None and not isinstance(value, kind):
+            raise ValueError(f"{name} of training is of type {type(value).__name__}")
+    if not 0 < (training.get("logit_scale") or 1) < _LARGEST_SCALE:
+        raise ValueError(f"logit_scale of training is {training['logit_scale']}")
 
 
 def _storable(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:

@@ -23,6 +23,10 @@ from isrbench.methods.onestep.base.targets import unet_targets, vae_targets
 _CHANGE = "change"
 
 
+LARGEST = 1 << 16
+"""The largest rank or alpha: wider than any layer, and no request for petabytes."""
+
+
 @dataclass(frozen=True)
 class DenseConfig:
     """Sizes of a dense LoRA; the defaults are OSEDiff's.
@@ -44,8 +48,9 @@ class DenseConfig:
         for name in ("rank", "alpha", *(() if self.rank_vae is None else ("rank_vae",))):
             value = getattr(self, name)
             whole = isinstance(value, int) or (name == "alpha" and isinstance(value, float))
-            if isinstance(value, bool) or not whole or value <= 0:
-                raise UserError(f"dense LoRA config: {name} is {value!r}", f"set {name} to a positive number")
+            if isinstance(value, bool) or not whole or not 0 < value <= LARGEST:
+                fix = f"set {name} to a positive number, {LARGEST} at most"
+                raise UserError(f"dense LoRA config: {name} is {value!r}", fix)
         if not isinstance(self.train_conv_in, bool):
             raise UserError(f"dense LoRA config: train_conv_in is {self.train_conv_in!r}", "set it to true or false")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
@@ -15,14 +14,10 @@ from urllib.parse import unquote, urlsplit
 
 from isrbench.harness.api.metric import WeightFile
 from isrbench.harness.api.tensor_files import not_weights
-from isrbench.harness.errors import UserError
+from isrbench.harness.documents import read_toml
+from isrbench.harness.errors import UserError, foreign
 from isrbench.harness.files import file_hash
 from isrbench.harness.metrics.weights import digest, location, not_published
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
 CARDS = Path(__file__).parent / "cards"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
@@ -104,8 +99,9 @@ def read_card(path: Path) -> ModelCard:
     Raises:
         UserError: If the file is not there or not TOML, or a field is missing, unknown or of another type.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    fix = "correct it; see docs/zoo.md"
+    table = read_toml(path, fix)
+    with foreign(f"{path} is not a valid model card", fix):
         if isinstance(table.get("package"), dict):
             table["package"] = _read(Package, table["package"], {"files": dict})
         table["download"] = _several(table.get("download"), lambda entry: _read(Address, entry, {"size": int}))
@@ -117,11 +113,7 @@ def read_card(path: Path) -> ModelCard:
         kinds = {"scale": int, "training_data": tuple, "trained_on_metrics": tuple, "denoise": bool, "package": Package}
         card = _read(ModelCard, table, {**kinds, "download": tuple, "file": tuple})
         _check(card)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}", "give a card that is there") from error
-    except ValueError as error:  # TOML's and UTF-8's errors are ValueErrors
-        raise UserError(f"{path} is not a valid model card: {error}", "correct it; see docs/zoo.md") from error
-    return card
+        return card
 
 
 def _several(entries: Any, read: Callable[[Any], Any]) -> tuple[Any, ...]:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from isrbench.harness.errors import UserError
+from isrbench.harness.errors import UserError, foreign
+from isrbench.harness.files import check_file
 from isrbench.reports.figures.style import Plot, colours, entitle, figure, legend_below, save
 from isrbench.reports.names import unique_slugs
 
@@ -27,6 +28,8 @@ def training_curves(files: Sequence[Path], folder: Path) -> list[Plot]:
     Raises:
         UserError: If a file cannot be read or is not such a CSV.
     """
+    for file in files:
+        check_file(file, _FIX, "the training curves")
     labels = _labels(files)
     curves = {label: _read(file) for label, file in labels.items()}
     names = list(dict.fromkeys(str(name) for rows in curves.values() for name in rows["name"]))
@@ -35,12 +38,8 @@ def training_curves(files: Sequence[Path], folder: Path) -> list[Plot]:
 
 
 def _read(file: Path) -> pd.DataFrame:
-    try:
+    with foreign(f"the training curves {file} are not a CSV", _FIX):
         rows = pd.read_csv(file)
-    except OSError as error:
-        raise UserError(f"the training curves {file} cannot be read: {error.strerror}", _FIX) from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise UserError(f"the training curves {file} are not a CSV: {error}", _FIX) from error
     if not set(_COLUMNS) <= set(rows.columns):
         raise UserError(f"the training curves {file} have no columns step, name, value", _FIX)
     for column in ("step", "value"):

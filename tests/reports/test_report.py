@@ -170,5 +170,5 @@ def test_a_strange_list_of_files_removes_nothing_outside(tmp_path, listed):
 
 def test_a_broken_training_file_stops_the_report_with_one_message(tmp_path):
     made = frames(tmp_path / "images", count=3)
-    with pytest.raises(UserError, match=r"nothing\.csv cannot be read"):
+    with pytest.raises(UserError, match=r"nothing\.csv does not exist"):
         _written(made, tmp_path / "out", [tmp_path / "nothing.csv"])

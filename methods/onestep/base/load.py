@@ -10,7 +10,6 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
-from safetensors import SafetensorError
 from torch import nn
 
 from isrbench.harness.api.tensor_files import first_line
@@ -56,7 +55,7 @@ def load_base(name: str, device: str = "cpu", dtype: str = "fp32") -> DiffusionB
         unet = UNet2DConditionModel.from_pretrained(unet_folder, torch_dtype=torch.float32, **AS_DATA)
         scheduler: Any = DDPMScheduler.from_pretrained(folder / "scheduler", **AS_DATA)
         text = load_text(folder, name, device)
-    except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
+    except Exception as error:
         if "trust_remote_code" in str(error):
             raise UserError(
                 f"base '{name}' brings code of its own, which is never run", "pass a base without it: sd21, for example"

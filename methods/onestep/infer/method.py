@@ -12,7 +12,7 @@ from torch import Tensor
 
 from isrbench.harness.api.complexity import count_parameters
 from isrbench.harness.api.method import Cost, Restored, Runtime
-from isrbench.harness.errors import UserError
+from isrbench.harness.errors import UserError, foreign
 from isrbench.harness.severity.dimensions import DIMENSIONS
 from isrbench.harness.severity.estimator import Estimator, get_estimator
 from isrbench.methods.onestep.adapter import Adapter, AdapterSpec, Estimators, FixedActive
@@ -261,8 +261,9 @@ def build_method(
     if not 0 <= timestep < len(base.abar):
         raise UserError(f"timestep is {timestep}", f"choose one of 0 to {len(base.abar) - 1}")
     colour_fix = trained_colour_fix(options, checkpoint, path)
-    adapter = spec.attach(base.unet, base.vae, type(spec.default).from_json(checkpoint.config), 0)
-    adapter.load_state_dict(checkpoint.state)
+    with foreign(f"{path} does not fit", "fetch or train it again"):
+        adapter = spec.attach(base.unet, base.vae, type(spec.default).from_json(checkpoint.config), 0)
+        adapter.load_state_dict(checkpoint.state)
     adapter.for_inference(merge=options.merge)
     estimator = severities = None
     if isinstance(options, RoutedOptions):

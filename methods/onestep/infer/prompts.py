@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,15 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from isrbench.harness.errors import UserError
+from isrbench.harness.documents import read_text, read_toml
+from isrbench.harness.errors import UserError, foreign
 from isrbench.harness.identity import tensors_hash
 from isrbench.methods.onestep.checkpoint import AdapterCheckpoint
 from isrbench.methods.onestep.options import OneStepOptions
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
 TAGS = Path(__file__).parent / "tags.toml"
 
@@ -111,10 +106,7 @@ def read_prompts(path: Path) -> dict[str, str]:
     Raises:
         UserError: If it cannot be read, or a line has no tab or names an image a second time.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"prompt file {path} cannot be read: {error}", "pass a UTF-8 text file") from error
+    lines = read_text(path, "pass a UTF-8 text file", "prompt file").splitlines()
     prompts: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -207,11 +199,10 @@ def read_tags(path: Path) -> tuple[list[str], str]:
     Raises:
         UserError: If it cannot be read, or has no tags or no template with ``{}``.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    fix = "see methods/onestep/infer/tags.toml"
+    table = read_toml(path, fix, "tag list")
+    with foreign(f"tag list {path} does not fit", fix):
         tags, template = table["tags"], table["template"]
         if not (tags and all(isinstance(tag, str) for tag in tags) and "{}" in template):
             raise ValueError("it needs tags = [texts] and a template with {}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"tag list {path} does not fit: {error!r}", "see methods/onestep/infer/tags.toml") from error
-    return tags, template
+        return tags, template

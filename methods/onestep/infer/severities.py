@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from pathlib import Path
 
+from isrbench.harness.documents import read_csv
 from isrbench.harness.errors import UserError
 from isrbench.harness.severity.dimensions import DIMENSIONS
 
@@ -26,13 +26,7 @@ class FileSeverities:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._vectors: dict[str, tuple[float, ...]] = {}
-        try:
-            with path.open(encoding="utf-8", newline="") as file:
-                reader = csv.DictReader(file)
-                columns = reader.fieldnames or ()
-                rows = [(reader.line_num, row) for row in reader]
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise UserError(f"severities file {path} cannot be read: {error}", _FIX) from error
+        columns, rows = read_csv(path, _FIX, "severities file")
         absent = [name for name in ("image", *DIMENSIONS) if name not in columns]
         if absent:
             raise UserError(f"severities file {path} has no column {', '.join(absent)}", _FIX)

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from isrbench.harness.errors import UserError
+from isrbench.harness.errors import UserError, foreign
 from isrbench.harness.identity import tensors_hash
 from isrbench.methods.onestep.train.curves import cut_curves, write_curve
 
@@ -105,8 +105,10 @@ def schedule(step: int, steps: int, warmup: int = 100) -> float:
 def _resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, began: str, steps: int) -> int:
     if not path.exists():
         return 0
-    state = torch.load(path, weights_only=True)
-    if state.get("began") != began:
+    with foreign(f"{path} cannot be read", "remove it, and the stage begins again"):
+        state = torch.load(path, weights_only=True)
+        _ = state["began"], state["step"], state["model"], state["optimizer"]
+    if state["began"] != began:
         raise UserError(f"{path} belongs to a stage that began with other weights", "give another --out, or remove it")
     if state["step"] > steps:
         raise UserError(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from isrbench.harness.documents import read_text
+from isrbench.harness.errors import foreign
 from isrbench.harness.files import replacing
 
 _HEADER = ("step", "name", "value")
+_FIX = "move it away; --resume then goes on with curves that begin at its step"
 
 
 @dataclass
@@ -72,10 +76,15 @@ def read_curves(path: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def _rows(path: Path) -> list[tuple[str, str, str]]:
-    """The whole rows of a CSV as texts: not the header, blank lines, and one that a stopped process broke off."""
+    """The whole rows of a CSV as texts: not the header, blank lines, and one that a stopped process broke off.
+
+    Raises:
+        UserError: If it cannot be read or is no text.
+    """
     found: list[tuple[str, str, str]] = []
-    with path.open(newline="") as file:
-        for row in csv.reader(file):
+    text = read_text(path, _FIX)
+    with foreign(f"{path} is damaged", _FIX):
+        for row in csv.reader(io.StringIO(text, newline="")):
             try:
                 step, name, value = row
                 _ = int(step), float(value)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from isrbench.harness.documents import read_text
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import IMAGE_SUFFIXES, list_images
 from isrbench.methods.onestep.train.config import Data
@@ -120,10 +121,7 @@ def _bare(path: PurePath) -> str:
 
 def _lines(path: Path) -> list[str]:
     """The paths that a list names; blank lines and comments are passed over."""
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"the list of photos {path} cannot be read: {error}", _FIX) from error
+    lines = [line.strip() for line in read_text(path, _FIX, "the list of photos").splitlines()]
     named = [line for line in lines if line and not line.startswith("#")]
     if not named:
         raise UserError(f"{path} lists no photo", "write one path a line, relative to the file")

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from isrbench.harness.determinism import make_deterministic
-from isrbench.harness.errors import UserError
+from isrbench.harness.errors import UserError, foreign
 from isrbench.harness.severity.estimator import get_estimator
 from isrbench.methods.onestep.adapter import AdapterSpec, Estimators
 from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, save_adapter
@@ -44,6 +44,7 @@ from isrbench.methods.onestep.train.split import item_numbers, split
 from isrbench.methods.onestep.train.state import (
     ADAPTER,
     BEST,
+    WITHOUT_IT,
     disk_errors_are_clear,
     last_state,
     load_state,
@@ -222,7 +223,11 @@ class Run:
 
     def _begin(self, last: Path | None) -> None:
         if last:
-            self._load(load_state(last, resumed_by(self)))
+            state = load_state(last, resumed_by(self))
+            with foreign(f"{last} is damaged", WITHOUT_IT):
+                self._load(state)
+            if self.best and self.accelerator.is_main_process:  # its file may be of a later step, which is done again
+                save_adapter(self._best, self.checkpoint(self.best), self._dtype)
         if self.accelerator.is_main_process:
             self.config.out.mkdir(parents=True, exist_ok=True)
             (self.config.out / "config.json").write_text(self.config.model_dump_json(indent=2) + "\n")
@@ -245,8 +250,6 @@ class Run:
         self.tally, self.step = Tally(**state["tally"]), state["step"]
         self.scale = LossScale(**state["loss_scale"]) if state["loss_scale"] else None
         self.best = Best(**state["best"]) if state.get("best") else None
-        if self.best and self.accelerator.is_main_process:  # its file may be of a later step, which is done again
-            save_adapter(self._best, self.checkpoint(self.best), self._dtype)
 
     def _save(self) -> None:
         if not self.accelerator.is_main_process:

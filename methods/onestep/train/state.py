@@ -12,11 +12,17 @@ from typing import Any
 
 import torch
 
-from isrbench.harness.errors import UserError
-from isrbench.harness.files import is_full, replacing, takes_nothing
+from isrbench.harness.errors import UserError, foreign
+from isrbench.harness.files import check_file, is_full, replacing, takes_nothing
 
 ADAPTER = "adapter.safetensors"
 """The result, in the run's folder."""
+WITHOUT_IT = "remove it; --resume then takes the one before"
+"""How to get on without a state that is damaged."""
+PARTS = (
+    "config", "step", "adapter", "regulariser", "discriminator", "optimizers", "mean", "tally", "loss_scale",
+)  # fmt: skip
+"""What every state holds."""
 BEST = "best.safetensors"
 """The adapter of the best validation, beside the last one."""
 _BROKEN = {errno.EIO, errno.ESTALE, errno.EFBIG}
@@ -125,12 +131,13 @@ def load_state(path: Path, config: dict[str, Any]) -> dict[str, Any]:
             places.
 
     Raises:
-        UserError: If the file is damaged, or the configs differ; names the first difference.
+        UserError: If the file is damaged or lacks a part, or the configs differ; names the first difference.
     """
-    try:
+    check_file(path, WITHOUT_IT)
+    with foreign(f"{path} cannot be read", WITHOUT_IT):
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(f"{path} cannot be read: {error}", "remove it; --resume then takes the one before") from error
+        if not (isinstance(state, dict) and isinstance(state.get("config"), dict)):
+            raise ValueError("it holds no state of a training")
     if "global_batch" not in state["config"]:
         raise UserError(
             f"{path} was written by an earlier release, which trained by other rules: the load was balanced in each "
@@ -150,6 +157,10 @@ def load_state(path: Path, config: dict[str, Any]) -> dict[str, Any]:
             f"{path} belongs to another run: {key} was {theirs.get(key)!r}, now {ours.get(key)!r}",
             "resume with the options it began with, or pass another --out",
         )
+    if absent := [part for part in PARTS if part not in state]:
+        raise UserError(f"{path} is damaged: it has no {', '.join(absent)}", WITHOUT_IT)
+    if type(state["step"]) is not int:
+        raise UserError(f"{path} is damaged: step is of type {type(state['step']).__name__}", WITHOUT_IT)
     return state
 
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 from isrbench.harness.api.registry import unknown_name
+from isrbench.harness.documents import read_toml, toml_value
 from isrbench.harness.errors import UserError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
 PRESETS = Path(__file__).parent / "presets"
 _RENAMED = {
@@ -45,10 +40,7 @@ def read_preset(name: str) -> dict[str, Any]:
     if not path.is_file():
         known = sorted(p.stem for p in PRESETS.glob("*.toml"))
         raise UserError(unknown_name("training preset", name, known), "pass --preset tiny, or the path of a TOML file")
-    try:
-        return renamed(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a TOML file: {error}", "see methods/onestep/train/presets/tiny.toml") from error
+    return renamed(read_toml(path, "see methods/onestep/train/presets/tiny.toml"))
 
 
 def apply_override(values: dict[str, Any], override: str) -> None:
@@ -59,10 +51,7 @@ def apply_override(values: dict[str, Any], override: str) -> None:
     """
     key, _, text = override.partition("=")
     key = _RENAMED.get(key, key)
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
+    value = toml_value(text)
     value = _SAME_VALUE.get((key, value), value) if isinstance(value, str) else value
     *parents, last = key.split(".")
     for parent in parents:

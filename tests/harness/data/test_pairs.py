@@ -69,11 +69,11 @@ def test_a_folder_that_does_not_pair_up(break_it: Callable[[Path], object], word
         ("lr_size = [16, 20]", "a.png is 16x16; mine has LR images of 20x16"),
         ("hr_size = [64, 60]", "a.png is 64x64; mine has HR images of 60x64"),
         ("count = 5", "mine has 5 images"),
-        ('levels = "levels.csv"', "levels.csv, the `levels` of mine, cannot be read: No such file"),
+        ('levels = "levels.csv"', "small/levels.csv does not exist"),
         ('levels = "columns.csv"', "columns.csv has the columns name, severity; it needs image and level"),
         ('levels = "short.csv"', "short.csv has no level for c"),
         ('levels = "empty.csv"', "empty.csv has the columns none"),
-        ('levels = "latin.csv"', "latin.csv, the `levels` of mine, cannot be read"),
+        ('levels = "latin.csv"', "small/latin.csv cannot be read: it is not UTF-8 text"),
         ('layouts = [["x", "y"]]', "has no sub-folders x/y"),
     ],
 )

@@ -194,7 +194,7 @@ def test_a_severity_that_fails_is_told_and_everything_else_kept(request_, method
 
 def test_a_locked_store_is_not_a_full_disk(request_, methods, monkeypatch) -> None:
     _, store, _ = run(request_, methods)
-    monkeypatch.setattr(schema, "_PATIENCE", 0.1)
+    monkeypatch.setattr(schema, "PATIENCE", 0.1)
     other = sqlite3.connect(store.file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(UserError, match="another process") as caught:
@@ -232,7 +232,7 @@ def test_reading_writes_nothing_and_a_store_of_an_older_version_is_refused(reque
     store.close()
     before = {p.name for p in store.folder.iterdir()}
     reader = Store(request_.runs_dir, create=False)
-    with pytest.raises(sqlite3.OperationalError):
+    with pytest.raises(UserError, match="cannot be used: attempt to write a readonly database"):
         reader.set_cost("x", RunCost())
     reader.close()
     assert {p.name for p in store.folder.iterdir()} <= before

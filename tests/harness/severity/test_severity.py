@@ -114,7 +114,7 @@ def test_prompts_come_in_the_contracts_order(local: Path):
 
 def test_wrong_prompt_files(tmp_path: Path):
     path = tmp_path / "prompts.toml"
-    with pytest.raises(UserError, match="does not give"):
+    with pytest.raises(UserError, match=r"prompts\.toml does not exist"):
         read_prompts(path)
     good = severity.PROMPTS.read_text()
     path.write_text(good.replace("[noise]", "[haze]"))

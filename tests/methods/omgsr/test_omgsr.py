@@ -113,7 +113,7 @@ def test_folders_that_do_not_fit_are_one_message(folder, tmp_path):
             checkpoint = read(place, base)
             attach(*models()[::-1], LoraConfig.from_json(checkpoint.config), 0).load_state_dict(checkpoint.state)
 
-    refused("cannot be read", config="{")
+    refused("is not valid JSON", config="{")
     refused("has no 'r'", config="[]")
     refused("has r 'four'", r="four")
     refused("has lora_alpha 0", lora_alpha=0)

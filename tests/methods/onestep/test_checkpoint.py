@@ -43,6 +43,13 @@ def test_damaged_adapter_headers_are_one_message(tmp_path):
         "is damaged: Expecting": good | {"config": "{not json"},
         "is damaged: config and training": good | {"training": "[1]"},
         "is damaged: invalid literal": good | {"timestep": "late"},
+        "is damaged: Exceeds the limit": good | {"timestep": "9" * 5000},
+        "is damaged: it is nested too deeply": good | {"config": "[" * 90_000},
+        "is damaged: dims is 1000000000000, but no tensor in the file has a side longer than 2": good
+        | {"config": '{"dims": 1000000000000}'},
+        "is damaged: data of training is of type list": good | {"training": '{"data": []}'},
+        "is damaged: logit_scale of training is nan": good | {"training": '{"logit_scale": NaN}'},
+        "is damaged: logit_scale of training is of type str": good | {"training": '{"logit_scale": "1"}'},
     }.items():
         save_file({"x": torch.zeros(2)}, path, metadata=header)
         with pytest.raises(UserError, match=match):

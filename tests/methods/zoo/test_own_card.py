@@ -106,7 +106,7 @@ def test_an_id_that_is_taken_is_refused(own, capsys):
         ("net.pth", "net2.pth", "net2.pth does not exist"),
         ('sha256 = "', 'sha256 = "0000', "not one of 64 hexadecimal digits"),
         ("scale = 4", "scale = 2", "mine enlarges x2, but the dataset asks for x4"),
-        ("scale = 4", "scale = 4 4", "is not a valid model card"),
+        ("scale = 4", "scale = 4 4", "is not valid TOML"),
         ("[[file]]", "[[download]]", "url is missing"),
         ("net.pth", "net.param", "net.param is a graph alone: list net.bin with its sha256 as well"),
         ("net.pth", "net.bin", "the only file is a .bin"),
@@ -124,7 +124,7 @@ def test_files_that_are_not_what_the_card_means(own, tmp_path, capsys):
     code, _, err = isrbench(capsys, "eval", "--method", own, "--dataset", "sample")
     assert code == 2 and f"has sha256 {file_hash(tmp_path / 'net.pth')}" in " ".join(err.split())
     code, _, err = isrbench(capsys, "eval", "--method", tmp_path / "absent.toml", "--dataset", "sample")
-    assert code == 2 and "absent.toml cannot be read: No such file" in " ".join(err.split())
+    assert code == 2 and "absent.toml does not exist" in " ".join(err.split())
 
 
 def test_both_files_of_a_graph_are_checked(tmp_path, capsys):

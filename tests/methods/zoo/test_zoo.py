@@ -97,7 +97,7 @@ def test_every_card_is_a_method_of_its_name():
             lambda text: text + '[download]\nurl = "https://x/y.pth"\nsha256 = "1"\n',
             "either in a package or downloaded",
         ),
-        (lambda text: text.replace("[package]", "[package"), "is not a valid model card: .*line"),
+        (lambda text: text.replace("[package]", "[package"), "is not valid TOML: .*line"),
         (lambda text: text.replace('id = "', 'id = "../'), "id '../realesrgan-x4plus' holds more than letters"),
         (lambda text: text.replace('= "c8a0', '= "C8A0'), "sha256 'C8A0.*' is not one of 64 hexadecimal digits"),
         (lambda text: text.replace("scale = 4", "scale = true"), "scale is empty or not of type int"),

@@ -33,7 +33,7 @@ def test_training_curves_never_overwrite_one_another(tmp_path):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (None, "cannot be read"),
+        (None, "does not exist"),
         ("", "are not a CSV"),
         ("a,b\n1,2\n", "have no columns step, name, value"),
         ('x"\n"', ""),

@@ -121,7 +121,7 @@ def test_an_image_that_is_not_in_the_file_fails_with_one_message(build, tmp_path
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (None, "cannot be read"),
+        (None, "does not exist"),
         (b"\xff\xfe\x00", "cannot be read"),
         ("", "no column image, quality"),
         ("image,quality\na,0.5\n", "no column blur"),

@@ -30,7 +30,7 @@ from isrbench.methods.onestep.train.draws import draw
 from isrbench.methods.onestep.train.ema import RunningMean
 from isrbench.methods.onestep.train.regulariser import Regulariser
 from isrbench.methods.onestep.train.run import learning_rate_factor
-from isrbench.methods.onestep.train.state import last_state, load_state, save_state, state_to_resume
+from isrbench.methods.onestep.train.state import PARTS, last_state, load_state, save_state, state_to_resume
 from isrbench.methods.onestep.train.values import PRESETS
 
 
@@ -210,7 +210,7 @@ def test_a_photo_of_16_bits_is_refused(tmp_path):
 
 def test_a_preset_that_is_not_toml(tmp_path):
     (tmp_path / "my.toml").write_text("steps = = 3")
-    with pytest.raises(UserError, match="is not a TOML file"):
+    with pytest.raises(UserError, match=r"my\.toml is not valid TOML: "):
         parse_config("mor", ["--preset", str(tmp_path / "my.toml"), "--data", "d"])
 
 
@@ -272,7 +272,7 @@ def test_taps_and_heads_fit():
 def test_states(tmp_path):
     for step in (5, 10, 15):
         config = {"seed": 1, "out": "a", "batch": 4, "global_batch": 4, "data": {"crop": 8}}
-        save_state(tmp_path, step, {"config": config, "step": step}, keep=2)
+        save_state(tmp_path, step, dict.fromkeys(PARTS) | {"config": config, "step": step}, keep=2)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["state-10.pt", "state-15.pt"]
     last = last_state(tmp_path)
     again = {"seed": 1, "out": "b", "batch": 1, "global_batch": 4, "data": {"crop": 8}}
@@ -284,6 +284,23 @@ def test_states(tmp_path):
     last.write_bytes(last.read_bytes()[:100])
     with pytest.raises(UserError, match="cannot be read"):
         load_state(last, {})
+
+
+def test_a_state_without_a_part_is_named(tmp_path):
+    config = {"seed": 1, "global_batch": 4}
+    for part in PARTS[1:]:
+        state = {name: 3 for name in PARTS if name != part} | {"config": config}
+        with pytest.raises(UserError) as caught:
+            load_state(save_state(tmp_path, 3, state, keep=1), config)
+        assert caught.value.message == f"{tmp_path / 'state-3.pt'} is damaged: it has no {part}"
+        assert caught.value.fix == "remove it; --resume then takes the one before"
+
+
+@pytest.mark.parametrize("content", [[1, 2], {}, {"config": 3}, torch.zeros(3)])
+def test_a_file_that_holds_no_state_is_named(content, tmp_path):
+    torch.save(content, tmp_path / "state-3.pt")
+    with pytest.raises(UserError, match=r"state-3\.pt cannot be read: it holds no state of a training"):
+        load_state(tmp_path / "state-3.pt", {})
 
 
 def test_a_state_of_an_earlier_release_is_refused(tmp_path):

@@ -155,6 +155,25 @@ def test_what_cannot_be_resumed(world, tmp_path):
         run(world, tmp_path / "run", resume=True, steps=2, data={"folders": (str(moved),)})
 
 
+def test_a_state_or_curves_that_were_damaged_are_named(world, tmp_path):
+    run(world, tmp_path, steps=2)
+    last, curves = tmp_path / "states/state-2.pt", tmp_path / "curves.csv"
+    whole, rows = torch.load(last, weights_only=True), curves.read_bytes()
+    for change in ({"step": "two"}, {"optimizers": {}}, {"tally": {"a": 1}}):
+        torch.save(whole | change, last)
+        with pytest.raises(UserError, match=r"state-2\.pt is damaged: ") as caught:
+            run(world, tmp_path, resume=True, steps=2)
+        assert caught.value.fix == "remove it; --resume then takes the one before"
+    torch.save(whole, last)
+    curves.write_bytes(rows + b"\xff\0")
+    with pytest.raises(UserError, match=r"curves\.csv cannot be read: it is not UTF-8 text") as caught:
+        run(world, tmp_path, resume=True, steps=2)
+    assert "move it away" in caught.value.fix
+    curves.write_bytes(rows + b'2,l2\n\n,,\n2,"l2')
+    run(world, tmp_path, resume=True, steps=2)
+    assert curves.read_bytes() == rows
+
+
 def test_a_run_that_stopped_before_its_first_state_begins_again(world, tmp_path):
     write_curve(tmp_path / "curves.csv", 0, {"bicubic/psnr@0.5": 20.0})
     write_curve(tmp_path / "curves.csv", 1, {"l2": 1.0})
