@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from typing import Any
 from isrbench.harness.api.dataset import Card
 from isrbench.harness.data.find import data_roots
 from isrbench.harness.errors import UserError
+from isrbench.harness.imaging.images import EXIF_ORIENTATION, other_kind
+from isrbench.harness.imaging.opening import opened
 from isrbench.harness.network import offline
 
 log = logging.getLogger(__name__)
@@ -104,9 +106,12 @@ def extract(archive: Path, folder: str, target: Path) -> None:
 def write_table(card: Card, table: Any, target: Path) -> None:
     """Write a Hugging Face dataset's image columns as ``LR/<id>.png`` and ``HR/<id>.png``, losslessly.
 
+    What is not 8-bit RGB is written as the file that it is, for :func:`~isrbench.harness.data.pairs.load_pairs` to say
+    so: Pillow would write 16-bit colour as 8-bit, and leave a rotation out.
+
     Raises:
-        UserError: If the card names a column that is not there or holds no images, two rows have one id, or an id is
-            not a plain file name.
+        UserError: If the card names a column that is not there or holds no images, two rows have one id, an id is
+            not a plain file name, or an image cannot be read.
     """
     assert card.table is not None
     wanted = {"LR": card.table.lr, **({"HR": card.table.hr} if card.table.hr and card.has_hr is not False else {})}
@@ -116,23 +121,54 @@ def write_table(card: Card, table: Any, target: Path) -> None:
             f"{card.table.path} has no column {absent[0]}; it has {', '.join(table.column_names)}",
             "correct [table] in the card",
         )
-    digits = len(str(len(table)))
+    digits, written = len(str(len(table))), set()
     for index, row in enumerate(table):
         name = _plain_name(card, str(row[card.table.id])) if card.table.id else f"{index:0{digits}d}"
         for folder, column in wanted.items():
             path = target / folder / f"{name}.png"
-            if path.exists():
+            if path in written:
                 raise UserError(
                     f"{card.table.path} has two rows with id {name}", "name another id column in the card's [table]"
                 )
-            if not hasattr(row[column], "save"):
-                found = type(row[column]).__name__
+            value = row[column]
+            if not hasattr(value, "save") and not (isinstance(value, Mapping) and {"bytes", "path"} <= value.keys()):
+                found = type(value).__name__
                 raise UserError(
                     f"{card.table.path} has no image in column {column}, row {name}, but a {found}",
                     "name a column of images in the card's [table]",
                 )
             path.parent.mkdir(parents=True, exist_ok=True)
-            row[column].save(path)
+            _write_image(value, path, f"column {column}, row {name} of {card.table.path}")
+            written.add(path)
+
+
+def image_content(value: Mapping[str, Any]) -> bytes | Path:
+    """Return what a cell of images holds that is not decoded (``datasets.Image(decode=False)``), or where it lies."""
+    if value["bytes"] is not None:
+        return value["bytes"]
+    path = str(value["path"])
+    if Path(path).is_file():
+        return Path(path)
+    from datasets.utils.file_utils import xopen
+
+    with xopen(path, "rb") as file:
+        return file.read()
+
+
+def _write_image(value: Any, path: Path, name: str) -> None:
+    if not isinstance(value, Mapping):  # made by a script, not decoded from a file
+        value.save(path)
+        return
+    content = image_content(value)
+    whole = content if isinstance(content, bytes) else content.read_bytes()
+    with opened(whole, name) as image:
+        plain = not other_kind(image) and image.getexif().get(EXIF_ORIENTATION, 1) == 1
+        image.load()
+        picture, ending = image.copy(), str(image.format).lower()
+    if plain:
+        picture.save(path)
+    else:
+        path.with_suffix(f".{ending}").write_bytes(whole)
 
 
 def _plain_name(card: Card, name: str) -> str:
@@ -160,12 +196,16 @@ def _load_table(card: Card) -> Any:
 
     assert card.table is not None
     try:
-        return datasets.load_dataset(card.table.path, split=card.table.split, revision=card.table.revision)
+        table = datasets.load_dataset(card.table.path, split=card.table.split, revision=card.table.revision)
     except ValueError as error:  # an unknown split, or a set of several configurations
         raise UserError(
             f"{card.table.path} cannot be loaded: {(str(error).splitlines() or [''])[0]}",
             "correct `path`, `split` or `revision` in the card's [table]",
         ) from error
+    columns = [name for name, feature in (table.features or {}).items() if isinstance(feature, datasets.Image)]
+    for column in columns:  # it would open files of any format
+        table = table.cast_column(column, datasets.Image(decode=False))
+    return table
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from isrbench.harness.data.pairs import load_pairs
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import list_images
 from isrbench.harness.imaging.images import read_rgb, to_tensor, write_png
+from isrbench.harness.imaging.opening import opened
 from isrbench.harness.metrics.scorer import Scorer
 
 log = logging.getLogger(__name__)
@@ -162,11 +163,16 @@ def _plain_loop() -> Callable[[Sequence[tuple[Path, Path]]], list[tuple[float, .
     def run(pairs: Sequence[tuple[Path, Path]]) -> list[tuple[float, ...]]:
         values = []
         for files in pairs:
-            images = [to_tensor(np.asarray(Image.open(file).convert("RGB")))[None] for file in files]
+            images = [to_tensor(_decoded(file))[None] for file in files]
             values.append(tuple(float(metric(*images)) for metric in metrics))
         return values
 
     return run
+
+
+def _decoded(file: Path) -> np.ndarray:
+    with opened(file) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 if __name__ == "__main__":

@@ -12,12 +12,12 @@ from typing import Any
 
 from PIL import Image
 
+from isrbench.harness.errors import UserError
+from isrbench.harness.imaging.opening import opened
 from isrbench.reports.aligned import AlignedRuns
 
 _THUMBNAIL = 240
 _WORKERS = 4
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-"""What PIL raises for a file that is not an image, or is only half of one."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def _version(source: Any, folder: Path, kind: str, stem: str, page_folder: Path)
         return Version(None, None), ""
     try:
         small = _thumbnail(Path(source))
-    except _UNREADABLE:
+    except UserError:
         return Version(None, None), source
     target = folder / kind / f"{stem}{Path(source).suffix.lower()}"
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -91,16 +91,16 @@ def _version(source: Any, folder: Path, kind: str, stem: str, page_folder: Path)
         return Version(link, link), ""
     thumbnail = folder / "thumbs" / kind / f"{stem}.jpg"
     thumbnail.parent.mkdir(parents=True, exist_ok=True)
-    small.save(thumbnail, quality=82)
+    small.save(thumbnail, quality=82, icc_profile=small.info.get("icc_profile"))
     return Version(link, thumbnail.relative_to(page_folder).as_posix()), ""
 
 
 def _thumbnail(source: Path) -> Image.Image | None:
     """Return a small copy, or None where the image is small itself. Reads the file to its end either way."""
-    with Image.open(source) as opened:
-        if max(opened.size) <= _THUMBNAIL:
-            opened.load()
+    with opened(source) as image:
+        if max(image.size) <= _THUMBNAIL:
+            image.load()
             return None
-        small = opened.convert("RGB")
-    small.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BILINEAR, reducing_gap=2)
+        small = image.convert("RGB")
+        small.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BILINEAR, reducing_gap=2)
     return small

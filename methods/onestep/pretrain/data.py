@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from isrbench.harness.identity import tensors_hash
-from isrbench.harness.imaging.images import read_photo
+from isrbench.harness.imaging.photos import read_photo
 from isrbench.methods.onestep.base.diffusion import DiffusionBase
 from isrbench.methods.onestep.pretrain.loop import Stage
 from isrbench.methods.onestep.train.data import find_images, random_crop, stack

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor
 
-from isrbench.harness.imaging.images import read_photo
+from isrbench.harness.imaging.photos import read_photo
 from isrbench.methods.onestep.base.tiny import new_vae, widen_vae
 from isrbench.methods.onestep.pretrain.loop import Losses, Stage, fit
 from isrbench.methods.onestep.train.data import find_images, random_crop, stack

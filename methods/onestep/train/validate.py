@@ -19,7 +19,8 @@ from isrbench.harness.degradation.pipeline import degrade
 from isrbench.harness.degradation.presets import at_level
 from isrbench.harness.engine.restoring import restore_pixels
 from isrbench.harness.errors import UserError
-from isrbench.harness.imaging.images import read_hr, read_lr, read_photo, to_pixels, to_tensor
+from isrbench.harness.imaging.images import read_hr, read_lr, to_pixels, to_tensor
+from isrbench.harness.imaging.photos import read_photo
 from isrbench.harness.metrics.scorer import Scorer
 from isrbench.harness.severity.known import rank_correlation
 from isrbench.methods.onestep.adapter import AdapterSpec

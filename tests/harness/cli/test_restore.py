@@ -55,7 +55,7 @@ def test_a_place_that_takes_nothing_stops_at_once(error: str, tmp_path: Path, ca
     (tmp_path / "file").write_text("")
     tries = []
 
-    def full(path: Path, pixels: object) -> None:
+    def full(path: Path, pixels: object, **options: object) -> None:
         tries.append(path)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -21,6 +21,7 @@ from isrbench.methods.onestep.base.tiny import (
     new_vae,
     widen_vae,
 )
+from isrbench.methods.onestep.train import data as reading
 from isrbench.methods.onestep.train.config import Data, Losses, Optim, parse_config, validated
 from isrbench.methods.onestep.train.curves import Tally, cut_curves, read_curves, write_curve
 from isrbench.methods.onestep.train.data import check_photos, open_loader
@@ -146,15 +147,15 @@ def test_hub_data_and_streams(photos):
 
 
 def test_of_a_stream_only_own_items_are_decoded(photos, monkeypatch):
-    decoded, decode = [], datasets.Image.decode_example
+    decoded, opened = [], reading.opened
 
-    def counting(self, value, *args, **kwargs):
-        decoded.append(value["path"])
-        return decode(self, value, *args, **kwargs)
+    def counting(source, *args, **kwargs):
+        decoded.append(source)
+        return opened(source, *args, **kwargs)
 
     data = Data(hub=str(photos), crop=16, workers=0, streaming=True)
     every = [batch.hr for batch in open_loader(data, 1, 1, list(range(6)))]
-    monkeypatch.setattr(datasets.Image, "decode_example", counting)
+    monkeypatch.setattr(reading, "opened", counting)
     second = [batch.hr for batch in open_loader(data, 1, 1, [1, 3, 5])]  # of two processes
     assert len(decoded) == 3
     assert all(torch.equal(a, b) for a, b in zip(second, every[1::2], strict=True))

@@ -1,0 +1,24 @@
+"""A user's own pictures become 8-bit RGB, or are refused; what that cost is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from isrbench.harness.errors import UserError
+from isrbench.harness.imaging.photos import read_photo
+from tests.support.images import make_image
+
+
+def test_a_photo_is_turned_upright_and_made_rgb(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(make_image(0, 10, 20)).save(tmp_path / "r.jpg", exif=exif, quality=95)
+    assert read_photo(tmp_path / "r.jpg").shape == (20, 10, 3)
+    Image.fromarray(make_image(0, 8, 8)).convert("L").save(tmp_path / "g.png")
+    assert read_photo(tmp_path / "g.png").shape == (8, 8, 3)
+    Image.new("RGBA", (4, 4), (1, 2, 3, 100)).save(tmp_path / "t.png")
+    with pytest.raises(UserError, match="transparent"):
+        read_photo(tmp_path / "t.png")
