@@ -122,7 +122,7 @@ def write_table(card: Card, table: Any, target: Path) -> None:
             "correct [table] in the card",
         )
     digits, written = len(str(len(table))), set()
-    for index, row in enumerate(table):
+    for index, row in enumerate(undecoded(table, *wanted.values())):
         name = _plain_name(card, str(row[card.table.id])) if card.table.id else f"{index:0{digits}d}"
         for folder, column in wanted.items():
             path = target / folder / f"{name}.png"
@@ -142,12 +142,25 @@ def write_table(card: Card, table: Any, target: Path) -> None:
             written.add(path)
 
 
+def undecoded(rows: Any, *columns: str) -> Any:
+    """Return rows of a Hugging Face dataset with image files' bytes in place of images.
+
+    The library would open files of any format. A column of other things stays as it is.
+    """
+    import datasets
+
+    for column in columns:
+        if isinstance((rows.features or {}).get(column), datasets.Image):
+            rows = rows.cast_column(column, datasets.Image(decode=False))
+    return rows
+
+
 def image_content(value: Mapping[str, Any]) -> bytes | Path:
     """Return what a cell of images holds that is not decoded (``datasets.Image(decode=False)``), or where it lies."""
     if value["bytes"] is not None:
         return value["bytes"]
     path = str(value["path"])
-    if Path(path).is_file():
+    if "::" not in path and "://" not in path:
         return Path(path)
     from datasets.utils.file_utils import xopen
 
@@ -196,16 +209,12 @@ def _load_table(card: Card) -> Any:
 
     assert card.table is not None
     try:
-        table = datasets.load_dataset(card.table.path, split=card.table.split, revision=card.table.revision)
+        return datasets.load_dataset(card.table.path, split=card.table.split, revision=card.table.revision)
     except ValueError as error:  # an unknown split, or a set of several configurations
         raise UserError(
             f"{card.table.path} cannot be loaded: {(str(error).splitlines() or [''])[0]}",
             "correct `path`, `split` or `revision` in the card's [table]",
         ) from error
-    columns = [name for name, feature in (table.features or {}).items() if isinstance(feature, datasets.Image)]
-    for column in columns:  # it would open files of any format
-        table = table.cast_column(column, datasets.Image(decode=False))
-    return table
 
 
 @contextmanager

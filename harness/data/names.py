@@ -52,7 +52,7 @@ def files_by_stem(folder: Path, *, below: bool = True) -> dict[str, Path]:
         if not is_image(path):
             kind = kind_of(path)
             raise UserError(
-                f"{path} is not an image file" if kind is None else f"{path} is {kind.name}, which is not read",
+                f"{path} is not an image file" if kind is None else f"{path} is {kind.name}; it is not opened",
                 "move it out of the folder" if kind is None or not kind.picture else "save it as PNG, or move it out",
             )
         stem = unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())

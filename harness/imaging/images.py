@@ -177,7 +177,7 @@ def other_kind(image: Image.Image) -> str:
         return f"RGB with {extra} further channel{'' if extra == 1 else 's'}"
     if "transparency" in image.info:
         return "RGB with a transparent colour"
-    return f"{frames} frames or pages" if frames > 1 else ""
+    return f"an image of {frames} frames or pages" if frames > 1 else ""
 
 
 def _notes(image: Image.Image, path: Path) -> tuple[str, ...]:

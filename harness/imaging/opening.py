@@ -108,7 +108,7 @@ def _content(source: Source, name: str) -> Iterator[BinaryIO]:
 def _identified(file: BinaryIO, name: str) -> Image.Image:
     kind = kind_of_content(file)
     if kind is not None and not kind.read:
-        raise UserError(f"{name} is {kind.name}, which is not read", _other_fix(kind))
+        raise UserError(f"{name} is {kind.name}; it is not opened", _other_fix(kind))
     lacking = None if kind is None else _OPTIONAL.get(kind.name)
     if kind is not None and lacking is not None and not features.check(lacking):
         raise UserError(

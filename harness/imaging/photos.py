@@ -72,8 +72,10 @@ def check_photo(path: Path) -> tuple[str, ...]:
             photo = photo_of(image, str(path), convert_command(path, image), path)
             return (*photo.notes, *photo.profile_left_out)
         _refuse_unfit(image, str(path), convert_command(path, image))
-        profile = profile_of(image)
-        return () if profile is None or is_srgb(profile) else (_left_out(profile),)
+        # A PNG's EXIF may stand behind its pixels.
+        turned = "exif" in image.info and image.getexif().get(EXIF_ORIENTATION, 1) != 1
+        profile, notes = _noted(image, path, turned)
+        return notes if profile is None or is_srgb(profile) else (*notes, _left_out(profile))
 
 
 def photo_pixels(image: Image.Image, name: str, fix: str) -> NDArray[np.uint8]:
@@ -112,16 +114,10 @@ def photo_of(image: Image.Image, name: str, fix: str, path: Path | None = None) 
         upright = ImageOps.exif_transpose(image)
     except Exception as error:  # each format's decoder has its own
         raise UserError(f"{name} is damaged: {error}", "copy the file again from its source") from error
-    notes = ["it is turned upright, as its EXIF says"] if turned else []
     if upright.has_transparency_data and upright.convert("RGBA").getchannel("A").getextrema() != (255, 255):
         raise UserError(f"{name} has transparent parts, which a restoration cannot keep", fix)
-    if path is not None and is_lossy_under_lossless_name(image, path):
-        notes.append(f"it is a {image.format} by its content, which loses something, whatever its name says")
-    profile = profile_of(image)
-    if profile is not None and not is_for(profile, "RGB"):
-        notes.append(f"its colour profile ({title_of(profile)}) is not one for RGB and left out")
-        profile = None
-    return Photo(np.array(upright.convert("RGB")), profile, tuple(notes))
+    profile, notes = _noted(image, path, turned)
+    return Photo(np.array(upright.convert("RGB")), profile, notes)
 
 
 def tell_notes(noted: Iterable[tuple[object, Sequence[str]]]) -> None:
@@ -136,6 +132,18 @@ def tell_notes(noted: Iterable[tuple[object, Sequence[str]]]) -> None:
             images.setdefault(note, []).append(name)
     for note, names in images.items():
         log.warning("%s: %s", some(names), note)
+
+
+def _noted(image: Image.Image, path: Path | None, turned: bool) -> tuple[bytes | None, tuple[str, ...]]:
+    """Return the profile that stays with the pixels, and what is to be said of the image."""
+    notes = ["it is turned upright, as its EXIF says"] if turned else []
+    if path is not None and is_lossy_under_lossless_name(image, path):
+        notes.append(f"it is a {image.format} by its content, which loses something, whatever its name says")
+    profile = profile_of(image)
+    if profile is not None and not is_for(profile, "RGB"):
+        notes.append(f"its colour profile ({title_of(profile)}) is not one for RGB and left out")
+        profile = None
+    return profile, tuple(notes)
 
 
 def _left_out(profile: bytes) -> str:

@@ -17,7 +17,7 @@ import torch.multiprocessing
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from isrbench.harness.data.fetch import image_content
+from isrbench.harness.data.fetch import image_content, undecoded
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.opening import PHOTO_PIXELS, opened
 from isrbench.harness.imaging.photos import check_photo, photo_pixels, read_photo, tell_notes
@@ -104,7 +104,7 @@ class HubPhotos:
     """The image column of a Hugging Face dataset."""
 
     def __init__(self, rows: Any, column: str) -> None:
-        self._rows, self._column = _undecoded(rows, column), column
+        self._rows, self._column = undecoded(rows, column), column
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -136,7 +136,7 @@ class StreamedPairs(IterableDataset):
 
     def __init__(self, rows: Any, data: Data, seed: int, numbers: Sequence[int]) -> None:
         self._data, self._seed, self._numbers = data, seed, numbers
-        self._rows = _undecoded(rows, data.column)
+        self._rows = undecoded(rows, data.column)
 
     def __iter__(self) -> Iterator[Batch]:
         wanted = iter(self._numbers)
@@ -281,15 +281,6 @@ def _load_hub(data: Data) -> Any:
     if data.column not in columns:
         raise UserError(f"{data.hub} has no column '{data.column}', but {', '.join(columns)}", "set data.column")
     return rows.select_columns([data.column])
-
-
-def _undecoded(rows: Any, column: str) -> Any:
-    """Return the rows with image files' bytes in place of images: datasets would open them in any format."""
-    import datasets
-
-    feature = (rows.features or {}).get(column)
-    # A script's images are made rather than decoded.
-    return rows.cast_column(column, datasets.Image(decode=False)) if isinstance(feature, datasets.Image) else rows
 
 
 def _pixels(value: Any, name: str) -> np.ndarray:

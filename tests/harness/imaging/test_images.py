@@ -9,7 +9,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.images import (

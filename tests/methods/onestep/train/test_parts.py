@@ -9,7 +9,6 @@ import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from PIL import Image
 
-import datasets
 from isrbench.harness.degradation.presets import at_level
 from isrbench.harness.errors import UserError
 from isrbench.methods.onestep.base.tiny import (
