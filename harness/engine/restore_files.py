@@ -21,8 +21,8 @@ from isrbench.harness.engine.jobs import prepare
 from isrbench.harness.engine.restoring import restore_pixels
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import is_there, list_images, takes_nothing
-from isrbench.harness.imaging.images import write_png
-from isrbench.harness.imaging.photos import Photo, open_photo, photo_of, tell_notes
+from isrbench.harness.imaging.images import tell_notes, write_png
+from isrbench.harness.imaging.photos import Photo, open_photo, photo_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

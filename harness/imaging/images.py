@@ -6,8 +6,9 @@ Here is the only conversion between 8-bit pixels and floats.
 from __future__ import annotations
 
 import hashlib
+import logging
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import replacing
+from isrbench.harness.files import replacing, some
 from isrbench.harness.formats import LOSSLESS_SUFFIXES
 from isrbench.harness.imaging.colour import is_srgb, profile_of, title_of
 from isrbench.harness.imaging.deep import bits_of, extra_channels, frames_of
@@ -24,6 +25,8 @@ from isrbench.harness.imaging.opening import opened
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
+
+log = logging.getLogger(__name__)
 
 EXIF_ORIENTATION = 0x0112
 """The tag of how an image is to be turned; 1 = not at all."""
@@ -77,6 +80,30 @@ def read_noted(path: Path) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
         return pixels, _notes(image, path)
 
 
+def read_notes(path: Path) -> tuple[str, ...]:
+    """Return the notes of :func:`read_noted` from the header.
+
+    Raises:
+        UserError: If the file cannot be opened.
+    """
+    with opened(path) as image:
+        return _notes(image, path)
+
+
+def tell_notes(noted: Iterable[tuple[object, Sequence[str]]]) -> None:
+    """Warn of what was done to images, one line a note, however many images it is about.
+
+    Args:
+        noted: Images' names with their notes.
+    """
+    images: dict[str, list[object]] = {}
+    for name, notes in noted:
+        for note in notes:
+            images.setdefault(note, []).append(name)
+    for note, names in images.items():
+        log.warning("%s: %s", some(names), note)
+
+
 def read_lr(path: Path, expected: str | None = None) -> NDArray[np.uint8]:
     """Read an LR image as :func:`read_rgb`, and refuse another than the one that was checked.
 
@@ -90,17 +117,24 @@ def read_lr(path: Path, expected: str | None = None) -> NDArray[np.uint8]:
     return _unchanged(path, read_rgb(path), lr_hash, expected)
 
 
-def read_hr(path: Path, expected: str | None = None) -> NDArray[np.uint8]:
+def read_hr(path: Path, expected: str | None = None, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
     """Read an HR image as :func:`read_rgb`, and refuse another than the one that was checked.
 
     Args:
         path: Its file.
         expected: ``Pair.hr_hash``; None = any pixels will do.
+        size: ``Pair.hr_size``; None = as it is.
 
     Raises:
         UserError: As :func:`read_rgb`, or if the pixels have another hash.
     """
-    return _unchanged(path, read_rgb(path), hr_hash, expected)
+    pixels = read_rgb(path)
+    return _unchanged(path, pixels if size is None else cut_to(pixels, size), hr_hash, expected)
+
+
+def cut_to(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return the upper left part of an image, of (height, width) ``size``, as an array of its own."""
+    return np.ascontiguousarray(pixels[: size[0], : size[1]])
 
 
 def lr_hash(pixels: NDArray[np.uint8]) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,7 +9,6 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import some
 from isrbench.harness.imaging.colour import is_for, is_srgb, profile_of, title_of
 from isrbench.harness.imaging.deep import bits_of, extra_channels, frames_of
 from isrbench.harness.imaging.images import EXIF_ORIENTATION, convert_command, is_lossy_under_lossless_name
@@ -19,8 +16,6 @@ from isrbench.harness.imaging.opening import PHOTO_PIXELS, opened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-log = logging.getLogger(__name__)
 
 _OPAQUE = frozenset({"RGB", "L", "1"})
 _MODES = frozenset({*_OPAQUE, "P", "RGBA", "LA"})
@@ -118,20 +113,6 @@ def photo_of(image: Image.Image, name: str, fix: str, path: Path | None = None) 
         raise UserError(f"{name} has transparent parts, which a restoration cannot keep", fix)
     profile, notes = _noted(image, path, turned)
     return Photo(np.array(upright.convert("RGB")), profile, notes)
-
-
-def tell_notes(noted: Iterable[tuple[object, Sequence[str]]]) -> None:
-    """Warn of what was done to images, one line a note, however many images it is about.
-
-    Args:
-        noted: Images' names with their notes.
-    """
-    images: dict[str, list[object]] = {}
-    for name, notes in noted:
-        for note in notes:
-            images.setdefault(note, []).append(name)
-    for note, names in images.items():
-        log.warning("%s: %s", some(names), note)
 
 
 def _noted(image: Image.Image, path: Path | None, turned: bool) -> tuple[bytes | None, tuple[str, ...]]:

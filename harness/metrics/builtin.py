@@ -64,6 +64,7 @@ LPIPS = Metric(
         pyiqa_file("LPIPS_v0.1_alex-df73285e.pth", packaged="lpips/weights/v0.1/alex.pth"),
         torchvision_file("alexnet-owt-7be5be79.pth"),
     ),
+    min_side=31,
     citation=bibtex("inproceedings", "zhang2018lpips",
                     "Zhang, Richard and Isola, Phillip and Efros, Alexei A. and Shechtman, Eli and Wang, Oliver",
                     "The unreasonable effectiveness of deep features as a perceptual metric", "CVPR", 2018),
@@ -179,6 +180,7 @@ GMSD = Metric(
     definition="Y rounded, halved by 2x2 means, Prewitt gradients, T = 170, border 0 (pyiqa gmsd)",
     build=f"{_PYIQA}:image_metric",
     settings={"name": "gmsd"},
+    min_side=4,
     citation=bibtex("article", "xue2013gmsd", "Xue, Wufeng and Zhang, Lei and Mou, Xuanqin and Bovik, Alan C.",
                     "Gradient magnitude similarity deviation: a highly efficient perceptual image quality index",
                     "IEEE Transactions on Image Processing", 2013),
@@ -193,6 +195,7 @@ PIQE = Metric(
     definition="16x16 blocks, activity threshold 0.1 (pyiqa piqe)",
     build=f"{_PYIQA}:image_metric",
     settings={"name": "piqe", "one_at_a_time": True},
+    min_side=8,
     decimals=2,
     citation=bibtex("inproceedings", "venkatanath2015piqe",
                     "Venkatanath, N. and Praneeth, D. and Bh, Maruthi Chandrasekhar and "

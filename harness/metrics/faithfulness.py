@@ -66,6 +66,7 @@ def _share(name: str, title: str, direction: Direction, meaning: str) -> Metric:
         "alignment",
         build="isrbench.harness.metrics.correctness:build_share",
         settings={"share": name},
+        min_side=36,  # at scale 4; the border is a multiple of the scale
         citation=_AYBAR,
     )
 

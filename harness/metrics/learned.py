@@ -133,6 +133,7 @@ LPIPS_VGG = Metric(
         pyiqa_file("LPIPS_v0.1_vgg-a78928a0.pth", packaged="lpips/weights/v0.1/vgg.pth"),
         torchvision_file("vgg16-397923af.pth"),
     ),
+    min_side=16,
     citation=bibtex("inproceedings", "zhang2018lpips",
                     "Zhang, Richard and Isola, Phillip and Efros, Alexei A. and Shechtman, Eli and Wang, Oliver",
                     "The unreasonable effectiveness of deep features as a perceptual metric", "CVPR", 2018),

@@ -6,13 +6,14 @@ import logging
 import re
 import unicodedata
 from collections.abc import Collection, Sequence, Set
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isrbench.harness.api.method import Cost, Restored, Runtime
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash, list_images
-from isrbench.harness.imaging.images import read_rgb, to_tensor
+from isrbench.harness.imaging.images import read_notes, read_rgb, tell_notes, to_tensor
 from isrbench.methods.folder.options import FolderOptions
 
 if TYPE_CHECKING:
@@ -64,11 +65,16 @@ class Folder:
             self._owned.setdefault(self._owner(stem, self._ids), []).append(stem)
 
     def prepare(self, images: Sequence[tuple[str, Path]]) -> None:
-        """Warn about files that belong to no image of the set."""
+        """Warn about files that belong to no image of the set, and about those that are no PNGs but for their names."""
         extra = sorted(self._owned.get("", ()))
         if extra:
             shown = ", ".join(f"{stem}.png" for stem in extra[:3]) + (", ..." if len(extra) > 3 else "")
             log.warning("%d PNGs in %s belong to no image of the set: %s", len(extra), self._folder, shown)
+        noted = {}
+        for image, _ in images:
+            with suppress(UserError):
+                noted[self._path(image)] = read_notes(self._path(image))
+        tell_notes(noted.items())
 
     def restore(self, lr: Tensor, *, image: str, seed: int) -> Restored:
         """Read the image's own file.

@@ -8,13 +8,18 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from isrbench.harness.errors import UserError
+from isrbench.harness.imaging.images import cut_to, read_rgb, read_size, write_png
 from isrbench.harness.imaging.opening import opened
 from isrbench.reports.aligned import AlignedRuns
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _THUMBNAIL = 240
 _WORKERS = 4
@@ -60,7 +65,11 @@ def copy_images(aligned: AlignedRuns, page_folder: Path, name: str) -> list[Copi
         outputs = [aligned.outputs.loc[image, label] for label in aligned.labels]
         sources = [facts["lr_path"], facts["hr_path"], *outputs]
         kinds = ["lr", "hr", *(f"m{i}" for i in range(len(outputs)))]
-        made = [_version(s, folder, kind, stem, page_folder) for s, kind in zip(sources, kinds, strict=True)]
+        size = next(filter(None, map(_size, outputs)), None)
+        made = [
+            _version(s, folder, kind, stem, page_folder, size if kind == "hr" else None)
+            for s, kind in zip(sources, kinds, strict=True)
+        ]
         lr, hr, *restored = [version for version, _ in made]
         return CopiedImage(lr, hr, tuple(restored), tuple(bad for _, bad in made if bad))
 
@@ -73,19 +82,28 @@ def copied_files(copied: Sequence[CopiedImage], page_folder: Path) -> list[Path]
     return [page_folder / link for one in copied for link in one.links]
 
 
-def _version(source: Any, folder: Path, kind: str, stem: str, page_folder: Path) -> tuple[Version, str]:
-    """Return one version, and its path if it cannot be read."""
+def _version(
+    source: Any, folder: Path, kind: str, stem: str, page_folder: Path, size: tuple[int, int] | None
+) -> tuple[Version, str]:
+    """Return one version, and its path if it cannot be read.
+
+    Of an HR image that is larger than the restored ones, as a set may cut (``Card.hr_crop``), only ``size`` is shown.
+    """
     if not isinstance(source, str) or not Path(source).is_file():
         return Version(None, None), ""
     try:
-        small = _thumbnail(Path(source))
+        cut = None if size is None else _cut(Path(source), size)
+        small = _thumbnail(Path(source), cut)
     except UserError:
         return Version(None, None), source
-    target = folder / kind / f"{stem}{Path(source).suffix.lower()}"
+    target = folder / kind / f"{stem}{Path(source).suffix.lower() if cut is None else '.png'}"
     target.parent.mkdir(parents=True, exist_ok=True)
     # An earlier report may have linked the file: writing into a link would write into what it links.
     target.unlink(missing_ok=True)
-    shutil.copyfile(source, target)
+    if cut is None:
+        shutil.copyfile(source, target)
+    else:
+        write_png(target, cut)
     link = target.relative_to(page_folder).as_posix()
     if small is None:
         return Version(link, link), ""
@@ -95,9 +113,28 @@ def _version(source: Any, folder: Path, kind: str, stem: str, page_folder: Path)
     return Version(link, thumbnail.relative_to(page_folder).as_posix()), ""
 
 
-def _thumbnail(source: Path) -> Image.Image | None:
+def _size(output: Any) -> tuple[int, int] | None:
+    """Return (height, width) of a restored image; None where there is none, or it cannot be read."""
+    if not isinstance(output, str) or not Path(output).is_file():
+        return None
+    try:
+        return read_size(Path(output))
+    except UserError:
+        return None
+
+
+def _cut(source: Path, size: tuple[int, int]) -> NDArray[np.uint8] | None:
+    """Return the part of an HR image that restored images show; None where that is the whole."""
+    if read_size(source) == size:
+        return None
+    pixels = read_rgb(source)
+    return cut_to(pixels, size) if pixels.shape[0] >= size[0] and pixels.shape[1] >= size[1] else None
+
+
+def _thumbnail(source: Path, cut: NDArray[np.uint8] | None) -> Image.Image | None:
     """Return a small copy, or None where the image is small itself. Reads the file to its end either way."""
-    with opened(source) as image:
+    with opened(source) as opened_image:
+        image = opened_image if cut is None else Image.fromarray(cut)
         if max(image.size) <= _THUMBNAIL:
             image.load()
             return None

@@ -128,7 +128,7 @@ def write_jpeg(path: Path) -> None:
     _save(path, format="JPEG", quality=60)
 
 
-ODD: dict[str, tuple[str, Callable[[Path], None], str, str, str]] = {
+ODD: dict[str, tuple[str, Callable[[Path], object], str, str, str]] = {
     "16-bit PNG": ("a.png", write_png16, "16-bit RGB", "16 bits a channel", "16 bits became 8"),
     "16-bit TIFF": (
         "a.tif", lambda p: _save(p, Image.fromarray(np.full((16, 16), 40000, np.uint16))), "16-bit grey",

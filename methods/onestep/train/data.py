@@ -19,8 +19,9 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from isrbench.harness.data.fetch import image_content, undecoded
 from isrbench.harness.errors import UserError
+from isrbench.harness.imaging.images import tell_notes
 from isrbench.harness.imaging.opening import PHOTO_PIXELS, opened
-from isrbench.harness.imaging.photos import check_photo, photo_pixels, read_photo, tell_notes
+from isrbench.harness.imaging.photos import check_photo, photo_pixels, read_photo
 from isrbench.methods.onestep.train.config import Data
 from isrbench.methods.onestep.train.degrade import SCALE, check_degradations, make_lr
 from isrbench.methods.onestep.train.draws import stream

@@ -139,7 +139,9 @@ class Validator:
                 yield _Looked(place, to_pixels(lr), _enlarge(to_pixels(lr)), hr)
         for pair in self._pairs:
             lr = read_lr(pair.lr, pair.lr_hash)
-            yield _Looked(self._dataset, lr, _enlarge(lr), read_hr(pair.hr, pair.hr_hash) if pair.hr else None)
+            yield _Looked(
+                self._dataset, lr, _enlarge(lr), read_hr(pair.hr, pair.hr_hash, pair.hr_size) if pair.hr else None
+            )
 
     def _restored_crops(self) -> Iterator[_Looked]:
         nets, device = self._nets, self._nets.base.device
@@ -159,7 +161,7 @@ class Validator:
         method = self._evaluated.method(checkpoint)
         for pair in self._pairs:
             lr = read_lr(pair.lr, pair.lr_hash)
-            hr = read_hr(pair.hr, pair.hr_hash) if pair.hr else None
+            hr = read_hr(pair.hr, pair.hr_hash, pair.hr_size) if pair.hr else None
             try:
                 restored, trace = restore_pixels(method, lr, pair.id, _EVAL_SEED, SCALE)
             except UserError as error:  # a network gone wrong: the run itself decides when to stop

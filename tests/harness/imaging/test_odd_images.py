@@ -12,8 +12,8 @@ from PIL import Image
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.colour import is_srgb, title_of
 from isrbench.harness.imaging.convert import convert
-from isrbench.harness.imaging.images import read_noted, read_rgb
-from isrbench.harness.imaging.photos import check_photo, open_photo, tell_notes
+from isrbench.harness.imaging.images import read_noted, read_rgb, tell_notes
+from isrbench.harness.imaging.photos import check_photo, open_photo
 from tests.support.odd_images import NO_IMAGES, ODD, cmyk_profile, pixels, wide_profile, write_jpeg, write_wide
 
 
