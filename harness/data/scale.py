@@ -6,6 +6,7 @@ scale ("modcrop"). Many copies of Set14, BSD100, Urban100 and Manga109 hold the 
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from isrbench.harness.api.dataset import MAX_SCALE, Card
@@ -79,16 +80,23 @@ def scale_of(lr_file: Path, hr_file: Path, *, scale: int | None = None, hr_crop:
         raise UserError(f"{sizes}, {near[0]} times smaller, but --scale is {scale}", "leave --scale out")
     if hr_crop == "modulo" and uncut:
         raise UserError(f"{sizes}: the scale may be {' or '.join(map(str, uncut))}", f"say which: --scale {uncut[-1]}")
-    ratio = hr[0] / lr[0]
-    if uncut:
-        raise UserError(f"{sizes}: HR must be a whole multiple of LR", _CUT)
-    if scale is None and abs(ratio - hr[1] / lr[1]) < 1 / min(lr) and round(ratio * lr[0]) == hr[0]:
-        raise UserError(
-            f"{sizes}: HR must be a whole multiple of LR, and this is {ratio:.3g} times",
-            "make LR images at a whole scale, or put the LR images alone into a folder: --dataset LR --scale 2",
-        )
     whole = "HR must be a whole multiple of LR" if scale is None else f"HR must be {scale} times LR"
-    raise UserError(f"{sizes}: {whole}", _APART)
+    raise UserError(f"{sizes}: {whole}", _CUT if uncut else _other_fix(lr, hr, lr_file))
+
+
+def _other_fix(lr: Size, hr: Size, lr_file: Path) -> str:
+    """Say how to get on with sizes that no cut of HR makes fit."""
+    ratio = hr[0] / lr[0]
+    if ratio < 1:
+        return "HR is the smaller one: check that the two folders, or lr_name and hr_name in a card, are not swapped"
+    whole = range(2, MAX_SCALE + 1)
+    above = [one for one in whole if all(0 <= one * small - large < one for small, large in zip(lr, hr, strict=True))]
+    if above:
+        return f"LR was rounded up: make the LR images again from HR images that are cut to a multiple of {above[0]}"
+    if abs(ratio - hr[1] / lr[1]) < 2 / min(lr):
+        alone = shlex.join(["--dataset", str(lr_file.parent), "--scale", str(max(2, round(ratio)))])
+        return f"make LR images at a whole scale, which {ratio:.3g} is not, or score the LR images alone: {alone}"
+    return _APART
 
 
 def hw(size: tuple[int, ...]) -> str:

@@ -151,7 +151,8 @@ def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
     """Turn uint8 (H, W, 3) into float32 (3, H, W) in [0, 1]."""
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float().div_(255)
+    # A copy also where the array is one pixel and contiguous either way: it may be read-only, which torch warns of.
+    return torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C")).float().div_(255)
 
 
 def to_pixels(image: Tensor) -> NDArray[np.uint8]:

@@ -152,6 +152,7 @@ CLIPIQA = Metric(
     build=f"{_PYIQA}:image_metric",
     settings={"name": "clipiqa"},
     weights=(CLIP_RN50,),
+    min_side=31,
     citation=bibtex("inproceedings", "wang2023clipiqa", "Wang, Jianyi and Chan, Kelvin C.K. and Loy, Chen Change",
                     "Exploring CLIP for assessing the look and feel of images", "AAAI", 2023),
 )  # fmt: skip

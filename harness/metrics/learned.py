@@ -98,6 +98,7 @@ CLIPIQA_PLUS = Metric(
     settings={"name": "clipiqa+"},
     # pyiqa keeps the name as it stands in the address.
     weights=(pyiqa_file("CLIP-IQA%2B_learned_prompts-603f3273.pth"), CLIP_RN50),
+    min_side=31,
     citation=bibtex("inproceedings", "wang2023clipiqa", "Wang, Jianyi and Chan, Kelvin C.K. and Loy, Chen Change",
                     "Exploring CLIP for assessing the look and feel of images", "AAAI", 2023),
 )  # fmt: skip
@@ -114,6 +115,7 @@ LIQE = Metric(
     settings={"name": "liqe"},
     # No hash is published for it.
     weights=(pyiqa_file("liqe_koniq.pt"),),
+    min_side=224,
     citation=bibtex("inproceedings", "zhang2023liqe",
                     "Zhang, Weixia and Zhai, Guangtao and Wei, Ying and Yang, Xiaokang and Ma, Kede",
                     "Blind image quality assessment via vision-language correspondence: "

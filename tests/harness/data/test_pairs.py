@@ -20,6 +20,7 @@ from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.images import hr_hash, lr_hash, read_rgb
 from tests.support.cards import refusal, write_card
 from tests.support.images import BAD_IMAGES, make_image, write_pairs
+from tests.support.odd_images import wide_profile
 
 # ---------------------------------------------------------------- joined and checked
 
@@ -160,6 +161,20 @@ def test_lossless_reencoding_keeps_the_content_hash(pairs_folder: Path) -> None:
         Image.open(path).save(path.with_suffix(".bmp"))
         path.unlink()
     assert content_hash(load_pairs(find_card(str(pairs_folder)))) == before
+
+
+def test_a_profile_or_a_jpeg_under_a_pngs_name_is_noted_once_for_all_images(pairs_folder: Path, caplog) -> None:
+    before = content_hash(load_pairs(find_card(str(pairs_folder))))
+    assert not caplog.records
+    for path in sorted((pairs_folder / "HR").iterdir()):
+        Image.open(path).save(path, icc_profile=wide_profile())
+    jpeg = pairs_folder / "LR" / "a.png"
+    assert content_hash(load_pairs(find_card(str(pairs_folder)))) == before, "values are taken as they stand"
+    Image.open(jpeg).save(jpeg, format="JPEG")
+    caplog.clear()
+    load_pairs(find_card(str(pairs_folder)))
+    assert len(caplog.records) == 2
+    assert f"{jpeg}: it is a JPEG by its content" in caplog.text and "profile (Wide RGB)" in caplog.text
 
 
 def test_realsr_is_the_published_set(realsr: Path) -> None:
