@@ -10,6 +10,8 @@ from PIL import Image, ImageCms
 
 _SAME = 3
 """Grey levels by which a profile may move a colour and still be called sRGB: versions of sRGB differ by rounding."""
+_UNUSABLE = (ImageCms.PyCMSError, OSError, ValueError, TypeError, ImportError)
+"""What a damaged profile makes Pillow raise, and a Pillow that was built without colour management."""
 
 
 def profile_of(image: Image.Image) -> bytes | None:
@@ -22,17 +24,17 @@ def is_for(profile: bytes, space: str) -> bool:
     return profile[16:20] == space.ljust(4).encode()
 
 
-@lru_cache(256)
+@lru_cache(16)
 def title_of(profile: bytes) -> str:
     """Return what a profile calls itself."""
     try:
         title = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(profile))).strip()
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+    except _UNUSABLE:
         return "damaged"
     return title.splitlines()[0] if title else "without a name"
 
 
-@lru_cache(256)
+@lru_cache(16)
 def is_srgb(profile: bytes) -> bool:
     """Return whether colours under an RGB profile are what they are without one, which is sRGB, to within rounding."""
     if not is_for(profile, "RGB"):
@@ -57,7 +59,7 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
         intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
         target = ImageCms.createProfile("sRGB")
         moved = ImageCms.profileToProfile(image, source, target, renderingIntent=intent, outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError, TypeError) as error:
+    except _UNUSABLE as error:
         raise ValueError(f"its colour profile cannot be used: {error}") from error
     assert moved is not None  # as inPlace is False
     return moved

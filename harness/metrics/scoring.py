@@ -52,6 +52,9 @@ def image_value(
         except Exception as error:
             if too_small:  # what a network says of an image that its layers shrink to nothing helps nobody
                 raise small from error
+            if isinstance(error, AssertionError) and str(error):  # networks state so which sizes they take
+                said = f"{metric.id} cannot be computed of an image of {width}x{height}: {error}"
+                raise UserError(said, small.fix) from error
             raise
     if too_small and math.isnan(value):
         raise small

@@ -32,6 +32,8 @@ from isrbench.methods.onestep.train.regulariser import Regulariser
 from isrbench.methods.onestep.train.run import learning_rate_factor
 from isrbench.methods.onestep.train.state import last_state, load_state, save_state, state_to_resume
 from isrbench.methods.onestep.train.values import PRESETS
+from tests.support.images import write_png16
+from tests.support.odd_images import wide_profile
 
 
 @pytest.fixture
@@ -166,6 +168,29 @@ def test_a_hub_image_of_16_bits_is_refused(tmp_path, streaming):
     data = Data(hub=str(tmp_path), crop=32, workers=0, streaming=streaming)
     with pytest.raises(UserError, match=r"image 0 of the .* has pixel mode I;16"):
         next(open_loader(data, 0, 1, [0]))
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_hub_images_whose_pixels_would_change_are_refused(tmp_path, streaming):
+    write_png16(tmp_path / "deep.png", side=40)
+    data = Data(hub=str(tmp_path), crop=32, workers=0, streaming=streaming)
+    with pytest.raises(UserError, match=r"image 0 of the .* has 16 bits a channel"):
+        next(open_loader(data, 0, 1, [0]))
+
+
+def test_what_training_leaves_out_of_photos_is_said_in_one_line(photos, tmp_path, caplog):
+    folder = shutil.copytree(photos, tmp_path / "copy")
+    before = next(open_loader(Data(folders=(str(folder),), crop=16, workers=0), 0, 1, [0]))
+    for path in sorted(folder.iterdir()):
+        Image.open(path).save(path, icc_profile=wide_profile())
+    check_photos(Data(folders=(str(folder),)))
+    (record,) = caplog.records
+    assert "its colour profile (Wide RGB) is left out" in record.message
+    after = next(open_loader(Data(folders=(str(folder),), crop=16, workers=0), 0, 1, [0]))
+    assert torch.equal(before.hr, after.hr)
+    write_png16(folder / "deep.png")
+    with pytest.raises(UserError, match=r"deep.png has 16 bits a channel"):
+        check_photos(Data(folders=(str(folder),)))
 
 
 def test_unsuitable_photos_are_all_named_before_the_first_step(photos, tmp_path):
