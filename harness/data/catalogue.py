@@ -15,7 +15,8 @@ from isrbench.harness.data.find import catalogue_folder, find_layout, find_root
 from isrbench.harness.data.join import join_files
 from isrbench.harness.data.names import Names, files_by_stem, names_in_one_folder, refuse_odd_name
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import is_there, list_images
+from isrbench.harness.files import is_there
+from isrbench.harness.imaging.listing import list_images
 
 if TYPE_CHECKING:
     from isrbench.harness.api.dataset import Card

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isrbench.harness.errors import UserError
-from isrbench.harness.formats import is_image, kind_of
+from isrbench.harness.imaging.formats import is_image, kind_of
 
 _PASSED_OVER = frozenset({"thumbs.db", "desktop.ini", "__macosx", "@eadir"})
 """What operating systems leave in folders, in lower case."""

@@ -26,9 +26,9 @@ from isrbench.harness.data.catalogue import catalogue
 from isrbench.harness.degradation.pipeline import degrade
 from isrbench.harness.degradation.presets import LEVELS, at_level
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import list_images
 from isrbench.harness.identity import image_seed
 from isrbench.harness.imaging.images import tell_notes, to_pixels, to_tensor, write_png
+from isrbench.harness.imaging.listing import list_images
 from isrbench.harness.imaging.photos import open_photo
 
 log = logging.getLogger(__name__)

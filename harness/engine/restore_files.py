@@ -20,8 +20,9 @@ from isrbench.harness.engine.arguments import Progress, ProgressOption, option_t
 from isrbench.harness.engine.jobs import prepare
 from isrbench.harness.engine.restoring import restore_pixels
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import is_there, list_images, takes_nothing
+from isrbench.harness.files import is_there, takes_nothing
 from isrbench.harness.imaging.images import tell_notes, write_png
+from isrbench.harness.imaging.listing import list_images
 from isrbench.harness.imaging.photos import Photo, open_photo, photo_of
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import list_images
 from isrbench.harness.imaging.colour import is_for, profile_of, title_of, to_srgb
 from isrbench.harness.imaging.deep import bits_of, extra_channels, frames_of
 from isrbench.harness.imaging.images import EXIF_ORIENTATION, read_noted, write_png
+from isrbench.harness.imaging.listing import list_images
 from isrbench.harness.imaging.opening import opened
 
 if TYPE_CHECKING:

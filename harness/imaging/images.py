@@ -17,9 +17,9 @@ from PIL import Image
 
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import replacing, some
-from isrbench.harness.formats import LOSSLESS_SUFFIXES
 from isrbench.harness.imaging.colour import is_srgb, profile_of, title_of
 from isrbench.harness.imaging.deep import bits_of, extra_channels, frames_of
+from isrbench.harness.imaging.formats import LOSSLESS_SUFFIXES
 from isrbench.harness.imaging.opening import opened
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from typing import BinaryIO
 from PIL import Image, features
 
 from isrbench.harness.errors import UserError
-from isrbench.harness.formats import Kind, kind_of_content, tiff_channels
+from isrbench.harness.imaging.formats import Kind, kind_of_content, tiff_channels
 
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "WEBP", "TIFF", "GIF", "AVIF", "JPEG2000", "PPM")
 """What is opened, by Pillow's names; all are decoded inside this process, by libraries for images alone."""

@@ -153,6 +153,7 @@ AFINE = Metric(
     settings={"name": "afine_all"},
     # No hash is published for it.
     weights=(pyiqa_file("afine.pth"),),
+    min_side=32,
     citation=bibtex("inproceedings", "chen2025afine",
                     "Chen, Du and Wu, Tianhe and Ma, Kede and Zhang, Lei",
                     "Toward generalized image quality assessment: relaxing the perfect reference quality assumption",

@@ -23,8 +23,8 @@ from isrbench.harness.degradation import kernels
 from isrbench.harness.degradation.pipeline import degrade
 from isrbench.harness.degradation.presets import at_level
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import list_images
 from isrbench.harness.imaging.images import tell_notes
+from isrbench.harness.imaging.listing import list_images
 from isrbench.harness.imaging.opening import opened
 from isrbench.harness.imaging.photos import open_photo
 from isrbench.harness.severity.dimensions import DIMENSIONS

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from isrbench.harness.api.method import Cost, Restored, Runtime
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import file_hash, list_images
+from isrbench.harness.files import file_hash
 from isrbench.harness.imaging.images import read_notes, read_rgb, tell_notes, to_tensor
+from isrbench.harness.imaging.listing import list_images
 from isrbench.methods.folder.options import FolderOptions
 
 if TYPE_CHECKING:

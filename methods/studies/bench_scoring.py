@@ -21,8 +21,8 @@ from PIL import Image
 from isrbench.harness.data.catalogue import find_card
 from isrbench.harness.data.pairs import load_pairs
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import list_images
 from isrbench.harness.imaging.images import read_rgb, to_tensor, write_png
+from isrbench.harness.imaging.listing import list_images
 from isrbench.harness.imaging.opening import opened
 from isrbench.harness.metrics.scorer import Scorer
 

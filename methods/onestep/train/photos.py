@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import list_images
-from isrbench.harness.formats import is_image
+from isrbench.harness.imaging.formats import is_image
+from isrbench.harness.imaging.listing import list_images
 from isrbench.methods.onestep.train.config import Data
 
 LIMITED = re.compile(r"(.+):(\d+)")
