@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,7 +12,12 @@ from PIL import Image, ImageOps
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.colour import is_for, is_srgb, profile_of, title_of
 from isrbench.harness.imaging.deep import bits_of, extra_channels, frames_of
-from isrbench.harness.imaging.images import EXIF_ORIENTATION, convert_command, is_lossy_under_lossless_name
+from isrbench.harness.imaging.images import (
+    EXIF_ORIENTATION,
+    convert_command,
+    is_lossy_under_lossless_name,
+    tell_notes,
+)
 from isrbench.harness.imaging.opening import PHOTO_PIXELS, opened
 
 if TYPE_CHECKING:
@@ -52,6 +58,23 @@ def open_photo(path: Path) -> Photo:
 def read_photo(path: Path) -> NDArray[np.uint8]:
     """Read the pixels of :func:`open_photo`, uint8 (H, W, 3); its profile and notes are dropped."""
     return open_photo(path).pixels
+
+
+def read_photos(paths: Iterable[Path]) -> Iterator[NDArray[np.uint8]]:
+    """Read the pixels of photos one after the other, and tell at the end what was done to them or left out.
+
+    Yields:
+        uint8 (H, W, 3).
+
+    Raises:
+        UserError: As :func:`open_photo`.
+    """
+    notes = {}
+    for path in paths:
+        photo = open_photo(path)
+        notes[path] = (*photo.notes, *photo.profile_left_out)
+        yield photo.pixels
+    tell_notes(notes.items())
 
 
 def check_photo(path: Path) -> tuple[str, ...]:

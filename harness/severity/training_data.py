@@ -23,10 +23,9 @@ from isrbench.harness.degradation import kernels
 from isrbench.harness.degradation.pipeline import degrade
 from isrbench.harness.degradation.presets import at_level
 from isrbench.harness.errors import UserError
-from isrbench.harness.imaging.images import tell_notes
 from isrbench.harness.imaging.listing import list_images
 from isrbench.harness.imaging.opening import opened
-from isrbench.harness.imaging.photos import open_photo
+from isrbench.harness.imaging.photos import read_photos
 from isrbench.harness.severity.dimensions import DIMENSIONS
 
 SIZE = 24
@@ -54,14 +53,10 @@ def read_images(folders: list[Path]) -> list[Tensor]:
         paths = list_images(folder, tell=True) if folder.is_dir() else []
         if not paths:
             raise UserError(f"no images in {folder}", "pass folders of photos with --data")
-        notes = {}
-        for path in paths:
-            photo = open_photo(path)
-            notes[path] = (*photo.notes, *photo.profile_left_out)
-            if min(photo.pixels.shape[:2]) < SMALLEST:
+        for path, pixels in zip(paths, read_photos(paths), strict=True):
+            if min(pixels.shape[:2]) < SMALLEST:
                 raise UserError(f"{path} is smaller than {SMALLEST} px", "leave it out")
-            images.append(torch.from_numpy(photo.pixels).permute(2, 0, 1).float() / 255)
-        tell_notes(notes.items())
+            images.append(torch.from_numpy(pixels).permute(2, 0, 1).float() / 255)
     return images
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from isrbench.harness.errors import UserError
+from isrbench.harness.imaging.colour import is_for, profile_of
 from isrbench.harness.imaging.images import cut_to, read_rgb, read_size, write_png
 from isrbench.harness.imaging.opening import opened
 from isrbench.reports.aligned import AlignedRuns
@@ -109,7 +110,9 @@ def _version(
         return Version(link, link), ""
     thumbnail = folder / "thumbs" / kind / f"{stem}.jpg"
     thumbnail.parent.mkdir(parents=True, exist_ok=True)
-    small.save(thumbnail, quality=82, icc_profile=small.info.get("icc_profile"))
+    profile = profile_of(small)
+    fits = profile is not None and is_for(profile, "RGB")
+    small.save(thumbnail, quality=82, icc_profile=profile if fits else None)
     return Version(link, thumbnail.relative_to(page_folder).as_posix()), ""
 
 

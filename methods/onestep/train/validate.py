@@ -20,7 +20,7 @@ from isrbench.harness.degradation.presets import at_level
 from isrbench.harness.engine.restoring import restore_pixels
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.images import read_hr, read_lr, to_pixels, to_tensor
-from isrbench.harness.imaging.photos import read_photo
+from isrbench.harness.imaging.photos import read_photos
 from isrbench.harness.metrics.scorer import Scorer
 from isrbench.harness.severity.known import rank_correlation
 from isrbench.methods.onestep.adapter import AdapterSpec
@@ -91,7 +91,8 @@ class Validator:
         if look.folders:
             paths = find_images([Path(folder) for folder in look.folders])
             paths = paths[:: max(1, len(paths) // look.images)][: look.images]
-            self._crops = [random_crop(read_photo(path), look.crop, stream(_SEED, n)) for n, path in enumerate(paths)]
+            photos = enumerate(read_photos(paths))
+            self._crops = [random_crop(photo, look.crop, stream(_SEED, n)) for n, photo in photos]
             hr, numbers = stack(self._crops), range(len(self._crops))
             self._lr = {f"{level:g}": degrade(hr, at_level(level), numbers, SCALE) for level in sorted(look.levels)}
         card, self._pairs = read_pairs(look) if look.dataset else (None, [])

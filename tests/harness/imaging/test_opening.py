@@ -13,7 +13,7 @@ from PIL import Image, features
 
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging import photos
-from isrbench.harness.imaging.images import read_rgb, read_size, write_png
+from isrbench.harness.imaging.images import read_noted, read_rgb, read_size, write_png
 from isrbench.harness.imaging.opening import SET_PIXELS, opened
 from isrbench.harness.imaging.photos import check_photo, open_photo
 from tests.support.images import make_image
@@ -110,3 +110,12 @@ def test_content_decides_and_not_the_ending(kind: str, ending: str, tmp_path: Pa
     expected = np.asarray(Image.open(saved).convert("RGB"))
     path = saved.rename(tmp_path / f"b{ending}")
     assert np.array_equal(read_rgb(path), expected) and np.array_equal(open_photo(path).pixels, expected)
+
+
+def test_a_phones_jpeg_of_several_parts_is_its_first(tmp_path: Path) -> None:
+    pixels, depth = (Image.fromarray(make_image(seed, 16, 16)) for seed in (0, 1))
+    pixels.save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[depth], quality=95)
+    pixels.save(tmp_path / "alone.jpg", quality=95)
+    for path in (tmp_path / "a.jpg", tmp_path / "alone.jpg"):
+        assert open_photo(path).notes == () and read_noted(path)[1] == ()
+    assert np.array_equal(read_rgb(tmp_path / "a.jpg"), read_rgb(tmp_path / "alone.jpg"))
