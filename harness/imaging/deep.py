@@ -57,7 +57,7 @@ def _raw(image: Image.Image) -> object:
 
 def _content(image: Image.Image) -> bytes:
     file = cast("BinaryIO | None", getattr(image, "fp", None))
-    if file is None:  # decoded already
+    if file is None or file.closed:  # decoded already
         return b""
     place = file.tell()
     file.seek(0)
