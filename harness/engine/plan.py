@@ -168,7 +168,8 @@ def _check(request: Request, methods: Registry[MethodPlugin]) -> None:
         raise UserError(f"--workers {request.workers}: at least one thread", "leave the option out for one a core")
     if request.hr_severity and request.estimator == "none":
         raise UserError("--hr-severity needs an estimator, but --estimator is none", "leave --estimator out")
-    if request.scale is not None and not 1 <= request.scale <= MAX_SCALE:
+    whole = isinstance(request.scale, int) or request.scale is None  # Python code may pass any number
+    if not whole or (request.scale is not None and not 1 <= request.scale <= MAX_SCALE):
         raise UserError(f"--scale is {request.scale}", f"choose a whole number from 1 to {MAX_SCALE}")
     if request.hr_crop not in {None, "modulo"}:
         raise UserError(f"--hr-crop is {request.hr_crop}", "--hr-crop modulo, or leave it out")

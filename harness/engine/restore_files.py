@@ -121,8 +121,8 @@ def restore(
     """
     one = isinstance(images, str) or not isinstance(images, Sequence)
     wanted = [images] if one else list(images)
-    if scale < 1:
-        raise UserError(f"the scale is {scale}, but has to be at least 1", "--scale 4")
+    if not isinstance(scale, int) or scale < 1:  # Python code may pass any number
+        raise UserError(f"the scale is {scale}, but has to be a whole number, at least 1", "--scale 4")
     if to is not None:
         jobs = _jobs(wanted, Path(to), one)
         if not overwrite:

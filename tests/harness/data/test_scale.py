@@ -10,6 +10,8 @@ from PIL import Image
 from isrbench.harness.api.dataset import Card
 from isrbench.harness.data.catalogue import find_card, load_card
 from isrbench.harness.data.pairs import content_hash, load_pairs
+from isrbench.harness.engine.evaluate import evaluate
+from isrbench.harness.engine.restore_files import restore
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.images import read_hr
 from tests.support.cards import write_card
@@ -158,3 +160,13 @@ def test_options_that_cannot_be(option: str, value: str, tmp_path: Path, capsys)
     args = ("--dataset", "sample", "--metrics", "psnr", "--runs-dir", tmp_path / "r", option, value)
     code, _, err = isrbench(capsys, "eval", "--method", "bicubic", *args)
     assert code == 2 and f"{option} is {value}" in err and not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("scale", [1.5, 0, 17])
+def test_a_scale_from_python_is_a_whole_number_too(scale: float, tmp_path: Path) -> None:
+    folder = write_pairs(tmp_path / "set", ["a"]) / "LR"
+    with pytest.raises(UserError, match=f"--scale is {scale}") as caught:
+        evaluate("bicubic", folder, scale=scale, runs_dir=tmp_path / "r")  # type: ignore[arg-type]
+    assert caught.value.fix == "choose a whole number from 1 to 16"
+    with pytest.raises(UserError, match=r"the scale is 1\.5, but has to be a whole number"):
+        restore(folder / "a.png", "bicubic", scale=1.5)  # type: ignore[call-overload]
