@@ -1,4 +1,4 @@
-"""Files that are whole or not there, their kinds and hashes, and the images of a folder."""
+"""Files that are whole or not there, their kinds and hashes."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from isrbench.harness.errors import UserError, foreign
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
-"""File endings that count as images."""
 _KINDS = {
     stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device",
     stat.S_IFBLK: "device",
@@ -22,21 +20,10 @@ _SHOWN = 4
 """Names of files in a message."""
 
 
-def list_images(folder: Path, *, recursive: bool = False) -> list[Path]:
-    """Return the image files in ``folder``, sorted by path; hidden files are passed over.
-
-    A folder whose name ends as an image's does is none; a link to nothing is listed, for its reader to report.
-
-    Args:
-        folder: Where to look.
-        recursive: Look below its folders too.
-
-    Raises:
-        OSError: If the folder cannot be read.
-    """
-    entries = folder.rglob("*") if recursive else folder.iterdir()
-    named = (p for p in entries if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
-    return sorted(p for p in named if not p.is_dir())
+def some(names: Sequence[object]) -> str:
+    """Return the first few of many names, and how many more there are, for a message."""
+    shown = ", ".join(map(str, names[:_SHOWN]))
+    return shown + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
 def is_there(path: Path) -> bool:
@@ -136,7 +123,7 @@ def refuse_to_replace(files: Iterable[Path], fix: str) -> None:
             found[above] = None
     if found:
         names = [str(path) for path in found]
-        shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+        shown = some(names)
         what = (
             "is there already and would be overwritten"
             if len(names) == 1

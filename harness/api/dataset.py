@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
@@ -81,7 +81,11 @@ class Card(BaseModel):
     lr_size: Size | None = None
     """(height, width) of every LR image; None where they differ."""
     hr_size: Size | None = None
-    """(height, width) of every HR image; None where they differ. With ``lr_size`` given it must be scale times that."""
+    """(height, width) of every HR file; None where they differ. With ``lr_size`` given it must be scale times that,
+    but for what ``hr_crop`` cuts."""
+    hr_crop: Literal["modulo"] | None = None
+    """``modulo`` = HR images that are up to scale - 1 pixels larger than scale times their LR on a side are cut at the
+    right and at the bottom, as the field makes its sets; None = they are refused."""
     license: str = Field(validation_alias=AliasChoices("license", "licence"))
     """SPDX id, or words where none fits."""
     non_commercial: bool = False
@@ -123,7 +127,11 @@ class Card(BaseModel):
     def _sizes_agree(self) -> Card:
         lr, hr = self.lr_size, self.hr_size
         if lr and hr and hr != (lr[0] * self.scale, lr[1] * self.scale):
-            raise ValueError(f"hr_size {list(hr)} is not scale {self.scale} times lr_size {list(lr)}")
+            rests = [large - small * self.scale for large, small in zip(hr, lr, strict=True)]
+            uncut = all(0 <= rest < self.scale for rest in rests)
+            if not uncut or self.hr_crop is None:
+                hint = ', and hr_crop = "modulo" would cut the rest off' if uncut else ""
+                raise ValueError(f"hr_size {list(hr)} is not scale {self.scale} times lr_size {list(lr)}{hint}")
         return self
 
 
@@ -142,3 +150,5 @@ class Pair:
     """(height, width) of the LR image."""
     level: str | None = None
     """The true severity level of a synthetic image."""
+    hr_size: tuple[int, int] | None = None
+    """(height, width) that the HR image is cut to, for a set with ``hr_crop``; None = it fits as it is."""

@@ -101,7 +101,8 @@ class Metric:
     uses_lr: bool = False
     """Whether the function looks at the LR; others are given None."""
     min_side: int = 1
-    """Least side, in pixels, of a square image of which its value says something; by default it is left out below."""
+    """Least side, in pixels, of a square image of which its value says something. By default it is left out below;
+    asked for by name it is computed where it can be, and otherwise this is the reason given."""
     unit: str = ""
     """``dB`` or empty."""
     decimals: int = 4

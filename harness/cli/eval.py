@@ -50,6 +50,12 @@ def eval_(
     accept_license: AcceptLicense = False,
     limit: Limit = None,
     sample: Sample = None,
+    scale: Annotated[
+        int | None, typer.Option(help="How many times larger, for a set without HR images. [default: as the set says]")
+    ] = None,
+    hr_crop: Annotated[
+        str | None, typer.Option(help="modulo: cut HR images at the right and bottom to a multiple of the scale.")
+    ] = None,
     runs_dir: RunsDir = RUNS_DIR,
     resume: Annotated[
         str, typer.Option(help="only-missing: go on; never: a new run; only-cache: compute nothing.")
@@ -101,7 +107,8 @@ def eval_(
         with progress_bars(quiet=json) as progress:
             return evaluate(
                 method, dataset, options=options, name=name, require_metrics=require_metrics, data_root=data_root,
-                metrics=metric_ids(metrics), limit=limit, sample=sample, runs_dir=runs_dir, resume=resume,
+                metrics=metric_ids(metrics), limit=limit, sample=sample, scale=scale, hr_crop=hr_crop,
+                runs_dir=runs_dir, resume=resume,
                 device=device, seed=seed, repeat_of=repeat_of, workers=workers, estimator=estimator,
                 hr_severity=hr_severity, complexity=complexity, progress=progress, ray_address=ray_address,
                 gpus_per_worker=gpus_per_worker, devices=devices_of(devices),

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isrbench.harness.api.registry import cards, unknown_name
-from isrbench.harness.data.find import catalogue_folder, find_layout
-from isrbench.harness.data.join import Files, join_files
+from isrbench.harness.data.find import catalogue_folder, find_layout, find_root
+from isrbench.harness.data.join import join_files
 from isrbench.harness.data.names import Names, files_by_stem, names_in_one_folder, refuse_odd_name
 from isrbench.harness.documents import read_toml
 from isrbench.harness.errors import UserError, foreign
-from isrbench.harness.files import is_there, list_images
+from isrbench.harness.files import is_there
+from isrbench.harness.imaging.listing import list_images
 
 if TYPE_CHECKING:
     from isrbench.harness.api.dataset import Card
@@ -95,12 +96,29 @@ def load_card(path: Path) -> Card:
     return card if card.root is None else card.model_copy(update={"root": (path.parent / card.root).resolve()})
 
 
-def find_card(name: str) -> Card:
+def find_card(
+    name: str, *, scale: int | None = None, hr_crop: str | None = None, data_root: Path | None = None
+) -> Card:
     """Return the card for a dataset id, a ``.toml`` file, or a plain folder of images.
 
+    Args:
+        name: Which.
+        scale: How many times larger restored images are to be; None = as the card or the first pair says. At another
+            scale than its own a set without HR images is one of its own, ``ID-x2``.
+        hr_crop: As ``Card.hr_crop``; None = as the card says.
+        data_root: Where the set is looked for, for a scale other than its own.
+
     Raises:
-        UserError: If ``name`` is none of these, or a card of the user's that takes the id of a set that ships.
+        UserError: If ``name`` is none of these, a card of the user's that takes the id of a set that ships, or a set
+            that the scale does not fit.
     """
+    card = _named_card(name, scale, hr_crop)
+    if hr_crop is not None:
+        card = card.model_copy(update={"hr_crop": hr_crop})
+    return card if scale in (None, card.scale) else _at_scale(card, scale, data_root)
+
+
+def _named_card(name: str, scale: int | None, hr_crop: str | None) -> Card:
     if name in catalogue():
         return load_card(catalogue()[name])
     if name in carried()[1]:
@@ -117,7 +135,7 @@ def find_card(name: str) -> Card:
             )
         return card
     if there and path.is_dir():
-        return card_of_folder(path.resolve())
+        return card_of_folder(path.resolve(), scale=scale, hr_crop=hr_crop)
     if path.suffix == ".toml" or len(path.parts) > 1:
         raise UserError(f"--dataset {name}: this card or folder does not exist", "check the path")
     raise UserError(
@@ -125,15 +143,21 @@ def find_card(name: str) -> Card:
     )
 
 
-def card_of_folder(folder: Path) -> Card:
+def card_of_folder(folder: Path, *, scale: int | None = None, hr_crop: str | None = None) -> Card:
     """Return a card for a plain folder: LR/HR sub-folders of a known layout, pairs side by side, or LR images alone.
 
     The scale is that of the first pair; without HR it is 4.
 
+    Args:
+        folder: Where it lies.
+        scale: What the scale of a set with HR images has to be; None = anything.
+        hr_crop: As ``Card.hr_crop``.
+
     Raises:
-        UserError: If the folder holds none of these, or the first pair's sizes have no whole ratio.
+        UserError: If the folder holds none of these, or the first pair's sizes have no whole ratio, or another.
     """
     from isrbench.harness.api.dataset import Card
+    from isrbench.harness.data.scale import scale_of
 
     refuse_odd_name(folder)
     card = Card(
@@ -149,7 +173,8 @@ def card_of_folder(folder: Path) -> Card:
         return card.model_copy(update={"has_hr": False, "layouts": (layout,)})
     card = card.model_copy(update={"layouts": (layout,), "has_hr": True})
     first = next(iter(join_files(card, folder)))
-    return card.model_copy(update={"scale": _scale_of(first)})
+    assert first.hr is not None  # as has_hr is true
+    return card.model_copy(update={"scale": scale_of(first.lr, first.hr, scale=scale, hr_crop=hr_crop)})
 
 
 def _names_in(folder: Path) -> Names | None:
@@ -187,26 +212,12 @@ def id_of_folder(folder: Path) -> str:
     return f"{kept}-folder" if kept.lower() in taken else kept or "folder"
 
 
-def _scale_of(pair: Files) -> int:
-    """Return how many times larger HR is than LR.
-
-    Raises:
-        UserError: If that is no whole number up to the largest scale, or a file cannot be read.
-    """
-    from isrbench.harness.api.dataset import MAX_SCALE
-    from isrbench.harness.imaging.images import read_size
-
-    assert pair.hr is not None
-    lr, hr = read_size(pair.lr), read_size(pair.hr)
-    scale = hr[0] // lr[0]
-    if scale < 1 or hr != (lr[0] * scale, lr[1] * scale):
+def _at_scale(card: Card, scale: int, data_root: Path | None) -> Card:
+    """Return a set without HR images at another scale: under an id of its own, so that no table mixes the two."""
+    if card.has_hr:
         raise UserError(
-            f"{pair.hr} is {hr[1]}x{hr[0]} and its LR {lr[1]}x{lr[0]}: HR must be a whole multiple of LR",
-            "crop HR to a multiple, or state scale and sizes in a card (docs/datasets.md)",
+            f"{card.id} is a set of scale {card.scale}: its HR images fit no other", f"leave --scale {scale} out"
         )
-    if scale > MAX_SCALE:
-        raise UserError(
-            f"{pair.hr} is {scale} times as large as its LR, but a set's scale is {MAX_SCALE} at most",
-            "check that these two files belong together",
-        )
-    return scale
+    find_root(card, data_root)  # a set that is not there is asked for by its own name
+    changes = {"id": f"{card.id}-x{scale}", "title": f"{card.title} x{scale}", "folders": (card.id, *card.folders)}
+    return card.model_copy(update={**changes, "scale": scale, "hr_size": None})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePath
@@ -15,7 +15,10 @@ from isrbench.harness.api.dataset import Card
 from isrbench.harness.api.zips import check_members, members_of
 from isrbench.harness.data.find import data_roots
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import IMAGE_SUFFIXES, is_full, is_there, shown
+from isrbench.harness.files import is_full, is_there, shown
+from isrbench.harness.imaging.formats import IMAGE_SUFFIXES
+from isrbench.harness.imaging.images import EXIF_ORIENTATION, other_kind
+from isrbench.harness.imaging.opening import opened
 from isrbench.harness.network import TOTAL_SECONDS, in_time, offline
 
 log = logging.getLogger(__name__)
@@ -149,9 +152,12 @@ def _damaged(archive: Path, member: zipfile.ZipInfo, why: object) -> UserError:
 def write_table(card: Card, table: Any, target: Path) -> None:
     """Write a Hugging Face dataset's image columns as ``LR/<id>.png`` and ``HR/<id>.png``, losslessly.
 
+    What is not 8-bit RGB is written as the file that it is, for :func:`~isrbench.harness.data.pairs.load_pairs` to say
+    so: Pillow would write 16-bit colour as 8-bit, and leave a rotation out.
+
     Raises:
-        UserError: If the card names a column that is not there or holds no images, two rows have one id, or an id is
-            not a plain file name.
+        UserError: If the card names a column that is not there or holds no images, two rows have one id, an id is
+            not a plain file name, or an image cannot be read.
     """
     assert card.table is not None
     wanted = {"LR": card.table.lr, **({"HR": card.table.hr} if card.table.hr and card.has_hr is not False else {})}
@@ -161,23 +167,67 @@ def write_table(card: Card, table: Any, target: Path) -> None:
             f"{card.table.path} has no column {absent[0]}; it has {', '.join(table.column_names)}",
             "correct [table] in the card",
         )
-    digits = len(str(len(table)))
-    for index, row in enumerate(table):
+    digits, written = len(str(len(table))), set()
+    for index, row in enumerate(undecoded(table, *wanted.values())):
         name = _plain_name(card, str(row[card.table.id])) if card.table.id else f"{index:0{digits}d}"
         for folder, column in wanted.items():
             path = target / folder / f"{name}.png"
-            if path.exists():
+            if path in written:
                 raise UserError(
                     f"{card.table.path} has two rows with id {name}", "name another id column in the card's [table]"
                 )
-            if not hasattr(row[column], "save"):
-                found = type(row[column]).__name__
+            value = row[column]
+            if not hasattr(value, "save") and not (isinstance(value, Mapping) and {"bytes", "path"} <= value.keys()):
+                found = type(value).__name__
                 raise UserError(
                     f"{card.table.path} has no image in column {column}, row {name}, but a {found}",
                     "name a column of images in the card's [table]",
                 )
             path.parent.mkdir(parents=True, exist_ok=True)
-            row[column].save(path)
+            _write_image(value, path, f"column {column}, row {name} of {card.table.path}")
+            written.add(path)
+
+
+def undecoded(rows: Any, *columns: str) -> Any:
+    """Return rows of a Hugging Face dataset with image files' bytes in place of images.
+
+    The library would open files of any format. A column of other things stays as it is.
+    """
+    import datasets
+
+    for column in columns:
+        if isinstance((rows.features or {}).get(column), datasets.Image):
+            rows = rows.cast_column(column, datasets.Image(decode=False))
+    return rows
+
+
+def image_content(value: Mapping[str, Any]) -> bytes | Path:
+    """Return what a cell of images holds that is not decoded (``datasets.Image(decode=False)``), or where it lies."""
+    if value["bytes"] is not None:
+        return value["bytes"]
+    path = str(value["path"])
+    if "::" not in path and "://" not in path:
+        return Path(path)
+    from datasets.utils.file_utils import xopen
+
+    with xopen(path, "rb") as file:
+        return file.read()
+
+
+def _write_image(value: Any, path: Path, name: str) -> None:
+    if not isinstance(value, Mapping):  # made by a script, not decoded from a file
+        value.save(path)
+        return
+    content = image_content(value)
+    whole = content if isinstance(content, bytes) else content.read_bytes()
+    with opened(whole, name) as image:
+        plain = not other_kind(image) and image.getexif().get(EXIF_ORIENTATION, 1) == 1
+        image.load()
+        picture, ending = image.copy(), str(image.format).lower()
+    if plain:
+        picture.save(path)
+    else:
+        path.with_suffix(f".{ending}").write_bytes(whole)
 
 
 def _plain_name(card: Card, name: str) -> str:

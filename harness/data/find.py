@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import list_images
+from isrbench.harness.imaging.listing import list_images
 
 if TYPE_CHECKING:
     from isrbench.harness.api.dataset import Card

@@ -16,7 +16,7 @@ from isrbench.harness.data.names import (
     refuse_odd_name,
 )
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import list_images
+from isrbench.harness.imaging.listing import list_images
 
 if TYPE_CHECKING:
     from isrbench.harness.api.dataset import Card

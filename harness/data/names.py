@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import IMAGE_SUFFIXES
+from isrbench.harness.imaging.formats import is_image, kind_of
 
 _PASSED_OVER = frozenset({"thumbs.db", "desktop.ini", "__macosx", "@eadir"})
 """What operating systems leave in folders, in lower case."""
@@ -49,8 +49,12 @@ def files_by_stem(folder: Path, *, below: bool = True) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in _files(folder, below, ()):
         refuse_odd_name(path)
-        if path.suffix.lower() not in IMAGE_SUFFIXES:
-            raise UserError(f"{path} is not an image file", "move it out of the folder")
+        if not is_image(path):
+            kind = kind_of(path)
+            raise UserError(
+                f"{path} is not an image file" if kind is None else f"{path} is {kind.name}; it is not opened",
+                "move it out of the folder" if kind is None or not kind.picture else "save it as PNG, or move it out",
+            )
         stem = unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
         if stem in found:
             raise UserError(f"{found[stem]} and {path.name} have the same stem", "keep one of the two")

@@ -14,9 +14,10 @@ from isrbench.harness.api.dataset import Card, Pair
 from isrbench.harness.data.catalogue import catalogue, id_of_folder
 from isrbench.harness.data.find import find_root
 from isrbench.harness.data.join import Files, join_files
+from isrbench.harness.data.scale import cut_size, hw
 from isrbench.harness.documents import read_csv
 from isrbench.harness.errors import UserError
-from isrbench.harness.imaging.images import hr_hash, lr_hash, read_rgb
+from isrbench.harness.imaging.images import cut_to, hr_hash, lr_hash, read_noted, tell_notes
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,9 @@ def load_pairs(
     if len(chosen) > _MANY:
         log.info("decoding and checking %d images of %s", len(chosen), card.id)
     with ThreadPoolExecutor(workers) as pool:
-        pairs = list(pool.map(lambda own: _checked(card, *own), chosen))
+        checked = list(pool.map(lambda own: _checked(card, *own), chosen))
+    pairs = [pair for pair, _ in checked]
+    tell_notes(note for _, notes in checked for note in notes.items())
     whole = len(pairs) == len(listed)
     if whole and card.content_hash is not None and content_hash(pairs) != card.content_hash:
         raise UserError(
@@ -144,28 +147,24 @@ def _or_as_another_set(first: str, key: str, card: Card, root: Path) -> str:
     return f"{first}, or score it as a separate set, which is then called {id_of_folder(root)}: {folder}"
 
 
-def _checked(card: Card, files: Files, level: str | None) -> Pair:
-    """Decode one image's files and hold them to the card."""
-    lr = read_rgb(files.lr)
+def _checked(card: Card, files: Files, level: str | None) -> tuple[Pair, dict[Path, tuple[str, ...]]]:
+    """Decode one image's files and hold them to the card; return the pair, and notes on its files."""
+    lr, on_lr = read_noted(files.lr)
     size = (lr.shape[0], lr.shape[1])
     _check_size(files.lr, size, card.lr_size, f"{card.id} has LR images")
     if files.hr is None:
-        return Pair(files.id, files.lr, None, lr_hash(lr), None, size, level)
-    hr = read_rgb(files.hr)
+        return Pair(files.id, files.lr, None, lr_hash(lr), None, size, level), {files.lr: on_lr}
+    hr, on_hr = read_noted(files.hr)
     _check_size(files.hr, hr.shape[:2], card.hr_size, f"{card.id} has HR images")
-    expected = (size[0] * card.scale, size[1] * card.scale)
-    if hr.shape[:2] != expected:
-        raise UserError(
-            f"{files.hr} is {_hw(hr.shape[:2])}, but its LR is {_hw(size)}: at scale {card.scale} it must be "
-            f"{_hw(expected)}",
-            "crop or replace one of the two files",
-        )
-    return Pair(files.id, files.lr, files.hr, lr_hash(lr), hr_hash(hr), size, level)
+    cut = cut_size(card, size, (hr.shape[0], hr.shape[1]), files.lr, files.hr)
+    hashed = hr_hash(hr if cut is None else cut_to(hr, cut))
+    pair = Pair(files.id, files.lr, files.hr, lr_hash(lr), hashed, size, level, cut)
+    return pair, {files.lr: on_lr, files.hr: on_hr}
 
 
 def _check_size(path: Path, size: tuple[int, ...], expected: tuple[int, int] | None, whose: str) -> None:
     if expected is not None and size != tuple(expected):
-        raise UserError(f"{path} is {_hw(size)}; {whose} of {_hw(expected)}", "replace it by the set's own file")
+        raise UserError(f"{path} is {hw(size)}; {whose} of {hw(expected)}", "replace it by the set's own file")
 
 
 def _levels(card: Card, root: Path, ids: Sequence[str]) -> dict[str, str]:
@@ -183,7 +182,3 @@ def _levels(card: Card, root: Path, ids: Sequence[str]) -> dict[str, str]:
     if unknown is not None:
         raise UserError(f"{path} has no level for {unknown}", "add a line image,level for every image")
     return level
-
-
-def _hw(size: Sequence[int]) -> str:
-    return f"{size[1]}x{size[0]}"

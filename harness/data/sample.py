@@ -19,13 +19,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from isrbench.harness.data.find import catalogue_folder
 from isrbench.harness.data.synthetic import MadePair, make_pair, write_pairs
 from isrbench.harness.degradation.presets import LEVELS
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.images import read_rgb
+from isrbench.harness.imaging.opening import opened
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def read_photo(scene: Scene) -> NDArray[np.uint8]:
             f"{path} is missing, or is not the version that {scene.name} was cut from",
             "pip install -c constraints.txt scikit-image",
         )
-    with Image.open(path) as image:
+    with opened(path) as image:
         image = image.convert("RGB").reduce(scene.reduce)
         return np.array(image.crop((scene.left, scene.top, scene.left + SIDE, scene.top + SIDE)))
 

@@ -26,9 +26,10 @@ from isrbench.harness.data.catalogue import catalogue
 from isrbench.harness.degradation.pipeline import degrade
 from isrbench.harness.degradation.presets import LEVELS, at_level
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import IMAGE_SUFFIXES, list_images
 from isrbench.harness.identity import image_seed
-from isrbench.harness.imaging.images import read_photo, to_pixels, to_tensor, write_png
+from isrbench.harness.imaging.images import tell_notes, to_pixels, to_tensor, write_png
+from isrbench.harness.imaging.listing import list_images
+from isrbench.harness.imaging.photos import open_photo
 
 log = logging.getLogger(__name__)
 SCALE = 4
@@ -86,7 +87,10 @@ def make_set(photos: Sequence[Path], out: Path, side: int, levels: Sequence[floa
     levels = [level + 0.0 for level in levels]  # -0 is 0
     _check(photos, out, side, levels, seed)
     card = _card(photos, out.name, side, levels, seed)
-    crops = {photo.stem: _centre(photo, side) for photo in photos}
+    crops, notes = {}, {}
+    for photo in photos:
+        crops[photo.stem], notes[photo] = _centre(photo, side)
+    tell_notes(notes.items())
     # The folder appears whole or not at all: half a set would be scored like a whole one.
     scratch = out.with_name(f".{out.name}.{os.getpid()}")
     try:
@@ -158,14 +162,15 @@ def _card(photos: Sequence[Path], name: str, side: int, levels: Sequence[float],
     return "\n".join([*lines, "has_hr = true"]) + "\n"
 
 
-def _centre(photo: Path, side: int) -> NDArray[np.uint8]:
-    """Return a copy of the photo's centre, uint8 (side, side, 3)."""
-    pixels = read_photo(photo)
+def _centre(photo: Path, side: int) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """Return a copy of the photo's centre, uint8 (side, side, 3), and what was done or left out on the way."""
+    read = open_photo(photo)
+    pixels = read.pixels
     height, width = pixels.shape[:2]
     if min(height, width) < side:
         raise UserError(f"{photo} is {width} x {height} px, smaller than --crop {side}", "leave it out, or crop less")
     top, left = (height - side) // 2, (width - side) // 2
-    return pixels[top : top + side, left : left + side].copy()
+    return pixels[top : top + side, left : left + side].copy(), (*read.notes, *read.profile_left_out)
 
 
 def photo_files(place: Path) -> list[Path]:
@@ -177,12 +182,12 @@ def photo_files(place: Path) -> list[Path]:
     if not place.is_dir():
         return [place]
     try:
-        found = list_images(place)
+        found = list_images(place, tell=True)
     except OSError as error:
         raise UserError(f"{place} cannot be read: {error}", "check its permissions") from error
     if not found:
         raise UserError(
-            f"{place} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})",
+            f"{place} holds no images",
             "name the folder that holds them: sub-folders are not searched",
         )
     return found

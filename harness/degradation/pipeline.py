@@ -24,6 +24,7 @@ from torch import Tensor
 
 from isrbench.harness.degradation import kernels
 from isrbench.harness.degradation.kernels import Range
+from isrbench.harness.imaging.opening import opened
 
 MODES = ("area", "bilinear", "bicubic")
 """Interpolations a resize draws from, without antialiasing, as in Real-ESRGAN."""
@@ -206,5 +207,6 @@ def _jpeg(image: Tensor, stage: Stage, rng: np.random.Generator) -> Tensor:
     pixels = _grey_levels(image).byte().permute(1, 2, 0).contiguous().numpy()
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="JPEG", quality=quality, subsampling="4:2:0")
-    decoded = np.asarray(Image.open(buffer))
-    return torch.from_numpy(decoded.astype(np.float64)).to(image.dtype).permute(2, 0, 1) / 255
+    with opened(buffer.getvalue(), "a degraded image") as decoded:
+        values = np.asarray(decoded).astype(np.float64)
+    return torch.from_numpy(values).to(image.dtype).permute(2, 0, 1) / 255

@@ -79,6 +79,8 @@ def evaluate(
     require_metrics: bool = False,
     limit: int | None = None,
     sample: int | None = None,
+    scale: int | None = None,
+    hr_crop: str | None = None,
     seed: int = 0,
     repeat_of: str = "",
     device: str = "auto",
@@ -107,6 +109,10 @@ def evaluate(
         require_metrics: Refuse to run without the weights of every metric; False = such a metric stays blank.
         limit: Only so many images, drawn evenly over the set. The run is labelled as a part.
         sample: Only so many images, drawn by the seed. The run is labelled as a part.
+        scale: How many times larger; None = as the card or the first pair says. A set without HR images may have any;
+            at another than its own it is a set of its own in tables, such as ``RealLR200-x2``.
+        hr_crop: ``modulo`` cuts HR images at the right and at the bottom to a multiple of the scale; None = as the
+            card says.
         seed: Every image's own seed comes from this and its id.
         repeat_of: Id of a run that differs in its seed alone. Tables then show that run and not this one, and a report
             says how far the two are apart (``isrbench eval --seeds``).
@@ -137,7 +143,8 @@ def evaluate(
     chosen = (metrics,) if isinstance(metrics, str) else metrics
     request = Request(
         method=method, dataset=str(dataset), options=option_texts(options), name=name,
-        metrics=None if chosen is None else tuple(chosen), limit=limit, sample=sample, seed=seed,
+        metrics=None if chosen is None else tuple(chosen), limit=limit, sample=sample, scale=scale,
+        hr_crop=hr_crop, seed=seed,
         device=devices[0] if devices else device, estimator=estimator,
         hr_severity=hr_severity, runs_dir=Path(runs_dir), resume=parse_resume(resume),
         runner=runner, workers=workers, ray_address=ray_address, gpus_per_worker=gpus_per_worker,

@@ -231,7 +231,9 @@ def _score_set(work: _Work, metric: str) -> None:
         failure = Failure(message=f"{failed} of {len(pairs)} images failed; a set metric needs them all")
     else:
         restored, references = [work.png(pair.id) for pair in pairs], [pair.hr for pair in pairs]
-        score = scorer.score_set(metric, restored, references, [pair.hr_hash for pair in pairs])
+        score = scorer.score_set(
+            metric, restored, references, [pair.hr_hash for pair in pairs], [pair.hr_size for pair in pairs]
+        )
         value, status, failure = score.value, score.status, score.failure
     version = scorer.version(metric)
     row = ScoreRow(

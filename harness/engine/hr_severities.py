@@ -37,16 +37,18 @@ def estimate_hrs(plan: Plan, store: Store, run: str, notes: list[str], progress:
     rows = [row for row in store.images(run) if row.image in files]
     unnamed = {row.image: files[row.image][0] for row in rows if row.hr_hash != files[row.image][0]}
     version, known = plan.estimator.version, store.hr_severities()
-    missing = {hr_hash: path for hr_hash, path in files.values() if (hr_hash, version) not in known}
+    missing = {p.hr_hash: p for p in plan.pairs if p.id in files and (p.hr_hash, version) not in known}
     if not unnamed and not missing:
         return False
     store.set_hr_hashes(run, unnamed)
     make_deterministic(plan.device)
     plan.estimator.load()  # one that does not load fails once, and not for each image
     failed = 0
-    for done, (hr_hash, path) in enumerate(missing.items(), 1):
+    for done, (hr_hash, pair) in enumerate(missing.items(), 1):
+        path = pair.hr
+        assert path is not None and hr_hash is not None  # as its id is among `files`
         try:
-            vector = plan.estimator.estimate(to_tensor(read_hr(path, hr_hash))[None])[0].tolist()
+            vector = plan.estimator.estimate(to_tensor(read_hr(path, hr_hash, pair.hr_size))[None])[0].tolist()
         except Exception as error:
             log.info("the severity of %s could not be estimated", path, exc_info=True)
             if not failed:

@@ -192,7 +192,9 @@ def measure(plan: Plan, pair: Pair, run: str, png: Path, metrics: Sequence[str],
     """
     scorer = plan.scorer
     scores = []
-    for score in scorer.score(png, pair.hr, metrics, pair.lr, hr_hash=pair.hr_hash, lr_hash=pair.lr_hash):
+    for score in scorer.score(
+        png, pair.hr, metrics, pair.lr, hr_hash=pair.hr_hash, lr_hash=pair.lr_hash, hr_size=pair.hr_size
+    ):
         version = scorer.version(score.metric)
         scores.append(
             ScoreRow(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from isrbench.harness.api.containment import contained
-from isrbench.harness.api.dataset import Card, Pair
+from isrbench.harness.api.dataset import MAX_SCALE, Card, Pair
 from isrbench.harness.api.method import Labeled, Method, MethodPlugin, Runtime
 from isrbench.harness.api.options import options_key, read_options
 from isrbench.harness.api.records import Failure
@@ -91,7 +91,7 @@ def make_plan(request: Request, methods: Registry[MethodPlugin] | None = None) -
     options = read_options(plugin, request.options)
     device = resolve_device(request.device)
     asked = Scorer(request.metrics or (), device)  # a mistyped metric is found before a set of thousands is read
-    card = find_card(request.dataset)
+    card = find_card(request.dataset, scale=request.scale, hr_crop=request.hr_crop, data_root=request.data_root)
     pairs = tuple(load_pairs(card, request.data_root, limit=request.limit, sample=request.sample, seed=request.seed))
     scorer, notes = (asked, ()) if request.metrics is not None else _default_scorer(pairs, card.scale, device)
     estimator = None if request.estimator == "none" else get_estimator(request.estimator, device)
@@ -183,6 +183,11 @@ def _check(request: Request, methods: Registry[MethodPlugin]) -> None:
         raise UserError(f"--workers {request.workers}: at least one thread", "leave the option out for one a core")
     if request.hr_severity and request.estimator == "none":
         raise UserError("--hr-severity needs an estimator, but --estimator is none", "leave --estimator out")
+    whole = isinstance(request.scale, int) or request.scale is None  # Python code may pass any number
+    if not whole or (request.scale is not None and not 1 <= request.scale <= MAX_SCALE):
+        raise UserError(f"--scale is {request.scale}", f"choose a whole number from 1 to {MAX_SCALE}")
+    if request.hr_crop not in {None, "modulo"}:
+        raise UserError(f"--hr-crop is {request.hr_crop}", "--hr-crop modulo, or leave it out")
     if request.metrics is not None and not request.metrics:
         raise UserError("--metrics names no metric", "--metrics psnr,ssim, or leave the option out for the default set")
 

@@ -36,6 +36,10 @@ class Request:
     """Only N images, drawn evenly over the set; such a run is a run of its own."""
     sample: int | None = None
     """Only N images, drawn by the seed; likewise."""
+    scale: int | None = None
+    """How many times larger; None = as the dataset says. Another one makes a set without HR images a set of its own."""
+    hr_crop: str | None = None
+    """``modulo`` = HR images are cut to a multiple of the scale; None = as the card says."""
     runs_dir: Path = Path("runs")
     resume: Resume = Resume.ONLY_MISSING
     device: str = "auto"

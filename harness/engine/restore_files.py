@@ -19,8 +19,10 @@ from isrbench.harness.engine.arguments import Progress, ProgressOption, option_t
 from isrbench.harness.engine.jobs import prepare
 from isrbench.harness.engine.restoring import restore_pixels
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import IMAGE_SUFFIXES, is_full, is_there, list_images, takes_nothing
-from isrbench.harness.imaging.images import photo_pixels, read_photo, write_png
+from isrbench.harness.files import is_full, is_there, takes_nothing
+from isrbench.harness.imaging.images import tell_notes, write_png
+from isrbench.harness.imaging.listing import list_images
+from isrbench.harness.imaging.photos import Photo, open_photo, photo_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -118,8 +120,8 @@ def restore(
     """
     one = isinstance(images, str) or not isinstance(images, Sequence)
     wanted = [images] if one else list(images)
-    if scale < 1:
-        raise UserError(f"the scale is {scale}, but has to be at least 1", "--scale 4")
+    if not isinstance(scale, int) or scale < 1:  # Python code may pass any number
+        raise UserError(f"the scale is {scale}, but has to be a whole number, at least 1", "--scale 4")
     if to is not None:
         jobs = _jobs(wanted, Path(to), one)
         if not overwrite:
@@ -146,11 +148,13 @@ def _read(image: Any, place: int) -> tuple[str, NDArray[np.uint8]]:
         path = Path(image)
         if path.is_dir():
             raise UserError(f"{path} is a folder, whose images are restored into files", 'say where to: to="restored/"')
-        return path.stem, read_photo(path)
+        return path.stem, _without_profile(open_photo(path), path)
     if isinstance(image, Image.Image):
         file = getattr(image, "filename", "")
         name = Path(file).stem if file else str(place)
-        return name, photo_pixels(image, f"image {name}", "convert it first: image.convert('RGB')")
+        return name, _without_profile(
+            photo_of(image, f"image {name}", "convert it first: image.convert('RGB')"), f"image {name}"
+        )
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         shown = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
         raise UserError(
@@ -158,6 +162,12 @@ def _read(image: Any, place: int) -> tuple[str, NDArray[np.uint8]]:
             "for floats in [0, 1]: (array * 255).round().astype('uint8')",
         )
     return str(place), image
+
+
+def _without_profile(photo: Photo, name: object) -> NDArray[np.uint8]:
+    """Return a photo's pixels, for an array that has no place for a profile."""
+    tell_notes([(name, (*photo.notes, *photo.profile_left_out))])
+    return photo.pixels
 
 
 def _restore_arrays(
@@ -180,9 +190,12 @@ def _restore_files(
         stopped, jobs = stop, [job for job in jobs if job[0].stem in stop.images]
     written: list[Path] = []
     failed: dict[Path, Failure] = {}
+    notes: dict[Path, tuple[str, ...]] = {}
     for done, (source, png) in enumerate(jobs, 1):
         try:
-            pixels, _ = restore_pixels(method, read_photo(source), source.stem, seed, scale)
+            photo = open_photo(source)
+            notes[source] = photo.notes
+            pixels, _ = restore_pixels(method, photo.pixels, source.stem, seed, scale)
         except UserError as error:
             if len(jobs) == 1:
                 raise
@@ -190,18 +203,19 @@ def _restore_files(
         except Exception as error:
             failed[source] = Failure.of(error)
         else:
-            failure = _write(png, pixels, alone=len(jobs) == 1)
+            failure = _write(png, pixels, photo.profile, alone=len(jobs) == 1)
             if failure is None:
                 written.append(png)
             else:
                 failed[source] = failure
         progress("restore", done, len(jobs))
+    tell_notes(notes.items())
     if stopped is not None:
         raise stopped
     return RestoredFiles(tuple(written), failed)
 
 
-def _write(png: Path, pixels: NDArray[np.uint8], alone: bool) -> Failure | None:
+def _write(png: Path, pixels: NDArray[np.uint8], profile: bytes | None, alone: bool) -> Failure | None:
     """Write a PNG; a place that takes none takes no other either, so its refusal ends the work.
 
     Returns:
@@ -214,7 +228,7 @@ def _write(png: Path, pixels: NDArray[np.uint8], alone: bool) -> Failure | None:
     try:
         png.parent.mkdir(parents=True, exist_ok=True)
         this = True
-        write_png(png, pixels)
+        write_png(png, pixels, profile=profile)
     except OSError as error:
         fix = (
             "make room, then go on with the images that are left"
@@ -245,10 +259,11 @@ def _jobs(wanted: Sequence[Any], target: Path, one: bool) -> list[tuple[Path, Pa
         if one and not sources[0].is_dir():
             return [(sources[0], _png_of(sources[0], target))]
         if one:
-            sources = list_images(sources[0])
+            sources = list_images(sources[0], tell=True)
         if not sources:
-            endings = f"endings that count: {', '.join(sorted(IMAGE_SUFFIXES))}"
-            raise UserError(f"{wanted[0]} holds no images" if one else "no images are given", endings)
+            raise UserError(
+                f"{wanted[0]} holds no images" if one else "no images are given", "name a folder that holds some"
+            )
     except OSError as error:
         raise UserError(f"{error.filename or wanted[0]}: {error.strerror}", "check the path") from error
     if target.is_file():

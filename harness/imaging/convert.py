@@ -9,14 +9,17 @@ import argparse
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import list_images
-from isrbench.harness.imaging.images import read_rgb, write_png
+from isrbench.harness.imaging.colour import is_for, profile_of, title_of, to_srgb
+from isrbench.harness.imaging.deep import bits_of, extra_channels, frames_of
+from isrbench.harness.imaging.images import EXIF_ORIENTATION, read_noted, write_png
+from isrbench.harness.imaging.listing import list_images
+from isrbench.harness.imaging.opening import opened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,11 +27,22 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+class Converted(NamedTuple):
+    """An image as 8-bit RGB."""
+
+    pixels: NDArray[np.uint8]
+    """uint8 (H, W, 3)."""
+    profile: bytes | None
+    """ICC profile of the pixels, if they have one."""
+    notes: tuple[str, ...]
+    """What was changed; empty where no value was."""
+
+
 def convert(path: Path) -> Path:
     """Rewrite one image as an 8-bit RGB PNG of the same stem, so that it still belongs to the same pair.
 
     The original becomes the hidden file ``.NAME.original``, which data sets skip. An image that is 8-bit RGB already
-    stays as it is.
+    stays as it is. What was changed is logged.
 
     Returns:
         The PNG.
@@ -37,10 +51,11 @@ def convert(path: Path) -> Path:
         UserError: If the image is damaged or has no 8-bit form, or another file has the name that it would get.
     """
     try:
-        read_rgb(path)
+        for note in read_noted(path)[1]:
+            log.warning("%s stays as it is, but %s", path, note)
         return path
     except UserError:
-        pixels = rgb8(path)
+        converted = rgb8(path)
     target, kept = path.with_suffix(".png"), path.with_name(f".{path.name}.original")
     if target.exists() and not target.samefile(path):
         raise UserError(f"{path} would become {target}, which exists already", "keep one of the two")
@@ -48,37 +63,57 @@ def convert(path: Path) -> Path:
         raise UserError(f"{kept} exists already, from an earlier conversion", "move it away")
     path.rename(kept)
     try:
-        write_png(target, pixels)
+        write_png(target, converted.pixels, profile=converted.profile)
     except BaseException:
         kept.rename(path)
         raise
+    for note in converted.notes:
+        log.warning("%s: %s; the original is %s", target, note, kept.name)
     return target
 
 
-def rgb8(path: Path) -> NDArray[np.uint8]:
+def rgb8(path: Path) -> Converted:
     """Decode any image to 8-bit RGB.
 
-    EXIF rotation is applied. 16 bits become 8: grey is divided by 257 and rounded, of colour PIL reads the upper byte.
-    Grey, palette and other colour models become RGB; transparent parts are laid over white.
-
-    Returns:
-        uint8 (H, W, 3).
+    EXIF rotation is applied. 16 bits become 8: grey is divided by 257 and rounded, of colour Pillow reads the upper
+    byte. Grey, palette and other colour models become RGB, CMYK by its colour profile where it has one; transparent
+    parts are laid over white. A profile for RGB stays with the pixels.
 
     Raises:
-        UserError: If the file cannot be decoded, or its values have no fixed white (floats, 32-bit integers).
+        UserError: If the file cannot be decoded, holds several frames, or its values have no fixed white (floats,
+            32-bit integers).
     """
-    try:
-        with Image.open(path) as image:
-            image.load()
-            upright = ImageOps.exif_transpose(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} cannot be converted: {error}", "copy the file again from its source") from error
-    if upright.mode == "F" or upright.mode.startswith("I"):
-        return _from_deep_grey(np.asarray(upright), path)
-    if upright.has_transparency_data:
-        layer = upright.convert("RGBA")
-        upright = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    return np.asarray(upright.convert("RGB"))
+    with opened(path) as image:
+        frames, mode, bits = frames_of(image), image.mode, bits_of(image)
+        if frames > 1:
+            raise UserError(f"{path} holds {frames} frames or pages", "save the one that is meant as a PNG of its own")
+        if mode == "LAB":
+            raise UserError(f"{path} holds Lab colours", "save it as RGB with the program that made it")
+        extra = extra_channels(image)
+        image.load()
+        turned = image.getexif().get(EXIF_ORIENTATION, 1) != 1
+        upright = ImageOps.exif_transpose(image)
+        notes = ["turned upright, as its EXIF says"] if turned else []
+        profile = profile_of(image)
+        if bits > 8:
+            notes.append(f"{bits} bits became 8")
+        if mode == "F" or mode.startswith("I"):
+            return Converted(_from_deep_grey(np.asarray(upright), path), None, tuple(notes))
+        if extra:
+            notes.append(f"{extra} channel{'' if extra == 1 else 's'} besides the colours left out")
+        if upright.has_transparency_data:
+            layer = upright.convert("RGBA")
+            if layer.getchannel("A").getextrema() != (255, 255):
+                notes.append("transparent parts laid over white")
+            upright = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+        if profile is not None and not is_for(profile, "RGB"):
+            used = mode == "CMYK" and is_for(profile, "CMYK")
+            upright = to_srgb(upright, profile) if used else upright
+            notes.append(f"its colour profile ({title_of(profile)}) {'was applied' if used else 'left out'}")
+            profile = None
+        elif mode == "CMYK":
+            notes.append("CMYK without a colour profile became RGB by the plain formula, so colours may be off")
+        return Converted(np.array(upright.convert("RGB")), profile, tuple(notes))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -90,7 +125,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     code = 0
-    for path in [file for place in options.paths for file in (list_images(place) if place.is_dir() else [place])]:
+    places = [list_images(place, tell=True) if place.is_dir() else [place] for place in options.paths]
+    for path in [file for place in places for file in place]:
         try:
             log.info("%s is 8-bit RGB", convert(path))
         except UserError as error:

@@ -6,24 +6,35 @@ Here is the only conversion between 8-bit pixels and floats.
 from __future__ import annotations
 
 import hashlib
+import logging
 import shlex
-import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from isrbench.harness.errors import UserError, foreign, reason
-from isrbench.harness.files import check_file, replacing
+from isrbench.harness.errors import UserError
+from isrbench.harness.files import replacing, some
+from isrbench.harness.imaging.colour import is_srgb, profile_of, title_of
+from isrbench.harness.imaging.deep import bits_of, extra_channels, frames_of
+from isrbench.harness.imaging.formats import LOSSLESS_SUFFIXES
+from isrbench.harness.imaging.opening import opened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-_EXIF_ORIENTATION = 0x0112
-_AGAIN = "copy the file again from its source"
+log = logging.getLogger(__name__)
+
+EXIF_ORIENTATION = 0x0112
+"""The tag of how an image is to be turned; 1 = not at all."""
+_MODES = {
+    "L": "grey", "P": "a palette image", "RGBA": "RGBA", "LA": "grey with alpha", "1": "black and white",
+    "CMYK": "CMYK", "I;16": "16-bit grey", "I;16B": "16-bit grey", "I": "grey of 32-bit integers",
+    "F": "grey of 32-bit floats", "LAB": "Lab",
+}  # fmt: skip
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -32,7 +43,7 @@ def read_size(path: Path) -> tuple[int, int]:
     Raises:
         UserError: As :func:`read_rgb`, but a damaged body goes unnoticed.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         _refuse_all_but_rgb8(image, path)
         return image.height, image.width
 
@@ -46,13 +57,51 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     Raises:
         UserError: If the file is missing, empty, truncated, not an image, or not 8-bit RGB without an EXIF rotation.
     """
-    with _opened(path) as image:
+    return read_noted(path)[0]
+
+
+def read_noted(path: Path) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """Read as :func:`read_rgb`, and say what is odd about the file although its pixels are taken as they stand.
+
+    Returns:
+        uint8 (H, W, 3), and notes: a colour profile other than sRGB, a JPEG that is called a PNG.
+
+    Raises:
+        UserError: As :func:`read_rgb`.
+    """
+    with opened(path) as image:
         _refuse_all_but_rgb8(image, path)
-        pixels = _decoded(image, str(path))
+        pixels = np.asarray(image)
         # Only now: PIL decodes a PNG to find its EXIF.
-        if _orientation(image, str(path)) != 1:
-            raise UserError(f"{path} carries an EXIF rotation, which metrics would ignore", _convert_command(path))
-        return pixels
+        if image.getexif().get(EXIF_ORIENTATION, 1) != 1:
+            raise UserError(
+                f"{path} carries an EXIF rotation, which metrics would ignore", convert_command(path, image)
+            )
+        return pixels, _notes(image, path)
+
+
+def read_notes(path: Path) -> tuple[str, ...]:
+    """Return the notes of :func:`read_noted` from the header.
+
+    Raises:
+        UserError: If the file cannot be opened.
+    """
+    with opened(path) as image:
+        return _notes(image, path)
+
+
+def tell_notes(noted: Iterable[tuple[object, Sequence[str]]]) -> None:
+    """Warn of what was done to images, one line a note, however many images it is about.
+
+    Args:
+        noted: Images' names with their notes.
+    """
+    images: dict[str, list[object]] = {}
+    for name, notes in noted:
+        for note in notes:
+            images.setdefault(note, []).append(name)
+    for note, names in images.items():
+        log.warning("%s: %s", some(names), note)
 
 
 def read_lr(path: Path, expected: str | None = None) -> NDArray[np.uint8]:
@@ -68,17 +117,24 @@ def read_lr(path: Path, expected: str | None = None) -> NDArray[np.uint8]:
     return _unchanged(path, read_rgb(path), lr_hash, expected)
 
 
-def read_hr(path: Path, expected: str | None = None) -> NDArray[np.uint8]:
+def read_hr(path: Path, expected: str | None = None, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
     """Read an HR image as :func:`read_rgb`, and refuse another than the one that was checked.
 
     Args:
         path: Its file.
         expected: ``Pair.hr_hash``; None = any pixels will do.
+        size: ``Pair.hr_size``; None = as it is.
 
     Raises:
         UserError: As :func:`read_rgb`, or if the pixels have another hash.
     """
-    return _unchanged(path, read_rgb(path), hr_hash, expected)
+    pixels = read_rgb(path)
+    return _unchanged(path, pixels if size is None else cut_to(pixels, size), hr_hash, expected)
+
+
+def cut_to(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return the upper left part of an image, of (height, width) ``size``, as an array of its own."""
+    return np.ascontiguousarray(pixels[: size[0], : size[1]])
 
 
 def lr_hash(pixels: NDArray[np.uint8]) -> str:
@@ -91,65 +147,12 @@ def hr_hash(pixels: NDArray[np.uint8]) -> str:
     return hashlib.sha256(pixels.tobytes()).hexdigest()
 
 
-def read_photo(path: Path) -> NDArray[np.uint8]:
-    """Read any common photo as 8-bit RGB: for restoring a user's own image, never for scoring.
-
-    EXIF rotation is applied; grey and palette images become RGB; an opaque alpha channel is dropped.
-
-    Returns:
-        uint8 (H, W, 3).
-
-    Raises:
-        UserError: If the file is unreadable, deeper than 8 bits, or has transparent parts.
-    """
-    with _opened(path) as image:
-        return photo_pixels(image, str(path), _convert_command(path))
-
-
-def check_photo(path: Path) -> None:
-    """Raise what :func:`read_photo` would raise, as far as the header tells.
-
-    Only images that may be transparent (palette, RGBA, LA) are decoded, so damage in the others goes unseen.
-
-    Raises:
-        UserError: As :func:`read_photo`.
-    """
-    with _opened(path) as image:
-        if image.mode not in {"RGB", "L", "1"}:
-            photo_pixels(image, str(path), _convert_command(path))
-
-
-def photo_pixels(image: Image.Image, name: str, fix: str) -> NDArray[np.uint8]:
-    """Turn a PIL image into what :func:`read_photo` returns.
-
-    Args:
-        image: Opened, not necessarily decoded.
-        name: What to call it in messages.
-        fix: How to fix it where it does not fit.
-
-    Returns:
-        uint8 (H, W, 3).
-
-    Raises:
-        UserError: As :func:`read_photo`.
-    """
-    if image.mode not in {"RGB", "L", "P", "RGBA", "LA", "1"}:
-        raise UserError(f"{name} has pixel mode {image.mode}, not 8-bit colour or grey", fix)
-    _decoded(image, name)
-    with foreign(f"{name} is damaged", _AGAIN):
-        upright = ImageOps.exif_transpose(image)
-    if upright.mode in {"RGBA", "LA", "P"}:
-        alpha = upright.convert("RGBA").getchannel("A").getextrema()
-        if alpha != (255, 255):
-            raise UserError(f"{name} has transparent parts, which a restoration cannot keep", fix)
-    return np.array(upright.convert("RGB"))
-
-
 def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
     """Turn uint8 (H, W, 3) into float32 (3, H, W) in [0, 1]."""
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float().div_(255)
+    # A copy also where the array is one pixel and contiguous either way: it may be read-only, which torch warns of.
+    return torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C")).float().div_(255)
 
 
 def to_pixels(image: Tensor) -> NDArray[np.uint8]:
@@ -163,13 +166,14 @@ def to_pixels(image: Tensor) -> NDArray[np.uint8]:
     return scaled.to("cpu", torch.uint8).permute(1, 2, 0).contiguous().numpy()
 
 
-def write_png(path: Path, pixels: NDArray[np.uint8], *, smallest: bool = False) -> None:
+def write_png(path: Path, pixels: NDArray[np.uint8], *, smallest: bool = False, profile: bytes | None = None) -> None:
     """Write uint8 (H, W, 3) as a PNG so that ``path`` holds either the whole image or what was there before.
 
     Args:
         path: The file.
         pixels: The image.
         smallest: Compress as much as possible: many times slower.
+        profile: ICC profile of the colours, for RGB; None = sRGB, as what has none.
 
     Raises:
         OSError: If the disk is full or the folder cannot be written; the partial file is removed.
@@ -177,35 +181,7 @@ def write_png(path: Path, pixels: NDArray[np.uint8], *, smallest: bool = False) 
     with replacing(path) as partial:
         # Level 1: restored images are written often and seldom kept for long.
         compression = {"optimize": True} if smallest else {"compress_level": 1}
-        Image.fromarray(pixels).save(partial, format="PNG", **compression)
-
-
-def _opened(path: Path) -> Image.Image:
-    check_file(path, _AGAIN)
-    try:
-        if path.stat().st_size == 0:
-            raise UserError(f"{path} is empty (0 bytes)", "copy the file again from its source")
-        return Image.open(path)
-    except UnidentifiedImageError as error:
-        size = _png_size(path)
-        if size is not None and 0 in size:
-            raise UserError(
-                f"{path} has no pixels ({size[0]}x{size[1]})", "copy the file again from its source, or leave it out"
-            ) from error
-        raise UserError(
-            f"{path} is not an image that can be read", "remove it, or copy it again from its source"
-        ) from error
-    except UserError:
-        raise
-    except Exception as error:  # readers of formats raise nearly anything for a header that is not what it should be
-        raise UserError(f"{path} cannot be opened: {reason(error)}", _AGAIN) from error
-
-
-def _png_size(path: Path) -> tuple[int, int] | None:
-    """Return the (width, height) that a PNG's header states, even where PIL will not open it; None for other files."""
-    with path.open("rb") as file:
-        head = file.read(24)
-    return struct.unpack(">II", head[16:]) if len(head) == 24 and head.startswith(b"\x89PNG\r\n\x1a\n") else None
+        Image.fromarray(pixels).save(partial, format="PNG", icc_profile=profile, **compression)
 
 
 def _unchanged(
@@ -219,30 +195,46 @@ def _unchanged(
     return pixels
 
 
-def _orientation(image: Image.Image, name: str) -> int:
-    with foreign(f"{name} is damaged", _AGAIN):
-        return image.getexif().get(_EXIF_ORIENTATION, 1)
-
-
-def _decoded(image: Image.Image, name: str) -> NDArray[np.uint8]:
-    with foreign(f"{name} is damaged", _AGAIN):
-        return np.asarray(image)
-
-
 def _refuse_all_but_rgb8(image: Image.Image, path: Path) -> None:
-    if image.mode != "RGB" or _bits_per_channel(image) != 8:
-        kind = {"L": "grey", "P": "a palette image", "RGBA": "RGBA", "LA": "grey with alpha", "1": "black and white"}
-        named = kind.get(image.mode, f"mode {image.mode}") if image.mode != "RGB" else "16-bit RGB"
-        raise UserError(f"{path} is {named}; test images are 8-bit RGB", _convert_command(path))
+    found = other_kind(image)
+    if found:
+        raise UserError(f"{path} is {found}; test images are 8-bit RGB", convert_command(path, image))
 
 
-def _bits_per_channel(image: Image.Image) -> int:
-    """Return the bits of a channel in the file: PIL opens a 16-bit RGB PNG or TIFF as 8-bit RGB without a word."""
-    tiles = getattr(image, "tile", None) or []
-    raw = tiles[0][3] if tiles else None
-    raw = raw[0] if isinstance(raw, tuple) else raw
-    return 16 if isinstance(raw, str) and ";16" in raw else 8
+def other_kind(image: Image.Image) -> str:
+    """Say in which way an opened image is not one image of 8-bit RGB; "" where it is one."""
+    if image.mode != "RGB":
+        return _MODES.get(image.mode, f"mode {image.mode}")
+    bits, extra, frames = bits_of(image), extra_channels(image), frames_of(image)
+    if bits != 8:
+        return f"{bits}-bit RGB"
+    if extra:
+        return f"RGB with {extra} further channel{'' if extra == 1 else 's'}"
+    if "transparency" in image.info:
+        return "RGB with a transparent colour"
+    return f"an image of {frames} frames or pages" if frames > 1 else ""
 
 
-def _convert_command(path: Path) -> str:
+def _notes(image: Image.Image, path: Path) -> tuple[str, ...]:
+    """Say what a reader of scores may want to know of an image whose pixels are taken as they are."""
+    profile = profile_of(image)
+    noted = []
+    if profile is not None and not is_srgb(profile):
+        noted.append(f"its colour profile ({title_of(profile)}) counts for nothing: the values are taken as they stand")
+    if is_lossy_under_lossless_name(image, path):
+        noted.append(f"it is a {image.format} by its content, which loses something, whatever its name says")
+    return tuple(noted)
+
+
+def is_lossy_under_lossless_name(image: Image.Image, path: Path) -> bool:
+    """Return whether a file that is called as a lossless one, such as ``a.png``, is a JPEG or another lossy kind."""
+    return path.suffix.lower() in LOSSLESS_SUFFIXES and image.format in {"JPEG", "MPO", "WEBP", "AVIF", "JPEG2000"}
+
+
+def convert_command(path: Path, image: Image.Image) -> str:
+    """Return how to make 8-bit RGB of a file that is something else."""
+    if image.mode in {"F", "LAB"}:
+        return "save it as 8-bit RGB with the program that made it"
+    if frames_of(image) > 1:
+        return "save the one that is meant as a PNG of its own"
     return "convert it in place: " + shlex.join(["isrbench", "tools", "convert", str(path)])

@@ -91,6 +91,7 @@ LPIPS = Metric(
             "alexnet-owt-7be5be79.pth", "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02"
         ),
     ),
+    min_side=31,
     citation=bibtex("inproceedings", "zhang2018lpips",
                     "Zhang, Richard and Isola, Phillip and Efros, Alexei A. and Shechtman, Eli and Wang, Oliver",
                     "The unreasonable effectiveness of deep features as a perceptual metric", "CVPR", 2018),
@@ -190,6 +191,7 @@ CLIPIQA = Metric(
     build=f"{_PYIQA}:image_metric",
     settings={"name": "clipiqa"},
     weights=(CLIP_RN50,),
+    min_side=31,
     citation=bibtex("inproceedings", "wang2023clipiqa", "Wang, Jianyi and Chan, Kelvin C.K. and Loy, Chen Change",
                     "Exploring CLIP for assessing the look and feel of images", "AAAI", 2023),
 )  # fmt: skip
@@ -222,6 +224,7 @@ GMSD = Metric(
     definition="Y rounded, halved by 2x2 means, Prewitt gradients, T = 170, border 0 (pyiqa gmsd)",
     build=f"{_PYIQA}:image_metric",
     settings={"name": "gmsd"},
+    min_side=4,
     citation=bibtex("article", "xue2013gmsd", "Xue, Wufeng and Zhang, Lei and Mou, Xuanqin and Bovik, Alan C.",
                     "Gradient magnitude similarity deviation: a highly efficient perceptual image quality index",
                     "IEEE Transactions on Image Processing", 2013),

@@ -103,6 +103,7 @@ CLIPIQA_PLUS = Metric(
     settings={"name": "clipiqa+"},
     # pyiqa keeps the name as it stands in the address. No whole hash was found in public.
     weights=(pyiqa_file("CLIP-IQA%2B_learned_prompts-603f3273.pth"), CLIP_RN50),
+    min_side=31,
     citation=bibtex("inproceedings", "wang2023clipiqa", "Wang, Jianyi and Chan, Kelvin C.K. and Loy, Chen Change",
                     "Exploring CLIP for assessing the look and feel of images", "AAAI", 2023),
 )  # fmt: skip
@@ -119,6 +120,7 @@ LIQE = Metric(
     settings={"name": "liqe"},
     # No hash was found in public.
     weights=(pyiqa_file("liqe_koniq.pt"),),
+    min_side=224,
     citation=bibtex("inproceedings", "zhang2023liqe",
                     "Zhang, Weixia and Zhai, Guangtao and Wei, Ying and Yang, Xiaokang and Ma, Kede",
                     "Blind image quality assessment via vision-language correspondence: "
@@ -142,6 +144,7 @@ LPIPS_VGG = Metric(
         ),
         VGG16,
     ),
+    min_side=16,
     citation=bibtex("inproceedings", "zhang2018lpips",
                     "Zhang, Richard and Isola, Phillip and Efros, Alexei A. and Shechtman, Eli and Wang, Oliver",
                     "The unreasonable effectiveness of deep features as a perceptual metric", "CVPR", 2018),
@@ -159,6 +162,7 @@ AFINE = Metric(
     settings={"name": "afine_all"},
     # No hash was found in public.
     weights=(pyiqa_file("afine.pth"),),
+    min_side=32,
     citation=bibtex("inproceedings", "chen2025afine",
                     "Chen, Du and Wu, Tianhe and Ma, Kede and Zhang, Lei",
                     "Toward generalized image quality assessment: relaxing the perfect reference quality assumption",

@@ -14,10 +14,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from PIL import Image
+
 from isrbench.harness.api.metric import ImageMetric, SetMetric
 from isrbench.harness.determinism import exclusive, on_cpu, one_thread
 from isrbench.harness.errors import UserError
-from isrbench.harness.imaging.images import to_tensor
+from isrbench.harness.imaging.images import read_rgb, to_tensor
 
 if TYPE_CHECKING:
     import numpy as np
@@ -127,10 +129,15 @@ def _split_the_same(device: str) -> AbstractContextManager[None]:
     return one_thread() if on_cpu(device) else nullcontext()
 
 
+def _open(path: str) -> Image.Image:
+    return Image.fromarray(read_rgb(Path(path)))
+
+
 def _linked(folder: Path, files: Sequence[Path]) -> Path:
     folder.mkdir()
     for index, file in enumerate(files):
-        (folder / f"{index:06d}{file.suffix}").symlink_to(file.resolve())
+        # pyiqa lists by endings; what a file is, its content says.
+        (folder / f"{index:06d}.png").symlink_to(file.resolve())
     return folder
 
 
@@ -154,6 +161,9 @@ def _create(name: str, device: str, options: dict[str, Any]) -> Any:
         for module in (arch_util, fid_arch, download_util):
             # pyiqa prints; standard output is ours (``--json``).
             vars(module)["print"] = log.debug
+        # FID's own reader would open files of any format, and of Pillow's sizes only.
+        bicubic = Image.Resampling.BICUBIC
+        fid_arch.Image = SimpleNamespace(open=_open, fromarray=Image.fromarray, BICUBIC=bicubic)
         # One thread: LIQE computes its text features while it is built.
         with _without_pretraining(DEFAULT_CONFIGS[name]["metric_opts"]["type"]), _split_the_same(device):
             return create_metric(name, device=torch.device(device), **options).net

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from isrbench.harness.api.registry import metrics as installed
 from isrbench.harness.api.tensor_files import asks_for
 from isrbench.harness.determinism import exclusive, make_deterministic, on_cpu
 from isrbench.harness.errors import UserError
-from isrbench.harness.imaging.images import read_hr, read_lr, read_rgb
+from isrbench.harness.imaging.images import read_hr, read_lr, read_rgb, write_png
 from isrbench.harness.metrics import weights
 from isrbench.harness.metrics.contract import check_call, held, read_only
 from isrbench.harness.metrics.scoring import image_value, set_value
@@ -146,6 +147,7 @@ class Scorer:
         *,
         hr_hash: str | None = None,
         lr_hash: str | None = None,
+        hr_size: tuple[int, int] | None = None,
     ) -> list[Score]:
         """Score one image file; safe to call from several threads.
 
@@ -156,6 +158,7 @@ class Scorer:
             lr: The LR file, for metrics that look at it; without it they fail.
             hr_hash: ``Pair.hr_hash``: another HR image fails what compares with it. None = any will do.
             lr_hash: ``Pair.lr_hash``, likewise.
+            hr_size: ``Pair.hr_size``; None = the HR image as it is.
 
         Returns:
             One score a metric, in the order asked for. Nothing is raised for a bad image or metric.
@@ -163,7 +166,7 @@ class Scorer:
         wanted = [self._metrics[id] for id in (self.image_metrics if metrics is None else metrics)]
         compared = any(m.reference is Reference.FULL for m in wanted)
         pixels = _read(restored, read_rgb) if wanted else None
-        hr = _read(reference, lambda path: read_hr(path, hr_hash)) if reference is not None and compared else None
+        hr = _read(reference, lambda path: read_hr(path, hr_hash, hr_size)) if reference and compared else None
         seen = any(m.uses_lr for m in wanted)
         small = _read(lr, lambda path: read_lr(path, lr_hash)) if lr is not None and seen else None
         return [self._score_one(metric, pixels, hr, small) for metric in wanted]
@@ -190,6 +193,7 @@ class Scorer:
         restored: Sequence[Path],
         references: Sequence[Path | None],
         hr_hashes: Sequence[str | None] | None = None,
+        hr_sizes: Sequence[tuple[int, int] | None] | None = None,
     ) -> Score:
         """Compare the run's PNGs with their HR files as two sets.
 
@@ -198,19 +202,25 @@ class Scorer:
             restored: The PNGs.
             references: The HR files; None where the set has none.
             hr_hashes: ``Pair.hr_hash`` of each: another HR image fails the metric. None = any will do.
+            hr_sizes: ``Pair.hr_size`` of each, with ``hr_hashes``. None = the HR images as they are.
         """
         known = [path for path in references if path is not None]
         if len(known) < len(references):
             return Score(metric, None, ScoreStatus.NO_REFERENCE)
-        for path, expected in zip(known, hr_hashes or (), strict=bool(hr_hashes)):
-            read = _read(path, lambda path, expected=expected: read_hr(path, expected))
-            if isinstance(read, Failure):
-                return Score(metric, None, ScoreStatus.FAILED, read)
-        compute = self._function(metric)
-        if isinstance(compute, Score):
-            return compute
-        declared = self._metrics[metric]
-        return _guarded(metric, lambda: set_value(declared, cast(SetMetric, compute), restored, known, self.device))
+        with tempfile.TemporaryDirectory(prefix="isrbench-hr-") as folder:
+            for place, expected in enumerate(hr_hashes or ()):
+                size = None if hr_sizes is None else hr_sizes[place]
+                read = _read(known[place], lambda path, expected=expected, size=size: read_hr(path, expected, size))
+                if isinstance(read, Failure):
+                    return Score(metric, None, ScoreStatus.FAILED, read)
+                if size is not None and read is not None:
+                    known[place] = Path(folder) / f"{place:06d}.png"
+                    write_png(known[place], read)
+            compute = self._function(metric)
+            if isinstance(compute, Score):
+                return compute
+            declared = self._metrics[metric]
+            return _guarded(metric, lambda: set_value(declared, cast(SetMetric, compute), restored, known, self.device))
 
     def score_pairs(self, pairs: Iterable[tuple[Path, Path | None]], workers: int = 1) -> list[list[Score]]:
         """Score many (restored, HR) files by :meth:`score` on ``workers`` threads, in the order given."""

@@ -35,12 +35,29 @@ def image_value(
         device: Torch device string.
 
     Raises:
-        UserError: If the value is NaN.
+        UserError: If the value is NaN, or the image is too small to have one.
     """
+    height, width = restored.shape[:2]
+    small = UserError(
+        f"{metric.id} needs sides of {metric.min_side} pixels or more, and the image is {width}x{height}",
+        "leave such images out of the set, or choose other --metrics",
+    )
+    too_small = min(height, width) < metric.min_side
+    given = (restored, hr if metric.reference is Reference.FULL else None, lr if metric.uses_lr else None)
     with exclusive(device):
-        value = float(
-            compute(restored, hr if metric.reference is Reference.FULL else None, lr if metric.uses_lr else None)
-        )
+        try:
+            value = float(compute(*given))
+        except UserError:
+            raise
+        except Exception as error:
+            if too_small:  # what a network says of an image that its layers shrink to nothing helps nobody
+                raise small from error
+            if isinstance(error, AssertionError) and str(error):  # networks state so which sizes they take
+                said = f"{metric.id} cannot be computed of an image of {width}x{height}: {error}"
+                raise UserError(said, small.fix) from error
+            raise
+    if too_small and math.isnan(value):
+        raise small
     return _checked(metric, value)
 
 

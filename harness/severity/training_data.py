@@ -23,6 +23,9 @@ from isrbench.harness.degradation import kernels
 from isrbench.harness.degradation.pipeline import degrade
 from isrbench.harness.degradation.presets import at_level
 from isrbench.harness.errors import UserError
+from isrbench.harness.imaging.listing import list_images
+from isrbench.harness.imaging.opening import opened
+from isrbench.harness.imaging.photos import read_photos
 from isrbench.harness.severity.dimensions import DIMENSIONS
 
 SIZE = 24
@@ -43,18 +46,17 @@ def read_images(folders: list[Path]) -> list[Tensor]:
     """Read all photos of the folders as float32 (3, H, W) in [0, 1], in the order of their names.
 
     Raises:
-        UserError: If a folder holds no JPEG or PNG large enough for a crop.
+        UserError: If a folder holds no image, or one that is unreadable or too small for a crop.
     """
     images = []
     for folder in folders:
-        paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+        paths = list_images(folder, tell=True) if folder.is_dir() else []
         if not paths:
-            raise UserError(f"no JPEG or PNG in {folder}", "pass folders of photos with --data")
-        for path in paths:
-            with Image.open(path) as image:
-                if min(image.size) < SMALLEST:
-                    raise UserError(f"{path} is smaller than {SMALLEST} px", "leave it out")
-                images.append(torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).float() / 255)
+            raise UserError(f"no images in {folder}", "pass folders of photos with --data")
+        for path, pixels in zip(paths, read_photos(paths), strict=True):
+            if min(pixels.shape[:2]) < SMALLEST:
+                raise UserError(f"{path} is smaller than {SMALLEST} px", "leave it out")
+            images.append(torch.from_numpy(pixels).permute(2, 0, 1).float() / 255)
     return images
 
 
@@ -154,7 +156,8 @@ def degrade_by(clean: Tensor, strengths: Mapping[str, float], rng: np.random.Gen
         buffer = io.BytesIO()
         quality = round(95 - (95 - WORST["compression"]) * u["compression"])
         Image.fromarray(pixels).save(buffer, format="JPEG", quality=quality, subsampling="4:2:0")
-        pixels = np.array(Image.open(buffer))
+        with opened(buffer.getvalue(), "a degraded image") as decoded:
+            pixels = np.array(decoded)
     return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
 
 

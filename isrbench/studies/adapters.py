@@ -22,7 +22,8 @@ from isrbench.harness.api.registry import metrics
 from isrbench.harness.data.synthetic import make_set, photo_files
 from isrbench.harness.engine.evaluate import RunResult, evaluate
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import list_images, replacing
+from isrbench.harness.files import replacing
+from isrbench.harness.imaging.listing import list_images
 from isrbench.harness.severity.dimensions import DIMENSIONS
 from isrbench.harness.store.export import csv_text
 from isrbench.methods.onestep.train.config import TrainConfig, parse_config, split_overrides

@@ -16,7 +16,7 @@ import numpy as np
 from isrbench.harness.api.method import Cost, PreparedInPart, Restored, Runtime
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash, is_there
-from isrbench.harness.imaging.images import read_rgb, to_pixels, to_tensor, write_png
+from isrbench.harness.imaging.images import read_noted, read_rgb, to_pixels, to_tensor, write_png
 from isrbench.methods.command.options import CommandOptions
 from isrbench.methods.command.process import arguments, call, split_words
 
@@ -53,6 +53,7 @@ class Program:
         self._batch: tempfile.TemporaryDirectory[str] | None = None
         self._inputs: dict[str, NDArray[np.uint8]] = {}
         self._failure: UserError | None = None
+        self._noted: set[str] = set()
 
     def prepare(self, images: Sequence[tuple[str, Path]]) -> None:
         """Restore all images now where one call takes a folder.
@@ -140,7 +141,11 @@ class Program:
                 f"the program succeeded, but {image}.png is not in its output folder; {wrote}",
                 "it has to write {output}, or a PNG of the input's name into {output_dir}",
             )
-        restored = read_rgb(path)
+        restored, notes = read_noted(path)
+        for note in notes:
+            if note not in self._noted:  # once a run: all files of a program are alike
+                log.warning("%s, as the program wrote it: %s", path.name, note)
+        self._noted.update(notes)
         expected = (pixels.shape[0] * self._scale, pixels.shape[1] * self._scale)
         if restored.shape[:2] != expected:
             raise UserError(

@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import re
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Collection, Sequence, Set
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isrbench.harness.api.method import Cost, Restored, Runtime
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import file_hash, list_images
-from isrbench.harness.imaging.images import read_rgb, to_tensor
+from isrbench.harness.files import file_hash
+from isrbench.harness.imaging.images import read_notes, read_rgb, tell_notes, to_tensor
+from isrbench.harness.imaging.listing import list_images
 from isrbench.methods.folder.options import FolderOptions
 
 if TYPE_CHECKING:
@@ -58,17 +61,25 @@ class Folder:
             found = f" (but images ending in {others})" if others else ""
             raise UserError(f"{images} holds no PNG{found}", "save the restored images as PNG, which loses nothing")
         self._ids = frozenset(ids)
+        # Sorted: what begins with a name stands together, and is found without a look at thousands of others.
+        self._stems, self._sorted_ids = sorted(self._files), sorted(self._ids)
+        self._no_pngs = sorted(path.name for path in listed if path.suffix.lower() != ".png")
         self._rest = re.compile(".*".join(map(re.escape, suffix.split("*"))))
         self._owned: dict[str, list[str]] = {}
         for stem in self._files:
             self._owned.setdefault(self._owner(stem, self._ids), []).append(stem)
 
     def prepare(self, images: Sequence[tuple[str, Path]]) -> None:
-        """Warn about files that belong to no image of the set."""
+        """Warn about files that belong to no image of the set, and about those that are no PNGs but for their names."""
         extra = sorted(self._owned.get("", ()))
         if extra:
             shown = ", ".join(f"{stem}.png" for stem in extra[:3]) + (", ..." if len(extra) > 3 else "")
             log.warning("%d PNGs in %s belong to no image of the set: %s", len(extra), self._folder, shown)
+        noted = {}
+        for image, _ in images:
+            with suppress(UserError):
+                noted[self._path(image)] = read_notes(self._path(image))
+        tell_notes(noted.items())
 
     def restore(self, lr: Tensor, *, image: str, seed: int) -> Restored:
         """Read the image's own file.
@@ -102,11 +113,7 @@ class Folder:
     def _path(self, image: str) -> Path:
         found = self._candidates(image)
         if not found:
-            longer = tuple(id for id in self._ids if id.startswith(image) and id != image)
-            others = [s for s in self._files if s.startswith(image) and not (longer and s.startswith(longer))]
-            example = others[0].removeprefix(image) if others else ""
-            fix = f"-o 'suffix={example}' would take {others[0]}.png" if others else f"make {image}{self._suffix}.png"
-            raise UserError(f"{self._folder} holds no {image}{self._suffix}.png", fix)
+            raise UserError(f"{self._folder} holds no {image}{self._suffix}.png", self._fix(image))
         if len(found) > 1:
             raise UserError(
                 f"{image}{self._suffix}.png matches {len(found)} files in {self._folder}: {', '.join(found[:4])}",
@@ -114,16 +121,35 @@ class Folder:
             )
         return self._files[found[0]]
 
+    def _fix(self, image: str) -> str:
+        """Say how an image that has no file may get one."""
+        longer = tuple(id for id in _beginning(self._sorted_ids, image) if id != image)
+        others = [stem for stem in _beginning(self._stems, image) if not (longer and stem.startswith(longer))]
+        if others:
+            return f"-o 'suffix={others[0].removeprefix(image)}' would take {others[0]}.png"
+        no_pngs = _beginning(self._no_pngs, image)
+        if no_pngs:
+            return f"save {no_pngs[0]} as PNG: results are read from PNGs, which lose nothing"
+        return f"make {image}{self._suffix}.png"
+
     def _candidates(self, image: str) -> list[str]:
         """Return the stems of the files that belong to an image."""
         if image in self._ids:
             return self._owned.get(image, [])
-        return [stem for stem in self._files if self._owner(stem, self._ids | {image}) == image]
+        return [stem for stem in _beginning(self._stems, image) if self._owner(stem, self._ids, image) == image]
 
-    def _owner(self, stem: str, ids: Set[str]) -> str:
-        """Return the longest of ``ids`` that begins ``stem`` and leaves the suffix; "" where there is none."""
-        ends = range(len(stem), 0, -1)
-        return next((stem[:end] for end in ends if stem[:end] in ids and self._rest.fullmatch(stem, end)), "")
+    def _owner(self, stem: str, ids: Set[str], further: str = "") -> str:
+        """Return the longest of ``ids`` and ``further`` that begins ``stem`` and leaves the suffix; "" for none."""
+        for end in range(len(stem), 0, -1):
+            start = stem[:end]
+            if (start in ids or start == further) and self._rest.fullmatch(stem, end):
+                return start
+        return ""
+
+
+def _beginning(names: Sequence[str], start: str) -> Sequence[str]:
+    """Return those of sorted names that begin with ``start``."""
+    return names[bisect_left(names, start) : bisect_left(names, f"{start}\U0010ffff")]
 
 
 def build(options: FolderOptions, runtime: Runtime) -> Folder:

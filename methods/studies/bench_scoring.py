@@ -24,8 +24,9 @@ from isrbench.harness.api.registry import metrics as installed_metrics
 from isrbench.harness.data.catalogue import find_card
 from isrbench.harness.data.pairs import load_pairs
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import list_images
 from isrbench.harness.imaging.images import read_rgb, to_tensor, write_png
+from isrbench.harness.imaging.listing import list_images
+from isrbench.harness.imaging.opening import opened
 from isrbench.harness.metrics.pyiqa_bridge import NIQE_PARAMETERS
 from isrbench.harness.metrics.scorer import Scorer
 from isrbench.harness.metrics.sets import expand
@@ -201,13 +202,18 @@ def _plain_loop(metrics: Sequence[str]) -> Callable[[Sequence[tuple[Path, Path]]
     def run(pairs: Sequence[tuple[Path, Path]]) -> list[tuple[float, ...]]:
         values = []
         for files in pairs:
-            images = [to_tensor(np.asarray(Image.open(file).convert("RGB")))[None] for file in files]
+            images = [to_tensor(_decoded(file))[None] for file in files]
             values.append(
                 tuple(float(network(*images[:count])) for network, count in zip(networks, sides, strict=True))
             )
         return values
 
     return run
+
+
+def _decoded(file: Path) -> np.ndarray:
+    with opened(file) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 if __name__ == "__main__":

@@ -99,7 +99,8 @@ def read_subject(
     panels += [Panel(label, _scores(aligned, image, label, metrics), pixels) for label, pixels in restored]
     if isinstance(facts["hr_path"], str):
         names = " / ".join(f"{metric.title}{metric.direction.arrow}" for metric in metrics)
-        panels.append(Panel("HR", names, _read(facts["hr_path"], f"the HR of {image}")))
+        # A set may cut HR images at the right and at the bottom (``Card.hr_crop``).
+        panels.append(Panel("HR", names, _read(facts["hr_path"], f"the HR of {image}")[:height, :width]))
     side = min(side, height, width)
     large = [panel.pixels for panel in panels if panel.label != "LR"]
     chosen = choose_boxes(large, side, boxes) if isinstance(boxes, int) else tuple(boxes)

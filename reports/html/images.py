@@ -8,16 +8,22 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from isrbench.harness.errors import UserError
+from isrbench.harness.imaging.colour import is_for, profile_of
+from isrbench.harness.imaging.images import cut_to, read_rgb, read_size, write_png
+from isrbench.harness.imaging.opening import opened
 from isrbench.reports.aligned import AlignedRuns
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _THUMBNAIL = 240
 _WORKERS = 4
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-"""What PIL raises for a file that is not an image, or is only half of one."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,11 @@ def copy_images(aligned: AlignedRuns, page_folder: Path, name: str) -> list[Copi
         outputs = [aligned.outputs.loc[image, label] for label in aligned.labels]
         sources = [facts["lr_path"], facts["hr_path"], *outputs]
         kinds = ["lr", "hr", *(f"m{i}" for i in range(len(outputs)))]
-        made = [_version(s, folder, kind, stem, page_folder) for s, kind in zip(sources, kinds, strict=True)]
+        size = next(filter(None, map(_size, outputs)), None)
+        made = [
+            _version(s, folder, kind, stem, page_folder, size if kind == "hr" else None)
+            for s, kind in zip(sources, kinds, strict=True)
+        ]
         lr, hr, *restored = [version for version, _ in made]
         return CopiedImage(lr, hr, tuple(restored), tuple(bad for _, bad in made if bad))
 
@@ -73,34 +83,64 @@ def copied_files(copied: Sequence[CopiedImage], page_folder: Path) -> list[Path]
     return [page_folder / link for one in copied for link in one.links]
 
 
-def _version(source: Any, folder: Path, kind: str, stem: str, page_folder: Path) -> tuple[Version, str]:
-    """Return one version, and its path if it cannot be read."""
+def _version(
+    source: Any, folder: Path, kind: str, stem: str, page_folder: Path, size: tuple[int, int] | None
+) -> tuple[Version, str]:
+    """Return one version, and its path if it cannot be read.
+
+    Of an HR image that is larger than the restored ones, as a set may cut (``Card.hr_crop``), only ``size`` is shown.
+    """
     if not isinstance(source, str) or not Path(source).is_file():
         return Version(None, None), ""
     try:
-        small = _thumbnail(Path(source))
-    except _UNREADABLE:
+        cut = None if size is None else _cut(Path(source), size)
+        small = _thumbnail(Path(source), cut)
+    except UserError:
         return Version(None, None), source
-    target = folder / kind / f"{stem}{Path(source).suffix.lower()}"
+    target = folder / kind / f"{stem}{Path(source).suffix.lower() if cut is None else '.png'}"
     target.parent.mkdir(parents=True, exist_ok=True)
     # An earlier report may have linked the file: writing into a link would write into what it links.
     target.unlink(missing_ok=True)
-    shutil.copyfile(source, target)
+    if cut is None:
+        shutil.copyfile(source, target)
+    else:
+        write_png(target, cut)
     link = target.relative_to(page_folder).as_posix()
     if small is None:
         return Version(link, link), ""
     thumbnail = folder / "thumbs" / kind / f"{stem}.jpg"
     thumbnail.parent.mkdir(parents=True, exist_ok=True)
-    small.save(thumbnail, quality=82)
+    profile = profile_of(small)
+    fits = profile is not None and is_for(profile, "RGB")
+    small.save(thumbnail, quality=82, icc_profile=profile if fits else None)
     return Version(link, thumbnail.relative_to(page_folder).as_posix()), ""
 
 
-def _thumbnail(source: Path) -> Image.Image | None:
+def _size(output: Any) -> tuple[int, int] | None:
+    """Return (height, width) of a restored image; None where there is none, or it cannot be read."""
+    if not isinstance(output, str) or not Path(output).is_file():
+        return None
+    try:
+        return read_size(Path(output))
+    except UserError:
+        return None
+
+
+def _cut(source: Path, size: tuple[int, int]) -> NDArray[np.uint8] | None:
+    """Return the part of an HR image that restored images show; None where that is the whole."""
+    if read_size(source) == size:
+        return None
+    pixels = read_rgb(source)
+    return cut_to(pixels, size) if pixels.shape[0] >= size[0] and pixels.shape[1] >= size[1] else None
+
+
+def _thumbnail(source: Path, cut: NDArray[np.uint8] | None) -> Image.Image | None:
     """Return a small copy, or None where the image is small itself. Reads the file to its end either way."""
-    with Image.open(source) as opened:
-        if max(opened.size) <= _THUMBNAIL:
-            opened.load()
+    with opened(source) as opened_image:
+        image = opened_image if cut is None else Image.fromarray(cut)
+        if max(image.size) <= _THUMBNAIL:
+            image.load()
             return None
-        small = opened.convert("RGB")
-    small.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BILINEAR, reducing_gap=2)
+        small = image.convert("RGB")
+        small.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BILINEAR, reducing_gap=2)
     return small

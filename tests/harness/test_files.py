@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import file_hash, is_there, list_images, refuse_to_replace, replacing
+from isrbench.harness.files import file_hash, is_there, refuse_to_replace, replacing
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
@@ -44,15 +44,6 @@ def test_files_in_the_way_are_named_in_one_message(tmp_path: Path) -> None:
         assert caught.value.message.startswith(f"{tmp_path / named} is") and caught.value.fix == "--force"
     with pytest.raises(UserError, match=r"d and 3 more are there already"):
         refuse_to_replace([tmp_path / name for name in "abcdefgh"], "--force")
-
-
-def test_images_are_listed_by_ending_without_hidden_files(tmp_path: Path) -> None:
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "sub.png").mkdir()
-    for name in ("b.PNG", "a.jpeg", ".c.png", "notes.txt", "sub/d.tif"):
-        (tmp_path / name).write_bytes(b"")
-    assert [p.name for p in list_images(tmp_path)] == ["a.jpeg", "b.PNG"]
-    assert [p.name for p in list_images(tmp_path, recursive=True)] == ["a.jpeg", "b.PNG", "d.tif"]
 
 
 def test_a_name_as_long_as_a_folder_allows_can_be_replaced(tmp_path: Path) -> None:

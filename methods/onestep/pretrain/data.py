@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from isrbench.harness.identity import tensors_hash
-from isrbench.harness.imaging.images import read_photo
+from isrbench.harness.imaging.photos import read_photos
 from isrbench.methods.onestep.base.diffusion import DiffusionBase
 from isrbench.methods.onestep.pretrain.loop import Stage
 from isrbench.methods.onestep.train.data import find_images, random_crop, stack
@@ -99,7 +99,7 @@ def encode_pairs(stage: Stage, base: DiffusionBase, names: Sequence[str], size: 
     Returns:
         The pairs, on the CPU.
     """
-    crops = _Crops([read_photo(path) for path in find_images(stage.data)], names, stage.seed, size)
+    crops = _Crops(list(read_photos(find_images(stage.data))), names, stage.seed, size)
     pixels, latents = [], []
     for hr, lr in DataLoader(crops, batch_size=_ENCODED, num_workers=stage.workers):
         both = torch.cat([hr / 255, lr]).to(base.device) * 2 - 1

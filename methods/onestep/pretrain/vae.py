@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor
 
-from isrbench.harness.imaging.images import read_photo
+from isrbench.harness.imaging.photos import read_photos
 from isrbench.methods.onestep.base.hub import AS_DATA
 from isrbench.methods.onestep.base.tiny import new_vae, widen_vae
 from isrbench.methods.onestep.pretrain.loop import Losses, Stage, fit
@@ -32,7 +32,7 @@ def train_vae(stage: Stage, channels: int | None, kl: float, edges: float, size:
     narrow = stage.out / "vae-narrow"
     vae: Any = new_vae(channels) if channels else widen_vae(AutoencoderKL.from_pretrained(narrow, **AS_DATA))
     vae = vae.to(stage.device, memory_format=torch.channels_last)
-    images = [read_photo(path) for path in find_images(stage.data)]
+    images = list(read_photos(find_images(stage.data)))
 
     def losses(step: int) -> Losses:
         rng = stream(stage.seed, step)

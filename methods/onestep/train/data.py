@@ -7,19 +7,21 @@ processes or the step at which a run was resumed. (A streamed dataset is drawn i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 import torch.multiprocessing
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from isrbench.harness.data.fetch import image_content, undecoded
 from isrbench.harness.errors import UserError
-from isrbench.harness.imaging.images import check_photo, photo_pixels, read_photo
+from isrbench.harness.imaging.images import tell_notes
+from isrbench.harness.imaging.opening import PHOTO_PIXELS, opened
+from isrbench.harness.imaging.photos import check_photo, photo_pixels, read_photo
 from isrbench.methods.onestep.train.config import Data
 from isrbench.methods.onestep.train.degrade import SCALE, check_degradations, make_lr
 from isrbench.methods.onestep.train.draws import stream
@@ -29,6 +31,7 @@ from isrbench.methods.onestep.train.prompts import prompts_of
 _PAIR = 11
 _NAMED = 5
 """How many unsuitable photos a message names."""
+_HUB_FIX = "save the dataset's images as 8-bit RGB files, and pass their folder as --data"
 
 
 class Batch(NamedTuple):
@@ -102,7 +105,7 @@ class HubPhotos:
     """The image column of a Hugging Face dataset."""
 
     def __init__(self, rows: Any, column: str) -> None:
-        self._rows, self._column = rows, column
+        self._rows, self._column = undecoded(rows, column), column
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -134,7 +137,7 @@ class StreamedPairs(IterableDataset):
 
     def __init__(self, rows: Any, data: Data, seed: int, numbers: Sequence[int]) -> None:
         self._data, self._seed, self._numbers = data, seed, numbers
-        self._rows, self._decode = _undecoded(rows, data.column)
+        self._rows = undecoded(rows, data.column)
 
     def __iter__(self) -> Iterator[Batch]:
         wanted = iter(self._numbers)
@@ -143,7 +146,7 @@ class StreamedPairs(IterableDataset):
             if n is None:
                 return
             if position == n:
-                image = _pixels(self._decode(row[self._data.column]), f"image {n} of the stream")
+                image = _pixels(row[self._data.column], f"image {n} of the stream")
                 yield _pair(image, self._data, n, stream(self._seed, _PAIR, n))
                 n = next(wanted, None)
 
@@ -179,12 +182,12 @@ def check_photos(data: Data) -> dict[str, str | None]:
     Raises:
         UserError: If there is no photo, or a photo has no prompt; or naming the files that cannot be trained on.
     """
-    digest, refused, photos = hashlib.sha256(), [], find_photos(data.folders)
+    digest, refused, noted, photos = hashlib.sha256(), [], {}, find_photos(data.folders)
     prompts = "\n".join(prompts_of(photos, Path(data.prompts))) if data.prompts else None
     for photo in photos:
         digest.update(f"{photo.name}\n".encode())
         try:
-            check_photo(photo.path)
+            noted[photo.path] = check_photo(photo.path)
         except UserError as error:
             refused.append(error)
     if len(refused) > 1:
@@ -193,6 +196,7 @@ def check_photos(data: Data) -> dict[str, str | None]:
         raise UserError(f"{len(refused)} photos do not fit: {some}{more}", f"of the first, {refused[0].fix}")
     if refused:
         raise refused[0]
+    tell_notes(noted.items())
     texts = None if prompts is None else hashlib.sha256(prompts.encode()).hexdigest()[:16]
     return {"photos": digest.hexdigest()[:16], "prompts": texts}
 
@@ -280,16 +284,10 @@ def _load_hub(data: Data) -> Any:
     return rows.select_columns([data.column])
 
 
-def _undecoded(rows: Any, column: str) -> tuple[Any, Callable[[Any], Image.Image]]:
-    """Return the rows with the image files' bytes in place of images, and what decodes one."""
-    import datasets
-
-    feature = (rows.features or {}).get(column)
-    if not isinstance(feature, datasets.Image):  # a script's images, made rather than decoded
-        return rows, lambda image: image
-    return rows.cast_column(column, datasets.Image(mode=feature.mode, decode=False)), feature.decode_example
-
-
-def _pixels(image: Image.Image, name: str) -> np.ndarray:
-    fix = "save the dataset's images as 8-bit RGB files, and pass their folder as --data"
-    return photo_pixels(image, f"{name} of the dataset", fix)
+def _pixels(value: Any, name: str) -> np.ndarray:
+    """Return the pixels of a cell: of a file, or of a Pillow image that a script made."""
+    name = f"{name} of the dataset"
+    if not isinstance(value, Mapping):
+        return photo_pixels(value, name, _HUB_FIX)
+    with opened(image_content(value), name, most=PHOTO_PIXELS) as image:
+        return photo_pixels(image, name, _HUB_FIX)

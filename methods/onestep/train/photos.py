@@ -9,7 +9,8 @@ from pathlib import Path, PurePath
 
 from isrbench.harness.documents import read_text
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import IMAGE_SUFFIXES, list_images
+from isrbench.harness.imaging.formats import is_image
+from isrbench.harness.imaging.listing import list_images
 from isrbench.methods.onestep.train.config import Data
 
 LIMITED = re.compile(r"(.+):(\d+)")
@@ -57,7 +58,7 @@ def read_source(word: str) -> Source:
     path = source.path
     if not path.is_dir() and not path.is_file():
         raise UserError(f"{path} is neither a folder nor a file that lists photos", _FIX)
-    if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
+    if path.is_file() and is_image(path):
         raise UserError(f"{path} is an image, not a folder or a list of photos", _FIX)
     if source.limit == 0:
         raise UserError(f"--data {word} takes no photo", f"write {path}:N with N of 1 or more, or {path} for all")
@@ -75,7 +76,7 @@ def photos_of(source: Source) -> list[Photo]:
     if path.is_file():
         photos = [Photo(path.parent / line, _bare(PurePath(line))) for line in _lines(path)]
     else:
-        photos = [Photo(file, _bare(file.relative_to(path))) for file in list_images(path, recursive=True)]
+        photos = [Photo(file, _bare(file.relative_to(path))) for file in list_images(path, recursive=True, tell=True)]
         if not photos:
             raise UserError(f"no images below {path}", _FIX)
     if source.limit is not None and source.limit > len(photos):

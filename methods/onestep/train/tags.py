@@ -18,7 +18,8 @@ import torch
 from isrbench.harness.api.options import positive
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import refuse_to_replace, replacing
-from isrbench.harness.imaging.images import read_photo, to_tensor
+from isrbench.harness.imaging.images import to_tensor
+from isrbench.harness.imaging.photos import read_photo
 from isrbench.methods.onestep.infer.prompts import TAGS, Prompter, load_tagger
 from isrbench.methods.onestep.train.photos import Photo, find_photos
 from isrbench.methods.onestep.train.prompts import check_names

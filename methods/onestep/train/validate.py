@@ -19,7 +19,8 @@ from isrbench.harness.degradation.pipeline import degrade
 from isrbench.harness.degradation.presets import at_level
 from isrbench.harness.engine.restoring import restore_pixels
 from isrbench.harness.errors import UserError
-from isrbench.harness.imaging.images import read_hr, read_lr, read_photo, to_pixels, to_tensor
+from isrbench.harness.imaging.images import read_hr, read_lr, to_pixels, to_tensor
+from isrbench.harness.imaging.photos import read_photos
 from isrbench.harness.metrics.scorer import Scorer
 from isrbench.harness.severity.known import rank_correlation
 from isrbench.methods.onestep.adapter import AdapterSpec
@@ -90,7 +91,8 @@ class Validator:
         if look.folders:
             paths = find_images([Path(folder) for folder in look.folders])
             paths = paths[:: max(1, len(paths) // look.images)][: look.images]
-            self._crops = [random_crop(read_photo(path), look.crop, stream(_SEED, n)) for n, path in enumerate(paths)]
+            photos = enumerate(read_photos(paths))
+            self._crops = [random_crop(photo, look.crop, stream(_SEED, n)) for n, photo in photos]
             hr, numbers = stack(self._crops), range(len(self._crops))
             self._lr = {f"{level:g}": degrade(hr, at_level(level), numbers, SCALE) for level in sorted(look.levels)}
         card, self._pairs = read_pairs(look) if look.dataset else (None, [])
@@ -138,7 +140,9 @@ class Validator:
                 yield _Looked(place, to_pixels(lr), _enlarge(to_pixels(lr)), hr)
         for pair in self._pairs:
             lr = read_lr(pair.lr, pair.lr_hash)
-            yield _Looked(self._dataset, lr, _enlarge(lr), read_hr(pair.hr, pair.hr_hash) if pair.hr else None)
+            yield _Looked(
+                self._dataset, lr, _enlarge(lr), read_hr(pair.hr, pair.hr_hash, pair.hr_size) if pair.hr else None
+            )
 
     def _restored_crops(self) -> Iterator[_Looked]:
         nets, device = self._nets, self._nets.base.device
@@ -158,7 +162,7 @@ class Validator:
         method = self._evaluated.method(checkpoint)
         for pair in self._pairs:
             lr = read_lr(pair.lr, pair.lr_hash)
-            hr = read_hr(pair.hr, pair.hr_hash) if pair.hr else None
+            hr = read_hr(pair.hr, pair.hr_hash, pair.hr_size) if pair.hr else None
             try:
                 restored, trace = restore_pixels(method, lr, pair.id, _EVAL_SEED, SCALE)
             except UserError as error:  # a network gone wrong: the run itself decides when to stop

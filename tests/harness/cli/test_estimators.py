@@ -87,7 +87,7 @@ def test_one_set_or_photos(capsys, tmp_path: Path) -> None:
         with pytest.raises(SystemExit) as stop:
             main(args)
         assert stop.value.code == 2
-    with pytest.raises(UserError, match="no JPEG or PNG"):
+    with pytest.raises(UserError, match="no images in"):
         main(["--photos", str(tmp_path), "--estimators", "fft"])
     with pytest.raises(UserError, match="--limit is 0"):
         main(["--photos", str(tmp_path), "--limit", "0", "--estimators", "fft"])

@@ -11,7 +11,8 @@ from PIL import Image
 
 from isrbench.harness.engine import restore_files
 from tests.support.cli import isrbench
-from tests.support.images import make_image
+from tests.support.images import make_image, write_png16, write_rotated_jpeg
+from tests.support.odd_images import NO_IMAGES, wide_profile, write_wide
 
 
 def test_an_image_and_a_folder(tmp_path: Path, capsys) -> None:
@@ -55,7 +56,7 @@ def test_a_place_that_takes_nothing_stops_at_once(error: str, tmp_path: Path, ca
     (tmp_path / "file").write_text("")
     tries = []
 
-    def full(path: Path, pixels: object) -> None:
+    def full(path: Path, pixels: object, **options: object) -> None:
         tries.append(path)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -64,3 +65,22 @@ def test_a_place_that_takes_nothing_stops_at_once(error: str, tmp_path: Path, ca
     target = tmp_path / ("out" if error == "full" else "file/out")
     code, _, err = isrbench(capsys, "restore", tmp_path / "in", target, "--method", "bicubic")
     assert code == 2 and "Traceback" not in err and err.count("cannot be written") == 1 and len(tries) < 2
+
+
+def test_pixels_are_not_changed_in_silence(tmp_path: Path, capsys) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    write_wide(folder / "wide.png")
+    write_png16(folder / "deep.png")
+    write_rotated_jpeg(folder / "turned.jpg")
+    for ending in ("gif", "avif", "jfif", "jp2", "PNG"):
+        Image.fromarray(make_image(0, 8, 8)).save(folder / f"{ending}.{ending}")
+    (folder / "phone.heic").write_bytes(NO_IMAGES["HEIC"][0])
+    code, said, err = isrbench(capsys, "restore", folder, out, "--method", "bicubic", "--scale", "2")
+    assert code == 1 and "Traceback" not in err
+    assert len(said.splitlines()) == 7 and "deep.png" not in said
+    assert "deep.png could not be restored" in err and f"isrbench tools convert {folder / 'deep.png'}" in err
+    assert f"{folder / 'turned.jpg'}: it is turned upright, as its EXIF says" in err
+    assert "passed over, as they are not read: phone.heic (a HEIC)" in err
+    assert Image.open(out / "wide.png").info["icc_profile"] == wide_profile()
+    assert "icc_profile" not in Image.open(out / "gif.png").info

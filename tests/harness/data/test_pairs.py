@@ -17,9 +17,11 @@ from PIL import Image
 from isrbench.harness.data.catalogue import find_card, load_card
 from isrbench.harness.data.pairs import choose, content_hash, image_ids, load_pairs
 from isrbench.harness.errors import UserError
+from isrbench.harness.imaging.convert import convert
 from isrbench.harness.imaging.images import hr_hash, lr_hash, read_rgb
 from tests.support.cards import refusal, write_card
 from tests.support.images import BAD_IMAGES, make_image, write_pairs
+from tests.support.odd_images import NO_IMAGES, wide_profile
 
 # ---------------------------------------------------------------- joined and checked
 
@@ -160,6 +162,48 @@ def test_lossless_reencoding_keeps_the_content_hash(pairs_folder: Path) -> None:
         Image.open(path).save(path.with_suffix(".bmp"))
         path.unlink()
     assert content_hash(load_pairs(find_card(str(pairs_folder)))) == before
+
+
+@pytest.mark.parametrize("ending", ["avif", "jfif", "jp2", "ppm", "TIF", "dat"])
+def test_an_image_of_any_kind_that_is_read_belongs_to_a_set(ending: str, pairs_folder: Path) -> None:
+    lr = pairs_folder / "LR" / "a.png"
+    kind = {"jfif": "JPEG", "jp2": "JPEG2000", "dat": "PNG", "TIF": "TIFF"}.get(ending, ending.upper())
+    Image.open(lr).save(lr.with_suffix(f".{ending}"), format=kind)
+    lr.unlink()
+    pairs = load_pairs(find_card(str(pairs_folder)))
+    assert [p.id for p in pairs] == ["a", "b", "c", "d"] and pairs[0].lr.suffix == f".{ending}"
+
+
+@pytest.mark.parametrize("kind", NO_IMAGES)
+def test_what_is_no_image_of_a_set_is_called_what_it_is(kind: str, pairs_folder: Path) -> None:
+    content, words = NO_IMAGES[kind]
+    (pairs_folder / "LR" / "a.bin").write_bytes(content)
+    error = refusal(pairs_folder)
+    assert f"a.bin is {words}" in error.message and "move it out" in (error.fix or "")
+
+
+def test_a_gif_is_refused_as_what_it_is_with_a_fix_that_works(pairs_folder: Path) -> None:
+    lr = pairs_folder / "LR" / "a.png"
+    Image.open(lr).save(lr.with_suffix(".gif"))
+    lr.unlink()
+    error = refusal(pairs_folder)
+    assert "a.gif is a palette image" in error.message and "isrbench tools convert" in (error.fix or "")
+    assert convert(lr.with_suffix(".gif")) == lr
+    assert len(load_pairs(find_card(str(pairs_folder)))) == 4
+
+
+def test_a_profile_or_a_jpeg_under_a_pngs_name_is_noted_once_for_all_images(pairs_folder: Path, caplog) -> None:
+    before = content_hash(load_pairs(find_card(str(pairs_folder))))
+    assert not caplog.records
+    for path in sorted((pairs_folder / "HR").iterdir()):
+        Image.open(path).save(path, icc_profile=wide_profile())
+    jpeg = pairs_folder / "LR" / "a.png"
+    assert content_hash(load_pairs(find_card(str(pairs_folder)))) == before, "values are taken as they stand"
+    Image.open(jpeg).save(jpeg, format="JPEG")
+    caplog.clear()
+    load_pairs(find_card(str(pairs_folder)))
+    assert len(caplog.records) == 2
+    assert f"{jpeg}: it is a JPEG by its content" in caplog.text and "profile (Wide RGB)" in caplog.text
 
 
 def test_realsr_is_the_published_set(realsr: Path) -> None:

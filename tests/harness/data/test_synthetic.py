@@ -17,6 +17,8 @@ from isrbench.harness.degradation.presets import at_level
 from isrbench.harness.errors import UserError
 from isrbench.harness.identity import image_seed
 from isrbench.harness.imaging.images import read_rgb, to_pixels, to_tensor
+from tests.support.images import write_png16
+from tests.support.odd_images import write_wide
 
 
 @pytest.fixture
@@ -107,3 +109,15 @@ def test_the_command_says_what_is_wrong(photos: list[Path], tmp_path: Path, capl
     argv = [str(tmp_path / "photos"), str(tmp_path / "empty"), "--out", str(tmp_path / "set")]
     assert main(argv) == 2
     assert "error: " in caplog.text and "empty holds no images" in caplog.text and "fix:" in caplog.text
+
+
+def test_photos_whose_pixels_would_change_are_refused_or_noted(tmp_path: Path, caplog) -> None:
+    write_png16(tmp_path / "deep.png", side=32)
+    with pytest.raises(UserError, match=r"deep\.png has 16 bits a channel") as caught:
+        make_set([tmp_path / "deep.png"], tmp_path / "out", 16, [0.5])
+    assert "isrbench tools convert" in (caught.value.fix or "") and not (tmp_path / "out").exists()
+    for name in ("a.png", "b.png"):
+        write_wide(tmp_path / name)
+    make_set([tmp_path / "a.png", tmp_path / "b.png"], tmp_path / "out", 16, [0.5])
+    (record,) = caplog.records
+    assert "b.png: its colour profile (Wide RGB) is left out" in record.message

@@ -76,7 +76,7 @@ def test_a_default_metric_that_an_image_is_too_small_for_is_left_out_with_a_note
     assert asked.scorer.ids == ("niqe",) and not asked.notes
 
 
-@pytest.mark.parametrize("id", ["ssim", "ms_ssim", "niqe", "shift"])
+@pytest.mark.parametrize("id", ["ssim", "ms_ssim", "niqe", "shift", "piqe"])
 def test_the_smallest_sides_are_what_the_metrics_need(id: str) -> None:
     metric = metrics().get(id)
     compute: Any = metric.make("cpu")

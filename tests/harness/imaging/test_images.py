@@ -9,7 +9,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.images import (
@@ -17,7 +16,6 @@ from isrbench.harness.imaging.images import (
     lr_hash,
     read_hr,
     read_lr,
-    read_photo,
     read_rgb,
     read_size,
     to_pixels,
@@ -87,15 +85,3 @@ def test_floats_are_clamped_and_rounded_half_up(value: float) -> None:
 def test_half_a_grey_level_is_rounded_up() -> None:
     image = torch.tensor([-0.1, 0.4999 / 255, 0.5 / 255, 1.7]).view(1, 1, 4).expand(3, 1, 4)
     assert to_pixels(image)[0, :, 0].tolist() == [0, 0, 1, 255]
-
-
-def test_a_photo_is_turned_upright_and_made_rgb(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(make_image(0, 10, 20)).save(tmp_path / "r.jpg", exif=exif, quality=95)
-    assert read_photo(tmp_path / "r.jpg").shape == (20, 10, 3)
-    Image.fromarray(make_image(0, 8, 8)).convert("L").save(tmp_path / "g.png")
-    assert read_photo(tmp_path / "g.png").shape == (8, 8, 3)
-    Image.new("RGBA", (4, 4), (1, 2, 3, 100)).save(tmp_path / "t.png")
-    with pytest.raises(UserError, match="transparent"):
-        read_photo(tmp_path / "t.png")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from isrbench.harness.api.metric import Metric
+from isrbench.harness.api.metric import Metric, Reference
 from isrbench.harness.api.records import ScoreStatus
 from isrbench.harness.api.registry import Registry
 from isrbench.harness.errors import UserError
@@ -44,6 +44,12 @@ INFINITE = replace(PSNR, id="infinite", build=lambda device: lambda restored, hr
 BURST = replace(PSNR, id="burst", build=build_burst)
 COUNTED = replace(PSNR, id="counted", build=build_counted)
 UNBUILT = replace(PSNR, id="unbuilt", build=build_nothing)
+BURST_WHEN_SMALL = replace(BURST, id="burst_when_small", min_side=32)
+NAN_WHEN_SMALL = replace(NAN, id="nan_when_small", min_side=32)
+SET_OF_SIZES = replace(
+    PSNR, id="set_of_sizes", reference=Reference.SET,
+    build=lambda device: lambda restored, hr: float(sum(read_rgb(path).shape[0] for path in hr)),
+)  # fmt: skip
 SIZES = replace(PSNR, id="sizes", uses_lr=True, build=lambda device: lambda restored, hr, lr: float(lr.shape[1]))
 
 
@@ -53,6 +59,8 @@ def own_metrics() -> Registry[Metric]:
     registry = Registry("metric", Metric)
     registry.register("psnr", "isrbench.harness.metrics.builtin:PSNR")
     for name in ("nan", "infinite", "burst", "counted", "unbuilt", "sizes"):
+        registry.register(name, f"{__name__}:{name.upper()}")
+    for name in ("burst_when_small", "nan_when_small", "set_of_sizes"):
         registry.register(name, f"{__name__}:{name.upper()}")
     return registry
 
@@ -240,3 +248,39 @@ def test_a_scorer_of_further_metrics_shares_what_is_built(tmp_path: Path) -> Non
     more = first.extended(["gmsd"])
     assert more.ids == ("psnr", "gmsd") and first.ids == ("psnr",)
     assert [s.metric for s in more.score(tmp_path / "HR" / "a.png", tmp_path / "HR" / "a.png")] == ["psnr", "gmsd"]
+
+
+@pytest.mark.parametrize("side", [1, 2, 5, 8, 12, 40])
+def test_of_a_tiny_image_each_metric_without_weights_has_a_value_or_one_plain_line(side, pngs):
+    files = [pngs(f"{name}.png", make_scene(n, side, side)[0]) for n, name in enumerate(("sr", "hr"))]
+    lr = pngs("lr.png", make_scene(2, max(1, side // 4), max(1, side // 4))[0])
+    scores = Scorer(METRIC_SETS["@free"]).score(*files, lr=lr if side >= 4 else files[0])
+    for score in scores:
+        message = score.failure.message if score.failure else ""
+        assert (
+            score.status is ScoreStatus.OK or "needs sides of" in message or "cut off" in message or "NaN" in message
+        ), score
+        assert score.failure is None or (score.failure.fix and not score.failure.traceback)
+
+
+def test_below_a_metrics_least_side_that_is_the_reason_and_above_it_its_own(own_metrics, pngs):
+    small, large = pngs("small.png", make_scene(0, 16, 40)[0]), pngs("large.png", make_scene(0, 40, 40)[0])
+    scorer = Scorer(["burst_when_small", "nan_when_small", "psnr"], registry=own_metrics)
+    burst, nan, psnr = scorer.score(small, small)
+    for score in (burst, nan):
+        assert score.failure.message == f"{score.metric} needs sides of 32 pixels or more, and the image is 40x16"
+        assert score.failure.fix and not score.failure.traceback
+    assert psnr.value == 80
+    assert [
+        "burst pipe" in s.failure.message or "NaN" in s.failure.message for s in scorer.score(large, large)[:2]
+    ] == [True] * 2
+
+
+def test_a_metric_of_the_set_sees_the_hr_images_as_they_were_cut(own_metrics, pngs):
+    scene = make_scene(0, 83, 62)[0]
+    hr, exact = pngs("hr.png", scene), pngs("exact.png", scene[:80, :60])
+    hashes = [hr_hash(scene[:80, :60])] * 2
+    scorer = Scorer(["set_of_sizes"], registry=own_metrics)
+    assert scorer.score_set("set_of_sizes", [exact] * 2, [hr, exact], hashes, [(80, 60), None]).value == 160
+    refused = scorer.score_set("set_of_sizes", [exact], [hr], [hr_hash(scene)], [(80, 60)])
+    assert refused.status is ScoreStatus.FAILED and "has changed" in refused.failure.message

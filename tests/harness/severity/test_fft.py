@@ -260,7 +260,7 @@ def test_fitting_is_seeded_and_is_what_the_file_holds(scenes, tmp_path: Path):
 def test_fitting_to_nothing_is_one_message_and_exit_code_2(tmp_path: Path, caplog, scenes):
     out = tmp_path / "fft.toml"
     assert fit.main(["--data", str(tmp_path), "--out", str(out)]) == 2
-    assert "no JPEG or PNG" in caplog.text and not out.exists()
+    assert "no images in" in caplog.text and not out.exists()
     assert fit.main(["--data", str(tmp_path), "--out", str(out), "--draws", "1"]) == 2
     assert "--draws is 1" in caplog.text
 

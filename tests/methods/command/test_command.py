@@ -292,3 +292,12 @@ def test_a_word_too_long_for_a_path_is_no_file():
     _build_command(f"cat {'x' * 300} {{input}} {{output}}")
     with pytest.raises(UserError, match="does not exist"):
         CommandOptions("cat {input} {output}", depends="x" * 300)
+
+
+def test_what_is_odd_about_a_programs_files_is_said_once(tmp_path, caplog):
+    script = SINGLE.replace(".save(sys.argv[2])", ".save(sys.argv[2], format='JPEG')")
+    method = _build_command(_script(tmp_path, script) + " {input} {output} {scale}")
+    for image in ("a", "b"):
+        method.restore(to_tensor(noise_image(4, 4)), image=image, seed=0)
+    (record,) = caplog.records
+    assert record.message.startswith("a.png, as the program wrote it: it is a JPEG by its content")

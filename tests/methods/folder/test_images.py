@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,13 @@ from isrbench.harness.api.method import Runtime
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash
 from isrbench.harness.imaging.images import to_pixels, write_png
+from isrbench.methods.folder import images
 from isrbench.methods.folder.options import FolderOptions
 from isrbench.methods.folder.plugin import PLUGIN
 from tests.support.images import noise_image
+from tests.support.odd_images import write_jpeg
+
+_compile = re.compile
 
 
 @pytest.fixture
@@ -101,3 +106,46 @@ def test_folder_reports_files_that_belong_to_no_image(restored_folder, tmp_path,
     write_png(restored_folder / "stranger.png", noise_image(16, 24))
     _build_folder(restored_folder, ids=("a", "b")).prepare([("a", lr)])
     assert "1 PNGs" in caplog.text and "stranger.png" in caplog.text
+
+
+def test_a_wildcard_over_thousands_of_results_looks_at_each_once(tmp_path, monkeypatch):
+    """Whether they belong to images of the set, to none of them, or the set's images are not known."""
+    ids = [f"img_{number:05d}" for number in range(2000)]
+    for id in ids:
+        (tmp_path / f"{id}_x4.png").touch()
+    looked, begin = [], re.Pattern.fullmatch
+
+    class Counted:
+        def __init__(self, pattern):
+            self._pattern = pattern
+
+        def fullmatch(self, *args):
+            looked.append(args)
+            return begin(self._pattern, *args)
+
+    monkeypatch.setattr(images.re, "compile", lambda pattern: Counted(_compile(pattern)))
+    for known, asked in ((ids, ids), ((), ids), ([f"other_{id}" for id in ids],) * 2):
+        method, found = _build_folder(tmp_path, "*", tuple(known)), 0
+        for id in asked:
+            try:
+                method.input_hash(id)
+                found += 1
+            except UserError as error:
+                assert error.fix == f"make {id}*.png"
+        assert found == (0 if asked[0].startswith("other") else 2000) and len(looked) <= 2000
+        looked.clear()
+
+
+def test_a_result_that_is_no_png_is_named(restored_folder):
+    Image.fromarray(noise_image(16, 24)).save(restored_folder / "b.webp")
+    with pytest.raises(UserError, match=r"holds no b\.png") as caught:
+        _build_folder(restored_folder).restore(torch.zeros(3, 4, 6), image="b", seed=0)
+    assert caught.value.fix == "save b.webp as PNG: results are read from PNGs, which lose nothing"
+
+
+def test_a_jpeg_that_is_called_a_png_is_noted(restored_folder, caplog):
+    write_jpeg(restored_folder / "b.png")
+    method = _build_folder(restored_folder, "", ("a", "b"))
+    method.prepare([("a", restored_folder), ("b", restored_folder), ("c", restored_folder)])
+    (record,) = caplog.records
+    assert "b.png: it is a JPEG by its content" in record.message and "a.png" not in record.message

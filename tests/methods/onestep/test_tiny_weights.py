@@ -12,7 +12,8 @@ from isrbench.harness.data.catalogue import find_card
 from isrbench.harness.data.pairs import load_pairs
 from isrbench.harness.degradation.pipeline import degrade
 from isrbench.harness.degradation.presets import LEVELS, at_level
-from isrbench.harness.imaging.images import read_photo, read_rgb, to_pixels, to_tensor
+from isrbench.harness.imaging.images import read_rgb, to_pixels, to_tensor
+from isrbench.harness.imaging.photos import read_photo
 from isrbench.harness.metrics import pyiqa_bridge as iqa
 from isrbench.harness.metrics.fidelity import psnr
 from isrbench.methods.lora_moe.plugin import PLUGIN as LORA_MOE

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from isrbench.harness.imaging.images import read_rgb, write_png
 from isrbench.reports.aligned import align
 from isrbench.reports.html.images import copied_files, copy_images
 from tests.support.report_frames import frames
@@ -36,3 +39,14 @@ def test_a_corrupt_image_costs_itself_alone(tmp_path):
     assert [Path(file).name for file in copied[1].unreadable] == ["half.png", "bad.png"]
     assert copied[1].lr.file is None and copied[1].outputs[0].file is not None
     assert all(not other.unreadable and other.lr.file for place, other in enumerate(copied) if place != 1)
+
+
+def test_an_hr_image_that_a_set_cuts_is_shown_as_it_was_scored(tmp_path):
+    made = frames(tmp_path / "images", count=1, failed=False)
+    hr = Path(made.images["hr_path"].iloc[0])
+    whole = read_rgb(hr)
+    larger = np.pad(whole, ((0, 3), (0, 1), (0, 0)))
+    write_png(hr, larger)
+    (copied,) = copy_images(align(made)[0], tmp_path / "out", "sample")
+    assert np.array_equal(read_rgb(tmp_path / "out" / str(copied.hr.file)), whole)
+    assert np.array_equal(read_rgb(hr), larger)

@@ -9,7 +9,6 @@ import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from PIL import Image
 
-import datasets
 from isrbench.harness.degradation.presets import at_level
 from isrbench.harness.errors import UserError
 from isrbench.methods.onestep.base.tiny import (
@@ -21,6 +20,7 @@ from isrbench.methods.onestep.base.tiny import (
     new_vae,
     widen_vae,
 )
+from isrbench.methods.onestep.train import data as reading
 from isrbench.methods.onestep.train.config import Data, Losses, Optim, parse_config, validated
 from isrbench.methods.onestep.train.curves import Tally, cut_curves, read_curves, write_curve
 from isrbench.methods.onestep.train.data import check_photos, open_loader
@@ -32,6 +32,8 @@ from isrbench.methods.onestep.train.regulariser import Regulariser
 from isrbench.methods.onestep.train.run import learning_rate_factor
 from isrbench.methods.onestep.train.state import PARTS, last_state, load_state, save_state, state_to_resume
 from isrbench.methods.onestep.train.values import PRESETS
+from tests.support.images import write_png16
+from tests.support.odd_images import wide_profile
 
 
 @pytest.fixture
@@ -146,15 +148,15 @@ def test_hub_data_and_streams(photos):
 
 
 def test_of_a_stream_only_own_items_are_decoded(photos, monkeypatch):
-    decoded, decode = [], datasets.Image.decode_example
+    decoded, opened = [], reading.opened
 
-    def counting(self, value, *args, **kwargs):
-        decoded.append(value["path"])
-        return decode(self, value, *args, **kwargs)
+    def counting(source, *args, **kwargs):
+        decoded.append(source)
+        return opened(source, *args, **kwargs)
 
     data = Data(hub=str(photos), crop=16, workers=0, streaming=True)
     every = [batch.hr for batch in open_loader(data, 1, 1, list(range(6)))]
-    monkeypatch.setattr(datasets.Image, "decode_example", counting)
+    monkeypatch.setattr(reading, "opened", counting)
     second = [batch.hr for batch in open_loader(data, 1, 1, [1, 3, 5])]  # of two processes
     assert len(decoded) == 3
     assert all(torch.equal(a, b) for a, b in zip(second, every[1::2], strict=True))
@@ -166,6 +168,29 @@ def test_a_hub_image_of_16_bits_is_refused(tmp_path, streaming):
     data = Data(hub=str(tmp_path), crop=32, workers=0, streaming=streaming)
     with pytest.raises(UserError, match=r"image 0 of the .* has pixel mode I;16"):
         next(open_loader(data, 0, 1, [0]))
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_hub_images_whose_pixels_would_change_are_refused(tmp_path, streaming):
+    write_png16(tmp_path / "deep.png", side=40)
+    data = Data(hub=str(tmp_path), crop=32, workers=0, streaming=streaming)
+    with pytest.raises(UserError, match=r"image 0 of the .* has 16 bits a channel"):
+        next(open_loader(data, 0, 1, [0]))
+
+
+def test_what_training_leaves_out_of_photos_is_said_in_one_line(photos, tmp_path, caplog):
+    folder = shutil.copytree(photos, tmp_path / "copy")
+    before = next(open_loader(Data(folders=(str(folder),), crop=16, workers=0), 0, 1, [0]))
+    for path in sorted(folder.iterdir()):
+        Image.open(path).save(path, icc_profile=wide_profile())
+    check_photos(Data(folders=(str(folder),)))
+    (record,) = caplog.records
+    assert "its colour profile (Wide RGB) is left out" in record.message
+    after = next(open_loader(Data(folders=(str(folder),), crop=16, workers=0), 0, 1, [0]))
+    assert torch.equal(before.hr, after.hr)
+    write_png16(folder / "deep.png")
+    with pytest.raises(UserError, match=r"deep.png has 16 bits a channel"):
+        check_photos(Data(folders=(str(folder),)))
 
 
 def test_unsuitable_photos_are_all_named_before_the_first_step(photos, tmp_path):

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from isrbench.harness.errors import UserError
-from isrbench.harness.imaging.images import read_photo, to_tensor
+from isrbench.harness.imaging.images import to_tensor
+from isrbench.harness.imaging.photos import read_photo
 from isrbench.methods.onestep.base.text import TextEncoder
 from isrbench.methods.onestep.checkpoint import load_adapter
 from isrbench.methods.onestep.train import tags
