@@ -97,7 +97,7 @@ from isrbench.harness.engine.contract.metric import check_metric
 from isrbench.harness.data.catalogue import find_card
 for checked in (check_method("nearest"), check_metric("mae"), check_metric("brightness")):
     assert not [one for one in checked if one.verdict is Verdict.FAIL], checked
-    assert sum(one.verdict is Verdict.PASS for one in checked) > 6, checked
+    assert sum(one.verdict is Verdict.PASS for one in checked) > 5, checked
 assert find_card("night").count == 50
 """
     code, _, err = _python(code, installed)

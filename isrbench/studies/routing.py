@@ -150,7 +150,7 @@ def _look_at(request: Request) -> _Subject:
         raise UserError(f"{count} image of {plan.card.id} has no other to take a severity from", "study two or more")
     vectors, counts = _asked(plan, method)
     # A part of a set has a folder of its own, so that a quick look replaces no study of the whole.
-    part = "" if count == plan.whole else f"-{count}-of-{plan.whole}"
+    part = "" if count == len(plan.whole) else f"-{count}-of-{len(plan.whole)}"
     return _Subject(
         name=plan.name,
         title=plan.title,

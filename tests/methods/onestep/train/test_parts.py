@@ -465,7 +465,7 @@ def test_unets_load_from_states_and_folders_deep_or_not_and_nothing_else_does(tm
     (tmp_path / "text.state").write_text("no weights")
     new_vae(4).save_pretrained(tmp_path / "vae")
     for name in ("less.state", "other.state", "text.state", "vae", "."):
-        with pytest.raises(UserError, match="does not hold a UNet of the tiny base"):
+        with pytest.raises(UserError, match=r"does not hold a UNet of the tiny base|is a text, not weights"):
             load_unet(tmp_path / name)
 
 
