@@ -78,7 +78,7 @@ def _check_page(path: Path, overwrite: bool) -> None:
     """
     try:
         if path.exists() and not path.is_file():
-            raise UserError(f"--markdown {path} is no file", "name a file, such as results.md")
+            raise UserError(f"--markdown {path} is not a file", "name a file, such as results.md")
         if path.exists() and not overwrite and not is_results_page(path.read_text(encoding="utf-8", errors="replace")):
             raise UserError(
                 f"--markdown {path} is there already and is no page of results", "choose another file, or --overwrite"
