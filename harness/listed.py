@@ -108,7 +108,7 @@ def _check(made: Path, folder: Path, names: Sequence[str], last: Collection[List
         above = _in_the_way(folder, name)
         if above is not None:
             raise UserError(
-                f"{above} is {'a link' if above.is_symlink() else 'no folder'}, but the report needs a folder there",
+                f"{above} is {'a link' if above.is_symlink() else 'not a folder'}, but the report needs a folder there",
                 "move it away, or choose another folder (--out)",
             )
         if path.is_dir() and not path.is_symlink():

@@ -84,6 +84,6 @@ def _number(metric: Metric, value: Any) -> float:
     except (TypeError, ValueError, OverflowError, RuntimeError):
         shown = repr(value) if len(repr(value)) < 60 else f"{repr(value)[:57]}..."
         raise UserError(
-            f"{metric.id} returned {shown} ({type(value).__name__}), which is no number",
+            f"{metric.id} returned {shown} ({type(value).__name__}), which is not a number",
             "report it to whoever provides the metric: its function has to return a float",
         ) from None

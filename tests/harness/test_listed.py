@@ -126,7 +126,7 @@ def test_nothing_is_written_through_a_link(tmp_path):
     _put(out, FIRST, overwrite=True)
     assert (outside / "one.csv").read_text() == "not here" and _texts(out) == FIRST
     (out / "plots").write_text("a file")
-    with pytest.raises(UserError, match="plots is no folder"):
+    with pytest.raises(UserError, match="plots is not a folder"):
         _put(out, SECOND, overwrite=True)
 
 

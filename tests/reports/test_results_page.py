@@ -54,7 +54,7 @@ def test_report_writes_the_page_and_replaces_only_its_own(pairs_folder: Path, tm
     assert file.read_text() == "mine\n"
     code, *_ = isrbench(capsys, "report", "--runs-dir", runs, "--markdown", file, "--overwrite")
     assert code == 0 and is_results_page(file.read_text(encoding="utf-8"))
-    with pytest.raises(UserError, match="is no file"):
+    with pytest.raises(UserError, match="is not a file"):
         write(runs_dir=runs, markdown=tmp_path, overwrite=True)
 
 

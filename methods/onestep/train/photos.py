@@ -113,7 +113,7 @@ def check_sources(data: Data) -> None:
         if source.path.is_file():
             _lines(source.path)
     if data.prompts and not Path(data.prompts).is_file():
-        raise UserError(f"data.prompts: there is no file {data.prompts}", "isrbench tools tags writes one")
+        raise UserError(f"data.prompts: {data.prompts} does not exist", "isrbench tools tags writes one")
 
 
 def _bare(path: PurePath) -> str:

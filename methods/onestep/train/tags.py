@@ -1,4 +1,4 @@
-"""Give photos the prompts that training takes as ``data.prompts``: zero-shot CLIP tags.
+"""Write the prompts of photos that training takes as ``data.prompts``: zero-shot CLIP tags.
 
 isrbench tools tags --data LSDIR FFHQ:10000 --out prompts.tsv
 isrbench train --method osediff --preset sd21-osediff --data LSDIR FFHQ:10000 data.prompts=prompts.tsv --out trained/

@@ -136,7 +136,7 @@ def test_numbers_of_every_library_become_plain_ones(value, plain):
     "value", [None, "3.5", b"1", True, np.bool_(True), 1j, np.ones(2), torch.ones(2), [1.0], {}, 10**400, len]
 )
 def test_what_is_no_number_fails_with_one_line(value):
-    with pytest.raises(UserError, match=r"psnr returned .*, which is no number") as caught:
+    with pytest.raises(UserError, match=r"psnr returned .*, which is not a number") as caught:
         held(PSNR, lambda *images: value)(None, None, None)
     assert "\n" not in caught.value.message and len(caught.value.message) < 160
 

@@ -67,7 +67,7 @@ def seeds(restored, hr, lr) -> float:
         (lambda *images: next(CALLS), {REPEATS: "has the values"}),
         (lambda *images: float("nan"), {REPEATS: "mae gave NaN"}),
         (lambda *images: float("inf"), {REPEATS: "the value of an ordinary image is inf"}),
-        (lambda *images: "1.0", {REPEATS: "returned '1.0' (str), which is no number"}),
+        (lambda *images: "1.0", {REPEATS: "returned '1.0' (str), which is not a number"}),
         (lambda *images: exit(0), {REPEATS: "by SystemExit: 0"}),
         (lambda restored, hr, lr: float(restored.mean()), {LOOKS: "hr is declared and not looked at"}),
         (lambda *images: -mae(*images), {BEST: "`direction` is the other one"}),

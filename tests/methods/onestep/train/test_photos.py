@@ -117,7 +117,7 @@ def test_what_is_absent_or_empty_is_told_before_torch_is_imported(photos):
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "nowhere is neither a folder nor a file that lists photos", "--data photos:0 takes no photo",
-        "empty.txt lists no photo", "data.prompts: there is no file no.tsv",
+        "empty.txt lists no photo", "data.prompts: no.tsv does not exist",
     ]  # fmt: skip
 
 
