@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -132,6 +133,9 @@ def refuse_to_replace(files: Iterable[Path], fix: str) -> None:
         raise UserError(f"{shown} {what}", fix)
 
 
+_PARTIAL = re.compile(r"\..{1,32}\.[0-9a-f]{8}\.\d+\.part")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a file to write to, which takes the place of ``path`` when the block ends.
@@ -151,6 +155,16 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def remove_partials(folder: Path) -> None:
+    """Remove what killed processes left of files that they were :func:`replacing` in a folder and below it.
+
+    Only for a folder that no other process writes to: a file that is being written looks the same.
+    """
+    for path in folder.rglob(".*.part"):
+        if _PARTIAL.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def size_text(size: int) -> str:

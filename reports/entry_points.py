@@ -7,7 +7,7 @@ from pathlib import Path
 
 from isrbench.harness.api.registry import methods
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import check_file, is_full, replacing
+from isrbench.harness.files import is_full, replacing
 from isrbench.harness.store.frames import Frames, load_frames
 from isrbench.harness.store.schema import home_of
 from isrbench.harness.store.store import Store
@@ -78,7 +78,7 @@ def _check_page(path: Path, overwrite: bool) -> None:
     """
     try:
         if path.exists() and not path.is_file():
-            check_file(path, "name a file, such as results.md", "--markdown")
+            raise UserError(f"--markdown {path} is not a file", "name a file, such as results.md")
         if path.exists() and not overwrite and not is_results_page(path.read_text(encoding="utf-8", errors="replace")):
             raise UserError(
                 f"--markdown {path} is there already and is no page of results", "choose another file, or --overwrite"

@@ -90,10 +90,19 @@ def load_card(path: Path) -> Card:
         except ValidationError as error:
             said = (": ".join(filter(None, (".".join(map(str, e["loc"])), e["msg"]))) for e in error.errors())
             raise ValueError("; ".join(said)) from error
-    if card.table is not None and is_there(path.parent / card.table.path) and (path.parent / card.table.path).is_dir():
-        hub_table = card.table.model_copy(update={"path": str((path.parent / card.table.path).resolve())})
+        return _resolved(card, path.parent)
+
+
+def _resolved(card: Card, folder: Path) -> Card:
+    """Return a card whose own folder stands before what it names relative to it.
+
+    Raises:
+        ValueError: If a name is none that a path can have.
+    """
+    if card.table is not None and is_there(folder / card.table.path) and (folder / card.table.path).is_dir():
+        hub_table = card.table.model_copy(update={"path": str((folder / card.table.path).resolve())})
         card = card.model_copy(update={"table": hub_table})
-    return card if card.root is None else card.model_copy(update={"root": (path.parent / card.root).resolve()})
+    return card if card.root is None else card.model_copy(update={"root": (folder / card.root).resolve()})
 
 
 def find_card(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import without_waiting
+from isrbench.harness.files import remove_partials, without_waiting
 
 try:
     import fcntl
@@ -23,8 +23,8 @@ NAME = ".lock"
 def only_one(folder: Path) -> Iterator[None]:
     """Hold a run's folder, made if it is not there; one that is empty at the end is removed.
 
-    The operating system lets go of the lock of a process that dies. Where there are no such locks (Windows, some
-    network file systems), nothing is held.
+    What a killed process left half written there is removed first. The operating system lets go of the lock of a
+    process that dies. Where there are no such locks (Windows, some network file systems), nothing is held.
 
     Raises:
         UserError: If another process, or another thread of this one, holds it.
@@ -34,8 +34,10 @@ def only_one(folder: Path) -> Iterator[None]:
     lock = folder / NAME
     try:
         with open(lock, "a", opener=without_waiting) as file:
-            _hold(file, lock)
+            held = _hold(file, lock)
             try:
+                if held:
+                    remove_partials(folder)
                 yield
             finally:
                 lock.unlink(missing_ok=True)
@@ -44,9 +46,10 @@ def only_one(folder: Path) -> Iterator[None]:
             folder.rmdir()
 
 
-def _hold(file: IO[str], lock: Path) -> None:
+def _hold(file: IO[str], lock: Path) -> bool:
+    """Take the lock; return False where there are none."""
     if fcntl is None:
-        return
+        return False
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # The one that held it may have removed the file since it was opened: that lock would keep nobody out.
@@ -54,9 +57,10 @@ def _hold(file: IO[str], lock: Path) -> None:
     except BlockingIOError:
         taken = True
     except OSError:
-        return
+        return False
     if taken:
         raise UserError(
             f"another process is working on the run {lock.parent}",
             "wait until it has ended, then run the same command again: it goes on from there",
         )
+    return True

@@ -152,7 +152,7 @@ BROKEN = {
     "REALSR": ("TAKEN", "takes the id of a set that ships, RealSR"),
     "another": ("OTHER", "calls itself 'night'"),
     "odd": ("ODD", "is not a valid dataset card"),
-    "gone": ("GONE", "cannot be read: No such file"),
+    "gone": ("GONE", "gone.toml does not exist"),
     "text": ("TEXT", "is a str, not a Path"),
     "absent": ("ABSENT", "has no attribute 'ABSENT'"),
 }
