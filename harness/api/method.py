@@ -142,7 +142,8 @@ class Runtime:
     device: str = "cpu"
     """Torch device string."""
     images: tuple[str, ...] = ()
-    """Ids of all images of the set, also of those that ``--limit`` leaves out; empty where there is no set."""
+    """Ids of all images of the set, also of those that ``--limit`` leaves out, or of all that are
+    restored at once; empty where they are not known."""
 
 
 @dataclass(frozen=True)

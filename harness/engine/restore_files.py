@@ -127,16 +127,18 @@ def restore(
         if not overwrite:
             _check_free(jobs)
         with reporting(progress) as tell:
-            return _restore_files(_build(method, options, scale, device), method, jobs, seed, scale, tell)
+            built = _build(method, options, scale, device, [source.stem for source, _ in jobs])
+            return _restore_files(built, method, jobs, seed, scale, tell)
     named = [_read(image, place) for place, image in enumerate(wanted)]
     with reporting(progress) as tell:
-        arrays = _restore_arrays(_build(method, options, scale, device), named, seed, scale, tell)
+        built = _build(method, options, scale, device, [name for name, _ in named])
+        arrays = _restore_arrays(built, named, seed, scale, tell)
     return arrays[0] if one else arrays
 
 
-def _build(method: str, options: Mapping[str, Any] | None, scale: int, device: str) -> Method:
+def _build(method: str, options: Mapping[str, Any] | None, scale: int, device: str, images: Sequence[str]) -> Method:
     plugin = methods().get(method)
-    runtime = Runtime(scale=scale, device=resolve_device(device))
+    runtime = Runtime(scale=scale, device=resolve_device(device), images=tuple(images))
     built = plugin.make(read_options(plugin, option_texts(options)), runtime)
     make_deterministic(runtime.device)
     return built

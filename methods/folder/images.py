@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from isrbench.harness.api.method import Cost, Restored, Runtime
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import file_hash
+from isrbench.harness.files import file_hash, some
 from isrbench.harness.imaging.images import read_notes, read_rgb, tell_notes, to_tensor
 from isrbench.harness.imaging.listing import list_images
 from isrbench.methods.folder.options import FolderOptions
@@ -23,11 +23,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_LOOKED = 100
+"""Results of no image that are looked through for a misspelled name, for each of thousands of images."""
+_WHOLE_NUMBER = re.compile(r"(?<!\d)|(?!\d)")
+"""Matches between any two letters but two digits."""
+
 
 class Folder:
     """Restored images by the name of their LR image (a ``Method`` that ``Prepares``).
 
-    A file belongs to one image: of several whose name begins the file's, to that with the longest.
+    A file belongs to one image: of several whose name begins the file's, to that with the longest. Where ``*`` follows
+    a name, no digit stands behind its last digit: ``10_x4.png`` does not belong to ``1``, whatever the set holds.
 
     Args:
         images: Folder of 8-bit RGB PNGs.
@@ -64,17 +70,19 @@ class Folder:
         # Sorted: what begins with a name stands together, and is found without a look at thousands of others.
         self._stems, self._sorted_ids = sorted(self._files), sorted(self._ids)
         self._no_pngs = sorted(path.name for path in listed if path.suffix.lower() != ".png")
-        self._rest = re.compile(".*".join(map(re.escape, suffix.split("*"))))
+        # Anything may follow a name, but no number is cut in two: 10_x4.png is not what * finds for 1.
+        start = f"(?:{_WHOLE_NUMBER.pattern})" if suffix.startswith("*") else ""
+        self._rest = re.compile(start + ".*".join(map(re.escape, suffix.split("*"))))
         self._owned: dict[str, list[str]] = {}
         for stem in self._files:
             self._owned.setdefault(self._owner(stem, self._ids), []).append(stem)
+        self._strangers = sorted(self._owned.get("", ()))
 
     def prepare(self, images: Sequence[tuple[str, Path]]) -> None:
         """Warn about files that belong to no image of the set, and about those that are no PNGs but for their names."""
-        extra = sorted(self._owned.get("", ()))
-        if extra:
-            shown = ", ".join(f"{stem}.png" for stem in extra[:3]) + (", ..." if len(extra) > 3 else "")
-            log.warning("%d PNGs in %s belong to no image of the set: %s", len(extra), self._folder, shown)
+        if self._strangers:
+            shown = some([f"{stem}.png" for stem in self._strangers])
+            log.warning("%s: results of no image here are passed over: %s", self._folder, shown)
         noted = {}
         for image, _ in images:
             with suppress(UserError):
@@ -113,7 +121,10 @@ class Folder:
     def _path(self, image: str) -> Path:
         found = self._candidates(image)
         if not found:
-            raise UserError(f"{self._folder} holds no {image}{self._suffix}.png", self._fix(image))
+            begun = _beginning(self._stems, image) if "*" in self._suffix else ()
+            owners = ((stem, self._owner(stem, self._ids)) for stem in begun)
+            another = next((f": {stem}.png is that of {owner}" for stem, owner in owners if owner), "")
+            raise UserError(f"{self._folder} holds no {image}{self._suffix}.png{another}", self._fix(image))
         if len(found) > 1:
             raise UserError(
                 f"{image}{self._suffix}.png matches {len(found)} files in {self._folder}: {', '.join(found[:4])}",
@@ -124,13 +135,24 @@ class Folder:
     def _fix(self, image: str) -> str:
         """Say how an image that has no file may get one."""
         longer = tuple(id for id in _beginning(self._sorted_ids, image) if id != image)
-        others = [stem for stem in _beginning(self._stems, image) if not (longer and stem.startswith(longer))]
+        others = [
+            stem
+            for stem in _beginning(self._stems, image)
+            if _WHOLE_NUMBER.match(stem, len(image)) and not (longer and stem.startswith(longer))
+        ]
         if others:
             return f"-o 'suffix={others[0].removeprefix(image)}' would take {others[0]}.png"
         no_pngs = _beginning(self._no_pngs, image)
         if no_pngs:
             return f"save {no_pngs[0]} as PNG: results are read from PNGs, which lose nothing"
-        return f"make {image}{self._suffix}.png"
+        name = f"{image}{self._suffix.replace('*', '')}.png"
+        spelled = rf"(?<!\d){re.escape(image)}(?!\d)"
+        other = next((s for s in self._strangers[:_LOOKED] if re.search(spelled, s, re.IGNORECASE)), None)
+        if other is not None:
+            return (
+                f"if {other}.png is its result, rename it {name}: the image's name comes first, spelled as the LR's is"
+            )
+        return f"save the result of {image} there as {name}"
 
     def _candidates(self, image: str) -> list[str]:
         """Return the stems of the files that belong to an image."""

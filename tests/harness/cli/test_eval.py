@@ -167,7 +167,7 @@ def test_a_failed_image_gives_exit_code_1_and_is_named(pairs_folder: Path, tmp_p
     code, out, _ = isrbench(capsys, *args)
     assert code == 1 and "perfect on small" in out and "failed d:" in out and "80.00 dB" not in out
     assert "1 of 4 failed" in out, "a mean over a part would not be comparable"
-    assert "fix: make d.png" in out and f"in full: isrbench export {tmp_path / 'r'}" in out
+    assert "fix: save the result of d there as d.png" in out and f"in full: isrbench export {tmp_path / 'r'}" in out
     Image.open(pairs_folder / "HR" / "d.png").save(made / "d.png")
     code, out, _ = isrbench(capsys, *args)
     assert code == 0 and "4 of 4" in out and "80.00 dB" in out

@@ -84,3 +84,19 @@ def test_pixels_are_not_changed_in_silence(tmp_path: Path, capsys) -> None:
     assert "passed over, as they are not read: phone.heic (a HEIC)" in err
     assert Image.open(out / "wide.png").info["icc_profile"] == wide_profile()
     assert "icc_profile" not in Image.open(out / "gif.png").info
+
+
+def test_a_result_made_elsewhere_belongs_to_one_photo(tmp_path: Path, capsys) -> None:
+    """`1*` once took 10_x4.png for photo 1 as well as for photo 10."""
+    photos, results = tmp_path / "in", tmp_path / "results"
+    photos.mkdir()
+    results.mkdir()
+    for name in ("1", "10", "baby", "babyface"):
+        Image.fromarray(make_image(1, 8, 8)).save(photos / f"{name}.png")
+    for name in ("10", "babyface"):
+        Image.fromarray(make_image(1, 32, 32)).save(results / f"{name}_x4.png")
+    code, _, err = isrbench(
+        capsys, "restore", photos, tmp_path / "out", "--method", "folder", "-o", f"images={results}", "-o", "suffix=*"
+    )
+    assert code == 1 and "holds no 1*.png" in err and "babyface_x4.png is that of babyface" in err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["10.png", "babyface.png"]

@@ -82,9 +82,9 @@ def test_folder_without_images_is_refused(tmp_path):
 
 
 def test_a_file_belongs_to_the_longest_name_that_begins_it(restored_folder):
-    for stem in ("10_x4", "baby_x4", "babyface_x4", "12", "123"):
+    for stem in ("10_x4", "baby_x4", "babyface_x4", "12_a", "12b", "123", "70_x4"):
         write_png(restored_folder / f"{stem}.png", noise_image(16, 24))
-    ids = ("1", "10", "a", "baby", "babyface", "12")
+    ids = ("1", "10", "a", "baby", "babyface", "12", "7")
     lr = torch.zeros(3, 4, 6)
     for suffix in ("*", "*_x4", "_*4"):
         method = _build_folder(restored_folder, suffix, ids)
@@ -93,9 +93,22 @@ def test_a_file_belongs_to_the_longest_name_that_begins_it(restored_folder):
         }
         with pytest.raises(UserError, match=r"holds no 1.*\.png") as caught:
             method.restore(lr, image="1", seed=0)
-        assert "would take" not in (caught.value.fix or "")  # 10_x4.png is another image's
-    with pytest.raises(UserError, match=r"12\*\.png matches 2 files .*: 12, 123"):
+        assert "10_x4.png is that of 10" in caught.value.message and "would take" not in (caught.value.fix or "")
+    with pytest.raises(UserError, match=r"12\*\.png matches 2 files .*: 12_a, 12b"):
         _build_folder(restored_folder, "*", ids).input_hash("12")
+    for known in (ids, ()):  # the set need not hold an image 70, nor be known at all
+        with pytest.raises(UserError, match=r"holds no 7\*\.png") as caught:
+            _build_folder(restored_folder, "*", known).input_hash("7")
+        assert caught.value.fix == "save the result of 7 there as 7.png"
+
+
+@pytest.mark.parametrize(("stem", "image"), [("SR_img1", "img1"), ("B_x4", "b"), ("my-1-x4", "1")])
+def test_a_result_whose_name_does_not_begin_with_the_images_is_named(restored_folder, stem: str, image: str) -> None:
+    for name in (stem, "SR_img10"):
+        write_png(restored_folder / f"{name}.png", noise_image(16, 24))
+    with pytest.raises(UserError) as caught:
+        _build_folder(restored_folder, "_x4", ("none",)).input_hash(image)
+    assert caught.value.fix is not None and f"if {stem}.png is its result, rename it {image}_x4.png" in caught.value.fix
 
 
 def test_folder_reports_files_that_belong_to_no_image(restored_folder, tmp_path, caplog):
@@ -105,7 +118,7 @@ def test_folder_reports_files_that_belong_to_no_image(restored_folder, tmp_path,
     assert not caplog.records
     write_png(restored_folder / "stranger.png", noise_image(16, 24))
     _build_folder(restored_folder, ids=("a", "b")).prepare([("a", lr)])
-    assert "1 PNGs" in caplog.text and "stranger.png" in caplog.text
+    assert "of no image here are passed over: stranger.png" in caplog.text
 
 
 def test_a_wildcard_over_thousands_of_results_looks_at_each_once(tmp_path, monkeypatch):
@@ -131,7 +144,7 @@ def test_a_wildcard_over_thousands_of_results_looks_at_each_once(tmp_path, monke
                 method.input_hash(id)
                 found += 1
             except UserError as error:
-                assert error.fix == f"make {id}*.png"
+                assert error.fix == f"save the result of {id} there as {id}.png"
         assert found == (0 if asked[0].startswith("other") else 2000) and len(looked) <= 2000
         looked.clear()
 
