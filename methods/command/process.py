@@ -20,6 +20,8 @@ PATHS = ("input", "output", "input_dir", "output_dir")
 _PATH = re.compile(r"\{(" + "|".join(PATHS) + r")\}")
 _READERS = {r"(ba|da|z|k|c|tc|fi)?sh|su|python[\d.]*": r"-\w*c", r"perl|ruby|node|Rscript": r"-\w*[eE]"}
 """Programs that take code as an argument, and the option before it."""
+_CONTROL = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)|[^\t\n\r\x20-\x7e\xa0-\U0010ffff]")
+"""What colours a terminal, moves its cursor or rings its bell: these words are printed again, and stored."""
 _AROUND = ("inside quotes", "behind a backslash")
 _WITH_VALUE = {"-o", "-O", "-W", "-X"}
 """Options of theirs that take the next word."""
@@ -155,7 +157,9 @@ def _last_words(*streams: IO[bytes]) -> str:
     for stream in streams:
         size = stream.seek(0, os.SEEK_END)
         stream.seek(max(0, size - _TAIL_BYTES))
-        text = stream.read().decode(errors="replace").strip()
-        if text:
-            return "\n" + "\n".join(f"  | {line}" for line in text.splitlines()[-15:])
+        text = _CONTROL.sub("", stream.read().decode(errors="replace"))
+        # A progress bar writes over its line again and again, and ends it with spaces.
+        lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+        if lines:
+            return "\n" + "\n".join(f"  | {line}" for line in lines[-15:])
     return ""

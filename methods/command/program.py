@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +17,7 @@ import numpy as np
 
 from isrbench.harness.api.method import Cost, PreparedInPart, Restored, Runtime
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import file_hash, is_there
+from isrbench.harness.files import file_hash, is_there, some
 from isrbench.harness.imaging.images import read_noted, read_rgb, to_pixels, to_tensor, write_png
 from isrbench.methods.command.options import CommandOptions
 from isrbench.methods.command.process import arguments, call, split_words
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 log = logging.getLogger(__name__)
+
+_LONGEST = 1e9
+"""Seconds that are waited for a call at most: no system's clock counts much further."""
 
 
 class Program:
@@ -121,7 +126,7 @@ class Program:
     def _call(self, values: Mapping[str, Path | int], images: int) -> None:
         texts = {name: str(value) for name, value in values.items()}
         argv = arguments(self._options.command, texts, self._options.shell)
-        call(argv, self._options.timeout * images)
+        call(argv, min(self._options.timeout * images, _LONGEST))
 
     def _finished(self) -> list[str]:
         """Return the images of the set that the program has written."""
@@ -135,13 +140,14 @@ class Program:
     def _read(self, folder: Path, image: str, pixels: NDArray[np.uint8]) -> Restored:
         path = folder / "out" / f"{image}.png"
         if not path.is_file():
-            found = sorted(p.name for p in path.parent.iterdir())
-            wrote = f"it wrote {', '.join(found[:3])}" if found else "it wrote nothing there"
+            raise _lacking(path, image)
+        try:
+            restored, notes = read_noted(path)
+        except UserError as error:  # its fix would change a temporary file
             raise UserError(
-                f"the program succeeded, but {image}.png is not in its output folder; {wrote}",
-                "it has to write {output}, or a PNG of the input's name into {output_dir}",
-            )
-        restored, notes = read_noted(path)
+                error.message.replace(str(path), f"the program's {path.name}"),
+                "have it write whole PNGs of 8-bit RGB",
+            ) from error
         for note in notes:
             if note not in self._noted:  # once a run: all files of a program are alike
                 log.warning("%s, as the program wrote it: %s", path.name, note)
@@ -163,6 +169,27 @@ def build(options: CommandOptions, runtime: Runtime) -> Program:
         UserError: If the program is not found.
     """
     return Program(options, runtime.scale)
+
+
+def _lacking(path: Path, image: str) -> UserError:
+    """Say what the program did instead of writing an image."""
+    if os.path.lexists(path):
+        return UserError(f"what the program wrote as {image}.png is not a plain file", "have it write a PNG")
+    try:
+        found = sorted(p.name for p in path.parent.iterdir())
+    except OSError as error:
+        return UserError(
+            f"the program's output folder is gone or cannot be read: {error.strerror}",
+            "have it leave the folder in place, which is there already when it starts",
+        )
+    fix = "it has to write {output}, or a PNG of the input's name into {output_dir}"
+    begun = next((name for name in found if name.startswith(path.stem) and name.lower().endswith(".png")), None)
+    if begun is not None:
+        fix += "; or run it by hand and score its folder: --method folder -o images=DIR"
+        rest = begun[len(path.stem) : -len(".png")]
+        fix += f" -o suffix={shlex.quote(rest)}" if rest else ""
+    wrote = f"it wrote {some(found)}" if found else "it wrote nothing there"
+    return UserError(f"the program succeeded, but {image}.png is not in its output folder; {wrote}", fix)
 
 
 def _lay_out(folder: Path, images: Mapping[str, NDArray[np.uint8]]) -> tuple[Path, Path]:

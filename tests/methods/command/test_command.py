@@ -175,6 +175,40 @@ def test_command_failures_are_clear(tmp_path, text, message):
         method.restore(to_tensor(noise_image(5, 7)), image="a", seed=0)
 
 
+_IMAGE = "import os, sys, pathlib; from PIL import Image; o = pathlib.Path(sys.argv[2]); "
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "fix"),
+    [
+        (
+            "Image.new('RGBA', (28, 20)).save(o)",
+            "^the program's a.png is RGBA",
+            "have it write whole PNGs of 8-bit RGB",
+        ),
+        ("o.write_text('%!PS')", "^the program's a.png is PostScript", "have it write whole PNGs of 8-bit RGB"),
+        ("o.symlink_to('/dev/zero')", "as a.png is not a plain file", "have it write a PNG"),
+        ("o.parent.rmdir()", "output folder is gone", "leave the folder in place"),
+        ("Image.new('RGB', (28, 20)).save(o.with_stem('a_out'))", "it wrote a_out.png", "-o images=DIR -o suffix=_out"),
+    ],
+)
+def test_what_a_program_did_instead_of_writing_an_image_is_said(tmp_path, text, message, fix) -> None:
+    """No fix is a command for a file in a temporary folder that is gone when it is read."""
+    method = _build_command(_script(tmp_path, _IMAGE + text) + " {input} {output}", timeout=1e300)
+    with pytest.raises(UserError, match=message) as caught:
+        method.restore(to_tensor(noise_image(5, 7)), image="a", seed=0)
+    assert caught.value.fix is not None and fix in caught.value.fix and "isrbench-command" not in caught.value.fix
+
+
+def test_a_programs_last_words_are_plain_text(tmp_path) -> None:
+    words = r"\x1b[31mred\x1b[0m\x1b]0;title\x07 10%\r20%   \r\x07bell é"
+    text = f"import sys; sys.stderr.buffer.write('{words}'.encode()); sys.exit(2)"
+    method = _build_command(_script(tmp_path, text) + " {input} {output}")
+    with pytest.raises(UserError) as caught:
+        method.restore(to_tensor(noise_image(5, 7)), image="a", seed=0)
+    assert caught.value.message.splitlines()[1:] == ["  | red 10%", "  | 20%", "  | bell é"]
+
+
 def _is_running(pid: int) -> bool:
     stat = Path(f"/proc/{pid}/stat")
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
