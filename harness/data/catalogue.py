@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
+import shlex
 import unicodedata
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +15,10 @@ from typing import TYPE_CHECKING
 from isrbench.harness.api.registry import cards, unknown_name
 from isrbench.harness.data.find import catalogue_folder, find_layout, find_root
 from isrbench.harness.data.join import join_files
-from isrbench.harness.data.names import Names, files_by_stem, names_in_one_folder, refuse_odd_name
+from isrbench.harness.data.names import Names, files_by_stem, lr_and_hr_folders, names_in_one_folder, refuse_odd_name
 from isrbench.harness.documents import read_toml
 from isrbench.harness.errors import UserError, foreign
-from isrbench.harness.files import is_there
+from isrbench.harness.files import is_there, some
 from isrbench.harness.imaging.listing import list_images
 
 if TYPE_CHECKING:
@@ -172,7 +175,7 @@ def card_of_folder(folder: Path, *, scale: int | None = None, hr_crop: str | Non
     card = Card(
         id=id_of_folder(folder), title=folder.name, scale=4, license="the user's own", source=str(folder), root=folder
     )
-    layout = find_layout(card, folder)
+    layout = _layout_of(card, folder)
     if layout is None:
         layout, names = (".", "."), _names_in(folder)
         if names is None:
@@ -186,6 +189,46 @@ def card_of_folder(folder: Path, *, scale: int | None = None, hr_crop: str | Non
     return card.model_copy(update={"scale": scale_of(first.lr, first.hr, scale=scale, hr_crop=hr_crop)})
 
 
+def _layout_of(card: Card, folder: Path) -> tuple[str, str] | None:
+    """Return which sub-folders hold LR and HR images: those of a known layout, else those of which a word says so.
+
+    Raises:
+        UserError: If LR images lie beside what may be their HR images.
+    """
+    known = find_layout(card, folder)
+    if known is not None and (folder / known[1]).is_dir():
+        return known
+    held = _folders_with_images(folder)
+    lr, hr = lr_and_hr_folders(held)
+    if len(lr) == len(hr) == 1 and not list_images(folder):
+        return _at_its_images(folder, lr[0]), _at_its_images(folder, hr[0])
+    if known is not None and hr:
+        raise UserError(
+            f"{folder} holds LR images in {known[0]}, and nothing says whether those in {some(hr)} are their HR",
+            f'say so in a card: layouts = [["{known[0]}", "{hr[0]}"]] (docs/datasets.md); '
+            f"or score the LR images alone: --dataset {shlex.quote(str(folder / known[0]))}",
+        )
+    if known is not None:
+        _tell_others(folder, [name for name in held if name != known[0].partition("/")[0]])
+    return known
+
+
+def _folders_with_images(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir() if p.is_dir() and list_images(p, recursive=True))
+
+
+def _at_its_images(folder: Path, name: str) -> str:
+    """Return the folder ``name``, or its only one where it holds none but that of a scale: ``LR_bicubic/X4``."""
+    inside = _folders_with_images(folder / name)
+    only = not list_images(folder / name) and len(inside) == 1 and re.fullmatch(r"x\d+|\d+x", inside[0], re.IGNORECASE)
+    return f"{name}/{inside[0]}" if only else name
+
+
+def _tell_others(folder: Path, others: Sequence[str]) -> None:
+    if others:
+        log.warning("%s: images in its sub-folders are not part of the set: %s", folder, some(others))
+
+
 def _names_in(folder: Path) -> Names | None:
     """Return how a folder without LR and HR sub-folders names its pairs; None where it holds LR images alone.
 
@@ -195,16 +238,21 @@ def _names_in(folder: Path) -> Names | None:
     from isrbench.harness.api.dataset import LAYOUTS
 
     files = files_by_stem(folder, below=False) if list_images(folder) else {}
-    inside = sorted(p.name for p in folder.iterdir() if p.is_dir() and list_images(p, recursive=True))
+    inside = _folders_with_images(folder)
     if not files:
         layouts = ", ".join("/".join(pair) for pair in LAYOUTS)
-        held = f"; its folders with images are {', '.join(inside[:4])}" if inside else ""
+        held = f"; its folders with images are {some(inside)}" if inside else ""
+        lr, hr = (
+            found[0] if found else other
+            for found, other in zip(lr_and_hr_folders(inside), ("low", "high"), strict=True)
+        )
         raise UserError(
             f"{folder} holds neither images nor sub-folders {layouts}{held}",
-            "give one of them, or a card that states `layouts`" if inside else "check the path",
+            f'give one of them, or a card with layouts = [["{lr}", "{hr}"]], LR first (docs/datasets.md)'
+            if inside
+            else "check the path",
         )
-    if inside:
-        log.warning("%s: images in its sub-folders are not part of the set: %s", folder, ", ".join(inside[:4]))
+    _tell_others(folder, inside)
     return names_in_one_folder(files)
 
 

@@ -120,10 +120,14 @@ def _paired(root: Path, layout: tuple[str, str], lr: Mapping[str, Path], hr: Map
 
 def _refuse_unpaired(root: Path, layout: tuple[str, str], lr: Set[str], hr: Set[str]) -> None:
     if lr != hr:
+        shared = {id.rpartition("/")[2] for id in lr} == hr
         raise UserError(
             _unpaired(root, layout, sorted(lr - hr), sorted(hr - lr)),
-            "pairs are joined by file stem: add the missing files or remove the extra ones, or say how names differ in "
-            'a card, such as lr_name = "{}x4" (docs/datasets.md)',
+            f"if each folder in {layout[0]} is a degradation of the images in {layout[1]}: cases = true in a card "
+            "(docs/datasets.md)"
+            if shared
+            else "pairs are joined by file stem: add the missing files or remove the extra ones, or say how names "
+            'differ in a card, such as lr_name = "{}x4" (docs/datasets.md)',
         )
 
 

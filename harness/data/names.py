@@ -9,17 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isrbench.harness.errors import UserError
+from isrbench.harness.files import some
 from isrbench.harness.imaging.formats import is_image, kind_of
 
 _PASSED_OVER = frozenset({"thumbs.db", "desktop.ini", "__macosx", "@eadir"})
 """What operating systems leave in folders, in lower case."""
-_LR_WORDS = r"x\d+[a-z]?|\d+x|lr\d*|lq|low|input|bicubic|srf[_-]?\d+"
+_LR_WORDS = r"x\d+[a-z]?|\d+x|lr\d*|lr(?:bi|bd|dn)|lq|low|input|bicubic|srf[_-]?\d+"
 _HR_WORDS = r"x1|hr\d*|gt|hq|high|target|srf[_-]?\d+"
 _GAP = r"[_\-. ]*"
 _LR_TAG = re.compile(rf"({_GAP}({_LR_WORDS}){_GAP})+", re.IGNORECASE)
 _HR_TAG = re.compile(rf"({_GAP}({_HR_WORDS}){_GAP})*", re.IGNORECASE)
 _END_IN_ONE_FOLDER = re.compile(r"[_\-. ]((?P<lr>lr\d*|lq|low|input)|hr\d*|gt|hq|high|target)$", re.IGNORECASE)
 """Words that say which of a pair a file is; ``x4`` does not, since results are called so too."""
+_LR_FOLDER = re.compile(r"(lr|lq|low|input)(bi|bic|bicubic)?x?")
+_HR_FOLDER = re.compile(r"(hr|hq|gt|high|target|original)(mod)?x?")
+"""Words of a folder's name, in lower case and without digits: ``LRbicx4`` and ``GTmod12``, ``DIV2K_valid_HR``."""
 _SCALE_AT_END = re.compile(r"[_\-. ]?(x\d+|\d+x)$", re.IGNORECASE)
 
 
@@ -123,6 +127,14 @@ def names_of_two_folders(lr: Collection[str], hr: Collection[str]) -> tuple[Name
     return next(iter(known), None), next(iter(fits), None)
 
 
+def lr_and_hr_folders(names: Collection[str]) -> tuple[list[str], list[str]]:
+    """Return those folders of which a word says that they hold LR images, and those of HR images, sorted."""
+    words = {name: [word for word in re.split("[^a-z]+", name.lower()) if word] for name in names}
+    lr = {name for name, own in words.items() if any(map(_LR_FOLDER.fullmatch, own))}
+    hr = {name for name, own in words.items() if any(map(_HR_FOLDER.fullmatch, own))}
+    return sorted(lr - hr), sorted(hr - lr)
+
+
 def names_in_one_folder(stems: Collection[str]) -> Names | None:
     """Find out whether a folder holds LR and HR images side by side, told apart by the last word of their names.
 
@@ -146,10 +158,13 @@ def names_in_one_folder(stems: Collection[str]) -> Names | None:
         return None
     low, high = min(pairs)
     names = Names(f"{{}}{low}", f"{{}}{high}")
-    if len(pairs) > 1 or ends[low] != ends[high] or len(ends[low]) + len(ends[high]) != len(stems):
+    whole = ends[low] & ends[high]
+    others = sorted(set(stems) - {id + end for id in whole for end in (low, high)})
+    if others:
+        first = min(whole)
         raise UserError(
-            f"one folder holds pairs such as {min(ends[low] & ends[high])}{low} and {high}, but not pairs alone",
-            f'move the others out, or write a card with layouts = [[".", "."]] and {names.as_card} (docs/datasets.md)',
+            f"one folder holds pairs such as {first}{low} and {first}{high}, and others: {some(others)}",
+            "leave these pairs alone in it: move what is another kind out, or add the file that a pair lacks",
         )
     return names
 

@@ -42,6 +42,13 @@ LAYOUTS = {
     "small letters": ("lr/a.PNG", "hr/a.png", "lr/b.png", "hr/b.Png", ["a", "b"]),
     "X4 below LR": ("LR/X4/ax4.png", "HR/a.png", "LR/X4/bx4.png", "HR/b.png", ["a", "b"]),
     "X4": ("LR_bicubic/X4/ax4.png", "HR/a.png", "LR_bicubic/X4/bx4.png", "HR/b.png", ["a", "b"]),
+    "capitals of SR": ("LQ/a.png", "HQ/a.png", "LQ/b.png", "HQ/b.png", ["a", "b"]),
+    "BasicSR": ("LRbicx4/a.png", "GTmod12/a.png", "LRbicx4/b.png", "GTmod12/b.png", ["a", "b"]),
+    "LR and GT": ("LR/a.png", "GT/a.png", "LR/b.png", "GT/b.png", ["a", "b"]),
+    "scale in both": ("LR_x4/a.png", "HR_x4/a.png", "LR_x4/b.png", "HR_x4/b.png", ["a", "b"]),
+    "DIV2K unpacked": ("DIV2K_valid_LR_bicubic/X4/1x4.png", "DIV2K_valid_HR/1.png", "DIV2K_valid_LR_bicubic/X4/2x4.png",
+                       "DIV2K_valid_HR/2.png", ["1", "2"]),
+    "degradation in names": ("LR/a_LRBI_x4.png", "HR/a_HR.png", "LR/b_LRBI_x4.png", "HR/b_HR.png", ["a", "b"]),
     "Unicode forms": (f"LR/{unicodedata.normalize('NFD', 'é')}.png", "HR/é.png", "LR/b.png", "HR/b.png", ["b", "é"]),
 }  # fmt: skip
 
@@ -64,12 +71,15 @@ def test_a_set_named_as_public_ones_are_is_found_whole(name: str, tmp_path: Path
         ({"LR/ax4.png": 4, "LR/bx4.png": 4, "HR/a.png": 16}, "have no partner", 'lr_name = "{}x4"'),
         ({"LR/a_one.png": 4, "HR/a_two.png": 16}, "LR and HR differ", 'lr_name = "{}_one", hr_name = "{}_two"'),
         ({"LR/a_LR2.png": 8, "LR/a_LR4.png": 4, "HR/a_HR.png": 16}, "have no partner", "lr_name"),
-        ({"a_LR.png": 4, "a_HR.png": 16, "b_LR.png": 4}, "not pairs alone", 'hr_name = "{}_HR"'),
-        ({"a_LR2.png": 8, "a_LR4.png": 4, "a_HR.png": 16}, "not pairs alone", "lr_name"),
+        ({"a_LR.png": 4, "a_HR.png": 16, "b_LR.png": 4}, "and others: b_LR", "add the file that a pair lacks"),
+        ({"a_LR2.png": 8, "a_LR4.png": 4, "a_HR.png": 16}, "a_LR2 and a_HR, and others: a_LR4", "move"),
+        ({"LR/a.png": 4, "HR_1/a.png": 16, "HR_2/a.png": 16}, "those in HR_1, HR_2", 'layouts = [["LR", "HR_1"]]'),
+        ({"in/a.png": 4, "sharp/a.png": 16}, "are in, sharp", 'layouts = [["low", "high"]]'),
+        ({"LR/d0/a.png": 4, "LR/d1/a.png": 4, "HR/a.png": 16}, "have no partner", "cases = true"),
         ({"a.png": 4, "a_x4.png": 16}, "both a and a_x4", "move one kind to LR/"),
         ({"0801.png": 16, "0801x4.png": 4}, "both 0801 and 0801x4", "move one kind to LR/"),
         ({"sets/one/a.png": 4}, "its folders with images are sets", "give one of them"),
-        ({"LR/X2/a.png": 4, "LR/X3/a.png": 4, "HR/a.png": 16}, "have no partner", "lr_name"),
+        ({"LR/X2/a.png": 4, "LR/X3/a.png": 4, "HR/a.png": 16}, "have no partner", "a degradation"),
         ({"LR/a/0.png": 4, "HR/a/0.png": 4, "HR/a/0.bmp": 4}, "same stem", "keep one"),
     ],
 )  # fmt: skip
@@ -135,3 +145,9 @@ def test_a_folder_of_lr_images_is_not_taken_for_the_results_in_it(inside: str, t
     folder = _write(tmp_path / "set", **{"a.png": 4, "b.png": 4, f"{inside}/a_out.png": 16})
     assert [pair.id for pair in load_pairs(find_card(str(folder)))] == ["a", "b"]
     assert f"images in its sub-folders are not part of the set: {inside}" in caplog.text
+
+
+def test_of_lr_images_beside_other_folders_nothing_is_left_out_unsaid(tmp_path: Path, caplog) -> None:
+    folder = _write(tmp_path / "set", **{"LQ/a.png": 4, "results/a.png": 16})
+    assert [pair.hr for pair in load_pairs(find_card(str(folder)))] == [None]
+    assert "images in its sub-folders are not part of the set: results" in caplog.text
