@@ -36,9 +36,20 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+_LINES, _LETTERS = 20, 1000
+"""Of a message, and of each of its lines: a plugin may say megabytes."""
+
+
 def storable(text: str) -> str:
     """Return text as UTF-8 can hold it: lone surrogates, as of file names in another encoding, become escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _told(text: str) -> str:
+    """Return what an error says as a row and a terminal can hold it; all of it stands in the traceback."""
+    lines = ["".join(c for c in line if c.isprintable() or c == "\t") for line in storable(text).splitlines()]
+    shown = [line if len(line) <= _LETTERS else f"{line[:_LETTERS]}..." for line in lines[:_LINES]]
+    return "\n".join([*shown, *([f"... ({len(lines) - _LINES} lines more)"] if len(lines) > _LINES else [])])
 
 
 class Failure(_Record):
@@ -60,8 +71,8 @@ class Failure(_Record):
     def of(cls, error: BaseException) -> Failure:
         """Describe an exception; call it where the exception is handled."""
         if isinstance(error, UserError):
-            return cls(message=storable(str(error.message)), fix=storable(str(error.fix or "")))
-        said = storable(text_of(error))
+            return cls(message=_told(str(error.message)), fix=_told(str(error.fix or "")))
+        said = _told(text_of(error))
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         kind = type(error).__name__
         return cls(message=f"{kind}: {said}" if said else kind, traceback=storable(text))

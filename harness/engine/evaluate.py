@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from isrbench.harness.engine.arguments import ProgressOption, option_texts, reporting
 from isrbench.harness.engine.execution import execute
+from isrbench.harness.engine.jobs import folder_kept
 from isrbench.harness.engine.plan import Plan, make_plan
 from isrbench.harness.engine.request import Request, Resume, parse_resume
 from isrbench.harness.engine.runners import check_runner
@@ -152,7 +153,8 @@ def evaluate(
         repeat_of=repeat_of, argv=tuple(sys.argv),
     )  # fmt: skip
     check_runner(request)
-    plan = make_plan(request)
+    with folder_kept():
+        plan = make_plan(request)
     if require_metrics:
         _require_metrics(plan)
     with Store(request.runs_dir, create=request.resume is not Resume.ONLY_CACHE) as store:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +22,7 @@ from isrbench.harness.engine.restoring import restore_pixels
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash, takes_nothing
 from isrbench.harness.imaging.images import read_lr, to_tensor, write_png
+from isrbench.harness.imaging.opening import SET_PIXELS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,6 +73,24 @@ def png_file(home: Path, run: str, image: str) -> Path:
     return home / run / "images" / f"{image}.png"
 
 
+@contextmanager
+def folder_kept() -> Iterator[None]:
+    """Set the current folder back at the end, which the user's relative paths mean: a plugin's code may change it.
+
+    On the main thread alone: several threads would see one another's.
+    """
+    try:
+        before = Path.cwd() if threading.current_thread() is threading.main_thread() else None
+    except OSError:  # somebody removed it
+        before = None
+    try:
+        yield
+    finally:
+        if before is not None:
+            with suppress(OSError):
+                os.chdir(before)
+
+
 def prepare(method: Method, name: str, images: Sequence[tuple[str, Path]]) -> None:
     """Let a method that wants it see all images before the first is restored.
 
@@ -81,7 +103,7 @@ def prepare(method: Method, name: str, images: Sequence[tuple[str, Path]]) -> No
         UserError: If it raises anything, which says whose fault it is.
     """
     try:
-        with contained(passing=(PreparedInPart,)):
+        with folder_kept(), contained(passing=(PreparedInPart,)):
             if isinstance(method, Prepares):
                 method.prepare(images)
     except UserError as error:
@@ -92,6 +114,24 @@ def prepare(method: Method, name: str, images: Sequence[tuple[str, Path]]) -> No
             f"the method {name} cannot prepare its images: {Failure.of(error).brief}",
             f"isrbench --verbose eval --method {name} ... shows where; report it to whoever provides the method",
         ) from error
+
+
+def restore_in_place(
+    method: Method, lr: NDArray[np.uint8], image: str, seed: int, scale: int
+) -> tuple[NDArray[np.uint8], RoutingTrace | None]:
+    """Run a method on one image as :func:`~isrbench.harness.engine.restoring.restore_pixels`, in the user's folder.
+
+    Raises:
+        UserError: If the result would have more pixels than are read here; else as ``restore_pixels``.
+    """
+    height, width = lr.shape[0] * scale, lr.shape[1] * scale
+    if height * width > SET_PIXELS:
+        raise UserError(
+            f"{image} would be {width}x{height}, {height * width:,} pixels; {SET_PIXELS:,} are the most that are read",
+            "choose a smaller --scale, or cut the image into parts",
+        )
+    with folder_kept():
+        return restore_pixels(method, lr, image, seed, scale)
 
 
 def restore(plan: Plan, pair: Pair, run: str, png: Path, home: Path) -> tuple[ImageRow, RoutingTrace | None]:
@@ -117,7 +157,7 @@ def restore(plan: Plan, pair: Pair, run: str, png: Path, home: Path) -> tuple[Im
         lr = read_lr(pair.lr, pair.lr_hash)
         with exclusive(plan.device):
             start = time.perf_counter()
-            pixels, trace = restore_pixels(plan.method, lr, pair.id, plan.request.seed, plan.card.scale)
+            pixels, trace = restore_in_place(plan.method, lr, pair.id, plan.request.seed, plan.card.scale)
             seconds = time.perf_counter() - start
         _write(png, pixels)
         row = ImageRow(

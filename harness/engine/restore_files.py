@@ -16,8 +16,7 @@ from isrbench.harness.api.records import Failure
 from isrbench.harness.api.registry import methods
 from isrbench.harness.determinism import make_deterministic, resolve_device
 from isrbench.harness.engine.arguments import Progress, ProgressOption, option_texts, reporting
-from isrbench.harness.engine.jobs import prepare
-from isrbench.harness.engine.restoring import restore_pixels
+from isrbench.harness.engine.jobs import folder_kept, prepare, restore_in_place
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import is_full, is_there, takes_nothing
 from isrbench.harness.imaging.images import tell_notes, write_png
@@ -139,7 +138,8 @@ def restore(
 def _build(method: str, options: Mapping[str, Any] | None, scale: int, device: str, images: Sequence[str]) -> Method:
     plugin = methods().get(method)
     runtime = Runtime(scale=scale, device=resolve_device(device), images=tuple(images))
-    built = plugin.make(read_options(plugin, option_texts(options)), runtime)
+    with folder_kept():
+        built = plugin.make(read_options(plugin, option_texts(options)), runtime)
     make_deterministic(runtime.device)
     return built
 
@@ -177,7 +177,7 @@ def _restore_arrays(
 ) -> list[NDArray[np.uint8]]:
     arrays = []
     for name, pixels in named:
-        arrays.append(restore_pixels(method, pixels, name, seed, scale)[0])
+        arrays.append(restore_in_place(method, pixels, name, seed, scale)[0])
         progress("restore", len(arrays), len(named))
     return arrays
 
@@ -197,7 +197,7 @@ def _restore_files(
         try:
             photo = open_photo(source)
             notes[source] = photo.notes
-            pixels, _ = restore_pixels(method, photo.pixels, source.stem, seed, scale)
+            pixels = restore_in_place(method, photo.pixels, source.stem, seed, scale)[0]
         except UserError as error:
             if len(jobs) == 1:
                 raise

@@ -116,7 +116,8 @@ def imported_by(names: Sequence[str]) -> dict[str, list[str]]:
     command = [sys.executable, "-c", _LISTS, json.dumps(HEAVY), *names]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     if done.returncode:
-        raise Broken(f"a process that only loads the plugin fails: {(done.stderr.splitlines() or [''])[-1]}")
+        said = [line for line in done.stderr.splitlines() if line.strip() and not line.lstrip().startswith("fix:")]
+        raise Broken(f"a process that only loads the plugin fails: {(said or [''])[-1]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -100,3 +100,10 @@ def test_a_result_made_elsewhere_belongs_to_one_photo(tmp_path: Path, capsys) ->
     )
     assert code == 1 and "holds no 1*.png" in err and "babyface_x4.png is that of babyface" in err
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["10.png", "babyface.png"]
+
+
+def test_a_result_larger_than_any_image_that_is_read_is_refused_before_memory_ends(tmp_path: Path, capsys) -> None:
+    Image.fromarray(make_image(1, 8, 8)).save(tmp_path / "a.png")
+    to = (tmp_path / "a.png", tmp_path / "out.png", "--method", "bicubic")
+    code, _, err = isrbench(capsys, "restore", *to, "--scale", 10**6)
+    assert code == 2 and "a would be 8000000x8000000, 64,000,000,000,000 pixels" in err and "smaller --scale" in err

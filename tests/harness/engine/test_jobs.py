@@ -44,6 +44,25 @@ def test_a_trace_that_cannot_be_stored_fails_its_image_alone(request_, methods, 
     assert outcome.failed == 1 and "an integer is wanted" in store.images(id)[1].failure.message
 
 
+def test_a_method_that_leaves_the_folder_takes_no_relative_path_from_the_other_images(
+    request_, methods, tmp_path: Path, monkeypatch
+) -> None:
+    write_pairs(tmp_path / "here", ["a", "b", "c"])
+    monkeypatch.chdir(tmp_path)
+    returning(monkeypatch, lambda own: os.chdir("/") or own)
+    _, _, outcome = run(replace(request_, dataset="here", runs_dir=Path("runs")), methods)
+    assert outcome.failed == 0 and Path.cwd() == tmp_path
+
+
+def test_a_folder_that_is_gone_is_nobodys_fault(tmp_path: Path, monkeypatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with jobs.folder_kept():
+        os.chdir(tmp_path)
+
+
 def test_a_name_as_long_as_a_folder_allows_is_restored(request_, methods, tmp_path: Path) -> None:
     folder = write_pairs(tmp_path / "long", ["x" * 240, "a"])
     id, store, outcome = run(replace(request_, dataset=str(folder)), methods)
