@@ -46,7 +46,12 @@ def test_every_type_is_read():
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("x" * 300, "File name too long"), ("loop", "Too many levels"), ("~qqq/x", "home directory"), ("a\0", "null byte")],
+    [
+        ("x" * 300, "File name too long"),
+        ("loop", "Too many levels"),
+        ("~qqq/x", "home directory"),
+        ("a\0", "null byte"),
+    ],
 )
 def test_a_path_at_which_nothing_can_be(text, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
