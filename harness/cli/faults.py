@@ -46,6 +46,8 @@ def of_the_system(error: BaseException) -> UserError | None:
     # torch has an error of its own for a GPU's memory, and none for the processor's.
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or _NO_MEMORY in str(error):
         return UserError(f"there is not enough memory: {reason(error)}", _OF_THE_SYSTEM[errno.ENOMEM])
+    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # pathlib's, before Python 3.13
+        return UserError(shortened(error), _OF_THE_SYSTEM[errno.ELOOP])
     if not isinstance(error, OSError) or error.errno not in _OF_THE_SYSTEM:
         return None
     if error.errno == errno.ENAMETOOLONG:

@@ -12,6 +12,7 @@ from typer.core import TyperCommand
 
 from isrbench.harness.cli.arguments import RUNS_DIR, Runs, RunsDir, metric_ids, writing_to
 from isrbench.harness.errors import UserError
+from isrbench.harness.files import is_there
 
 
 def report(
@@ -69,11 +70,16 @@ class ReportCommand(TyperCommand):
         """Parse the arguments behind the verb."""
         values = [*args, ""][1:]
         bare = [
-            arg == "--reported" and value not in ("seen", "all") and not value.lower().endswith(".csv")
+            arg == "--reported" and value not in ("seen", "all") and not _is_file(value)
             for arg, value in zip(args, values, strict=True)
         ]
         args = ["--reported=seen" if alone else arg for arg, alone in zip(args, bare, strict=True)]
         return super().parse_args(ctx, args)
+
+
+def _is_file(value: str) -> bool:
+    """Whether a word behind ``--reported`` is its value: runs are named by ids and folders."""
+    return value.lower().endswith(".csv") or (is_there(Path(value)) and not Path(value).is_dir())
 
 
 def report_writer(group: str = "isrbench.reports") -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from isrbench.harness.engine.arguments import Progress, ProgressOption, option_t
 from isrbench.harness.engine.jobs import prepare
 from isrbench.harness.engine.restoring import restore_pixels
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import is_full, is_there, takes_nothing
+from isrbench.harness.files import check_file, is_full, takes_nothing
 from isrbench.harness.imaging.images import tell_notes, write_png
 from isrbench.harness.imaging.listing import list_images
 from isrbench.harness.imaging.photos import Photo, open_photo, photo_of
@@ -276,14 +277,13 @@ def _jobs(wanted: Sequence[Any], target: Path, one: bool) -> list[tuple[Path, Pa
 
 
 def _check_free(jobs: Sequence[tuple[Path, Path]]) -> None:
-    taken = next((png for _, png in jobs if is_there(png)), None)
+    taken = next((png for _, png in jobs if os.path.lexists(png)), None)
     if taken is not None:
         raise UserError(f"{taken} exists already", "choose another place, or allow it with --overwrite")
 
 
 def _png_of(source: Path, target: Path) -> Path:
-    if not source.is_file():
-        raise UserError(f"{source} does not exist", "check the path")
+    check_file(source, "give an image file, or a folder of them")
     if target.is_dir() or not target.suffix:
         return target / f"{source.stem}.png"
     if target.suffix.lower() != ".png":

@@ -84,3 +84,13 @@ def test_pixels_are_not_changed_in_silence(tmp_path: Path, capsys) -> None:
     assert "passed over, as they are not read: phone.heic (a HEIC)" in err
     assert Image.open(out / "wide.png").info["icc_profile"] == wide_profile()
     assert "icc_profile" not in Image.open(out / "gif.png").info
+
+
+def test_what_is_no_file_is_not_said_to_be_absent_and_a_link_is_not_replaced(tmp_path: Path, capsys) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    code, _, err = isrbench(capsys, "restore", tmp_path / "pipe.png", tmp_path / "b.png", "--method", "bicubic")
+    assert code == 2 and "it is a pipe, not a file" in err
+    Image.fromarray(make_image(0, 8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "link.png").symlink_to("a place that is mounted at times")
+    code, _, err = isrbench(capsys, "restore", tmp_path / "a.png", tmp_path / "link.png", "--method", "bicubic")
+    assert code == 2 and "exists already" in err and (tmp_path / "link.png").is_symlink()
