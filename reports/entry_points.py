@@ -8,9 +8,8 @@ from pathlib import Path
 from isrbench.harness.api.registry import methods
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import is_full, replacing
-from isrbench.harness.store.frames import Frames, load_frames
-from isrbench.harness.store.schema import home_of
-from isrbench.harness.store.store import Store
+from isrbench.harness.store.choice import load
+from isrbench.harness.store.frames import Frames
 from isrbench.reports.comparison import compare, merge_frames
 from isrbench.reports.reported import Reported
 from isrbench.reports.results_page import is_results_page
@@ -20,7 +19,7 @@ from isrbench.reports.strata import DEFAULT
 
 def write(
     *,
-    runs_dir: Path,
+    runs_dir: Path | Sequence[Path],
     runs: Sequence[str] = (),
     out: Path | None = None,
     baseline: str | None = None,
@@ -36,9 +35,9 @@ def write(
     """Report on stored runs.
 
     Args:
-        runs_dir: The runs folder.
+        runs_dir: The runs folder, or several.
         runs: Run ids, run folders (of any runs folder) or ``latest``; none = the newest run of every method and set.
-        out: The folder to write; None = ``<runs_dir>/report``.
+        out: The folder to write; None = ``report`` in the runs folder, the first of several.
         baseline: Method that the others are compared with; None = bicubic where it was run.
         strata: Rule of :mod:`isrbench.reports.strata`; None = tertiles of severity.
         reported: What papers report: see :func:`isrbench.reports.comparison.compare`.
@@ -62,7 +61,8 @@ def write(
     )
     if markdown is not None:
         _check_page(markdown, overwrite)
-    page = comparison.to_html(out or runs_dir / "report", training=training, overwrite=overwrite)
+    first = runs_dir if isinstance(runs_dir, Path) else runs_dir[0]
+    page = comparison.to_html(out or first / "report", training=training, overwrite=overwrite)
     if markdown is not None:
         _write_page(markdown, comparison.to_page())
     if show is not None:
@@ -126,25 +126,10 @@ def publish(
     return write_publication(frames, methods(), out or runs_dir / "publish", overwrite=overwrite)
 
 
-def read_frames(runs_dir: Path, runs: Sequence[str]) -> Frames:
+def read_frames(runs_dir: Path | Sequence[Path], runs: Sequence[str]) -> Frames:
     """Read runs, each from the runs folder that it lies in; none named = the newest of every method and set.
 
     Raises:
         UserError: If there is no such run.
     """
-    if not runs:
-        return _read(runs_dir, ())
-    homes: dict[Path, list[str]] = {}
-    for name in runs:
-        homes.setdefault((home_of(name) or runs_dir).resolve(), []).append(name)
-    return merge_frames([_read(home, names) for home, names in homes.items()])
-
-
-def _read(runs_dir: Path, runs: Sequence[str]) -> Frames:
-    """Read the runs, and those that repeat them under other seeds."""
-    store = Store(runs_dir, create=False)
-    try:
-        chosen = list(dict.fromkeys(store.find_run(name) for name in runs)) or store.newest_runs()
-        return load_frames(store, list(dict.fromkeys([*chosen, *store.repeats(chosen)])))
-    finally:
-        store.close()
+    return merge_frames(load([runs_dir] if isinstance(runs_dir, Path) else runs_dir, runs))

@@ -30,6 +30,7 @@ def _json_alone(context: typer.Context, wanted: bool) -> bool:
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.", callback=_json_alone)]
 RunsDir = Annotated[Path, typer.Option(help="Where runs are kept.")]
+RunsDirs = Annotated[list[Path], typer.Option("--runs-dir", help="Where runs are kept; repeatable.")]
 DataRoot = Annotated[
     Path | None, typer.Option(help="The set's own folder, or one above it. [default: $ISRBENCH_DATA, ./data]")
 ]
@@ -65,6 +66,7 @@ AcceptLicense = Annotated[
 Runs = Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="Ids, folders or `latest`.")]
 
 RUNS_DIR = Path("runs")
+RUNS_DIRS = [RUNS_DIR]
 NOTHING: list[str] = []
 
 

@@ -18,10 +18,9 @@ from isrbench.harness.cli.export import export
 from isrbench.harness.cli.fetch import fetch_app
 from isrbench.harness.cli.figure import figure
 from isrbench.harness.cli.list import list_
-from isrbench.harness.cli.merge import merge
 from isrbench.harness.cli.report import ReportCommand, report
 from isrbench.harness.cli.restore import restore
-from isrbench.harness.cli.runs import runs_app
+from isrbench.harness.cli.runs import merge, runs_app
 from isrbench.harness.cli.study import study_app
 from isrbench.harness.cli.threads import no_thread_left
 from isrbench.harness.cli.tools import tools
@@ -75,8 +74,8 @@ app.command(context_settings=_HANDED_ON, add_help_option=False)(train)
 app.command(cls=ReportCommand)(report)
 app.command()(figure)
 app.add_typer(study_app, name="study")
-app.command()(merge)
 app.add_typer(runs_app, name="runs")
+app.command(hidden=True)(merge)  # what `runs merge` was called first
 app.command()(export)
 app.command(name="list")(list_)
 app.command()(describe)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from isrbench.harness.cli.arguments import RUNS_DIR, Runs, RunsDir, metric_ids, writing_to
+from isrbench.harness.cli.arguments import RUNS_DIRS, Runs, RunsDirs, metric_ids, writing_to
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import is_there
 
@@ -43,7 +43,7 @@ def report(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that no report wrote, or that were changed since.")
     ] = False,
-    runs_dir: RunsDir = RUNS_DIR,
+    runs_dir: RunsDirs = RUNS_DIRS,
 ) -> None:
     """Turn stored runs into tables, plots and a page; without RUN, the newest run of every method and set.
 
@@ -53,7 +53,7 @@ def report(
     from isrbench.harness.store.schema import home_of
 
     homes = {home for home in map(home_of, runs or ()) if home is not None}
-    target = out or (homes.pop() if len(homes) == 1 else runs_dir) / "report"
+    target = out or (homes.pop() if len(homes) == 1 else runs_dir[0]) / "report"
     with writing_to("--out", target):
         page = report_writer()(
             runs_dir=runs_dir, runs=runs or (), out=target, baseline=baseline, strata=strata, reported=reported or (),

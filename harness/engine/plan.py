@@ -174,11 +174,8 @@ def _default_scorer(pairs: Sequence[Pair], scale: int, device: str) -> tuple[Sco
 def _check(request: Request, methods: Registry[MethodPlugin]) -> None:
     """Refuse what can be refused without looking at files."""
     methods.get(request.method)
-    name = request.name
-    if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name):
-        raise UserError(f"--name {name} holds more than letters, digits and . _ + -", "--name my-method")
-    if name is not None:
-        _refuse_anothers_name(name, request.method, methods)
+    if request.name is not None:
+        check_name(request.name, request.method, methods)
     if request.workers is not None and request.workers < 1:
         raise UserError(f"--workers {request.workers}: at least one thread", "leave the option out for one a core")
     if request.hr_severity and request.estimator == "none":
@@ -192,15 +189,27 @@ def _check(request: Request, methods: Registry[MethodPlugin]) -> None:
         raise UserError("--metrics names no metric", "--metrics psnr,ssim, or leave the option out for the default set")
 
 
-def _refuse_anothers_name(name: str, method: str, methods: Registry[MethodPlugin]) -> None:
-    """Refuse a ``--name`` by which tables call another method; whoever reads them does not see capital letters."""
+def check_name(name: str, method: str, methods: Registry[MethodPlugin], option: str = "--name ") -> None:
+    """Refuse what tables cannot call a method, or by which they call another; readers do not see capital letters.
+
+    Args:
+        name: What they would call it.
+        method: Its id.
+        methods: All methods.
+        option: What named it, for messages.
+
+    Raises:
+        UserError: If the name holds other letters, or is another method's id or title.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name):
+        raise UserError(f"{option}{name} holds more than letters, digits and . _ + -", f"{option}my-method".lstrip())
     ids = {id.lower() for id in methods if id != method}
     titles = {plugin.info.title.lower() for id, plugin in methods.load_all()[0].items() if id != method}
     what = "id" if name.lower() in ids else "title" if name.lower() in titles else None
     if what is not None:
         raise UserError(
-            f"--name {name} is the {what} of another method, whose place {method} would take in every table",
-            f"choose another name, such as --name {method}-2",
+            f"{option}{name} is the {what} of another method, whose place {method} would take in every table",
+            f"choose another name, such as {option}{name}-2",
         )
 
 

@@ -14,7 +14,7 @@ from isrbench.harness.api.records import ImageRow, Manifest, RunCost, ScoreRow
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import check_file, is_there
 from isrbench.harness.severity.dimensions import DIMENSIONS
-from isrbench.harness.store.connection import understood, why_unusable
+from isrbench.harness.store.connection import Connection, understood, why_unusable
 from isrbench.harness.store.schema import (
     FILE,
     failure_columns,
@@ -70,10 +70,10 @@ class Store:
         self.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Keep all that is written inside the block, or nothing of it."""
+    def transaction(self) -> Iterator[Connection]:
+        """Keep all that is written inside the block, or nothing of it; yields the database."""
         with transaction(self._db):
-            yield
+            yield self._db
 
     def close(self) -> None:
         """Close the file; committed rows are safe without it."""
