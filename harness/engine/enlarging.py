@@ -14,10 +14,10 @@ from PIL import Image
 
 from isrbench.harness.api.dataset import MAX_SCALE
 from isrbench.harness.api.method import Method, MethodPlugin, Runtime
-from isrbench.harness.api.options import read_options
 from isrbench.harness.api.registry import methods
 from isrbench.harness.determinism import make_deterministic, resolve_device
 from isrbench.harness.engine.arguments import option_texts, steps
+from isrbench.harness.engine.remote import method_options
 from isrbench.harness.engine.restoring import restore_one, restore_pixels
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.images import to_pixels, to_tensor
@@ -75,7 +75,7 @@ def make_enlarger(
         shown = f"{scale:g}" if isinstance(scale, int | float) else repr(scale)
         raise UserError(f"the scale is {shown}, but has to be above 0 and at most {MAX_SCALE}", "--scale 4")
     plugin, texts = methods().get(method), option_texts(options)
-    parsed = read_options(plugin, texts)
+    parsed = method_options(plugin, texts)
     tiles = None
     if isinstance(parsed, TileOptions) and (parsed.tile or "tile" not in texts):
         tiles, parsed = TileOptions(parsed.tile, parsed.overlap), replace(parsed, tile=0)

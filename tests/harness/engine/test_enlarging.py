@@ -183,7 +183,7 @@ def test_tiles_of_a_network_are_the_harness_s(monkeypatch) -> None:
     for texts, tiles in (({}, TileOptions()), ({"tile": "64"}, TileOptions(64, 16)), ({"tile": 0}, None)):
         plugin = type("Plugin", (), {"info": type("Info", (), {"id": "net"}), "options": TileOptions})()
         monkeypatch.setattr(enlarging, "methods", lambda plugin=plugin: {"net": plugin})
-        monkeypatch.setattr(enlarging, "read_options", lambda plugin, texts: TileOptions(int(texts.get("tile", 0))))
+        monkeypatch.setattr(enlarging, "method_options", lambda plugin, texts: TileOptions(int(texts.get("tile", 0))))
         monkeypatch.setattr(enlarging, "_built", lambda plugin, options, scale, device: (options, 4))
         made = make_enlarger("net", texts, device="cpu")
         assert made.tiles == tiles and made.method == TileOptions()
