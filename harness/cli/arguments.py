@@ -13,7 +13,12 @@ from isrbench.harness.errors import UserError
 
 Options = Annotated[
     list[str],
-    typer.Option("-o", "--option", metavar="KEY=VALUE", help="An option of the method; see `describe method ID`."),
+    typer.Option(
+        "-o",
+        "--option",
+        metavar="KEY=VALUE",
+        help="An option of the method; see `describe method ID`. weights= and adapter= take a path, a URL or USER/REPO.",
+    ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Seed = Annotated[int, typer.Option(help="Every image's own seed comes from this and its id.")]

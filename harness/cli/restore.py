@@ -11,18 +11,30 @@ from isrbench.harness.cli.arguments import NOTHING, Device, Options, Seed
 
 
 def restore(
-    source: Annotated[Path, typer.Argument(metavar="INPUT")],
-    target: Annotated[Path, typer.Argument(metavar="OUTPUT")],
-    method: Annotated[str, typer.Option(help="A method's id (see `list methods`), or your own model card (.toml).")],
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="An image, or a folder of images.")],
+    target: Annotated[
+        Path, typer.Argument(metavar="OUTPUT", help="A .png, .jpg, .webp or .tif file; or a folder, which gets PNGs.")
+    ],
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="A method's id (see `list methods`), or your own model card (.toml). "
+            "[default: the best for photos whose weights are here]"
+        ),
+    ] = None,
     option: Options = NOTHING,
-    scale: Annotated[int, typer.Option(help="How many times larger.")] = 4,
+    scale: Annotated[float, typer.Option(help="How many times larger, such as 2 or 1.5.")] = 4,
     device: Device = "auto",
     seed: Seed = 0,
-    overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files, never an original.")] = False,
 ) -> None:
-    """Restore your own images: INPUT is an image or a folder of images, OUTPUT a PNG or a folder.
+    """Restore your own pictures; colour profile, EXIF and transparency are kept, originals stay as they are.
 
-    Example: `isrbench restore photo.jpg large.png --method bicubic`
+    For example:
+
+    `isrbench restore photo.jpg large.jpg`
+
+    `isrbench restore photos/ restored/ --method bicubic --scale 2`
     """
     from isrbench.harness.api.options import split_options
     from isrbench.harness.cli.terminal import progress_bars, show_path, show_warning

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,15 @@ from isrbench.harness.api.options import option_text
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+steps = logging.getLogger("isrbench.steps")
+"""Told, at INFO, what begins now; the command line shows it without being asked."""
+
 Progress = Callable[[str, int, int], None]
 """``(stage, done, total)``; stage is one of STAGES."""
 ProgressOption = Progress | bool | None
 """A callback; True for bars of ``tqdm.auto``; False or None for silence."""
 STAGES = {
-    "restore": "restoring", "score": "scoring", "complexity": "counting", "hr-severity": "HR severity",
+    "restore": "restoring", "tile": "tiles", "score": "scoring", "complexity": "counting", "hr-severity": "HR severity",
 }  # fmt: skip
 """What a bar calls each stage."""
 
@@ -46,7 +50,9 @@ def _bars() -> Iterator[Progress]:
 
     def update(stage: str, done: int, total: int) -> None:
         if stage not in bars:
-            bars[stage] = tqdm(total=total, desc=STAGES.get(stage, stage), unit="image")
+            bars[stage] = tqdm(total=total, desc=STAGES.get(stage, stage), unit="tile" if stage == "tile" else "image")
+        if done < bars[stage].n or total != bars[stage].total:  # the tiles of the next picture
+            bars[stage].reset(total)
         bars[stage].update(done - bars[stage].n)
 
     try:

@@ -12,7 +12,7 @@ from typing import Any
 from isrbench.harness.api.containment import contained
 from isrbench.harness.api.dataset import MAX_SCALE, Card, Pair
 from isrbench.harness.api.method import Labeled, Method, MethodPlugin, Runtime
-from isrbench.harness.api.options import options_key, read_options
+from isrbench.harness.api.options import options_key
 from isrbench.harness.api.records import Failure
 from isrbench.harness.api.registry import Registry
 from isrbench.harness.api.registry import methods as installed
@@ -20,6 +20,7 @@ from isrbench.harness.api.registry import metrics as installed_metrics
 from isrbench.harness.data.catalogue import find_card
 from isrbench.harness.data.pairs import content_hash, image_ids, load_pairs
 from isrbench.harness.determinism import resolve_device
+from isrbench.harness.engine.remote import method_options
 from isrbench.harness.engine.request import Request
 from isrbench.harness.errors import UserError
 from isrbench.harness.identity import code_hash, code_modules, image_seed, import_closure, package_modules
@@ -88,7 +89,7 @@ def make_plan(request: Request, methods: Registry[MethodPlugin] | None = None) -
     known = installed() if methods is None else methods
     _check(request, known)
     plugin = known.get(request.method)
-    options = read_options(plugin, request.options)
+    options = method_options(plugin, request.options)
     device = resolve_device(request.device)
     asked = Scorer(request.metrics or (), device)  # a mistyped metric is found before a set of thousands is read
     card = find_card(request.dataset, scale=request.scale, hr_crop=request.hr_crop, data_root=request.data_root)
