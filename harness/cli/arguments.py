@@ -17,7 +17,7 @@ Options = Annotated[
         "-o",
         "--option",
         metavar="KEY=VALUE",
-        help="An option of the method; see `describe method ID`. weights= and adapter= take a path, a URL or USER/REPO.",
+        help="An option of the method; see `describe method ID`. weights= and adapter= take a path, URL or USER/REPO.",
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]

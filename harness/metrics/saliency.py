@@ -146,7 +146,7 @@ def _enlarged(plane: Plane, height: int, width: int) -> Plane:
     return wide[top] * (1 - down[:, None]) + wide[bottom] * down[:, None]
 
 
-def _neighbours(places: Plane, side: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Plane]:
+def _neighbours(places: NDArray[np.floating], side: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Plane]:
     """The pixels before and behind broken places on a side, and how far each place is from the first."""
     low = places.astype(np.intp)
     return low, np.minimum(low + 1, side - 1), places - low
