@@ -31,6 +31,7 @@ _OF_THE_SYSTEM = {
     errno.ELOOP: "check the links that it leads through",
     errno.ENOTDIR: "check the path",
     errno.EISDIR: "check the path",
+    errno.EEXIST: "move it away, or choose another place",
     errno.EMFILE: "allow more open files: ulimit -n 4096",
     errno.ENFILE: "end other programs, then run the same command again",
     errno.ENOMEM: "end other programs, or use a machine with more memory",
@@ -52,7 +53,8 @@ def of_the_system(error: BaseException) -> UserError | None:
         return None
     if error.errno == errno.ENAMETOOLONG:
         return UserError(f"{error.filename} is longer than a path can be", _OF_THE_SYSTEM[error.errno])
-    where = f"{error.filename}: " if error.filename else ""
+    place = error.filename2 or error.filename  # of a move, where to: the other is a file in the making
+    where = f"{place}: " if place else ""
     return UserError(f"{where}{reason(error)}", _OF_THE_SYSTEM[error.errno])
 
 

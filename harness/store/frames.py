@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from isrbench.harness.api.records import Manifest, RunCost
+from isrbench.harness.api.records import RunCost
 from isrbench.harness.severity.dimensions import DIMENSIONS
 from isrbench.harness.store.connection import understood
+from isrbench.harness.store.schema import manifest_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,7 +96,7 @@ def _name_mixtures(runs: pd.DataFrame, images: pd.DataFrame) -> None:
 
 
 def _run_facts(row: dict[str, Any]) -> dict[str, Any]:
-    manifest = Manifest.model_validate_json(row["manifest"])
+    manifest = manifest_of(row["run"], row["manifest"])
     cost = RunCost.model_validate_json(row["cost"]) if row["cost"] else RunCost()
     return {
         "run": manifest.run,

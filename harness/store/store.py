@@ -12,15 +12,17 @@ from typing import Any
 from isrbench.harness.api.method import RoutingTrace
 from isrbench.harness.api.records import ImageRow, Manifest, RunCost, ScoreRow
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import check_file, is_there
+from isrbench.harness.files import check_file, is_there, shown
 from isrbench.harness.severity.dimensions import DIMENSIONS
-from isrbench.harness.store.connection import Connection, understood, why_unusable
+from isrbench.harness.store.connection import Connection, damaged, understood, why_unusable
 from isrbench.harness.store.schema import (
     FILE,
     failure_columns,
     failure_of,
     home_of,
     insert,
+    is_below,
+    manifest_of,
     open_for_reading,
     open_for_writing,
     plain,
@@ -51,9 +53,10 @@ class Store:
     def __init__(self, folder: Path, *, create: bool = True) -> None:
         self.folder = folder.resolve()
         self.file = self.folder / FILE
-        if is_there(self.file):
-            check_file(self.file, "move it away, or use another --runs-dir DIR")
-        elif not create:
+        for ending in ("", "-wal", "-shm", "-journal"):  # SQLite's own files beside it: it would wait for a pipe
+            if is_there(place := self.file.with_name(f"{FILE}{ending}")):
+                check_file(place, "move it away, or use another --runs-dir DIR")
+        if not create and not is_there(self.file):
             raise UserError(
                 f"there are no runs in {folder}", "isrbench eval --method bicubic --dataset sample, or give --runs-dir"
             )
@@ -213,7 +216,7 @@ class Store:
         if found is None:
             raise KeyError(run)
         with understood(self.folder):
-            return Manifest.model_validate_json(found["manifest"])
+            return manifest_of(run, found["manifest"])
 
     def cost(self, run: str) -> RunCost | None:
         """Return what is known of a run's cost; None while nothing was counted."""
@@ -242,7 +245,11 @@ class Store:
         """Return all rows of ``table`` (runs, images, scores or routing) as stored, in the order of the key."""
         marks = ", ".join("?" * len(runs))
         query = f"SELECT * FROM {table} WHERE run IN ({marks}) ORDER BY {_ORDER[table]}"
-        return [dict(row) for row in self._db.execute(query, tuple(runs))]
+        rows = [dict(row) for row in self._db.execute(query, tuple(runs))]
+        for row in rows if table == "images" else ():
+            if row["output"] is not None and not is_below(str(row["output"])):
+                raise damaged(self.folder, f"the image {shown(row['image'])} is said to lie at {shown(row['output'])}")
+        return rows
 
     def hr_severities(self) -> dict[tuple[str, str], float]:
         """Return the severity of every HR image that has one, by (hash of its pixels, version of the estimator)."""
@@ -278,7 +285,7 @@ class Store:
         with understood(self.folder):
             return [
                 state_of(
-                    Manifest.model_validate_json(row["manifest"]), row["invoked"], images.get(row["run"], (0, 0)),
+                    manifest_of(row["run"], row["manifest"]), row["invoked"], images.get(row["run"], (0, 0)),
                     scores.get(row["run"], {}), failed.get(row["run"], 0),
                 )
                 for row in runs

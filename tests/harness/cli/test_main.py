@@ -116,3 +116,10 @@ def test_links_that_lead_in_a_circle_are_the_users(
     Path("loop").symlink_to("loop")
     code, _, err = isrbench(capsys, *command, "loop")
     assert code == 2 and "loop" in err and "fix   check the links that it leads through" in err
+
+
+def test_a_file_where_a_folder_has_to_be_is_named(fails) -> None:
+    code, _, err = fails("FileExistsError(errno.EEXIST, 'File exists', 'runs/a')")
+    assert code == 2 and err == "error runs/a: File exists\nfix   move it away, or choose another place\n"
+    code, _, err = fails("IsADirectoryError(errno.EISDIR, 'Is a directory', 'runs/.a.part', None, 'runs/a')")
+    assert code == 2 and err.startswith("error runs/a: Is a directory\n")
