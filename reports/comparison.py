@@ -110,13 +110,21 @@ class Comparison:
         except OSError as error:
             raise UserError(f"cannot write to {folder}: {error.strerror}", "choose another folder") from error
 
-    def to_html(self, folder: str | Path, *, training: Sequence[str | Path] = (), overwrite: bool = False) -> Path:
+    def to_html(
+        self,
+        folder: str | Path,
+        *,
+        training: Sequence[str | Path] = (),
+        overwrite: bool = False,
+        originals: bool = False,
+    ) -> Path:
         """Write the whole report: tables, figures, and a page that can be opened, moved or published with its folder.
 
         Args:
             folder: Made where it is absent. What the last report wrote there is replaced, other files stay.
             training: The curves.csv of training runs to draw as well.
             overwrite: Whether files may be replaced that no report wrote, or that were changed since.
+            originals: Copy the images themselves; else those above 64 KiB become WebP previews, which differ from them.
 
         Returns:
             The page, ``index.html``.
@@ -125,7 +133,8 @@ class Comparison:
             UserError: If a training file is not as it should be, such a file would be overwritten, or ``folder`` cannot
                 be written.
         """
-        return write_report(self.sets, Path(folder), [Path(file) for file in training], overwrite=overwrite).page
+        curves = [Path(file) for file in training]
+        return write_report(self.sets, Path(folder), curves, overwrite=overwrite, originals=originals).page
 
     def __repr__(self) -> str:
         """Return the sets and the methods that are compared on each."""

@@ -31,6 +31,7 @@ def write(
     training: Sequence[Path] = (),
     markdown: Path | None = None,
     overwrite: bool = False,
+    originals: bool = False,
     show: Callable[[str], None] | None = None,
 ) -> Path:
     """Report on stored runs.
@@ -48,6 +49,7 @@ def write(
         markdown: A file to write all tables, costs and commands to as one Markdown page; one that is there is replaced
             only if an earlier report wrote it.
         overwrite: Whether files may be replaced that no report wrote, or in ``out`` were changed since.
+        originals: Copy the images themselves onto the page; else large ones become WebP previews.
         show: Called with the tables over all images as plain text.
 
     Returns:
@@ -62,7 +64,7 @@ def write(
     )
     if markdown is not None:
         _check_page(markdown, overwrite)
-    page = comparison.to_html(out or runs_dir / "report", training=training, overwrite=overwrite)
+    page = comparison.to_html(out or runs_dir / "report", training=training, overwrite=overwrite, originals=originals)
     if markdown is not None:
         _write_page(markdown, comparison.to_page())
     if show is not None:

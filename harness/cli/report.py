@@ -42,6 +42,10 @@ def report(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that no report wrote, or that were changed since.")
     ] = False,
+    originals: Annotated[
+        bool,
+        typer.Option("--originals", help="Put the images themselves on the page, not WebP previews of large ones."),
+    ] = False,
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
     """Turn stored runs into tables, plots and a page; without RUN, the newest run of every method and set.
@@ -57,7 +61,7 @@ def report(
         page = report_writer()(
             runs_dir=runs_dir, runs=runs or (), out=target, baseline=baseline, strata=strata, reported=reported or (),
             common=common, rank_over=metric_ids(rank_over) or (), training=training or (),
-            markdown=markdown, overwrite=overwrite, show=show_text,
+            markdown=markdown, overwrite=overwrite, originals=originals, show=show_text,
         )  # fmt: skip
     show_path(page)
 

@@ -240,9 +240,16 @@ class Store:
 
     def rows(self, table: str, runs: Sequence[str]) -> list[dict[str, Any]]:
         """Return all rows of ``table`` (runs, images, scores or routing) as stored, in the order of the key."""
+        return [dict(row) for row in self._select("*", table, runs)]
+
+    def columns(self, table: str, names: Sequence[str], runs: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Return some columns of what :meth:`rows` returns: a million rows of routing take a third of the memory."""
+        return [tuple(row) for row in self._select(", ".join(names), table, runs)]
+
+    def _select(self, what: str, table: str, runs: Sequence[str]) -> list[sqlite3.Row]:
         marks = ", ".join("?" * len(runs))
-        query = f"SELECT * FROM {table} WHERE run IN ({marks}) ORDER BY {_ORDER[table]}"
-        return [dict(row) for row in self._db.execute(query, tuple(runs))]
+        query = f"SELECT {what} FROM {table} WHERE run IN ({marks}) ORDER BY {_ORDER[table]}"
+        return self._db.execute(query, tuple(runs)).fetchall()
 
     def hr_severities(self) -> dict[tuple[str, str], float]:
         """Return the severity of every HR image that has one, by (hash of its pixels, version of the estimator)."""
