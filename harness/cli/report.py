@@ -44,7 +44,7 @@ def report(
     ] = False,
     originals: Annotated[
         bool,
-        typer.Option("--originals", help="Put the images themselves on the page, not WebP previews of large ones."),
+        typer.Option("--originals", help="Show the images themselves on the page, not WebP previews."),
     ] = False,
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
