@@ -118,7 +118,7 @@ def _check(made: Path, folder: Path, names: Sequence[str], last: Collection[List
     if not overwrite:
         refuse_to_replace(
             foreign,
-            "move that away, let it be replaced (isrbench report --overwrite), or choose another folder (--out)",
+            "move that away, let it be replaced (--overwrite), or choose another folder (--out)",
         )
 
 

@@ -28,6 +28,7 @@ def write(
     reported: Reported = False,
     common: bool = False,
     rank_over: Sequence[str] = (),
+    votes: Sequence[Path] = (),
     training: Sequence[Path] = (),
     markdown: Path | None = None,
     overwrite: bool = False,
@@ -45,6 +46,7 @@ def write(
         reported: What papers report: see :func:`isrbench.reports.comparison.compare`.
         common: Compare on the images that all runs of a dataset share.
         rank_over: Metrics or sets of them; the mean rank over them is added.
+        votes: Files of votes of ``isrbench vote``, or folders of them.
         training: The curves.csv of training runs, to draw on the page as well.
         markdown: A file to write all tables, costs and commands to as one Markdown page; one that is there is replaced
             only if an earlier report wrote it.
@@ -60,7 +62,13 @@ def write(
     """
     frames = read_frames(runs_dir, runs)
     comparison = compare(
-        frames, baseline=baseline, strata=strata or DEFAULT, reported=reported, common=common, rank_over=rank_over
+        frames,
+        baseline=baseline,
+        strata=strata or DEFAULT,
+        reported=reported,
+        common=common,
+        rank_over=rank_over,
+        votes=votes,
     )
     if markdown is not None:
         _check_page(markdown, overwrite)
