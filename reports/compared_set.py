@@ -21,6 +21,8 @@ from isrbench.reports.tables.latex import latex_document
 from isrbench.reports.tables.render import markdown_document, plain_text
 from isrbench.reports.tables.reported import with_reported
 from isrbench.reports.tables.table import Table, long_form, score_table
+from isrbench.reports.votes.analysis import analyse as analyse_votes
+from isrbench.reports.votes.files import Vote
 
 USUAL_BASELINE = "bicubic"
 """The method that others are compared with unless the user names another."""
@@ -90,6 +92,7 @@ def compare_set(
     repeats: Mapping[str, pd.DataFrame] | None = None,
     reported: Sequence[ReportedRow] = (),
     rank_over: Sequence[str] = (),
+    votes: Sequence[Vote] = (),
 ) -> ComparedSet:
     """Compute everything about one set.
 
@@ -102,6 +105,7 @@ def compare_set(
         reported: What papers report, of this set and others. They report means over whole sets: beside a part they
             are left out, and a note says so.
         rank_over: Metrics of the mean rank, of :func:`isrbench.reports.composites.ranked_metrics`; empty for none.
+        votes: On restorations of this set or others; empty for none.
     """
     aligned = with_ntire(aligned)
     composites, notes = group_composites(aligned, rank_over)
@@ -115,7 +119,7 @@ def compare_set(
     tables = tuple(_tables(aligned, groups, cells, base, composites, reported))
     analyses = (
         interaction.analyse(aligned, base), agreement.analyse(aligned, cells["all"]), *seal.analyse(aligned),
-        *seeds.analyse(aligned, repeats or {}),
+        *seeds.analyse(aligned, repeats or {}), *analyse_votes(aligned, cells["all"], tables[0], votes),
     )  # fmt: skip
     return ComparedSet(aligned, slug, base, tuple(groups), cells, tables, analyses, composites)
 

@@ -12,6 +12,14 @@ from isrbench.harness.api.records import Manifest
 from isrbench.reports.aligned import AlignedRuns
 
 
+def milliseconds(value: Any) -> str:
+    """Return a latency in three digits, never as a power of ten: ``48,300 ms``; ``–`` where unknown."""
+    if value is None or pd.isna(value):
+        return "–"
+    rounded = float(f"{float(value):.3g}")
+    return f"{rounded:,.0f} ms" if abs(rounded) >= 100 else f"{rounded:.3g} ms"
+
+
 def three_digits(value: Any) -> str:
     """Return a cost in three digits with the prefix that fits: ``3.15 M``; ``–`` where unknown."""
     if value is None or pd.isna(value):

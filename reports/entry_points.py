@@ -27,9 +27,11 @@ def write(
     reported: Reported = False,
     common: bool = False,
     rank_over: Sequence[str] = (),
+    votes: Sequence[Path] = (),
     training: Sequence[Path] = (),
     markdown: Path | None = None,
     overwrite: bool = False,
+    originals: bool = False,
     show: Callable[[str], None] | None = None,
 ) -> Path:
     """Report on stored runs.
@@ -43,10 +45,12 @@ def write(
         reported: What papers report: see :func:`isrbench.reports.comparison.compare`.
         common: Compare on the images that all runs of a dataset share.
         rank_over: Metrics or sets of them; the mean rank over them is added.
+        votes: Files of votes of ``isrbench vote``, or folders of them.
         training: The curves.csv of training runs, to draw on the page as well.
         markdown: A file to write all tables, costs and commands to as one Markdown page; one that is there is replaced
             only if an earlier report wrote it.
         overwrite: Whether files may be replaced that no report wrote, or in ``out`` were changed since.
+        originals: Copy the images themselves onto the page; else large ones become WebP previews.
         show: Called with the tables over all images as plain text.
 
     Returns:
@@ -57,12 +61,18 @@ def write(
     """
     frames = read_frames(runs_dir, runs)
     comparison = compare(
-        frames, baseline=baseline, strata=strata or DEFAULT, reported=reported, common=common, rank_over=rank_over
+        frames,
+        baseline=baseline,
+        strata=strata or DEFAULT,
+        reported=reported,
+        common=common,
+        rank_over=rank_over,
+        votes=votes,
     )
     if markdown is not None:
         _check_page(markdown, overwrite)
     first = runs_dir if isinstance(runs_dir, Path) else runs_dir[0]
-    page = comparison.to_html(out or first / "report", training=training, overwrite=overwrite)
+    page = comparison.to_html(out or first / "report", training=training, overwrite=overwrite, originals=originals)
     if markdown is not None:
         _write_page(markdown, comparison.to_page())
     if show is not None:

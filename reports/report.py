@@ -31,7 +31,12 @@ class Report:
 
 
 def write_report(
-    sets: Sequence[ComparedSet], folder: Path, training: Sequence[Path] = (), *, overwrite: bool = False
+    sets: Sequence[ComparedSet],
+    folder: Path,
+    training: Sequence[Path] = (),
+    *,
+    overwrite: bool = False,
+    originals: bool = False,
 ) -> Report:
     """Write tables (.md .tex .txt .csv), figures (.png .svg) and the page below ``folder``.
 
@@ -43,6 +48,7 @@ def write_report(
         folder: Made where it is absent. What the last report wrote there is replaced, other files stay as they are.
         training: The curves.csv of training runs to draw as well.
         overwrite: Whether files may be replaced that no report wrote, or that were changed since.
+        originals: Copy the images themselves; else large ones become WebP previews.
 
     Raises:
         UserError: If a training file is not as it should be, such a file would be overwritten, or ``folder`` cannot be
@@ -50,7 +56,7 @@ def write_report(
     """
     try:
         with fresh_folder(folder) as made:
-            files = [path.relative_to(made) for path in _write(sets, made, training)]
+            files = [path.relative_to(made) for path in _write(sets, made, training, originals)]
             take_place(made, folder, [PurePosixPath(file) for file in files], overwrite=overwrite)
     except OSError as error:
         full = "make room, then the same command again; what was there before is unchanged"
@@ -61,13 +67,13 @@ def write_report(
     return Report(folder / files[0], tuple(folder / file for file in files))
 
 
-def _write(sets: Sequence[ComparedSet], folder: Path, training: Sequence[Path]) -> list[Path]:
+def _write(sets: Sequence[ComparedSet], folder: Path, training: Sequence[Path], originals: bool) -> list[Path]:
     """Write a report and return its files, the page first."""
     curves = training_curves(training, folder / "plots" / TRAINING)
     sections = [_section(compared, folder) for compared in sets]
-    page, images = write_page(sections, curves, folder)
+    page, shown = write_page(sections, curves, folder, originals=originals)
     plots = [*curves, *(plot for section in sections for plot in section.plots)]
-    return [page, *images, *(f for plot in plots for f in plot.files), *(f for s in sections for f in s.files)]
+    return [page, *shown, *(f for plot in plots for f in plot.files), *(f for s in sections for f in s.files)]
 
 
 def _section(compared: ComparedSet, folder: Path) -> Section:

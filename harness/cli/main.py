@@ -25,6 +25,7 @@ from isrbench.harness.cli.study import study_app
 from isrbench.harness.cli.threads import no_thread_left
 from isrbench.harness.cli.tools import tools
 from isrbench.harness.cli.train import train
+from isrbench.harness.cli.vote import vote
 from isrbench.harness.errors import UserError
 from isrbench.harness.processes import told_to_end
 
@@ -73,6 +74,7 @@ app.command()(restore)
 app.command(context_settings=_HANDED_ON, add_help_option=False)(train)
 app.command(cls=ReportCommand)(report)
 app.command()(figure)
+app.command()(vote)
 app.add_typer(study_app, name="study")
 app.add_typer(runs_app, name="runs")
 app.command(hidden=True)(merge)  # what `runs merge` was called first

@@ -34,6 +34,9 @@ def report(
     rank_over: Annotated[
         str | None, typer.Option(help="Add the mean rank over these metrics: ids and sets, such as @nr,psnr.")
     ] = None,
+    votes: Annotated[
+        list[Path] | None, typer.Option(help="Votes of `isrbench vote`: a file or a folder of them; repeatable.")
+    ] = None,
     training: Annotated[
         list[Path] | None, typer.Option(help="A training run's curves.csv to draw; repeatable.")
     ] = None,
@@ -42,6 +45,10 @@ def report(
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that no report wrote, or that were changed since.")
+    ] = False,
+    originals: Annotated[
+        bool,
+        typer.Option("--originals", help="Show the images themselves on the page, not WebP previews."),
     ] = False,
     runs_dir: RunsDirs = RUNS_DIRS,
 ) -> None:
@@ -57,8 +64,8 @@ def report(
     with writing_to("--out", target):
         page = report_writer()(
             runs_dir=runs_dir, runs=runs or (), out=target, baseline=baseline, strata=strata, reported=reported or (),
-            common=common, rank_over=metric_ids(rank_over) or (), training=training or (),
-            markdown=markdown, overwrite=overwrite, show=show_text,
+            common=common, rank_over=metric_ids(rank_over) or (), votes=votes or (), training=training or (),
+            markdown=markdown, overwrite=overwrite, originals=originals, show=show_text,
         )  # fmt: skip
     show_path(page)
 
@@ -86,8 +93,9 @@ def report_writer(group: str = "isrbench.reports") -> Callable[..., Any]:
     """Return what is installed as ``default`` of ``group``; the harness itself knows no report.
 
     Args:
-        group: ``isrbench.reports``, ``isrbench.figures``, ``isrbench.hub_cards``; :mod:`isrbench.reports.entry_points`
-            and :mod:`isrbench.reports.figures.paper` describe them.
+        group: ``isrbench.reports``, ``isrbench.figures``, ``isrbench.hub_cards``, ``isrbench.votes``;
+            :mod:`isrbench.reports.entry_points`, :mod:`isrbench.reports.figures.paper` and
+            :mod:`isrbench.reports.votes.page` describe them.
 
     Raises:
         UserError: If there is nothing.

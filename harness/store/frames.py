@@ -70,7 +70,8 @@ def _frames(store: Store, runs: Sequence[str]) -> Frames:
     named = run_frame[["run", "method", "dataset"]]
 
     def frame(table: str, columns: Sequence[str]) -> pd.DataFrame:
-        rows = pd.DataFrame(store.rows(table, runs), columns=["run", *columns])
+        names = ["run", *columns]
+        rows = pd.DataFrame(store.columns(table, names, runs), columns=names)
         return named.merge(rows, on="run", how="inner")
 
     images = frame("images", _IMAGE_COLUMNS)

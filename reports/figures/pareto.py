@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from isrbench.reports.statistics import Cells
 from isrbench.reports.tables.table import heading
 
 _UNITS = {"macs": (1e9, "MACs, G"), "latency_ms": (1.0, "latency, ms")}
+_APART = 3
+"""Pixels between two labels of an axis, at least."""
 _ENOUGH = 3
 """Two points make no front."""
 _AROUND = ((5, 0, "left", "center"), (-5, 0, "right", "center"), (0, 5, "center", "bottom"), (0, -5, "center", "top"),
@@ -51,10 +54,10 @@ def pareto(
         tints, shapes = colours(aligned.places), markers(aligned.places)
         for label, (x, y) in points.items():
             axes.plot(x, y, marker=shapes[label], color=tints[label], ls="", ms=5)
-        _plain_log_axis(axes)
         axes.margins(0.16, 0.16)
         axes.set_xlabel(f"{words} ({condition})")
         axes.set_ylabel(heading(metric))
+        plain_log_axis(drawn, axes)
         entitle(drawn, f"{aligned.title}: {metric.title} against {'MACs' if cost == 'macs' else 'latency'}")
         _label_points(drawn, axes, points, tints)
         paths = save(drawn, folder, name)
@@ -82,15 +85,33 @@ def _front_line(axes: Axes, points: Mapping[str, tuple[float, float]], direction
     )
 
 
-def _plain_log_axis(axes: Axes) -> None:
-    """Label the axis ``1 2 5 10`` instead of powers where the range is short, ``1 100 10,000`` where it is long."""
+def plain_log_axis(drawn: Figure, axes: Axes) -> None:
+    """Label the axis ``1 2 5 10`` instead of powers, with as many labels as stand clear of each other."""
     axes.set_xscale("log")
-    low, high = axes.get_xlim()
-    short = high / max(low, 1e-12) < 300
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if short else (1.0,), numticks=7))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: plain_number(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_locator(MaxNLocator(5))
+    for parts, most in (((1.0, 2.0, 5.0), 7), ((1.0, 3.0), 7), ((1.0,), 7), ((1.0,), 4)):
+        axes.xaxis.set_major_locator(LogLocator(subs=parts, numticks=most))
+        drawn.draw_without_rendering()
+        if not labels_collide(axes):
+            return
+
+
+def plain_number(value: float) -> str:
+    """Return a number without a power of ten: ``10,000``, ``0.001``."""
+    return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.12f}".rstrip("0").rstrip(".")
+
+
+def labels_collide(axes: Axes) -> bool:
+    """Return whether two labels of the x axis touch, as the figure was drawn last."""
+    low, high = axes.get_xlim()
+    boxes = sorted(
+        (label.get_window_extent() for tick, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+         if low <= tick <= high and label.get_text()),
+        key=lambda box: box.x0,
+    )  # fmt: skip
+    return any(one.x1 + _APART > other.x0 for one, other in pairwise(boxes))
 
 
 def _label_points(

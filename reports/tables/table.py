@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 import pandas as pd
 
-from isrbench.harness.api.metric import Metric
+from isrbench.harness.api.metric import Direction, Metric
 from isrbench.reports.aligned import AlignedRuns, in_order
 from isrbench.reports.statistics import DRAWS, LEVEL, Cell, Cells
 from isrbench.reports.trained_on import trained_on
@@ -98,8 +99,15 @@ def score_table(
     trained = trained_on(aligned)
     no_weights = Entry("–", note="weights unavailable")
 
+    marks = {
+        m.id: _marks({label: cells[label, m.id].mean for label in aligned.labels}, m) for m in metrics if m not in blank
+    }
+
     def entry(label: str, metric: Metric) -> Entry:
-        return no_weights if metric in blank else _entry(cells[label, metric.id], metric, metric.id in trained[label])
+        if metric in blank:
+            return no_weights
+        mark = marks[metric.id].get(label, Mark.NONE)
+        return _entry(cells[label, metric.id], metric, mark, metric.id in trained[label])
 
     rows = tuple((label, tuple(entry(label, m) for m in metrics)) for label in aligned.labels)
     blanks = [(label, m, cells[label, m.id]) for label in aligned.labels for m in metrics if m not in blank]
@@ -107,6 +115,7 @@ def score_table(
     notes += aligned.notes
     if any(entry.trained_on for _, entries in rows for entry in entries):
         notes += (TRAINED_ON_NOTE,)
+    notes += _unreachable([cell for cell in cells.values() if cell.p is not None], n)
     legend = _legend(baseline) if baseline in aligned.labels else ""
     return Table(
         title=title,
@@ -166,10 +175,20 @@ def _definition(metric: Metric) -> str:
     return f"{metric.colour}; {metric.definition}"
 
 
-def _entry(cell: Cell, metric: Metric, trained_on: bool) -> Entry:
+def _marks(means: Mapping[str, float | None], metric: Metric) -> dict[str, Mark]:
+    """Mark the best and the second of a column; means that are printed alike share the mark.
+
+    Ranks are of the means at full precision, in :class:`isrbench.reports.statistics.Cell`.
+    """
+    known = {label: float(shown(mean, metric).replace("∞", "inf")) for label, mean in means.items() if mean is not None}
+    order = sorted(known.values(), reverse=metric.direction is Direction.HIGHER)
+    places = {label: order.index(value) for label, value in known.items()}
+    return {label: (Mark.BEST, Mark.SECOND)[place] for label, place in places.items() if place < 2}
+
+
+def _entry(cell: Cell, metric: Metric, mark: Mark, trained_on: bool) -> Entry:
     if cell.mean is None:
         return Entry("–", note=cell.reason)
-    mark = {1: Mark.BEST, 2: Mark.SECOND}.get(cell.rank or 0, Mark.NONE)
     sign = {True: "+", False: "-", None: ""}[cell.better]
     interval = note = ""
     difference: tuple[str, ...] = ()
@@ -188,6 +207,25 @@ def _legend(baseline: str | None) -> str:
     return (
         f"+ / - = significantly better / worse than {baseline} on the same images "
         f"(Wilcoxon signed-rank, Holm over metrics, p < {LEVEL:g})"
+    )
+
+
+def _unreachable(tested: Sequence[Cell], n: int) -> tuple[str, ...]:
+    """Return a note where so few images are compared that no difference can be significant, whatever it is.
+
+    The least p of the signed-rank test is 2 / 2^n, where all differences have one sign; Holm's correction takes the
+    least of a method's k tests times k.
+    """
+    if not tested:
+        return ()
+    tests = min(Counter(cell.method for cell in tested).values())
+    least = min(1.0, 2 / 2**n)
+    if tests * least < LEVEL:
+        return ()
+    corrected = f", and {min(1.0, tests * least):.2g} after Holm's correction over {tests} metrics" if tests > 1 else ""
+    return (
+        f"no p below {LEVEL:g} can be reached with n = {n}: where all differences have one sign, the test gives "
+        f"{least:.2g}{corrected}",
     )
 
 
