@@ -13,6 +13,7 @@ from isrbench.reports import agreement, interaction, seal, seeds
 from isrbench.reports.aligned import AlignedRuns
 from isrbench.reports.analysis import Analysis
 from isrbench.reports.composites import composite_cells, group_composites, with_ntire
+from isrbench.reports.names import unique_slugs
 from isrbench.reports.reported import ReportedRow
 from isrbench.reports.routing import correlations, routed
 from isrbench.reports.statistics import Cells, compare_means
@@ -20,7 +21,7 @@ from isrbench.reports.strata import Rule, Stratum, strata
 from isrbench.reports.tables.latex import latex_document
 from isrbench.reports.tables.render import markdown_document, plain_text
 from isrbench.reports.tables.reported import with_reported
-from isrbench.reports.tables.table import Table, long_form, score_table
+from isrbench.reports.tables.table import Table, long_form, score_table, without_blank_columns
 from isrbench.reports.votes.analysis import analyse as analyse_votes
 from isrbench.reports.votes.files import Vote
 
@@ -44,6 +45,13 @@ class ComparedSet:
     """The table over all images, then one a stratum."""
     analyses: tuple[Analysis, ...] = ()
     """What is asked beyond means: in the order of the page."""
+
+    @property
+    def named_tables(self) -> dict[str, Table]:
+        """Return :attr:`printed` by the name of each table's file: ``realsr``, ``realsr.severity-low``."""
+        names = unique_slugs([*(group.name for group in self.strata), *(analysis.name for analysis in self.analyses)])
+        # No slug holds a dot: another set's tables have other names.
+        return dict(zip([self.slug, *(f"{self.slug}.{name}" for name in names.values())], self.printed, strict=True))
 
     @property
     def printed(self) -> tuple[Table, ...]:
@@ -76,7 +84,7 @@ class ComparedSet:
 
     def to_latex(self) -> str:
         """Return all tables as a LaTeX document."""
-        return latex_document(self.printed)
+        return latex_document(self.named_tables)
 
     def to_text(self) -> str:
         """Return all tables as plain text."""
@@ -149,7 +157,7 @@ def _tables(
         table = replace(table, notes=(*table.notes, note))
     elif own:
         table = with_reported(table, own, aligned, cells["all"])
-    yield table
+    yield without_blank_columns(table)
     for group in groups:
         title = f"{aligned.title}, {group.name}" + (f" {group.bounds}" if group.bounds else "")
-        yield score_table(aligned, cells[group.name], title, len(group.images), base, composites)
+        yield without_blank_columns(score_table(aligned, cells[group.name], title, len(group.images), base, composites))

@@ -19,7 +19,7 @@ from isrbench.reports.composites import ranked_metrics
 from isrbench.reports.figures.draw import draw
 from isrbench.reports.figures.style import Plot
 from isrbench.reports.names import unique_slugs
-from isrbench.reports.report import TRAINING, write_report
+from isrbench.reports.report import RESERVED, tables_of, write_report
 from isrbench.reports.reported import Reported, reported_rows
 from isrbench.reports.results_page import results_page
 from isrbench.reports.seeds import without_repeats
@@ -96,7 +96,7 @@ class Comparison:
 
     def to_latex(self) -> str:
         """Return all tables as a LaTeX document."""
-        return latex_document([table for compared in self.sets for table in compared.printed])
+        return latex_document(tables_of(self.sets))
 
     def to_text(self) -> str:
         """Return the table over all images of each set as plain text."""
@@ -191,8 +191,7 @@ def compare(
             f"strata '{strata}': no run here has severities of its HR images",
             "isrbench eval with the same method, dataset and --hr-severity: it computes what is missing",
         )
-    # Training curves have a folder beside those of the sets: no set may take its name.
-    slugs = unique_slugs([f"{TRAINING} ", *(own.title for own in aligned)])
+    slugs = unique_slugs([*(f"{name} " for name in RESERVED), *(own.title for own in aligned)])
     cast = read_votes([votes] if isinstance(votes, str | Path) else votes)
     if votes and not any(tally(own, cast).labels for own in aligned):
         raise UserError(

@@ -19,7 +19,7 @@ from isrbench.reports.figures.style import Plot
 from isrbench.reports.html.data import script_json, set_data, write_pieces
 from isrbench.reports.html.images import QUALITY, CopiedImage, copied_files, copy_images
 from isrbench.reports.provenance import provenance
-from isrbench.reports.tables.latex import latex
+from isrbench.reports.tables.latex import latex, tabular
 from isrbench.reports.tables.table import heading
 
 _HERE = Path(__file__).parent
@@ -93,6 +93,7 @@ def _context(section: Section, copied: Sequence[CopiedImage], folder: Path) -> d
     aligned = compared.aligned
     severity = aligned.images["severity"].dropna()
     names = ["All images", *(s.name for s in compared.strata)]
+    floats = [latex(table, name, tabular(table)) for name, table in compared.named_tables.items()]
     bounds = ["", *(s.bounds for s in compared.strata)]
     unreadable = [file for image in copied for file in image.unreadable]
     previews = any(version.preview for image in copied for version in image.versions)
@@ -105,7 +106,7 @@ def _context(section: Section, copied: Sequence[CopiedImage], folder: Path) -> d
         "baseline": compared.baseline,
         "severity": f"{severity.mean():.3f}" if len(severity) else None,
         "metrics": aligned.metrics,
-        "groups": list(zip(names, bounds, compared.tables, map(latex, compared.tables), strict=True)),
+        "groups": list(zip(names, bounds, compared.tables, floats[: len(names)], strict=True)),
         "analyses": [analysis.table for analysis in compared.analyses],
         "definitions": compared.tables[0].definitions,
         "plots": [_plot(plot, folder) for plot in section.plots],

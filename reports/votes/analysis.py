@@ -59,7 +59,7 @@ class Tally:
     def votes(self) -> NDArray[np.int64]:
         """Return how many votes each method takes part in."""
         both = np.concatenate([self.contests.first, self.contests.second])
-        return np.bincount(both, minlength=len(self.labels))
+        return np.bincount(both, minlength=len(self.labels)).astype(np.float64)
 
     @property
     def won(self) -> NDArray[np.float64]:
