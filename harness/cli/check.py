@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from isrbench.harness.cli.arguments import NOTHING, Device, Json, Options
+from isrbench.harness.cli.ids import method_id, metric_id, reader_of
 from isrbench.harness.errors import UserError
 
 
@@ -19,7 +20,7 @@ class Kind(str, Enum):
 
 
 def check(
-    kind: Kind,
+    kind: Annotated[Kind, typer.Argument(parser=reader_of(Kind), metavar="method|metric")],
     id: str,
     option: Options = NOTHING,
     scale: Annotated[int, typer.Option(min=1, help="How many times larger a method makes its images.")] = 4,
@@ -46,13 +47,13 @@ def check(
     if kind is Kind.METHOD:
         from isrbench.harness.engine.contract.method import check_method
 
-        checked = check_method(id, options, scale, device)
+        checked = check_method(method_id(id) or id, options, scale, device)
     else:
         from isrbench.harness.engine.contract.metric import check_metric
 
         if options:
             raise UserError("metrics have no options", f"isrbench check metric {id}")
-        checked = check_metric(id)
+        checked = check_metric(metric_id(id))
     if json:
         show_json([vars(one) for one in checked])
     else:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Annotated
+
+import typer
 
 from isrbench.harness.cli.arguments import RUNS_DIR, Json, RunsDir
+from isrbench.harness.cli.ids import reader_of
 
 
 class Kind(str, Enum):
@@ -16,7 +20,16 @@ class Kind(str, Enum):
     RUNS = "runs"
 
 
-def list_(kind: Kind, json: Json = False, runs_dir: RunsDir = RUNS_DIR) -> None:
+def _words(incomplete: str) -> list[str]:
+    return [kind.value for kind in Kind if kind.value.startswith(incomplete.lower())]
+
+
+Listed = Annotated[
+    Kind, typer.Argument(parser=reader_of(Kind), metavar="methods|datasets|metrics|runs", autocompletion=_words)
+]
+
+
+def list_(kind: Listed, json: Json = False, runs_dir: RunsDir = RUNS_DIR) -> None:
     """List methods, datasets, metrics or runs.
 
     Example: `isrbench list methods`

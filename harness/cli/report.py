@@ -8,9 +8,9 @@ from types import FunctionType
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from isrbench.harness.cli.arguments import RUNS_DIR, Runs, RunsDir, metric_ids, writing_to
+from isrbench.harness.cli.verbs import Verb
 from isrbench.harness.errors import UserError
 
 
@@ -62,7 +62,7 @@ def report(
     show_path(page)
 
 
-class ReportCommand(TyperCommand):
+class ReportCommand(Verb):
     """The verb, with ``--reported`` alone for ``--reported=seen``: typer has no option whose value may be left out."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

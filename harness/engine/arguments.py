@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,9 +10,6 @@ from isrbench.harness.api.options import option_text
 
 if TYPE_CHECKING:
     from tqdm import tqdm
-
-steps = logging.getLogger("isrbench.steps")
-"""Told, at INFO, what begins now; the command line shows it without being asked."""
 
 Progress = Callable[[str, int, int], None]
 """``(stage, done, total)``; stage is one of STAGES."""

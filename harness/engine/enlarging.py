@@ -15,8 +15,9 @@ from PIL import Image
 from isrbench.harness.api.dataset import MAX_SCALE
 from isrbench.harness.api.method import Method, MethodPlugin, Runtime
 from isrbench.harness.api.registry import methods
+from isrbench.harness.api.steps import steps
 from isrbench.harness.determinism import make_deterministic, resolve_device
-from isrbench.harness.engine.arguments import option_texts, steps
+from isrbench.harness.engine.arguments import option_texts
 from isrbench.harness.engine.remote import method_options
 from isrbench.harness.engine.restoring import restore_one, restore_pixels
 from isrbench.harness.errors import UserError
