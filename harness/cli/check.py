@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from isrbench.harness.cli.arguments import NOTHING, Device, Json, Options
-from isrbench.harness.cli.ids import method_id, metric_id, reader_of
+from isrbench.harness.cli.ids import complete_id, method_id, metric_id, reader_of
 from isrbench.harness.errors import UserError
 
 
@@ -21,7 +21,7 @@ class Kind(str, Enum):
 
 def check(
     kind: Annotated[Kind, typer.Argument(parser=reader_of(Kind), metavar="method|metric")],
-    id: str,
+    id: Annotated[str, typer.Argument(autocompletion=complete_id)],
     option: Options = NOTHING,
     scale: Annotated[int, typer.Option(min=1, help="How many times larger a method makes its images.")] = 4,
     device: Device = "cpu",

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from isrbench.harness.cli.arguments import Json
-from isrbench.harness.cli.ids import dataset_id, method_id, metric_id, reader_of
+from isrbench.harness.cli.ids import complete_id, dataset_id, method_id, metric_id, reader_of
 
 
 class Kind(str, Enum):
@@ -21,7 +21,7 @@ class Kind(str, Enum):
 
 def describe(
     kind: Annotated[Kind, typer.Argument(parser=reader_of(Kind), metavar="method|dataset|metric")],
-    id: str,
+    id: Annotated[str, typer.Argument(autocompletion=complete_id)],
     json: Json = False,
 ) -> None:
     """Show everything there is to know of one method, dataset or metric.

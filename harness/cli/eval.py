@@ -130,6 +130,10 @@ def eval_(
             rich_help_panel=RESULTS,
         ),
     ] = True,
+    tracker: Annotated[
+        list[str],
+        typer.Option(help="tensorboard or wandb: hand the scores on, too; may be repeated.", rich_help_panel=RESULTS),
+    ] = NOTHING,
     json: Json = False,
 ) -> None:
     """Run a method over a dataset and score what it writes; go on where an earlier run stopped.
@@ -163,8 +167,8 @@ def eval_(
                 metrics=metric_ids(metrics), limit=limit, sample=sample, scale=scale, hr_crop=hr_crop,
                 runs_dir=runs_dir, resume=resume,
                 device=device, seed=seed, repeat_of=repeat_of, workers=workers, estimator=estimator,
-                hr_severity=hr_severity, complexity=complexity, progress=progress, ray_address=ray_address,
-                gpus_per_worker=gpus_per_worker, devices=devices_of(devices),
+                hr_severity=hr_severity, complexity=complexity, trackers=tracker, progress=progress,
+                ray_address=ray_address, gpus_per_worker=gpus_per_worker, devices=devices_of(devices),
                 runner="ray" if devices else runner,
             )  # fmt: skip
 

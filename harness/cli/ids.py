@@ -72,5 +72,12 @@ def complete_metrics(incomplete: str) -> list[str]:
     return [f"{before}{comma}{name}" for name in _going_on(last, (*metrics(), *METRIC_SETS, *ALL))]
 
 
+def complete_id(incomplete: str) -> list[str]:
+    """Return the methods, datasets and metrics whose ids go on from what is typed."""
+    from isrbench.harness.api.registry import metrics
+
+    return [*complete_method(incomplete), *complete_dataset(incomplete), *_going_on(incomplete, metrics())]
+
+
 def _going_on(incomplete: str, known: Iterable[str]) -> list[str]:
     return [name for name in known if name.lower().startswith(incomplete.lower())]

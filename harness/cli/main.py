@@ -117,7 +117,7 @@ def main() -> None:
 
 def _answer() -> None:
     try:
-        app()
+        app(prog_name="isrbench")  # also as `python -m isrbench`: what a shell completes, and what help says
     except UserError as error:
         _end(error, error.__cause__)
     except (KeyboardInterrupt, Interrupted):

@@ -9,6 +9,7 @@ import math
 import os
 import shlex
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -155,6 +156,22 @@ def show_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]])
     for row in rows:
         table.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
     _out.print(table)
+
+
+def show_entries(title: str, entries: Iterable[tuple[str, str, str, str]]) -> None:
+    """Print a list of (id, title, license, text), each as a line and its text below, at the terminal's width."""
+    _out.print(f"[bold]{escape(title)}[/]", soft_wrap=True)
+
+    def below(text: str) -> str:
+        return escape(textwrap.fill(text, max(40, _out.width), initial_indent="    ", subsequent_indent="    "))
+
+    for id, name, license, text in entries:
+        fits = len(id) + len(name) + len(license) + 4 <= _out.width
+        beside = f"  [dim]{escape(license)}[/]" if license and fits else ""
+        _out.print(f"[bold]{escape(id)}[/]  {escape(name)}{beside}", soft_wrap=True)
+        _out.print(below(text), soft_wrap=True)
+        if not fits:
+            _out.print(f"[dim]{below(license)}[/]", soft_wrap=True)
 
 
 def show_summary(summary: RunSummary) -> None:

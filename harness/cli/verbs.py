@@ -113,7 +113,7 @@ def _write_groups(command: Any, ctx: Any, formatter: Any) -> None:
     _with_argument_help(command)
     groups: dict[str, list[tuple[str, str]]] = {}
     params = command.get_params(ctx)
-    own = [getattr(p, "rich_help_panel", None) for p in params if p.param_type_name == "option" and p.name != "help"]
+    own = [p.rich_help_panel for p in params if isinstance(p, TyperOption)]
     grouped = None not in own and set(own) != {_OTHER}
     for param in params:
         record = param.get_help_record(ctx)

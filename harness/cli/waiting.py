@@ -46,7 +46,9 @@ class Pace:
     def text(self, total: int, unit: str = "image") -> str:
         """Return both in words: ``12.3 s/image, 4 min left``; "" where nobody knows yet."""
         seconds, left = self.seconds, self.left(total)
-        return "" if seconds is None or left is None else f"{seconds:.3g} s/{unit}, {duration(left)} left"
+        if seconds is None or left is None:
+            return ""
+        return f"{'under 0.01' if seconds < 0.01 else f'{seconds:.3g}'} s/{unit}, {duration(left)} left"
 
 
 def duration(seconds: float) -> str:

@@ -95,7 +95,7 @@ def test_metrics_without_weights_that_nobody_named_share_one_line(tmp_path: Path
     [
         (["--method", "bicubic", "--dataset", "sample", "--metrics", "@oseddif"], "did you mean '@osediff'"),
         (["--method", "bicubik", "--dataset", "sample"], "did you mean 'bicubic'"),
-        (["--method", "bicubic", "--dataset", "realsr"], "did you mean 'RealSR'"),
+        (["--method", "bicubic", "--dataset", "realsrr"], "did you mean 'RealSR'"),
         (["--method", "bicubic", "--dataset", "sample", "--metrics", "psrn"], "did you mean 'psnr'"),
         (["--method", "bicubic", "--dataset", "sample", "--resume", "allways"], "resume mode"),
         (["--method", "bicubic", "--dataset", "no/such/folder"], "no/such/folder"),
@@ -117,7 +117,7 @@ def test_metrics_without_weights_that_nobody_named_share_one_line(tmp_path: Path
 def test_mistakes_are_one_clean_message_with_a_fix_and_exit_code_2(
     args: list[str], words: str, tmp_path: Path, capsys
 ) -> None:
-    code, _, err = isrbench(capsys, "eval", *args, "--runs-dir", tmp_path / "runs", "--estimator", "none")
+    code, _, err = isrbench(capsys, "eval", "-q", *args, "--runs-dir", tmp_path / "runs", "--estimator", "none")
     assert code == 2 and "Traceback" not in err
     error, fix = err.splitlines()
     assert error.startswith("error ") and words in error and fix.startswith("fix ")
