@@ -48,7 +48,8 @@ class Pace:
         seconds, left = self.seconds, self.left(total)
         if seconds is None or left is None:
             return ""
-        return f"{'under 0.01' if seconds < 0.01 else f'{seconds:.3g}'} s/{unit}, {duration(left)} left"
+        pace = f"{'under 0.01' if seconds < 0.01 else f'{seconds:.3g}'} s/{unit}"
+        return f"{pace}, {duration(left)} left" if self._last[1] < total else pace
 
 
 def duration(seconds: float) -> str:
