@@ -13,7 +13,7 @@ from tabulate import tabulate
 
 from isrbench.harness.api.records import Manifest
 from isrbench.reports.compared_set import ComparedSet
-from isrbench.reports.costs import condition, three_digits
+from isrbench.reports.costs import condition, scatters, three_digits
 from isrbench.reports.provenance import machine
 from isrbench.reports.tables.render import markdown, md_text
 
@@ -65,6 +65,7 @@ def _costs(compared: ComparedSet) -> list[str]:
             continue
         texts = [three_digits(run["macs"]), three_digits(run["params_total"])]
         texts += [_digits(number) for number in (run["latency_ms"], run["peak_mib"])]
+        texts[-2] += f" (scatter {run['latency_spread']:.0%})" if scatters(aligned, label) else ""
         rows.append([md_text(label), *texts, ", ".join(condition(aligned, label, "latency_ms")[:2])])
     columns = ["Method", "MACs", "parameters", "latency, ms", "peak memory, MiB", "measured at"]
     table = tabulate(

@@ -8,9 +8,9 @@ from types import FunctionType
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from isrbench.harness.cli.arguments import RUNS_DIRS, Runs, RunsDirs, metric_ids, writing_to
+from isrbench.harness.cli.verbs import Verb
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import is_there
 
@@ -70,7 +70,7 @@ def report(
     show_path(page)
 
 
-class ReportCommand(TyperCommand):
+class ReportCommand(Verb):
     """The verb, with ``--reported`` alone for ``--reported=seen``: typer has no option whose value may be left out."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from isrbench.harness.cli.arguments import NOTHING, Device, Options, Seed
+from isrbench.harness.cli.arguments import NOTHING, RESULTS, Device, MethodOrDefault, Options, Seed
 
 
 def restore(
@@ -15,18 +15,17 @@ def restore(
     target: Annotated[
         Path, typer.Argument(metavar="OUTPUT", help="A .png, .jpg, .webp or .tif file; or a folder, which gets PNGs.")
     ],
-    method: Annotated[
-        str | None,
-        typer.Option(
-            help="A method's id (see `list methods`), or your own model card (.toml). "
-            "[default: the best for photos whose weights are here]"
-        ),
-    ] = None,
+    method: MethodOrDefault = None,
     option: Options = NOTHING,
-    scale: Annotated[float, typer.Option(help="How many times larger, such as 2 or 1.5.")] = 4,
+    scale: Annotated[
+        float, typer.Option(metavar="N", help="How many times larger, such as 2 or 1.5.", rich_help_panel=RESULTS)
+    ] = 4,
     device: Device = "auto",
     seed: Seed = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files, never an original.")] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace existing files, never an original.", rich_help_panel=RESULTS),
+    ] = False,
 ) -> None:
     """Restore your own pictures; colour profile, EXIF and transparency are kept, originals stay as they are.
 
@@ -37,7 +36,8 @@ def restore(
     `isrbench restore photos/ restored/ --method bicubic --scale 2`
     """
     from isrbench.harness.api.options import split_options
-    from isrbench.harness.cli.terminal import progress_bars, show_path, show_warning
+    from isrbench.harness.cli.terminal import show_path, show_warning
+    from isrbench.harness.cli.waiting import progress_bars
     from isrbench.harness.engine.restore_files import restore as restore_images
 
     options = split_options(option)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from isrbench.harness.api.options import option_text
+from isrbench.harness.determinism import resolve_device
 
 if TYPE_CHECKING:
     from tqdm import tqdm
-
-steps = logging.getLogger("isrbench.steps")
-"""Told, at INFO, what begins now; the command line shows it without being asked."""
 
 Progress = Callable[[str, int, int], None]
 """``(stage, done, total)``; stage is one of STAGES."""
@@ -23,6 +20,18 @@ STAGES = {
     "restore": "restoring", "tile": "tiles", "score": "scoring", "complexity": "counting", "hr-severity": "HR severity",
 }  # fmt: skip
 """What a bar calls each stage."""
+
+
+def device_of(name: str) -> str:
+    """Return the torch device string for a device: ``auto`` is the first of CUDA, Apple's MPS and the CPU that is here.
+
+    Raises:
+        UserError: As :func:`isrbench.harness.determinism.resolve_device`.
+    """
+    import torch
+
+    on_mps = name == "auto" and not torch.cuda.is_available() and torch.backends.mps.is_available()
+    return resolve_device("mps" if on_mps else name)
 
 
 def option_texts(options: Mapping[str, Any] | None) -> dict[str, str]:

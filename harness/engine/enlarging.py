@@ -15,8 +15,9 @@ from PIL import Image
 from isrbench.harness.api.dataset import MAX_SCALE
 from isrbench.harness.api.method import Method, MethodPlugin, Runtime
 from isrbench.harness.api.registry import methods
-from isrbench.harness.determinism import make_deterministic, resolve_device
-from isrbench.harness.engine.arguments import option_texts, steps
+from isrbench.harness.api.steps import steps
+from isrbench.harness.determinism import make_deterministic
+from isrbench.harness.engine.arguments import device_of, option_texts
 from isrbench.harness.engine.remote import method_options
 from isrbench.harness.engine.restoring import restore_one, restore_pixels
 from isrbench.harness.errors import UserError
@@ -80,7 +81,7 @@ def make_enlarger(
     if isinstance(parsed, TileOptions) and (parsed.tile or "tile" not in texts):
         tiles, parsed = TileOptions(parsed.tile, parsed.overlap), replace(parsed, tile=0)
     steps.info("loading %s%s...", plugin.info.id, "" if device == "auto" else f" on {device}")
-    device = resolve_device(device)
+    device = device_of(device)
     built, factor = _built(plugin, parsed, scale, device)
     make_deterministic(device)
     if factor != scale:

@@ -133,9 +133,7 @@ def restore(plan: Plan, pair: Pair, run: str, png: Path, home: Path) -> tuple[Im
     except _NoPlaceError as error:
         raise error.cause from None
     except Exception as error:
-        failure = Failure.of(error)
-        log.warning("%s failed on %s: %s", plan.plugin.info.id, pair.id, failure.brief)
-        return ImageRow(**common, status=ImageStatus.FAILED, failure=failure), None
+        return ImageRow(**common, status=ImageStatus.FAILED, failure=Failure.of(error)), None
     return row, trace
 
 

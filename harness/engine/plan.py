@@ -17,15 +17,16 @@ from isrbench.harness.api.records import Failure
 from isrbench.harness.api.registry import Registry
 from isrbench.harness.api.registry import methods as installed
 from isrbench.harness.api.registry import metrics as installed_metrics
+from isrbench.harness.api.steps import steps
 from isrbench.harness.data.catalogue import find_card
 from isrbench.harness.data.pairs import content_hash, image_ids, load_pairs
-from isrbench.harness.determinism import resolve_device
+from isrbench.harness.engine.arguments import device_of
 from isrbench.harness.engine.remote import method_options
 from isrbench.harness.engine.request import Request
 from isrbench.harness.errors import UserError
 from isrbench.harness.identity import code_hash, code_modules, image_seed, import_closure, package_modules
 from isrbench.harness.metrics.scorer import Scorer
-from isrbench.harness.metrics.sets import DEFAULT_METRICS
+from isrbench.harness.metrics.sets import DEFAULT_METRICS, expand
 from isrbench.harness.severity.estimator import Estimator, get_estimator
 
 RELEASES = (
@@ -90,9 +91,13 @@ def make_plan(request: Request, methods: Registry[MethodPlugin] | None = None) -
     _check(request, known)
     plugin = known.get(request.method)
     options = method_options(plugin, request.options)
-    device = resolve_device(request.device)
-    asked = Scorer(request.metrics or (), device)  # a mistyped metric is found before a set of thousands is read
+    for id in expand(request.metrics or ()):  # a mistyped metric is found before anything is loaded
+        installed_metrics().get(id)
     card = find_card(request.dataset, scale=request.scale, hr_crop=request.hr_crop, data_root=request.data_root)
+    steps.info("loading %s%s...", plugin.info.id, "" if request.device == "auto" else f" on {request.device}")
+    device = device_of(request.device)
+    asked = Scorer(request.metrics or (), device)
+    steps.info("reading the images of %s...", card.id)
     pairs = tuple(load_pairs(card, request.data_root, limit=request.limit, sample=request.sample, seed=request.seed))
     scorer, notes = (asked, ()) if request.metrics is not None else _default_scorer(pairs, card.scale, device)
     estimator = None if request.estimator == "none" else get_estimator(request.estimator, device)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from isrbench.harness.api.options import read_options
+from isrbench.harness.api.steps import steps
 from isrbench.harness.api.tensor_files import not_weights
-from isrbench.harness.engine.arguments import steps
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash, is_there, replacing, shown, size_text, some
 from isrbench.harness.metrics.weights import hub_dir

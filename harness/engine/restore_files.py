@@ -14,7 +14,8 @@ from PIL import Image
 from isrbench.harness.api.method import PreparedInPart
 from isrbench.harness.api.records import Failure
 from isrbench.harness.api.registry import Registry
-from isrbench.harness.engine.arguments import Progress, ProgressOption, reporting, steps
+from isrbench.harness.api.steps import steps
+from isrbench.harness.engine.arguments import Progress, ProgressOption, reporting
 from isrbench.harness.engine.enlarging import (
     Enlarger,
     count_picture_tiles,

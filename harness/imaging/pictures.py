@@ -33,6 +33,7 @@ _KEPT_TAGS = frozenset({270, 271, 272, 305, 306, 315, 316, 18246, 33432, 40091, 
 """Of a picture's first EXIF directory: description, camera, software, date, artist, copyright, rating, titles. The
 others describe how the pixels lie in the file, or repeat the colour profile."""
 _PLANES = 284
+_LONGEST_EXIF = 65_000
 _EXIF, _GPS, _WIDTH, _HEIGHT = 0x8769, 0x8825, 0xA002, 0xA003
 
 
@@ -218,6 +219,9 @@ def _kept(exif: Image.Exif) -> tuple[bytes, tuple[str, ...]]:
             found = {tag: value for tag, value in exif.get_ifd(directory).items() if tag not in (_WIDTH, _HEIGHT)}
             if found:
                 block[directory] = found
-        return (block.tobytes() if len(block) else b""), ()
+        kept = block.tobytes() if len(block) else b""
+        if len(kept) > _LONGEST_EXIF:
+            return b"", (f"its EXIF is left out: its {len(kept):,} bytes are more than a JPEG can hold",)
+        return kept, ()
     except Exception:  # a damaged block makes Pillow raise what it likes
         return b"", ("its EXIF is damaged and left out",)

@@ -39,8 +39,8 @@ class Frames:
     dataset, with the number of images where it is a part: ``RealSR, 20 of 100 images``), n (images of the run), whole
     (images of the set), created (ISO 8601, UTC), seed, device, estimator (name and head of its version; ``MIXED`` and
     the heads where images hold several), routes (bool), scale, macs, flops, params_total, params_trainable,
-    params_active, latency_ms, peak_mib, complexity_size (LR size counted and timed, such as "128x128"), manifest
-    (:class:`isrbench.harness.api.records.Manifest`)."""
+    params_active, latency_ms, latency_runs, latency_spread, load, peak_mib, complexity_size (LR size counted and timed,
+    such as "128x128"), manifest (:class:`isrbench.harness.api.records.Manifest`)."""
     scores: pd.DataFrame
     """One row an image and metric: run, method, dataset, image ("" for a set metric), metric, value, status
     ("ok", "failed", "unavailable", "no-reference"), message, fix, traceback."""

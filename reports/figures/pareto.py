@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from isrbench.harness.api.metric import Direction, Metric
+from isrbench.harness.api.records import SCATTER
 from isrbench.reports.aligned import AlignedRuns
-from isrbench.reports.costs import comparable
+from isrbench.reports.costs import comparable, scatters
 from isrbench.reports.figures.style import colours, entitle, figure, markers, save
 from isrbench.reports.statistics import Cells
 from isrbench.reports.tables.table import heading
@@ -36,7 +37,7 @@ def pareto(
     """Plot a metric's mean against ``macs`` or ``latency_ms``, with the front of methods that no other beats in both.
 
     MACs compare for one LR size, latencies also for one device and machine: of several such conditions the most common
-    is drawn, and the text names the methods that are left out.
+    is drawn, and the text names the methods that are left out. A latency whose calls scatter has a hollow mark.
 
     Returns:
         The files, none for fewer than three methods, and what the plot shows.
@@ -48,12 +49,14 @@ def pareto(
     if len(chosen) < _ENOUGH:
         return [], ""
     unit, words = _UNITS[cost]
+    unsure = [label for label in chosen if cost == "latency_ms" and scatters(aligned, label)]
     points = {label: (costs[label] / unit, quality[label]) for label in chosen}
     with figure(height=2.5) as (drawn, axes):
         _front_line(axes, points, metric.direction)
         tints, shapes = colours(aligned.places), markers(aligned.places)
         for label, (x, y) in points.items():
-            axes.plot(x, y, marker=shapes[label], color=tints[label], ls="", ms=5)
+            fill = "none" if label in unsure else "full"
+            axes.plot(x, y, marker=shapes[label], color=tints[label], ls="", ms=5, fillstyle=fill)
         axes.margins(0.16, 0.16)
         axes.set_xlabel(f"{words} ({condition})")
         axes.set_ylabel(heading(metric))
@@ -62,7 +65,8 @@ def pareto(
         _label_points(drawn, axes, points, tints)
         paths = save(drawn, folder, name)
     left_out = f"; left out, measured otherwise: {', '.join(others)}" if others else ""
-    return paths, f"{metric.title} against {words.partition(',')[0]} ({condition}){left_out}"
+    hollow = f"; hollow: calls scatter by more than {SCATTER:.0%}: {', '.join(unsure)}" if unsure else ""
+    return paths, f"{metric.title} against {words.partition(',')[0]} ({condition}){hollow}{left_out}"
 
 
 def front(points: Mapping[str, tuple[float, float]], direction: Direction) -> list[str]:

@@ -59,15 +59,14 @@ class Tally:
     def votes(self) -> NDArray[np.int64]:
         """Return how many votes each method takes part in."""
         both = np.concatenate([self.contests.first, self.contests.second])
-        return np.bincount(both, minlength=len(self.labels)).astype(np.float64)
+        return np.bincount(both, minlength=len(self.labels))
 
     @property
     def won(self) -> NDArray[np.float64]:
         """Return how many votes each method won, a tie as half a one."""
         own = self.contests
-        return np.bincount(own.first, own.won, len(self.labels)) + np.bincount(
-            own.second, 1 - own.won, len(self.labels)
-        )
+        each = [(own.first, own.won), (own.second, 1 - own.won)]
+        return np.sum([np.bincount(who, won, len(self.labels)) for who, won in each], axis=0, dtype=np.float64)
 
 
 def tally(aligned: AlignedRuns, votes: Sequence[Vote]) -> Tally:

@@ -13,7 +13,8 @@ from isrbench.harness.api.dataset import Card
 from isrbench.harness.api.method import RoutingTrace, Runtime
 from isrbench.harness.api.records import Failure, ImageRow, ImageStatus
 from isrbench.harness.api.registry import methods as installed
-from isrbench.harness.determinism import make_deterministic, resolve_device
+from isrbench.harness.determinism import make_deterministic
+from isrbench.harness.engine.arguments import device_of
 from isrbench.harness.engine.jobs import Job, Measured, measure, restore
 from isrbench.harness.engine.plan import Plan, code_version
 from isrbench.harness.engine.remote import method_options
@@ -106,7 +107,7 @@ class Worker:
         request = order.request
         plugin = installed().get(request.method)
         options = method_options(plugin, request.options)
-        device = resolve_device(order.device)
+        device = device_of(order.device)
         make_deterministic(device)
         method = plugin.make(options, Runtime(scale=order.card.scale, device=device, images=order.images))
         scorer = Scorer(order.metrics, device, download=order.download)
