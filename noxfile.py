@@ -131,7 +131,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typecheck(session: nox.Session) -> None:
     """Types, by pyright."""
-    install(session, "typecheck")
+    install(session, "typecheck", "docs")
     session.run("pyright", *session.posargs)
 
 
@@ -148,3 +148,10 @@ def build(session: nox.Session) -> None:
         session.run(
             "isrbench", "eval", "--method", "bicubic", "--dataset", "sample", "--limit", "2", "--metrics", "psnr,ssim"
         )
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation site into site/; a dead link, or a page that the site leaves out, is an error."""
+    install(session, "docs")
+    session.run("mkdocs", "build", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})

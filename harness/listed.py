@@ -24,7 +24,7 @@ except ImportError:  # Windows: folders are not held there
 log = logging.getLogger(__name__)
 
 LIST = "report-files.json"
-_OURS = re.compile(r"index\.html|(tables|plots|images)/.+")
+_OURS = re.compile(r"index\.html|(tables|plots|images|data)/.+")
 """What a report's files are called: whatever a list says, nothing else is removed."""
 _UNFINISHED = re.compile(r"\.report-\w{8}")
 """A folder that a report is made in."""
@@ -118,7 +118,7 @@ def _check(made: Path, folder: Path, names: Sequence[str], last: Collection[List
     if not overwrite:
         refuse_to_replace(
             foreign,
-            "move that away, let it be replaced (isrbench report --overwrite), or choose another folder (--out)",
+            "move that away, let it be replaced (--overwrite), or choose another folder (--out)",
         )
 
 

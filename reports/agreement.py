@@ -49,7 +49,7 @@ def agreement(aligned: AlignedRuns, cells: Cells) -> list[Tau]:
     # A sum of other columns agrees with them by itself.
     compared = [m for m in aligned.metrics if m is not NTIRE]
     means = {m.id: _means(aligned, cells, m) for m in compared}
-    resampled = _resampled(aligned)
+    resampled = resampled_means(aligned)
     found = []
     for a, b in combinations(compared, 2):
         labels = [label for label in aligned.labels if label in means[a.id] and label in means[b.id]]
@@ -74,6 +74,23 @@ def kendall(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float6
     x, y = ((v[:, one] > v[:, other]).astype(float) - (v[:, one] < v[:, other]) for v in (a, b))
     norm = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
     return np.divide((x * y).sum(axis=1), norm, out=np.full(len(a), np.nan), where=norm > 0)
+
+
+def resampled_means(aligned: AlignedRuns) -> dict[tuple[str, str], NDArray[np.float64]]:
+    """Return means over resampled images, (draws,), of every (label, metric id) that is complete and finite.
+
+    All come from the same resamples.
+    """
+    columns = {
+        (str(label), metric): column.to_numpy(float)
+        for metric, table in aligned.values.items()
+        for label, column in table.items()
+        if len(column) and np.isfinite(column).all()
+    }
+    if not columns:
+        return {}
+    drawn = bootstrap_means(np.column_stack(list(columns.values())), draws=_DRAWS)
+    return dict(zip(columns, drawn.T, strict=True))
 
 
 def odd_ones(taus: Sequence[Tau]) -> list[str]:
@@ -103,20 +120,6 @@ def _means(aligned: AlignedRuns, cells: Cells, metric: Metric) -> dict[str, floa
     sign = 1 if metric.direction is Direction.HIGHER else -1
     found = {label: cells[label, metric.id].mean for label in aligned.labels}
     return {label: sign * mean for label, mean in found.items() if mean is not None}
-
-
-def _resampled(aligned: AlignedRuns) -> dict[tuple[str, str], NDArray[np.float64]]:
-    """Means over resampled images of every column that is complete and finite, all from the same resamples."""
-    columns = {
-        (str(label), metric): column.to_numpy(float)
-        for metric, table in aligned.values.items()
-        for label, column in table.items()
-        if len(column) and np.isfinite(column).all()
-    }
-    if not columns:
-        return {}
-    drawn = bootstrap_means(np.column_stack(list(columns.values())), draws=_DRAWS)
-    return dict(zip(columns, drawn.T, strict=True))
 
 
 def _signed(means: NDArray[np.float64], metric: Metric) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from isrbench.reports import agreement, interaction, seal, seeds
 from isrbench.reports.aligned import AlignedRuns
 from isrbench.reports.analysis import Analysis
 from isrbench.reports.composites import composite_cells, group_composites, with_ntire
+from isrbench.reports.names import unique_slugs
 from isrbench.reports.reported import ReportedRow
 from isrbench.reports.routing import correlations, routed
 from isrbench.reports.statistics import Cells, compare_means
@@ -20,7 +21,9 @@ from isrbench.reports.strata import Rule, Stratum, strata
 from isrbench.reports.tables.latex import latex_document
 from isrbench.reports.tables.render import markdown_document, plain_text
 from isrbench.reports.tables.reported import with_reported
-from isrbench.reports.tables.table import Table, long_form, score_table
+from isrbench.reports.tables.table import Table, long_form, score_table, without_blank_columns
+from isrbench.reports.votes.analysis import analyse as analyse_votes
+from isrbench.reports.votes.files import Vote
 
 USUAL_BASELINE = "bicubic"
 """The method that others are compared with unless the user names another."""
@@ -42,6 +45,13 @@ class ComparedSet:
     """The table over all images, then one a stratum."""
     analyses: tuple[Analysis, ...] = ()
     """What is asked beyond means: in the order of the page."""
+
+    @property
+    def named_tables(self) -> dict[str, Table]:
+        """Return :attr:`printed` by the name of each table's file: ``realsr``, ``realsr.severity-low``."""
+        names = unique_slugs([*(group.name for group in self.strata), *(analysis.name for analysis in self.analyses)])
+        # No slug holds a dot: another set's tables have other names.
+        return dict(zip([self.slug, *(f"{self.slug}.{name}" for name in names.values())], self.printed, strict=True))
 
     @property
     def printed(self) -> tuple[Table, ...]:
@@ -74,7 +84,7 @@ class ComparedSet:
 
     def to_latex(self) -> str:
         """Return all tables as a LaTeX document."""
-        return latex_document(self.printed)
+        return latex_document(self.named_tables)
 
     def to_text(self) -> str:
         """Return all tables as plain text."""
@@ -90,6 +100,7 @@ def compare_set(
     repeats: Mapping[str, pd.DataFrame] | None = None,
     reported: Sequence[ReportedRow] = (),
     rank_over: Sequence[str] = (),
+    votes: Sequence[Vote] = (),
 ) -> ComparedSet:
     """Compute everything about one set.
 
@@ -102,6 +113,7 @@ def compare_set(
         reported: What papers report, of this set and others. They report means over whole sets: beside a part they
             are left out, and a note says so.
         rank_over: Metrics of the mean rank, of :func:`isrbench.reports.composites.ranked_metrics`; empty for none.
+        votes: On restorations of this set or others; empty for none.
     """
     aligned = with_ntire(aligned)
     composites, notes = group_composites(aligned, rank_over)
@@ -115,7 +127,7 @@ def compare_set(
     tables = tuple(_tables(aligned, groups, cells, base, composites, reported))
     analyses = (
         interaction.analyse(aligned, base), agreement.analyse(aligned, cells["all"]), *seal.analyse(aligned),
-        *seeds.analyse(aligned, repeats or {}),
+        *seeds.analyse(aligned, repeats or {}), *analyse_votes(aligned, cells["all"], tables[0], votes),
     )  # fmt: skip
     return ComparedSet(aligned, slug, base, tuple(groups), cells, tables, analyses, composites)
 
@@ -145,7 +157,7 @@ def _tables(
         table = replace(table, notes=(*table.notes, note))
     elif own:
         table = with_reported(table, own, aligned, cells["all"])
-    yield table
+    yield without_blank_columns(table)
     for group in groups:
         title = f"{aligned.title}, {group.name}" + (f" {group.bounds}" if group.bounds else "")
-        yield score_table(aligned, cells[group.name], title, len(group.images), base, composites)
+        yield without_blank_columns(score_table(aligned, cells[group.name], title, len(group.images), base, composites))

@@ -19,13 +19,15 @@ from isrbench.reports.composites import ranked_metrics
 from isrbench.reports.figures.draw import draw
 from isrbench.reports.figures.style import Plot
 from isrbench.reports.names import unique_slugs
-from isrbench.reports.report import TRAINING, write_report
+from isrbench.reports.report import RESERVED, tables_of, write_report
 from isrbench.reports.reported import Reported, reported_rows
 from isrbench.reports.results_page import results_page
 from isrbench.reports.seeds import without_repeats
 from isrbench.reports.strata import DEFAULT, parse_rule
 from isrbench.reports.tables.latex import latex_document
 from isrbench.reports.tables.render import markdown_document, plain_text
+from isrbench.reports.votes.analysis import tally
+from isrbench.reports.votes.files import read_votes
 
 
 @runtime_checkable
@@ -75,7 +77,8 @@ class Comparison:
     def analyses(self) -> dict[str, pd.DataFrame]:
         """Return the numbers of each analysis over all sets, at full precision.
 
-        By name: ``interaction``, ``agreement``, ``seal`` on Set14-SE, ``seeds`` where a run has repeats. One that no
+        By name: ``interaction``, ``agreement``, ``seal`` on Set14-SE, ``seeds`` where a run has repeats, ``votes``
+        and ``votes-agreement`` where votes are given. One that no
         set has rows for has an empty frame; the tables say why.
         """
         found: dict[str, list[pd.DataFrame]] = {}
@@ -93,7 +96,7 @@ class Comparison:
 
     def to_latex(self) -> str:
         """Return all tables as a LaTeX document."""
-        return latex_document([table for compared in self.sets for table in compared.printed])
+        return latex_document(tables_of(self.sets))
 
     def to_text(self) -> str:
         """Return the table over all images of each set as plain text."""
@@ -110,13 +113,21 @@ class Comparison:
         except OSError as error:
             raise UserError(f"cannot write to {folder}: {error.strerror}", "choose another folder") from error
 
-    def to_html(self, folder: str | Path, *, training: Sequence[str | Path] = (), overwrite: bool = False) -> Path:
+    def to_html(
+        self,
+        folder: str | Path,
+        *,
+        training: Sequence[str | Path] = (),
+        overwrite: bool = False,
+        originals: bool = False,
+    ) -> Path:
         """Write the whole report: tables, figures, and a page that can be opened, moved or published with its folder.
 
         Args:
             folder: Made where it is absent. What the last report wrote there is replaced, other files stay.
             training: The curves.csv of training runs to draw as well.
             overwrite: Whether files may be replaced that no report wrote, or that were changed since.
+            originals: Copy the images themselves; else those above 64 KiB become WebP previews, which differ from them.
 
         Returns:
             The page, ``index.html``.
@@ -125,7 +136,8 @@ class Comparison:
             UserError: If a training file is not as it should be, such a file would be overwritten, or ``folder`` cannot
                 be written.
         """
-        return write_report(self.sets, Path(folder), [Path(file) for file in training], overwrite=overwrite).page
+        curves = [Path(file) for file in training]
+        return write_report(self.sets, Path(folder), curves, overwrite=overwrite, originals=originals).page
 
     def __repr__(self) -> str:
         """Return the sets and the methods that are compared on each."""
@@ -145,6 +157,7 @@ def compare(
     reported: Reported = False,
     common: bool = False,
     rank_over: Sequence[str] = (),
+    votes: Sequence[str | Path] = (),
 ) -> Comparison:
     """Compare runs: means, intervals, paired differences and ranks, over all images and by stratum.
 
@@ -158,9 +171,11 @@ def compare(
             read in its source, ``all`` = what third parties quote as well, a CSV file = rows of your own, or several.
         common: Compare on the images that all runs of a dataset share.
         rank_over: Add the mean rank over these metrics: ids, or names of sets such as ``@free``.
+        votes: Files of votes, or folders of them: see :mod:`isrbench.reports.votes.files`.
 
     Raises:
-        UserError: If there is no run, baseline, strata or a metric is unknown, or a file of reported rows does not fit.
+        UserError: If there is no run, no vote is about the runs, baseline, strata or a metric is unknown, or a file of
+            reported rows or votes does not fit.
     """
     frames = merge_frames(runs)
     if frames.runs.empty:
@@ -176,9 +191,16 @@ def compare(
             f"strata '{strata}': no run here has severities of its HR images",
             "isrbench eval with the same method, dataset and --hr-severity: it computes what is missing",
         )
-    # Training curves have a folder beside those of the sets: no set may take its name.
-    slugs = unique_slugs([f"{TRAINING} ", *(own.title for own in aligned)])
-    options = {"baseline": baseline, "rule": rule, "reported": rows, "rank_over": ranked, "repeats": repeats}
+    slugs = unique_slugs([*(f"{name} " for name in RESERVED), *(own.title for own in aligned)])
+    cast = read_votes([votes] if isinstance(votes, str | Path) else votes)
+    if votes and not any(tally(own, cast).labels for own in aligned):
+        raise UserError(
+            f"none of the {len(cast)} votes is about a run that is compared here",
+            "name the runs that the page for voting was made of",
+        )
+    options = {
+        "baseline": baseline, "rule": rule, "reported": rows, "rank_over": ranked, "repeats": repeats, "votes": cast,
+    }  # fmt: skip
     return Comparison(tuple(compare_set(own, slugs[own.title], **options) for own in aligned))
 
 

@@ -8,8 +8,16 @@ from typing import Any
 
 import pandas as pd
 
-from isrbench.harness.api.records import Manifest
+from isrbench.harness.api.records import SCATTER, Manifest
 from isrbench.reports.aligned import AlignedRuns
+
+
+def milliseconds(value: Any) -> str:
+    """Return a latency in three digits, never as a power of ten: ``48,300 ms``; ``–`` where unknown."""
+    if value is None or pd.isna(value):
+        return "–"
+    rounded = float(f"{float(value):.3g}")
+    return f"{rounded:,.0f} ms" if abs(rounded) >= 100 else f"{rounded:.3g} ms"
 
 
 def three_digits(value: Any) -> str:
@@ -20,6 +28,12 @@ def three_digits(value: Any) -> str:
         if abs(value) >= unit:
             return f"{value / unit:.3g} {prefix}"
     return f"{value:.3g}"
+
+
+def scatters(aligned: AlignedRuns, label: str) -> bool:
+    """Return whether the calls behind a run's latency lay further apart than SCATTER of their median."""
+    spread: Any = aligned.runs.loc[label].get("latency_spread")
+    return spread is not None and not pd.isna(spread) and spread > SCATTER
 
 
 def comparable(aligned: AlignedRuns, labels: Sequence[str], cost: str) -> tuple[list[str], str, list[str]]:

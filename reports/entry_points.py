@@ -8,9 +8,8 @@ from pathlib import Path
 from isrbench.harness.api.registry import methods
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import is_full, replacing
-from isrbench.harness.store.frames import Frames, load_frames
-from isrbench.harness.store.schema import home_of
-from isrbench.harness.store.store import Store
+from isrbench.harness.store.choice import load
+from isrbench.harness.store.frames import Frames
 from isrbench.reports.comparison import compare, merge_frames
 from isrbench.reports.reported import Reported
 from isrbench.reports.results_page import is_results_page
@@ -20,7 +19,7 @@ from isrbench.reports.strata import DEFAULT
 
 def write(
     *,
-    runs_dir: Path,
+    runs_dir: Path | Sequence[Path],
     runs: Sequence[str] = (),
     out: Path | None = None,
     baseline: str | None = None,
@@ -28,26 +27,30 @@ def write(
     reported: Reported = False,
     common: bool = False,
     rank_over: Sequence[str] = (),
+    votes: Sequence[Path] = (),
     training: Sequence[Path] = (),
     markdown: Path | None = None,
     overwrite: bool = False,
+    originals: bool = False,
     show: Callable[[str], None] | None = None,
 ) -> Path:
     """Report on stored runs.
 
     Args:
-        runs_dir: The runs folder.
+        runs_dir: The runs folder, or several.
         runs: Run ids, run folders (of any runs folder) or ``latest``; none = the newest run of every method and set.
-        out: The folder to write; None = ``<runs_dir>/report``.
+        out: The folder to write; None = ``report`` in the runs folder, the first of several.
         baseline: Method that the others are compared with; None = bicubic where it was run.
         strata: Rule of :mod:`isrbench.reports.strata`; None = tertiles of severity.
         reported: What papers report: see :func:`isrbench.reports.comparison.compare`.
         common: Compare on the images that all runs of a dataset share.
         rank_over: Metrics or sets of them; the mean rank over them is added.
+        votes: Files of votes of ``isrbench vote``, or folders of them.
         training: The curves.csv of training runs, to draw on the page as well.
         markdown: A file to write all tables, costs and commands to as one Markdown page; one that is there is replaced
             only if an earlier report wrote it.
         overwrite: Whether files may be replaced that no report wrote, or in ``out`` were changed since.
+        originals: Copy the images themselves onto the page; else large ones become WebP previews.
         show: Called with the tables over all images as plain text.
 
     Returns:
@@ -58,11 +61,18 @@ def write(
     """
     frames = read_frames(runs_dir, runs)
     comparison = compare(
-        frames, baseline=baseline, strata=strata or DEFAULT, reported=reported, common=common, rank_over=rank_over
+        frames,
+        baseline=baseline,
+        strata=strata or DEFAULT,
+        reported=reported,
+        common=common,
+        rank_over=rank_over,
+        votes=votes,
     )
     if markdown is not None:
         _check_page(markdown, overwrite)
-    page = comparison.to_html(out or runs_dir / "report", training=training, overwrite=overwrite)
+    first = runs_dir if isinstance(runs_dir, Path) else runs_dir[0]
+    page = comparison.to_html(out or first / "report", training=training, overwrite=overwrite, originals=originals)
     if markdown is not None:
         _write_page(markdown, comparison.to_page())
     if show is not None:
@@ -126,25 +136,10 @@ def publish(
     return write_publication(frames, methods(), out or runs_dir / "publish", overwrite=overwrite)
 
 
-def read_frames(runs_dir: Path, runs: Sequence[str]) -> Frames:
+def read_frames(runs_dir: Path | Sequence[Path], runs: Sequence[str]) -> Frames:
     """Read runs, each from the runs folder that it lies in; none named = the newest of every method and set.
 
     Raises:
         UserError: If there is no such run.
     """
-    if not runs:
-        return _read(runs_dir, ())
-    homes: dict[Path, list[str]] = {}
-    for name in runs:
-        homes.setdefault((home_of(name) or runs_dir).resolve(), []).append(name)
-    return merge_frames([_read(home, names) for home, names in homes.items()])
-
-
-def _read(runs_dir: Path, runs: Sequence[str]) -> Frames:
-    """Read the runs, and those that repeat them under other seeds."""
-    store = Store(runs_dir, create=False)
-    try:
-        chosen = list(dict.fromkeys(store.find_run(name) for name in runs)) or store.newest_runs()
-        return load_frames(store, list(dict.fromkeys([*chosen, *store.repeats(chosen)])))
-    finally:
-        store.close()
+    return merge_frames(load([runs_dir] if isinstance(runs_dir, Path) else runs_dir, runs))

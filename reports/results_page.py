@@ -11,9 +11,10 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
-from isrbench.harness.api.records import Invocation, Manifest
+from isrbench.harness.api.records import Manifest
 from isrbench.reports.compared_set import ComparedSet
-from isrbench.reports.costs import condition, three_digits
+from isrbench.reports.costs import condition, scatters, three_digits
+from isrbench.reports.provenance import machine
 from isrbench.reports.tables.render import markdown, md_text
 
 _PATH = re.compile(r"(?<![\w.~:/])~?/[^\s,=]+")
@@ -45,25 +46,13 @@ def results_page(sets: Sequence[ComparedSet]) -> str:
 
 def _made_by(sets: Sequence[ComparedSet]) -> str:
     calls = [call for manifest in _manifests(sets) for call in manifest.invocations[-1:]]
-    machines = sorted({_machine(call) for call in calls})
+    machines = sorted({machine(call) for call in calls})
     dates = sorted({call.start[:10] for call in calls})
     when = f"Run {' to '.join(dict.fromkeys([dates[0], dates[-1]]))} on {'; '.join(machines)}. " if dates else ""
     return (
         f"{_FIRST}{when}Methods called (tiny) run on weights of a few million parameters that ship with isrbench, "
         "to show that the code works: they are not the published methods."
     )
-
-
-def _machine(call: Invocation) -> str:
-    releases = [f"{name} {call.packages[name]}" for name in ("isrbench", "torch") if name in call.packages]
-    commit = str((call.git or {}).get("commit") or "")[:7]
-    known = [
-        call.platform.partition("-")[0],
-        f"{call.cpus} CPUs" if call.cpus else "",
-        *releases,
-        f"commit {commit}" if commit else "",
-    ]
-    return ", ".join(filter(None, known))
 
 
 def _costs(compared: ComparedSet) -> list[str]:
@@ -76,6 +65,7 @@ def _costs(compared: ComparedSet) -> list[str]:
             continue
         texts = [three_digits(run["macs"]), three_digits(run["params_total"])]
         texts += [_digits(number) for number in (run["latency_ms"], run["peak_mib"])]
+        texts[-2] += f" (scatter {run['latency_spread']:.0%})" if scatters(aligned, label) else ""
         rows.append([md_text(label), *texts, ", ".join(condition(aligned, label, "latency_ms")[:2])])
     columns = ["Method", "MACs", "parameters", "latency, ms", "peak memory, MiB", "measured at"]
     table = tabulate(

@@ -6,8 +6,9 @@ both signs it is blank. Intervals, differences and tests of such a column are bl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ SEED = 0
 LEVEL = 0.05
 """A difference counts as significant below this p after Holm's correction."""
 _CHUNK = 500
+_KEPT = 1 << 25
+"""The most counts of resamples that are kept: 10,000 resamples of 3,000 images."""
 _LOST = {ImageStatus.FAILED.value: "failed", ABSENT: "not in the run"}
 """Status of an image without a result -> in words."""
 _WHOLE_ONLY = "defined for the whole set only"
@@ -111,15 +114,31 @@ def bootstrap_means(values: NDArray[np.float64], draws: int = DRAWS, seed: int =
         (draws, k).
     """
     n = len(values)
-    rng = np.random.default_rng(seed)
     # How often each image is drawn says all about a resample; the means are then one matrix product.
-    parts = [
-        rng.multinomial(n, np.full(n, 1 / n), size=min(_CHUNK, draws - start)) @ values / n
-        for start in range(0, draws, _CHUNK)
-    ]
+    parts = [counts @ values / n for counts in _counts(n, draws, seed)]
     # A matrix product adds in blocks: equal columns may differ in their last bits, and would not tie in a ranking.
     _, first, place = np.unique(values, axis=1, return_index=True, return_inverse=True)
     return np.concatenate(parts)[:, first[place.reshape(-1)]]
+
+
+def _counts(n: int, draws: int, seed: int) -> Iterable[NDArray[Any]]:
+    """Return how often each of ``n`` images is drawn, (up to ``_CHUNK``, n) an array, ``draws`` rows in all."""
+    if draws * n > _KEPT:
+        return _drawn(n, draws, seed)
+    return _kept_counts(n, draws, seed)
+
+
+@lru_cache(maxsize=4)
+def _kept_counts(n: int, draws: int, seed: int) -> tuple[NDArray[Any], ...]:
+    """Keep the last ones: groups of one size are resampled again and again, and drawing takes longest."""
+    return tuple(_drawn(n, draws, seed))
+
+
+def _drawn(n: int, draws: int, seed: int) -> Iterator[NDArray[Any]]:
+    rng = np.random.default_rng(seed)
+    for start in range(0, draws, _CHUNK):
+        drawn = rng.multinomial(n, np.full(n, 1 / n), size=min(_CHUNK, draws - start))
+        yield drawn.astype(np.min_scalar_type(n))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

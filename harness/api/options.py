@@ -6,13 +6,15 @@ import argparse
 import json
 import types
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, Field, dataclass, fields
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from isrbench.harness.api.registry import unknown_name
-from isrbench.harness.errors import UserError
+from isrbench.harness.errors import UserError, foreign
+from isrbench.harness.files import shown
 
 if TYPE_CHECKING:
     from isrbench.harness.api.method import MethodPlugin
@@ -200,12 +202,21 @@ def _parsed(name: str, annotation: Any, text: str) -> Any:
     if inner is Path:
         if not text:  # pydantic takes it for the current folder
             raise refusal
-        return Path(text).expanduser()
+        return _path(name, text)
     try:
         adapter = TypeAdapter(inner, config=ConfigDict(allow_inf_nan=False))
         return adapter.validate_strings(text if inner is str else text.strip())
     except ValidationError:
         raise refusal from None
+
+
+def _path(name: str, text: str) -> Path:
+    """Return a path, whether something is there or not; one that nothing can be at is refused."""
+    with foreign(f"option '{name}': {shown(text)} cannot be a path", f"write -o {name}=PATH"):
+        path = Path(text).expanduser()  # of a user who is not there
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            path.stat()
+        return path
 
 
 def positive(text: str) -> int:

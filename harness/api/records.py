@@ -12,6 +12,8 @@ from isrbench.harness.api.containment import text_of
 from isrbench.harness.errors import UserError
 
 MANIFEST_VERSION = 2
+SCATTER = 0.2
+"""A latency whose calls lie further apart than this share of their median says little."""
 
 
 class ImageStatus(str, Enum):
@@ -225,10 +227,21 @@ class RunCost(_Record):
     params_active: int | None = None
     latency_ms: float | None = None
     """Median milliseconds of one ``restore``."""
+    latency_runs: int | None = None
+    """Calls behind the median."""
+    latency_spread: float | None = None
+    """The slowest of them less the fastest, as a share of the median; None for a single call."""
+    load: float | None = None
+    """The machine's load average over a minute when they began."""
     peak_mib: float | None = None
     """MiB of memory; see :class:`isrbench.harness.api.complexity.Measured`."""
     complexity_size: str | None = None
     """LR size counted and timed, such as ``128x128``."""
+
+    @property
+    def scatters(self) -> bool:
+        """Return whether the calls behind the latency lay further apart than SCATTER of their median."""
+        return self.latency_spread is not None and self.latency_spread > SCATTER
 
 
 class Manifest(_Record):

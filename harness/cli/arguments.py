@@ -9,62 +9,149 @@ from typing import Annotated
 
 import typer
 
+from isrbench.harness.cli.ids import (
+    complete_dataset,
+    complete_method,
+    complete_metrics,
+    dataset_id,
+    method_id,
+    metric_id,
+)
 from isrbench.harness.errors import UserError
 
+METHOD, IMAGES, SCORES, WORK, RESULTS = "Method", "Images", "Scores", "Work", "Results"
+"""The headings of options in help."""
+
+_METHOD_HELP = "A method's id (see `list methods`), or your own model card (.toml)."
+Method = Annotated[
+    str, typer.Option(help=_METHOD_HELP, callback=method_id, autocompletion=complete_method, rich_help_panel=METHOD)
+]
+MethodOrDefault = Annotated[
+    str | None,
+    typer.Option(
+        help=f"{_METHOD_HELP} [default: the best for photos whose weights are here]",
+        callback=method_id,
+        autocompletion=complete_method,
+        rich_help_panel=METHOD,
+    ),
+]
 Options = Annotated[
     list[str],
-    typer.Option("-o", "--option", metavar="KEY=VALUE", help="An option of the method; see `describe method ID`."),
+    typer.Option(
+        "-o",
+        "--option",
+        metavar="KEY=VALUE",
+        help="An option of the method; see `describe method ID`. "
+        "weights= and adapter= take a path, a URL or USER/REPO[:FILE].",
+        rich_help_panel=METHOD,
+    ),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
-Seed = Annotated[int, typer.Option(help="Every image's own seed comes from this and its id.")]
+Device = Annotated[str, typer.Option(help="auto (cuda, mps or cpu), cuda:1, ...", rich_help_panel=WORK)]
+Seed = Annotated[
+    int, typer.Option(metavar="N", help="Every image's own seed comes from this and its id.", rich_help_panel=METHOD)
+]
 
 
 def _json_alone(context: typer.Context, wanted: bool) -> bool:
-    """Keep standard output for the JSON document, for as long as the verb runs."""
+    """Keep standard output for the JSON document, for as long as the verb runs, and standard error for warnings."""
     if wanted:
         from isrbench.harness.cli.terminal import json_alone
+        from isrbench.harness.cli.verbs import asked, say
 
+        if not asked.verbose:
+            say(verbose=False, quiet=True)
         context.with_resource(json_alone())
     return wanted
 
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.", callback=_json_alone)]
-RunsDir = Annotated[Path, typer.Option(help="Where runs are kept.")]
-DataRoot = Annotated[
-    Path | None, typer.Option(help="The set's own folder, or one above it. [default: $ISRBENCH_DATA, ./data]")
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        help="Print one JSON document instead of a table.",
+        callback=_json_alone,
+        rich_help_panel=RESULTS,
+    ),
 ]
-Dataset = Annotated[str, typer.Option(help="A dataset's id, your own card (.toml), or a folder with LR/ and HR/.")]
+RunsDir = Annotated[Path, typer.Option(help="Where runs are kept.", rich_help_panel=RESULTS)]
+RunsDirs = Annotated[
+    list[Path], typer.Option("--runs-dir", help="Where runs are kept; repeatable.", rich_help_panel=RESULTS)
+]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(
+        help="The set's own folder, or one above it. [default: $ISRBENCH_DATA, ./data]", rich_help_panel=IMAGES
+    ),
+]
+Dataset = Annotated[
+    str,
+    typer.Option(
+        help="A dataset's id, your own card (.toml), or a folder with LR/ and HR/.",
+        callback=dataset_id,
+        autocompletion=complete_dataset,
+        rich_help_panel=IMAGES,
+    ),
+]
 Metrics = Annotated[
     str | None,
     typer.Option(
-        help="Comma-separated ids and sets (@osediff, @mor, @ntire, @nr, @free); see `list metrics`. "
-        "[default: @osediff,gmsd,vsi,piqe, as far as weights are here]"
+        metavar="A,B,...",
+        help="Ids and sets (@osediff, @mor, @ntire, @nr, @free, all); see `list metrics`. "
+        "[default: @osediff,gmsd,vsi,piqe, as far as weights are here]",
+        autocompletion=complete_metrics,
+        rich_help_panel=SCORES,
     ),
 ]
-Limit = Annotated[int | None, typer.Option(help="Only N images, drawn evenly over the set.")]
-Sample = Annotated[int | None, typer.Option(help="Only N images, drawn by the seed.")]
+Limit = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Only N images, drawn evenly over the set.", rich_help_panel=IMAGES),
+]
+Sample = Annotated[
+    int | None, typer.Option(metavar="N", help="Only N images, drawn by the seed.", rich_help_panel=IMAGES)
+]
 Workers = Annotated[
     int | None,
-    typer.Option(help="Threads that score, or Ray's workers; never changes a result. [default: one a core]"),
+    typer.Option(
+        metavar="N",
+        help="Threads that score, or Ray's workers; never changes a result. [default: one a core]",
+        rich_help_panel=WORK,
+    ),
 ]
-Runner = Annotated[str, typer.Option(help="What does the work: threads, serial, or ray; never changes a result.")]
+Runner = Annotated[
+    str,
+    typer.Option(help="What does the work: threads, serial, or ray; never changes a result.", rich_help_panel=WORK),
+]
 RayAddress = Annotated[
     str | None,
-    typer.Option(help="A Ray cluster's address, or auto. [default: one on this machine, for this run]"),
+    typer.Option(
+        help="A Ray cluster's address, or auto. [default: one on this machine, for this run]", rich_help_panel=WORK
+    ),
 ]
-GpusPerWorker = Annotated[float, typer.Option(help="GPUs of the cluster that each of Ray's workers takes.")]
+GpusPerWorker = Annotated[
+    float,
+    typer.Option(metavar="N", help="GPUs of the cluster that each of Ray's workers takes.", rich_help_panel=WORK),
+]
 Devices = Annotated[
-    str | None, typer.Option(help="cuda:0,cuda:1,...: --runner ray on this machine, a worker for each device.")
+    str | None,
+    typer.Option(
+        metavar="A,B,...",
+        help="cuda:0,cuda:1,...: --runner ray on this machine, a worker for each device.",
+        rich_help_panel=WORK,
+    ),
 ]
 AcceptLicense = Annotated[
     bool,
     typer.Option(
-        "--accept-license", "--accept-licence", help="Accept the set's license and download it if it is not there."
+        "--accept-license",
+        "--accept-licence",
+        help="Accept the set's license and download it if it is not there.",
+        rich_help_panel=IMAGES,
     ),
 ]
 Runs = Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="Ids, folders or `latest`.")]
 
 RUNS_DIR = Path("runs")
+RUNS_DIRS = [RUNS_DIR]
 NOTHING: list[str] = []
 
 
@@ -73,9 +160,15 @@ def devices_of(text: str | None) -> tuple[str, ...]:
     return () if text is None else tuple(device.strip() for device in text.split(",") if device.strip())
 
 
+def listed(text: str | None) -> list[str] | None:
+    """Return what a text lists between commas; None where it is not given."""
+    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
+
+
 def metric_ids(text: str | None) -> list[str] | None:
-    """Return the ids and sets that ``--metrics`` lists; None where it is not given."""
-    return None if text is None else [id.strip() for id in text.split(",") if id.strip()]
+    """Return the ids and sets that ``--metrics`` lists, as they are spelled; None where it is not given."""
+    words = listed(text)
+    return None if words is None else [metric_id(word) for word in words]
 
 
 @contextmanager

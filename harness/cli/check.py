@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from isrbench.harness.cli.arguments import NOTHING, Device, Json, Options
+from isrbench.harness.cli.ids import complete_id, method_id, metric_id, reader_of
 from isrbench.harness.errors import UserError
 
 
@@ -19,8 +20,8 @@ class Kind(str, Enum):
 
 
 def check(
-    kind: Kind,
-    id: str,
+    kind: Annotated[Kind, typer.Argument(parser=reader_of(Kind), metavar="method|metric")],
+    id: Annotated[str, typer.Argument(autocompletion=complete_id)],
     option: Options = NOTHING,
     scale: Annotated[int, typer.Option(min=1, help="How many times larger a method makes its images.")] = 4,
     device: Device = "cpu",
@@ -46,13 +47,13 @@ def check(
     if kind is Kind.METHOD:
         from isrbench.harness.engine.contract.method import check_method
 
-        checked = check_method(id, options, scale, device)
+        checked = check_method(method_id(id) or id, options, scale, device)
     else:
         from isrbench.harness.engine.contract.metric import check_metric
 
         if options:
             raise UserError("metrics have no options", f"isrbench check metric {id}")
-        checked = check_metric(id)
+        checked = check_metric(metric_id(id))
     if json:
         show_json([vars(one) for one in checked])
     else:

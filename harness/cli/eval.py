@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from isrbench.harness.api.steps import steps
 from isrbench.harness.cli.arguments import (
+    IMAGES,
+    METHOD,
     NOTHING,
+    RESULTS,
     RUNS_DIR,
+    SCORES,
     AcceptLicense,
     DataRoot,
     Dataset,
@@ -20,6 +25,7 @@ from isrbench.harness.cli.arguments import (
     GpusPerWorker,
     Json,
     Limit,
+    Method,
     Metrics,
     Options,
     RayAddress,
@@ -38,32 +44,53 @@ if TYPE_CHECKING:
 
 
 def eval_(
-    method: Annotated[str, typer.Option(help="A method's id (see `list methods`), or your own model card (.toml).")],
+    method: Method,
     dataset: Dataset,
     option: Options = NOTHING,
     name: Annotated[
-        str | None, typer.Option(help="What tables call it, to tell two folders or checkpoints apart.")
+        str | None,
+        typer.Option(help="What tables call it, to tell two folders or checkpoints apart.", rich_help_panel=METHOD),
     ] = None,
     metrics: Metrics = None,
-    require_metrics: Annotated[bool, typer.Option(help="Stop if a metric's weights are not there.")] = False,
+    require_metrics: Annotated[
+        bool,
+        typer.Option("--require-metrics", help="Stop if a metric's weights are not there.", rich_help_panel=SCORES),
+    ] = False,
     data_root: DataRoot = None,
     accept_license: AcceptLicense = False,
     limit: Limit = None,
     sample: Sample = None,
     scale: Annotated[
-        int | None, typer.Option(help="How many times larger, for a set without HR images. [default: as the set says]")
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="How many times larger, for a set without HR images. [default: as the set says]",
+            rich_help_panel=IMAGES,
+        ),
     ] = None,
     hr_crop: Annotated[
-        str | None, typer.Option(help="modulo: cut HR images at the right and bottom to a multiple of the scale.")
+        str | None,
+        typer.Option(
+            help="modulo: cut HR images at the right and bottom to a multiple of the scale.", rich_help_panel=IMAGES
+        ),
     ] = None,
     runs_dir: RunsDir = RUNS_DIR,
     resume: Annotated[
-        str, typer.Option(help="only-missing: go on; never: a new run; only-cache: compute nothing.")
+        str,
+        typer.Option(
+            help="only-missing: go on; never: a new run; only-cache: compute nothing.", rich_help_panel=RESULTS
+        ),
     ] = "only-missing",
     device: Device = "auto",
     seed: Seed = 0,
     seeds: Annotated[
-        int, typer.Option(min=1, help="Run a stochastic method under so many seeds, from --seed on; one run a seed.")
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Run a stochastic method under so many seeds, from --seed on; one run a seed.",
+            rich_help_panel=METHOD,
+        ),
     ] = 1,
     runner: Runner = "threads",
     workers: Workers = None,
@@ -71,13 +98,42 @@ def eval_(
     ray_address: RayAddress = None,
     gpus_per_worker: GpusPerWorker = 0,
     estimator: Annotated[
-        str, typer.Option(help="Severity estimator: tiny, fft (no weights), an open_clip MODEL/PRETRAINED, or none.")
+        str,
+        typer.Option(
+            help="Severity estimator: tiny, fft (no weights), an open_clip MODEL/PRETRAINED, or none.",
+            rich_help_panel=SCORES,
+        ),
     ] = "tiny",
     hr_severity: Annotated[
-        bool, typer.Option("--hr-severity", help="Estimate the HR images too, for report --strata hr-severity.")
+        bool,
+        typer.Option(
+            "--hr-severity",
+            help="Estimate the HR images too, for report --strata hr-severity.",
+            rich_help_panel=SCORES,
+        ),
     ] = False,
-    complexity: Annotated[bool, typer.Option(help="Count and time the method too.")] = True,
-    report: Annotated[bool, typer.Option(help="Write the report of all newest runs.")] = True,
+    complexity: Annotated[
+        bool,
+        typer.Option(
+            "--complexity/--no-complexity",
+            help="Count and time the method too, or do not.",
+            show_default=False,
+            rich_help_panel=SCORES,
+        ),
+    ] = True,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report/--no-report",
+            help="Write the report of all newest runs, or do not.",
+            show_default=False,
+            rich_help_panel=RESULTS,
+        ),
+    ] = True,
+    tracker: Annotated[
+        list[str],
+        typer.Option(help="tensorboard or wandb: hand the scores on, too; may be repeated.", rich_help_panel=RESULTS),
+    ] = NOTHING,
     json: Json = False,
 ) -> None:
     """Run a method over a dataset and score what it writes; go on where an earlier run stopped.
@@ -92,7 +148,8 @@ def eval_(
     """
     from isrbench.harness.api.options import split_options
     from isrbench.harness.api.registry import methods
-    from isrbench.harness.cli.terminal import progress_bars, show_json, show_place, show_summary, show_warning
+    from isrbench.harness.cli.terminal import show_json, show_place, show_summary, show_warning
+    from isrbench.harness.cli.waiting import progress_bars
     from isrbench.harness.engine.evaluate import evaluate, same_images
 
     options = split_options(option)
@@ -110,8 +167,8 @@ def eval_(
                 metrics=metric_ids(metrics), limit=limit, sample=sample, scale=scale, hr_crop=hr_crop,
                 runs_dir=runs_dir, resume=resume,
                 device=device, seed=seed, repeat_of=repeat_of, workers=workers, estimator=estimator,
-                hr_severity=hr_severity, complexity=complexity, progress=progress, ray_address=ray_address,
-                gpus_per_worker=gpus_per_worker, devices=devices_of(devices),
+                hr_severity=hr_severity, complexity=complexity, trackers=tracker, progress=progress,
+                ray_address=ray_address, gpus_per_worker=gpus_per_worker, devices=devices_of(devices),
                 runner="ray" if devices else runner,
             )  # fmt: skip
 
@@ -158,6 +215,7 @@ def _report(runs_dir: Path, computed: bool, shown_before: list[str]) -> Path | N
     page = runs_dir / "report" / "index.html"
     try:
         if computed or shown_before != _newest_runs(runs_dir) or not _is_current(page, runs_dir):
+            steps.info("writing the report...")
             page = report_writer()(runs_dir=runs_dir)
     except (UserError, OSError) as error:
         again = f"isrbench report --runs-dir {shlex.quote(str(runs_dir))}"

@@ -31,6 +31,7 @@ _OF_THE_SYSTEM = {
     errno.ELOOP: "check the links that it leads through",
     errno.ENOTDIR: "check the path",
     errno.EISDIR: "check the path",
+    errno.EEXIST: "move it away, or choose another place",
     errno.EMFILE: "allow more open files: ulimit -n 4096",
     errno.ENFILE: "end other programs, then run the same command again",
     errno.ENOMEM: "end other programs, or use a machine with more memory",
@@ -46,11 +47,14 @@ def of_the_system(error: BaseException) -> UserError | None:
     # torch has an error of its own for a GPU's memory, and none for the processor's.
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or _NO_MEMORY in str(error):
         return UserError(f"there is not enough memory: {reason(error)}", _OF_THE_SYSTEM[errno.ENOMEM])
+    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # pathlib's, before Python 3.13
+        return UserError(shortened(error), _OF_THE_SYSTEM[errno.ELOOP])
     if not isinstance(error, OSError) or error.errno not in _OF_THE_SYSTEM:
         return None
     if error.errno == errno.ENAMETOOLONG:
         return UserError(f"{error.filename} is longer than a path can be", _OF_THE_SYSTEM[error.errno])
-    where = f"{error.filename}: " if error.filename else ""
+    place = error.filename2 or error.filename  # of a move, where to: the other is a file in the making
+    where = f"{place}: " if place else ""
     return UserError(f"{where}{reason(error)}", _OF_THE_SYSTEM[error.errno])
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from isrbench.harness.cli.arguments import NOTHING, AcceptLicense, DataRoot, metric_ids
+from isrbench.harness.cli.ids import complete_dataset, dataset_id, method_id
 from isrbench.harness.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,11 +38,12 @@ def weights(
     `isrbench fetch weights --metric @osediff`
     """
     from isrbench.harness.api.registry import methods, metrics
-    from isrbench.harness.cli.terminal import download_bars, show_text
+    from isrbench.harness.cli.terminal import show_text
+    from isrbench.harness.cli.waiting import download_bars
     from isrbench.harness.metrics.sets import DEFAULT_METRICS, expand
     from isrbench.harness.metrics.weights import fetch_files, location, wanted
 
-    networks = {name: methods().get(name) for name in method}
+    networks = {name: methods().get(name) for name in map(method_id, method) if name}
     asked = expand(id for text in metric for id in metric_ids(text) or ()) if metric or method else DEFAULT_METRICS
     scored = {id: metrics().get(id) for id in asked}
     licenses = {name: f" (license: {plugin.info.license})" for name, plugin in networks.items()}
@@ -60,7 +62,9 @@ def weights(
 
 @fetch_app.command()
 def datasets(
-    dataset: Annotated[str, typer.Option(help="A dataset's id or card.")],
+    dataset: Annotated[
+        str, typer.Option(help="A dataset's id or card.", callback=dataset_id, autocompletion=complete_dataset)
+    ],
     data_root: DataRoot = None,
     accept_license: AcceptLicense = False,
 ) -> None:
@@ -78,7 +82,9 @@ def datasets(
 @fetch_app.command(context_settings=_HANDED_ON)
 def training(
     context: typer.Context,
-    method: Annotated[str | None, typer.Option(help="A trainable method's id. [default: all of them]")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="A trainable method's id. [default: all of them]", callback=method_id)
+    ] = None,
 ) -> None:
     """Download what a training needs besides photos: base, severity estimator, weights of losses and metrics.
 
@@ -86,7 +92,8 @@ def training(
 
     Example: `isrbench fetch training --method mor --preset sd21`
     """
-    from isrbench.harness.cli.terminal import download_bars, show_text
+    from isrbench.harness.cli.terminal import show_text
+    from isrbench.harness.cli.waiting import download_bars
 
     needs = _needs(method, context.args)
     lacking: list[tuple[Download, Held]] = []

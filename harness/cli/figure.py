@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from isrbench.harness.cli.arguments import NOTHING, RUNS_DIR, Runs, RunsDir, metric_ids
+from isrbench.harness.cli.arguments import NOTHING, RUNS_DIR, Runs, RunsDir, listed, metric_ids
 from isrbench.harness.errors import UserError
 
 
@@ -43,8 +43,8 @@ def figure(
     from isrbench.harness.cli.terminal import show_path, show_text
 
     shown = report_writer("isrbench.figures")(
-        runs_dir=runs_dir, dataset=dataset, out=out, runs=runs or (), images=metric_ids(images) or (),
-        methods=metric_ids(methods) or (), metrics=metric_ids(metrics) or (), boxes=[_square(text) for text in box],
+        runs_dir=runs_dir, dataset=dataset, out=out, runs=runs or (), images=listed(images) or (),
+        methods=listed(methods) or (), metrics=metric_ids(metrics) or (), boxes=[_square(text) for text in box],
         count=count, crops=crops, side=side, width=width, lr=lr, overwrite=overwrite,
     )  # fmt: skip
     for line in shown:

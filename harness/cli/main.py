@@ -8,7 +8,6 @@ from importlib.metadata import version
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
 
 from isrbench.harness.cli.check import check
 from isrbench.harness.cli.describe import describe
@@ -18,14 +17,15 @@ from isrbench.harness.cli.export import export
 from isrbench.harness.cli.fetch import fetch_app
 from isrbench.harness.cli.figure import figure
 from isrbench.harness.cli.list import list_
-from isrbench.harness.cli.merge import merge
 from isrbench.harness.cli.report import ReportCommand, report
 from isrbench.harness.cli.restore import restore
-from isrbench.harness.cli.runs import runs_app
+from isrbench.harness.cli.runs import merge, runs_app
 from isrbench.harness.cli.study import study_app
 from isrbench.harness.cli.threads import no_thread_left
 from isrbench.harness.cli.tools import tools
 from isrbench.harness.cli.train import train
+from isrbench.harness.cli.verbs import CONTEXT, Bare, Verbs, asked, dress, say
+from isrbench.harness.cli.vote import vote
 from isrbench.harness.errors import UserError
 from isrbench.harness.processes import told_to_end
 
@@ -38,7 +38,7 @@ class FileEnded(Exception):
     """An EOFError, under a name that typer does not take for the end of what somebody types."""
 
 
-class Verbs(TyperGroup):
+class Root(Verbs):
     """The verbs, with Ctrl-C and files that end too early let through."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -58,9 +58,9 @@ class Verbs(TyperGroup):
 
 app = typer.Typer(
     name="isrbench",
-    cls=Verbs,
+    cls=Root,
+    context_settings=CONTEXT,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,  # rich's help costs 0.2 s of start-up
     pretty_exceptions_enable=False,
     help="Benchmark for real-world image super-resolution: methods x datasets x metrics, stratified by degradation.",
@@ -74,16 +74,18 @@ app.command()(restore)
 app.command(context_settings=_HANDED_ON, add_help_option=False)(train)
 app.command(cls=ReportCommand)(report)
 app.command()(figure)
+app.command()(vote)
 app.add_typer(study_app, name="study")
-app.command()(merge)
 app.add_typer(runs_app, name="runs")
+app.command(hidden=True)(merge)  # what `runs merge` was called first
 app.command()(export)
 app.command(name="list")(list_)
 app.command()(describe)
 app.add_typer(fetch_app, name="fetch")
 app.command()(doctor)
 app.command()(check)
-app.command(context_settings=_HANDED_ON, add_help_option=False)(tools)
+app.command(cls=Bare, context_settings=_HANDED_ON, add_help_option=False)(tools)
+dress(app)
 
 
 @app.callback(invoke_without_command=True)
@@ -91,14 +93,15 @@ def _root(
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Say more while working, and show tracebacks.")
     ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say results, warnings and errors alone.")] = False,
     show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
-    from isrbench.harness.cli.terminal import show_logs, show_text
+    from isrbench.harness.cli.terminal import show_text
 
     if show_version:
         show_text(version("isrbench"))
         raise typer.Exit
-    show_logs(verbose)
+    say(verbose, quiet)
 
 
 @no_thread_left()
@@ -115,7 +118,7 @@ def main() -> None:
 
 def _answer() -> None:
     try:
-        app()
+        app(prog_name="isrbench")  # also as `python -m isrbench`: what a shell completes, and what help says
     except UserError as error:
         _end(error, error.__cause__)
     except (KeyboardInterrupt, Interrupted):
@@ -129,14 +132,8 @@ def _answer() -> None:
         if (said := faults.of_the_system(error)) is not None:
             _end(said, error)
         # Python itself would end with 1, which says that some images failed.
-        log = None if _verbose() else faults.keep_log(error)
+        log = None if asked.verbose else faults.keep_log(error)
         _end(UserError(faults.say(error, log)), error, code=3, shown=log is None)
-
-
-def _verbose() -> bool:
-    words = sys.argv[1:]
-    verb = next((place for place, word in enumerate(words) if not word.startswith("-")), len(words))
-    return not {"-v", "--verbose"}.isdisjoint(words[:verb])
 
 
 def _end(said: UserError, error: BaseException | None, *, code: int = 2, shown: bool = False) -> NoReturn:
@@ -144,7 +141,7 @@ def _end(said: UserError, error: BaseException | None, *, code: int = 2, shown: 
     from isrbench.harness.cli.terminal import show_error
 
     show_error(said)
-    if error is not None and (shown or _verbose()):
+    if error is not None and (shown or asked.verbose):
         traceback.print_exception(type(error), error, error.__traceback__)
     sys.exit(code)
 

@@ -8,10 +8,11 @@ from types import FunctionType
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
-from isrbench.harness.cli.arguments import RUNS_DIR, Runs, RunsDir, metric_ids, writing_to
+from isrbench.harness.cli.arguments import RUNS_DIRS, Runs, RunsDirs, metric_ids, writing_to
+from isrbench.harness.cli.verbs import Verb
 from isrbench.harness.errors import UserError
+from isrbench.harness.files import is_there
 
 
 def report(
@@ -33,6 +34,9 @@ def report(
     rank_over: Annotated[
         str | None, typer.Option(help="Add the mean rank over these metrics: ids and sets, such as @nr,psnr.")
     ] = None,
+    votes: Annotated[
+        list[Path] | None, typer.Option(help="Votes of `isrbench vote`: a file or a folder of them; repeatable.")
+    ] = None,
     training: Annotated[
         list[Path] | None, typer.Option(help="A training run's curves.csv to draw; repeatable.")
     ] = None,
@@ -42,7 +46,11 @@ def report(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that no report wrote, or that were changed since.")
     ] = False,
-    runs_dir: RunsDir = RUNS_DIR,
+    originals: Annotated[
+        bool,
+        typer.Option("--originals", help="Show the images themselves on the page, not WebP previews."),
+    ] = False,
+    runs_dir: RunsDirs = RUNS_DIRS,
 ) -> None:
     """Turn stored runs into tables, plots and a page; without RUN, the newest run of every method and set.
 
@@ -52,36 +60,42 @@ def report(
     from isrbench.harness.store.schema import home_of
 
     homes = {home for home in map(home_of, runs or ()) if home is not None}
-    target = out or (homes.pop() if len(homes) == 1 else runs_dir) / "report"
+    target = out or (homes.pop() if len(homes) == 1 else runs_dir[0]) / "report"
     with writing_to("--out", target):
         page = report_writer()(
             runs_dir=runs_dir, runs=runs or (), out=target, baseline=baseline, strata=strata, reported=reported or (),
-            common=common, rank_over=metric_ids(rank_over) or (), training=training or (),
-            markdown=markdown, overwrite=overwrite, show=show_text,
+            common=common, rank_over=metric_ids(rank_over) or (), votes=votes or (), training=training or (),
+            markdown=markdown, overwrite=overwrite, originals=originals, show=show_text,
         )  # fmt: skip
     show_path(page)
 
 
-class ReportCommand(TyperCommand):
+class ReportCommand(Verb):
     """The verb, with ``--reported`` alone for ``--reported=seen``: typer has no option whose value may be left out."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments behind the verb."""
         values = [*args, ""][1:]
         bare = [
-            arg == "--reported" and value not in ("seen", "all") and not value.lower().endswith(".csv")
+            arg == "--reported" and value not in ("seen", "all") and not _is_file(value)
             for arg, value in zip(args, values, strict=True)
         ]
         args = ["--reported=seen" if alone else arg for arg, alone in zip(args, bare, strict=True)]
         return super().parse_args(ctx, args)
 
 
+def _is_file(value: str) -> bool:
+    """Whether a word behind ``--reported`` is its value: runs are named by ids and folders."""
+    return value.lower().endswith(".csv") or (is_there(Path(value)) and not Path(value).is_dir())
+
+
 def report_writer(group: str = "isrbench.reports") -> Callable[..., Any]:
     """Return what is installed as ``default`` of ``group``; the harness itself knows no report.
 
     Args:
-        group: ``isrbench.reports``, ``isrbench.figures``, ``isrbench.hub_cards``; :mod:`isrbench.reports.entry_points`
-            and :mod:`isrbench.reports.figures.paper` describe them.
+        group: ``isrbench.reports``, ``isrbench.figures``, ``isrbench.hub_cards``, ``isrbench.votes``;
+            :mod:`isrbench.reports.entry_points`, :mod:`isrbench.reports.figures.paper` and
+            :mod:`isrbench.reports.votes.page` describe them.
 
     Raises:
         UserError: If there is nothing.

@@ -7,25 +7,37 @@ from typing import Annotated
 
 import typer
 
-from isrbench.harness.cli.arguments import NOTHING, Device, Options, Seed
+from isrbench.harness.cli.arguments import NOTHING, RESULTS, Device, MethodOrDefault, Options, Seed
 
 
 def restore(
-    source: Annotated[Path, typer.Argument(metavar="INPUT")],
-    target: Annotated[Path, typer.Argument(metavar="OUTPUT")],
-    method: Annotated[str, typer.Option(help="A method's id (see `list methods`), or your own model card (.toml).")],
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="An image, or a folder of images.")],
+    target: Annotated[
+        Path, typer.Argument(metavar="OUTPUT", help="A .png, .jpg, .webp or .tif file; or a folder, which gets PNGs.")
+    ],
+    method: MethodOrDefault = None,
     option: Options = NOTHING,
-    scale: Annotated[int, typer.Option(help="How many times larger.")] = 4,
+    scale: Annotated[
+        float, typer.Option(metavar="N", help="How many times larger, such as 2 or 1.5.", rich_help_panel=RESULTS)
+    ] = 4,
     device: Device = "auto",
     seed: Seed = 0,
-    overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace existing files, never an original.", rich_help_panel=RESULTS),
+    ] = False,
 ) -> None:
-    """Restore your own images: INPUT is an image or a folder of images, OUTPUT a PNG or a folder.
+    """Restore your own pictures; colour profile, EXIF and transparency are kept, originals stay as they are.
 
-    Example: `isrbench restore photo.jpg large.png --method bicubic`
+    For example:
+
+    `isrbench restore photo.jpg large.jpg`
+
+    `isrbench restore photos/ restored/ --method bicubic --scale 2`
     """
     from isrbench.harness.api.options import split_options
-    from isrbench.harness.cli.terminal import progress_bars, show_path, show_warning
+    from isrbench.harness.cli.terminal import show_path, show_warning
+    from isrbench.harness.cli.waiting import progress_bars
     from isrbench.harness.engine.restore_files import restore as restore_images
 
     options = split_options(option)

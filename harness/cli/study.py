@@ -22,6 +22,7 @@ from isrbench.harness.cli.arguments import (
     Workers,
     metric_ids,
 )
+from isrbench.harness.cli.ids import method_id
 
 study_app = typer.Typer(no_args_is_help=True, help="Answer a question that takes several runs.")
 
@@ -33,7 +34,7 @@ def _studies() -> None:
 
 @study_app.command()
 def routing(
-    method: Annotated[str, typer.Option(help="A method that routes; see `list methods`.")],
+    method: Annotated[str, typer.Option(help="A method that routes; see `list methods`.", callback=method_id)],
     dataset: Dataset,
     option: Options = NOTHING,
     name: Annotated[str | None, typer.Option(help="What tables call it; each arm adds its own words.")] = None,
@@ -63,7 +64,8 @@ def routing(
     # By its public name: the command line does not know what lies above the harness.
     from isrbench import study_routing
     from isrbench.harness.api.options import split_options
-    from isrbench.harness.cli.terminal import progress_bars, show_json, show_place, show_text
+    from isrbench.harness.cli.terminal import show_json, show_place, show_text
+    from isrbench.harness.cli.waiting import progress_bars
 
     with progress_bars(quiet=json) as progress:
         study = study_routing(

@@ -1,4 +1,4 @@
-"""What a person sees in the terminal: the only module that prints and that knows rich."""
+"""What a person sees in the terminal: with :mod:`isrbench.harness.cli.waiting` all that prints and that knows rich."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import math
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 # No emoji codes: a user's file may well be called `:smile:`.
 _out = Console(highlight=False, emoji=False)
-_err = Console(stderr=True, highlight=False, emoji=False)
+err = Console(stderr=True, highlight=False, emoji=False)
+"""Standard error."""
 
 _FAILED_SHOWN = 5
 """Failed images that the terminal names."""
@@ -51,21 +53,21 @@ def show_place(name: str, place: Path | str) -> None:
 
 def show_error(error: UserError) -> None:
     """Print what is wrong and the fix, on standard error."""
-    _err.print(f"[bold red]error[/] {escape(error.message)}", soft_wrap=True)
+    err.print(f"[bold red]error[/] {escape(error.message)}", soft_wrap=True)
     if error.fix:
-        _err.print(f"[bold]fix[/]   {escape(error.fix)}", soft_wrap=True)
+        err.print(f"[bold]fix[/]   {escape(error.fix)}", soft_wrap=True)
 
 
 def show_warning(message: str, fix: str | None = None) -> None:
     """Print what went wrong without ending the work, and the fix if one is known, on standard error."""
-    _err.print(f"warning: {message}", markup=False, soft_wrap=True)
+    err.print(f"warning: {message}", markup=False, soft_wrap=True)
     if fix:
-        _err.print(f"fix: {fix}", markup=False, soft_wrap=True)
+        err.print(f"fix: {fix}", markup=False, soft_wrap=True)
 
 
 def show_aside(text: str) -> None:
     """Print something that is no result, on standard error."""
-    _err.print(text, markup=False, soft_wrap=True)
+    err.print(text, markup=False, soft_wrap=True)
 
 
 class _OnConsole(logging.Handler):
@@ -73,13 +75,14 @@ class _OnConsole(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         level = f"{record.levelname.lower()}: " if record.levelno > logging.INFO else ""
-        _err.print(f"{level}{self.format(record)}", markup=False, soft_wrap=True)
+        err.print(f"{level}{self.format(record)}", markup=False, soft_wrap=True)
 
 
-def show_logs(verbose: bool) -> None:
-    """Send the library's log lines to standard error."""
+def show_logs(verbose: bool, quiet: bool = False) -> None:
+    """Send the library's log lines to standard error: warnings, and unless ``quiet`` what it begins to do."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[_OnConsole()], force=True)
     logging.getLogger("isrbench").setLevel(logging.INFO if verbose else logging.WARNING)
+    logging.getLogger("isrbench.steps").setLevel(logging.WARNING if quiet else logging.INFO)
     for package in _NOISY:
         logging.getLogger(package).setLevel(logging.ERROR)
 
@@ -153,6 +156,22 @@ def show_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]])
     for row in rows:
         table.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
     _out.print(table)
+
+
+def show_entries(title: str, entries: Iterable[tuple[str, str, str, str]]) -> None:
+    """Print a list of (id, title, license, text), each as a line and its text below, at the terminal's width."""
+    _out.print(f"[bold]{escape(title)}[/]", soft_wrap=True)
+
+    def below(text: str) -> str:
+        return escape(textwrap.fill(text, max(40, _out.width), initial_indent="    ", subsequent_indent="    "))
+
+    for id, name, license, text in entries:
+        fits = len(id) + len(name) + len(license) + 4 <= _out.width
+        beside = f"  [dim]{escape(license)}[/]" if license and fits else ""
+        _out.print(f"[bold]{escape(id)}[/]  {escape(name)}{beside}", soft_wrap=True)
+        _out.print(below(text), soft_wrap=True)
+        if not fits:
+            _out.print(f"[dim]{below(license)}[/]", soft_wrap=True)
 
 
 def show_summary(summary: RunSummary) -> None:
@@ -233,7 +252,10 @@ def _show_cost(cost: RunCost) -> None:
     if cost.params_total:
         parts.append(amount(cost.params_total, " parameters"))
     if cost.latency_ms is not None:
-        parts.append(f"{cost.latency_ms:.1f} ms")
+        parts.append(f"{cost.latency_ms:,.0f} ms" if cost.latency_ms >= 1000 else f"{cost.latency_ms:.1f} ms")
+        if cost.scatters:
+            busy = "" if cost.load is None else f" at a load of {cost.load:.1f}"
+            parts[-1] += f" (calls scatter by {cost.latency_spread:.0%}{busy})"
     if round(cost.peak_mib or 0):
         parts.append(f"peak +{cost.peak_mib:.0f} MiB")
     if parts:
@@ -246,42 +268,3 @@ def amount(number: int, unit: str) -> str:
         if number >= max(0.1 * 10**power, 1000):
             return f"{number / 10**power:.2f} {prefix}{unit}"
     return f"{number} {unit.strip()}"
-
-
-@contextmanager
-def progress_bars(quiet: bool) -> Iterator[Any]:
-    """Yield a ``(stage, done, total)`` callback that draws bars with an estimate of the time left."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from isrbench.harness.engine.arguments import STAGES
-
-    columns = (TextColumn("{task.description:10}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=_err, transient=True, disable=quiet or not _err.is_terminal) as progress:
-        bars: dict[str, Any] = {}
-
-        def update(stage: str, done: int, total: int) -> None:
-            if stage not in bars:
-                bars[stage] = progress.add_task(STAGES[stage], total=total)
-            progress.update(bars[stage], completed=done)
-
-        yield update
-
-
-@contextmanager
-def download_bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Yield a ``(file, bytes done, bytes in all or 0)`` callback that draws a bar for each download."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    columns = (
-        TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=_err, transient=True) as bars:
-        tasks = {}
-
-        def update(file: str, done: int, total: int) -> None:
-            if file not in tasks:
-                tasks[file] = bars.add_task(file, total=total or None)
-            bars.update(tasks[file], completed=done)
-
-        yield update

@@ -208,7 +208,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         photos = [file for place in args.photos for file in photo_files(place)]
         card = make_set(photos, args.out, args.crop, args.levels, args.seed)
     except UserError as error:
-        log.error("error: %s", error)
+        log.error("%s", error)
         return 2
     log.info("wrote %d pairs; evaluate with --dataset %s", len(photos) * len(args.levels), card)
     return 0

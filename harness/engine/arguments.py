@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from isrbench.harness.api.options import option_text
+from isrbench.harness.determinism import resolve_device
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -16,9 +17,21 @@ Progress = Callable[[str, int, int], None]
 ProgressOption = Progress | bool | None
 """A callback; True for bars of ``tqdm.auto``; False or None for silence."""
 STAGES = {
-    "restore": "restoring", "score": "scoring", "complexity": "counting", "hr-severity": "HR severity",
+    "restore": "restoring", "tile": "tiles", "score": "scoring", "complexity": "counting", "hr-severity": "HR severity",
 }  # fmt: skip
 """What a bar calls each stage."""
+
+
+def device_of(name: str) -> str:
+    """Return the torch device string for a device: ``auto`` is the first of CUDA, Apple's MPS and the CPU that is here.
+
+    Raises:
+        UserError: As :func:`isrbench.harness.determinism.resolve_device`.
+    """
+    import torch
+
+    on_mps = name == "auto" and not torch.cuda.is_available() and torch.backends.mps.is_available()
+    return resolve_device("mps" if on_mps else name)
 
 
 def option_texts(options: Mapping[str, Any] | None) -> dict[str, str]:
@@ -46,7 +59,9 @@ def _bars() -> Iterator[Progress]:
 
     def update(stage: str, done: int, total: int) -> None:
         if stage not in bars:
-            bars[stage] = tqdm(total=total, desc=STAGES.get(stage, stage), unit="image")
+            bars[stage] = tqdm(total=total, desc=STAGES.get(stage, stage), unit="tile" if stage == "tile" else "image")
+        if done < bars[stage].n or total != bars[stage].total:  # the tiles of the next picture
+            bars[stage].reset(total)
         bars[stage].update(done - bars[stage].n)
 
     try:

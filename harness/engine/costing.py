@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 
-from isrbench.harness.api.complexity import measure
 from isrbench.harness.api.containment import contained
 from isrbench.harness.api.method import Cost, Method, Untimed
 from isrbench.harness.api.records import RunCost
+from isrbench.harness.api.steps import steps
+from isrbench.harness.engine.timing import LIMIT_SECONDS, time_restore
 from isrbench.harness.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -35,9 +36,11 @@ def _run_cost(method: Method, height: int, width: int, device: str) -> RunCost:
         log.info("not timed: %s", method.untimed)
     else:
         try:
-            measured = measure(lambda lr: method.restore(lr, image="complexity", seed=0), height, width, device)
+            steps.info("timing one LR image of %dx%d: about %g s, or one call", height, width, LIMIT_SECONDS)
+            measured = time_restore(lambda lr: method.restore(lr, image="complexity", seed=0), height, width, device)
         except UserError as error:
             log.info("not timed, because the method cannot restore a made-up image: %s", error.message)
+    steps.info("counting its multiply-accumulates...")
     try:
         counted = method.cost(height, width)
         if not isinstance(counted, Cost):
@@ -56,6 +59,9 @@ def _run_cost(method: Method, height: int, width: int, device: str) -> RunCost:
         params_trainable=counted.params_trainable,
         params_active=counted.params_active,
         latency_ms=measured.latency_ms if measured else None,
+        latency_runs=measured.runs if measured else None,
+        latency_spread=measured.spread if measured else None,
+        load=measured.load if measured else None,
         peak_mib=measured.peak_mib if measured else None,
         complexity_size=f"{height}x{width}",
     )

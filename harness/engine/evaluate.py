@@ -14,6 +14,7 @@ from isrbench.harness.engine.jobs import folder_kept
 from isrbench.harness.engine.plan import Plan, make_plan
 from isrbench.harness.engine.request import Request, Resume, parse_resume
 from isrbench.harness.engine.runners import check_runner
+from isrbench.harness.engine.trackers import check_trackers, track
 from isrbench.harness.errors import UserError
 from isrbench.harness.store.frames import Frames, load_frames
 from isrbench.harness.store.store import Store
@@ -96,6 +97,7 @@ def evaluate(
     gpus_per_worker: float = 0,
     devices: Sequence[str] = (),
     complexity: bool = True,
+    trackers: Sequence[str] = (),
     data_root: str | Path | None = None,
     progress: ProgressOption = None,
 ) -> RunResult:
@@ -131,6 +133,7 @@ def evaluate(
         gpus_per_worker: GPUs of the cluster that each of Ray's workers takes.
         devices: Torch devices of this machine for Ray's workers, one each, in place of ``device``.
         complexity: Whether to count and time the method too.
+        trackers: ``tensorboard`` or ``wandb``, which are told the run's scores in the end.
         data_root: The set's own folder, or one above it; None = ``$ISRBENCH_DATA`` and ``./data``.
         progress: A callback ``(stage, done, total)``, or True for progress bars.
 
@@ -153,6 +156,7 @@ def evaluate(
         repeat_of=repeat_of, argv=tuple(sys.argv),
     )  # fmt: skip
     check_runner(request)
+    check_trackers(trackers)
     with folder_kept():
         plan = make_plan(request)
     if require_metrics:
@@ -160,6 +164,7 @@ def evaluate(
     with Store(request.runs_dir, create=request.resume is not Resume.ONLY_CACHE) as store:
         with reporting(progress) as tell:
             outcome = execute(plan, store, tell)
+        track(store, outcome.run, trackers)
         asked = (*plan.scorer.image_metrics, *plan.scorer.set_metrics)
         return RunResult(
             run=outcome.run,

@@ -12,9 +12,11 @@ from pathlib import Path
 from isrbench.harness.api.dataset import Pair
 from isrbench.harness.api.method import PreparedInPart
 from isrbench.harness.api.records import Failure, ImageRow, ImageStatus, ScoreRow, ScoreStatus
+from isrbench.harness.api.steps import steps
 from isrbench.harness.determinism import exclusive, make_deterministic
 from isrbench.harness.engine.arguments import Progress
 from isrbench.harness.engine.costing import run_cost
+from isrbench.harness.engine.failures import FailureLog
 from isrbench.harness.engine.hr_severities import estimate_hrs
 from isrbench.harness.engine.jobs import Job, Measured, png_file, prepare
 from isrbench.harness.engine.lock import only_one
@@ -195,7 +197,10 @@ def _restore_and_measure(work: _Work, todo: Todo, pairs: dict[str, Pair]) -> Non
         for id in (pair.id for pair in plan.pairs)
         if id in waiting or id in images
     ]
+    doing = " and ".join(word for word, some in (("restoring", waiting), ("scoring", images)) if some)
+    steps.info("%s %d images on %s", doing, max(len(waiting), len(images)), plan.device)
     restored = scored = 0
+    failures = FailureLog(plan.plugin.info.id)
     with closing(get_runner(plan.request.runner)(plan, work.run, work.store.folder, jobs)) as events:
         for event in events:
             if isinstance(event, Measured):
@@ -203,11 +208,14 @@ def _restore_and_measure(work: _Work, todo: Todo, pairs: dict[str, Pair]) -> Non
             else:
                 work.store.add_image(event.row, event.trace)
                 restored += 1
+                if event.row.failure is not None:
+                    failures.add(event.row.image, event.row.failure)
                 work.progress("restore", restored, len(waiting))
                 if event.row.status is ImageStatus.OK or event.row.image not in images:
                     continue
             scored += 1
             work.progress("score", scored, len(images))
+    failures.end()
 
 
 def _keep(work: _Work, measured: Measured) -> None:
@@ -230,6 +238,8 @@ def _score_set(work: _Work, metric: str) -> None:
     if failed:
         failure = Failure(message=f"{failed} of {len(pairs)} images failed; a set metric needs them all")
     else:
+        if metric not in scorer.unavailable():
+            steps.info("%s: comparing all %d images...", metric, len(pairs))
         restored, references = [work.png(pair.id) for pair in pairs], [pair.hr for pair in pairs]
         score = scorer.score_set(
             metric, restored, references, [pair.hr_hash for pair in pairs], [pair.hr_size for pair in pairs]

@@ -22,7 +22,7 @@ from isrbench.harness.engine.restoring import restore_pixels
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash, takes_nothing
 from isrbench.harness.imaging.images import read_lr, to_tensor, write_png
-from isrbench.harness.imaging.opening import SET_PIXELS
+from isrbench.harness.imaging.writing import check_pixels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -116,24 +116,6 @@ def prepare(method: Method, name: str, images: Sequence[tuple[str, Path]]) -> No
         ) from error
 
 
-def restore_in_place(
-    method: Method, lr: NDArray[np.uint8], image: str, seed: int, scale: int
-) -> tuple[NDArray[np.uint8], RoutingTrace | None]:
-    """Run a method on one image as :func:`~isrbench.harness.engine.restoring.restore_pixels`, in the user's folder.
-
-    Raises:
-        UserError: If the result would have more pixels than are read here; else as ``restore_pixels``.
-    """
-    height, width = lr.shape[0] * scale, lr.shape[1] * scale
-    if height * width > SET_PIXELS:
-        raise UserError(
-            f"{image} would be {width}x{height}, {height * width:,} pixels; {SET_PIXELS:,} are the most that are read",
-            "choose a smaller --scale, or cut the image into parts",
-        )
-    with folder_kept():
-        return restore_pixels(method, lr, image, seed, scale)
-
-
 def restore(plan: Plan, pair: Pair, run: str, png: Path, home: Path) -> tuple[ImageRow, RoutingTrace | None]:
     """Restore one image and write its PNG; a failure becomes a row.
 
@@ -155,9 +137,10 @@ def restore(plan: Plan, pair: Pair, run: str, png: Path, home: Path) -> tuple[Im
         if pair.id in plan.faults:
             raise plan.faults[pair.id]
         lr = read_lr(pair.lr, pair.lr_hash)
-        with exclusive(plan.device):
+        check_pixels(pair.id, *(side * plan.card.scale for side in lr.shape[:2]))
+        with folder_kept(), exclusive(plan.device):
             start = time.perf_counter()
-            pixels, trace = restore_in_place(plan.method, lr, pair.id, plan.request.seed, plan.card.scale)
+            pixels, trace = restore_pixels(plan.method, lr, pair.id, plan.request.seed, plan.card.scale)
             seconds = time.perf_counter() - start
         _write(png, pixels)
         row = ImageRow(
@@ -173,9 +156,7 @@ def restore(plan: Plan, pair: Pair, run: str, png: Path, home: Path) -> tuple[Im
     except _NoPlaceError as error:
         raise error.cause from None
     except Exception as error:
-        failure = Failure.of(error)
-        log.warning("%s failed on %s: %s", plan.plugin.info.id, pair.id, failure.brief)
-        return ImageRow(**common, status=ImageStatus.FAILED, failure=failure), None
+        return ImageRow(**common, status=ImageStatus.FAILED, failure=Failure.of(error)), None
     return row, trace
 
 

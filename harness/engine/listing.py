@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,18 +53,29 @@ def listing(kind: str, runs_dir: Path) -> Rows:
         return _datasets()
     if kind == "metrics":
         return _metrics()
+    return list_stored([runs_dir])
+
+
+def list_stored(folders: Sequence[Path]) -> Rows:
+    """Return (columns, rows) of all runs in these runs folders; of each folder the run asked for last comes last.
+
+    Raises:
+        UserError: If one of them is no runs folder.
+    """
+    from isrbench.harness.files import size_text
     from isrbench.harness.store.state import differing_options
     from isrbench.harness.store.store import Store
 
-    store = Store(runs_dir, create=False)
-    try:
-        states = store.states()
-        differ = differing_options(states)
-        return ("run", "method", "dataset", "state", "last used", "options that differ"), [
-            (s.run, s.method, s.dataset, s.state, s.invoked[:19], differ[s.run]) for s in states
-        ]
-    finally:
-        store.close()
+    rows: list[tuple[Any, ...]] = []
+    for folder in folders:
+        with Store(folder, create=False) as store:
+            states = store.states()
+            differ = differing_options(states)
+            for s in states:
+                files = [path for path in (store.folder / s.run).rglob("*") if path.is_file()]
+                size = size_text(sum(path.stat().st_size for path in files))
+                rows.append((str(folder), s.run, s.method, s.dataset, s.state, s.invoked[:19], size, differ[s.run]))
+    return ("runs folder", "run", "method", "dataset", "state", "last used", "size", "options that differ"), rows
 
 
 def description(kind: str, id: str) -> tuple[dict[str, Any], list[dict[str, str | None]]]:

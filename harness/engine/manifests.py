@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from pathlib import Path
+
 from isrbench.harness.api.records import EstimatorRecord, Invocation, Manifest
 from isrbench.harness.engine.plan import Plan
 from isrbench.harness.engine.provenance import describe_dataset, describe_run, invocation, merged_metrics
@@ -10,6 +13,8 @@ from isrbench.harness.engine.resume import Todo
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import replacing
 from isrbench.harness.store.store import Store, now
+
+MANIFEST = "manifest.json"
 
 
 def run_id(plan: Plan, store: Store) -> str:
@@ -23,14 +28,28 @@ def run_id(plan: Plan, store: Store) -> str:
     own = [run for run in store.runs_of(plan.identity) if store.manifest(run).name == plan.name]
     if own and resume is not Resume.NEVER:
         return own[0]
-    stem = f"{plan.name}-{plan.card.id}"[:180]  # a folder's name has at most 255 bytes
+    known = set(store.run_ids())
     if resume is Resume.ONLY_CACHE:
         raise UserError(
-            f"nothing is stored for {stem}-{plan.identity[:8]} in {store.folder}", "run it with --resume only-missing"
+            f"nothing is stored for {free_id(plan.name, plan.card.id, plan.identity, ())} in {store.folder}",
+            "run it with --resume only-missing",
         )
-    known = set(store.run_ids())
-    digits = next(n for n in range(8, 65) if own or f"{stem}-{plan.identity[:n]}" not in known)
-    run = f"{stem}-{plan.identity[:digits]}"
+    return free_id(plan.name, plan.card.id, plan.identity, known, numbered=bool(own))
+
+
+def free_id(name: str, dataset: str, identity: str, known: Collection[str], *, numbered: bool = False) -> str:
+    """Return a run's id: name, dataset, and as much of the identity as no other run has.
+
+    Args:
+        name: What rows call the method.
+        dataset: Its id.
+        identity: The run's.
+        known: Ids that are taken.
+        numbered: Whether a run of this name and identity is there: a number tells them apart.
+    """
+    stem = f"{name}-{dataset}"[:180]  # a folder's name has at most 255 bytes
+    digits = next(n for n in range(8, 65) if numbered or f"{stem}-{identity[:n]}" not in known)
+    run = f"{stem}-{identity[:digits]}"
     return next(c for c in (run, *(f"{run}-{i}" for i in range(2, len(known) + 3))) if c not in known)
 
 
@@ -84,5 +103,10 @@ def end(plan: Plan, store: Store, run: str, this: Invocation) -> None:
 
 def _keep(store: Store, manifest: Manifest) -> None:
     store.add_run(manifest)
-    with replacing(store.folder / manifest.run / "manifest.json") as partial:
+    write_manifest(store.folder / manifest.run, manifest)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the copy of a run's manifest that lies in its folder."""
+    with replacing(folder / MANIFEST) as partial:
         partial.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")

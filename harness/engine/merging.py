@@ -12,6 +12,7 @@ from typing import Any
 
 from isrbench.harness.api.records import Manifest
 from isrbench.harness.engine.lock import only_one
+from isrbench.harness.engine.manifests import write_manifest
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash, replacing, takes_nothing
 from isrbench.harness.store.connection import why_unusable
@@ -182,8 +183,7 @@ def _write(target: Store, parcel: _Parcel) -> None:
         target.copy_rows(run, "routing", _of(source, "routing", run, taken))
     folder = target.folder / run
     folder.mkdir(exist_ok=True)
-    with replacing(folder / "manifest.json") as partial:
-        partial.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    write_manifest(folder, manifest)
 
 
 def _of(store: Store, table: str, run: str, images: set[str]) -> Iterator[dict[str, Any]]:

@@ -12,19 +12,21 @@ from typing import Any
 from isrbench.harness.api.containment import contained
 from isrbench.harness.api.dataset import MAX_SCALE, Card, Pair
 from isrbench.harness.api.method import Labeled, Method, MethodPlugin, Runtime
-from isrbench.harness.api.options import options_key, read_options
+from isrbench.harness.api.options import options_key
 from isrbench.harness.api.records import Failure
 from isrbench.harness.api.registry import Registry
 from isrbench.harness.api.registry import methods as installed
 from isrbench.harness.api.registry import metrics as installed_metrics
+from isrbench.harness.api.steps import steps
 from isrbench.harness.data.catalogue import find_card
 from isrbench.harness.data.pairs import content_hash, image_ids, load_pairs
-from isrbench.harness.determinism import resolve_device
+from isrbench.harness.engine.arguments import device_of
+from isrbench.harness.engine.remote import method_options
 from isrbench.harness.engine.request import Request
 from isrbench.harness.errors import UserError
 from isrbench.harness.identity import code_hash, code_modules, image_seed, import_closure, package_modules
 from isrbench.harness.metrics.scorer import Scorer
-from isrbench.harness.metrics.sets import DEFAULT_METRICS
+from isrbench.harness.metrics.sets import DEFAULT_METRICS, expand
 from isrbench.harness.severity.estimator import Estimator, get_estimator
 
 RELEASES = (
@@ -88,10 +90,14 @@ def make_plan(request: Request, methods: Registry[MethodPlugin] | None = None) -
     known = installed() if methods is None else methods
     _check(request, known)
     plugin = known.get(request.method)
-    options = read_options(plugin, request.options)
-    device = resolve_device(request.device)
-    asked = Scorer(request.metrics or (), device)  # a mistyped metric is found before a set of thousands is read
+    options = method_options(plugin, request.options)
+    for id in expand(request.metrics or ()):  # a mistyped metric is found before anything is loaded
+        installed_metrics().get(id)
     card = find_card(request.dataset, scale=request.scale, hr_crop=request.hr_crop, data_root=request.data_root)
+    steps.info("loading %s%s...", plugin.info.id, "" if request.device == "auto" else f" on {request.device}")
+    device = device_of(request.device)
+    asked = Scorer(request.metrics or (), device)
+    steps.info("reading the images of %s...", card.id)
     pairs = tuple(load_pairs(card, request.data_root, limit=request.limit, sample=request.sample, seed=request.seed))
     scorer, notes = (asked, ()) if request.metrics is not None else _default_scorer(pairs, card.scale, device)
     estimator = None if request.estimator == "none" else get_estimator(request.estimator, device)
@@ -174,11 +180,8 @@ def _default_scorer(pairs: Sequence[Pair], scale: int, device: str) -> tuple[Sco
 def _check(request: Request, methods: Registry[MethodPlugin]) -> None:
     """Refuse what can be refused without looking at files."""
     methods.get(request.method)
-    name = request.name
-    if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name):
-        raise UserError(f"--name {name} holds more than letters, digits and . _ + -", "--name my-method")
-    if name is not None:
-        _refuse_anothers_name(name, request.method, methods)
+    if request.name is not None:
+        check_name(request.name, request.method, methods)
     if request.workers is not None and request.workers < 1:
         raise UserError(f"--workers {request.workers}: at least one thread", "leave the option out for one a core")
     if request.hr_severity and request.estimator == "none":
@@ -192,15 +195,27 @@ def _check(request: Request, methods: Registry[MethodPlugin]) -> None:
         raise UserError("--metrics names no metric", "--metrics psnr,ssim, or leave the option out for the default set")
 
 
-def _refuse_anothers_name(name: str, method: str, methods: Registry[MethodPlugin]) -> None:
-    """Refuse a ``--name`` by which tables call another method; whoever reads them does not see capital letters."""
+def check_name(name: str, method: str, methods: Registry[MethodPlugin], option: str = "--name ") -> None:
+    """Refuse what tables cannot call a method, or by which they call another; readers do not see capital letters.
+
+    Args:
+        name: What they would call it.
+        method: Its id.
+        methods: All methods.
+        option: What named it, for messages.
+
+    Raises:
+        UserError: If the name holds other letters, or is another method's id or title.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name):
+        raise UserError(f"{option}{name} holds more than letters, digits and . _ + -", f"{option}my-method".lstrip())
     ids = {id.lower() for id in methods if id != method}
     titles = {plugin.info.title.lower() for id, plugin in methods.load_all()[0].items() if id != method}
     what = "id" if name.lower() in ids else "title" if name.lower() in titles else None
     if what is not None:
         raise UserError(
-            f"--name {name} is the {what} of another method, whose place {method} would take in every table",
-            f"choose another name, such as --name {method}-2",
+            f"{option}{name} is the {what} of another method, whose place {method} would take in every table",
+            f"choose another name, such as {option}{name}-2",
         )
 
 

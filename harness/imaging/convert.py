@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from isrbench.harness.errors import UserError
+from isrbench.harness.files import replacing
 from isrbench.harness.imaging.colour import is_for, profile_of, title_of, to_srgb
 from isrbench.harness.imaging.deep import bits_of, extra_channels, frames_of
 from isrbench.harness.imaging.images import EXIF_ORIENTATION, read_noted, write_png
@@ -61,12 +63,16 @@ def convert(path: Path) -> Path:
         raise UserError(f"{path} would become {target}, which exists already", "keep one of the two")
     if kept.exists():
         raise UserError(f"{kept} exists already, from an earlier conversion", "move it away")
-    path.rename(kept)
+    # A copy: whoever is killed while the PNG is written leaves the image under its own name.
+    with replacing(kept) as copy:
+        shutil.copy2(path, copy)
     try:
         write_png(target, converted.pixels, profile=converted.profile)
     except BaseException:
-        kept.rename(path)
+        kept.unlink()
         raise
+    if path != target:
+        path.unlink()
     for note in converted.notes:
         log.warning("%s: %s; the original is %s", target, note, kept.name)
     return target
@@ -125,12 +131,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     code = 0
-    places = [list_images(place, tell=True) if place.is_dir() else [place] for place in options.paths]
-    for path in [file for place in places for file in place]:
+    places = {place: list_images(place, tell=True) if place.is_dir() else [place] for place in options.paths}
+    for empty in (place for place, files in places.items() if not files):
+        raise UserError(f"{empty} holds no images", "name images, or a folder that holds some")
+    for path in [file for files in places.values() for file in files]:
         try:
             log.info("%s is 8-bit RGB", convert(path))
         except UserError as error:
-            log.error("error: %s", error)
+            log.error("%s", error)
             code = 2
     return code
 

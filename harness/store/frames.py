@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from isrbench.harness.api.records import Manifest, RunCost
+from isrbench.harness.api.records import RunCost
 from isrbench.harness.severity.dimensions import DIMENSIONS
 from isrbench.harness.store.connection import understood
+from isrbench.harness.store.schema import manifest_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,8 +39,8 @@ class Frames:
     dataset, with the number of images where it is a part: ``RealSR, 20 of 100 images``), n (images of the run), whole
     (images of the set), created (ISO 8601, UTC), seed, device, estimator (name and head of its version; ``MIXED`` and
     the heads where images hold several), routes (bool), scale, macs, flops, params_total, params_trainable,
-    params_active, latency_ms, peak_mib, complexity_size (LR size counted and timed, such as "128x128"), manifest
-    (:class:`isrbench.harness.api.records.Manifest`)."""
+    params_active, latency_ms, latency_runs, latency_spread, load, peak_mib, complexity_size (LR size counted and timed,
+    such as "128x128"), manifest (:class:`isrbench.harness.api.records.Manifest`)."""
     scores: pd.DataFrame
     """One row an image and metric: run, method, dataset, image ("" for a set metric), metric, value, status
     ("ok", "failed", "unavailable", "no-reference"), message, fix, traceback."""
@@ -69,7 +70,8 @@ def _frames(store: Store, runs: Sequence[str]) -> Frames:
     named = run_frame[["run", "method", "dataset"]]
 
     def frame(table: str, columns: Sequence[str]) -> pd.DataFrame:
-        rows = pd.DataFrame(store.rows(table, runs), columns=["run", *columns])
+        names = ["run", *columns]
+        rows = pd.DataFrame(store.columns(table, names, runs), columns=names)
         return named.merge(rows, on="run", how="inner")
 
     images = frame("images", _IMAGE_COLUMNS)
@@ -95,7 +97,7 @@ def _name_mixtures(runs: pd.DataFrame, images: pd.DataFrame) -> None:
 
 
 def _run_facts(row: dict[str, Any]) -> dict[str, Any]:
-    manifest = Manifest.model_validate_json(row["manifest"])
+    manifest = manifest_of(row["run"], row["manifest"])
     cost = RunCost.model_validate_json(row["cost"]) if row["cost"] else RunCost()
     return {
         "run": manifest.run,

@@ -16,7 +16,7 @@ from isrbench.harness.errors import UserError, foreign
 from isrbench.harness.files import refuse_to_replace, replacing
 from isrbench.harness.severity.dimensions import DIMENSIONS
 from isrbench.harness.store.pages import Pages, Row
-from isrbench.harness.store.schema import FILE, create_tables, insert
+from isrbench.harness.store.schema import FILE, create_tables, insert, is_below, manifest_of
 
 _KEYS = {
     "runs": ("run",), "images": ("run", "image"), "scores": ("run", "image", "metric"),
@@ -127,7 +127,9 @@ def _keep(db: sqlite3.Connection, layouts: Sequence[tuple[str, list[tuple[str, s
         values = {name: value for (name, _, _), value in zip(columns, row, strict=True)}
         try:
             if table == "runs":
-                _ = Manifest.model_validate_json(values["manifest"]), values["cost"] and _cost(values["cost"])
+                _ = manifest_of(values["run"], values["manifest"]), values["cost"] and _cost(values["cost"])
+            if table == "images" and values["output"] is not None and not is_below(values["output"]):
+                continue
             if table == "images" and not all(values[d] is None or 0 <= values[d] <= 1 for d in DIMENSIONS):
                 continue
             insert(db, table, values, "OR IGNORE")

@@ -7,12 +7,12 @@ import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
-from isrbench.harness.api.records import Failure
+from isrbench.harness.api.records import Failure, Manifest
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import is_there, replacing
+from isrbench.harness.files import is_there, replacing, shown
 from isrbench.harness.severity.dimensions import DIMENSIONS
 from isrbench.harness.store import version3
 from isrbench.harness.store.connection import PATIENCE, Connection, damaged
@@ -168,8 +168,34 @@ def _checked(db: Connection, file: Path) -> Connection:
     if absent:
         db.close()
         raise damaged(file.parent, f"it has no table {', '.join(sorted(absent))}")
+    odd = next((str(run) for (run,) in db.execute("SELECT run FROM runs") if not _is_name(run)), None)
+    if odd is not None:
+        db.close()
+        raise damaged(file.parent, f"it has a run called '{shown(odd)}', which is no folder's name")
     db.row_factory, db.folder = sqlite3.Row, file.parent
     return db
+
+
+def is_below(path: str) -> bool:
+    """Return whether a stored path stays in the runs folder: whoever sent the store must not say where we write."""
+    place = PurePath(path)
+    return bool(place.parts) and not place.is_absolute() and ".." not in place.parts
+
+
+def _is_name(run: Any) -> bool:
+    return isinstance(run, str) and is_below(run) and len(PurePath(run).parts) == 1
+
+
+def manifest_of(run: str, text: str) -> Manifest:
+    """Read the manifest of a run's row.
+
+    Raises:
+        ValueError: If it is none, the run's id is no folder's name, or the manifest is another run's.
+    """
+    manifest = Manifest.model_validate_json(text)
+    if not _is_name(run) or manifest.run != run:
+        raise ValueError(f"the run '{shown(run)}' has the manifest of '{shown(manifest.run)}'")
+    return manifest
 
 
 def create_tables(db: sqlite3.Connection) -> None:

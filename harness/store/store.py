@@ -12,15 +12,17 @@ from typing import Any
 from isrbench.harness.api.method import RoutingTrace
 from isrbench.harness.api.records import ImageRow, Manifest, RunCost, ScoreRow
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import check_file, is_there
+from isrbench.harness.files import check_file, is_there, shown
 from isrbench.harness.severity.dimensions import DIMENSIONS
-from isrbench.harness.store.connection import understood, why_unusable
+from isrbench.harness.store.connection import Connection, damaged, understood, why_unusable
 from isrbench.harness.store.schema import (
     FILE,
     failure_columns,
     failure_of,
     home_of,
     insert,
+    is_below,
+    manifest_of,
     open_for_reading,
     open_for_writing,
     plain,
@@ -51,9 +53,10 @@ class Store:
     def __init__(self, folder: Path, *, create: bool = True) -> None:
         self.folder = folder.resolve()
         self.file = self.folder / FILE
-        if is_there(self.file):
-            check_file(self.file, "move it away, or use another --runs-dir DIR")
-        elif not create:
+        for ending in ("", "-wal", "-shm", "-journal"):  # SQLite's own files beside it: it would wait for a pipe
+            if is_there(place := self.file.with_name(f"{FILE}{ending}")):
+                check_file(place, "move it away, or use another --runs-dir DIR")
+        if not create and not is_there(self.file):
             raise UserError(
                 f"there are no runs in {folder}", "isrbench eval --method bicubic --dataset sample, or give --runs-dir"
             )
@@ -70,10 +73,10 @@ class Store:
         self.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Keep all that is written inside the block, or nothing of it."""
+    def transaction(self) -> Iterator[Connection]:
+        """Keep all that is written inside the block, or nothing of it; yields the database."""
         with transaction(self._db):
-            yield
+            yield self._db
 
     def close(self) -> None:
         """Close the file; committed rows are safe without it."""
@@ -213,7 +216,7 @@ class Store:
         if found is None:
             raise KeyError(run)
         with understood(self.folder):
-            return Manifest.model_validate_json(found["manifest"])
+            return manifest_of(run, found["manifest"])
 
     def cost(self, run: str) -> RunCost | None:
         """Return what is known of a run's cost; None while nothing was counted."""
@@ -240,9 +243,19 @@ class Store:
 
     def rows(self, table: str, runs: Sequence[str]) -> list[dict[str, Any]]:
         """Return all rows of ``table`` (runs, images, scores or routing) as stored, in the order of the key."""
+        return [dict(row) for row in self._select("*", table, runs)]
+
+    def columns(self, table: str, names: Sequence[str], runs: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Return some columns of what :meth:`rows` returns: a million rows of routing take a third of the memory."""
+        return [tuple(row) for row in self._select(", ".join(names), table, runs)]
+
+    def _select(self, what: str, table: str, runs: Sequence[str]) -> list[sqlite3.Row]:
         marks = ", ".join("?" * len(runs))
-        query = f"SELECT * FROM {table} WHERE run IN ({marks}) ORDER BY {_ORDER[table]}"
-        return [dict(row) for row in self._db.execute(query, tuple(runs))]
+        query = f"SELECT {what} FROM {table} WHERE run IN ({marks}) ORDER BY {_ORDER[table]}"
+        rows = self._db.execute(query, tuple(runs)).fetchall()
+        if table == "images" and rows and "output" in rows[0].keys():  # noqa: SIM118 - a row iterates over its values
+            _check_outputs(self.folder, rows)
+        return rows
 
     def hr_severities(self) -> dict[tuple[str, str], float]:
         """Return the severity of every HR image that has one, by (hash of its pixels, version of the estimator)."""
@@ -278,7 +291,7 @@ class Store:
         with understood(self.folder):
             return [
                 state_of(
-                    Manifest.model_validate_json(row["manifest"]), row["invoked"], images.get(row["run"], (0, 0)),
+                    manifest_of(row["run"], row["manifest"]), row["invoked"], images.get(row["run"], (0, 0)),
                     scores.get(row["run"], {}), failed.get(row["run"], 0),
                 )
                 for row in runs
@@ -320,3 +333,14 @@ def _severity_columns(severity: Sequence[float] | None) -> dict[str, float | Non
     if severity is None:
         return dict.fromkeys(("severity", *DIMENSIONS))
     return {"severity": sum(severity) / len(severity), **dict(zip(DIMENSIONS, severity, strict=True))}
+
+
+def _check_outputs(folder: Path, rows: Sequence[sqlite3.Row]) -> None:
+    """Hold what a store says of files to the runs folder: another one may be somebody else's.
+
+    Raises:
+        UserError: If an image is said to lie elsewhere.
+    """
+    for row in rows:
+        if row["output"] is not None and not is_below(str(row["output"])):
+            raise damaged(folder, f"an image is said to lie at {shown(row['output'])}")

@@ -247,7 +247,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
         validations, scores = score(args.out, options, args.seeds, variants, test_set)
     except UserError as error:
-        log.error("error: %s", error)
+        log.error("%s", error)
         return 2
     if len(validations):
         (args.out / "ablation.csv").write_text(csv_text(validations), encoding="utf-8", newline="")

@@ -228,7 +228,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         plan = make_plan(args.out, [*options, *overrides], args.arms, args.seeds, args.photos, args.crop)
         text = study(plan)
     except UserError as error:
-        log.error("error: %s", error)
+        log.error("%s", error)
         return 2
     log.info("\n%s", text)
     return 0

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from isrbench.harness.api.method import Cost, Restored, Runtime
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash, some
-from isrbench.harness.imaging.images import read_notes, read_rgb, tell_notes, to_tensor
+from isrbench.harness.imaging.images import read_notes, read_rgb, read_size, tell_notes, to_tensor
 from isrbench.harness.imaging.listing import list_images
 from isrbench.methods.folder.options import FolderOptions
 
@@ -79,15 +79,23 @@ class Folder:
         self._strangers = sorted(self._owned.get("", ()))
 
     def prepare(self, images: Sequence[tuple[str, Path]]) -> None:
-        """Warn about files that belong to no image of the set, and about those that are no PNGs but for their names."""
+        """Warn about files that belong to no image of the set, are PNGs but by name, or are the LR images."""
         if self._strangers:
             shown = some([f"{stem}.png" for stem in self._strangers])
             log.warning("%s: results of no image here are passed over: %s", self._folder, shown)
-        noted = {}
-        for image, _ in images:
+        noted, sizes, as_lr = {}, set(), 0
+        for image, lr in images:
             with suppress(UserError):
                 noted[self._path(image)] = read_notes(self._path(image))
+                size = read_size(self._path(image))
+                sizes.add(size)
+                as_lr += size == read_size(lr)
         tell_notes(noted.items())
+        if self._scale > 1 and images and as_lr == len(images):
+            what = "1 is" if as_lr == 1 else f"all {as_lr} are"
+            height, width = next(iter(sizes))
+            told = f"{what} {width}x{height}" if len(sizes) == 1 else f"{what} as large as the LR images"
+            log.warning("%s: %s: is this the LR folder?", self._folder, told)
 
     def restore(self, lr: Tensor, *, image: str, seed: int) -> Restored:
         """Read the image's own file.

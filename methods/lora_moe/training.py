@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from isrbench.harness.api.download import TrainingNeeds
+from isrbench.methods.mor.config import MoRConfig
 from isrbench.methods.onestep.train import launch
 from isrbench.methods.onestep.train.needs import training_needs
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 def train(argv: Sequence[str]) -> int:
     """Train as a command line says; see :func:`isrbench.methods.onestep.train.launch.train`."""
-    return launch.train("lora_moe", argv, _spec)
+    return launch.train("lora_moe", argv, _spec, [field.name for field in fields(MoRConfig)])
 
 
 def needs(argv: Sequence[str]) -> TrainingNeeds:

@@ -11,7 +11,8 @@ from math import isfinite
 from pathlib import Path
 
 from isrbench.harness.api.tensor_files import FETCH_AGAIN, not_weights
-from isrbench.harness.errors import UserError
+from isrbench.harness.errors import UserError, foreign
+from isrbench.harness.files import check_file
 
 _MAGIC = "7767517"
 _SOURCES = ("Input", "MemoryData")
@@ -49,7 +50,8 @@ def read_graph(param: Path) -> list[Layer]:
     Raises:
         UserError: If it cannot be read, is not such a file, or is cut off.
     """
-    try:
+    check_file(param, "give the graph: -o param=FILE.param", "the graph")
+    with foreign(f"{param} is damaged", FETCH_AGAIN):
         lines = [line.split() for line in param.read_text(encoding="ascii").splitlines() if line.strip()]
         if not lines or lines[0] != [_MAGIC]:
             what = not_weights(param)
@@ -59,8 +61,6 @@ def read_graph(param: Path) -> list[Layer]:
                 f"{param} is not a text graph of ncnn: it does not begin with {_MAGIC}", "give the .param as text"
             )
         announced, layers = int(lines[1][0]), [_layer(words) for words in lines[2:]]
-    except (OSError, UnicodeDecodeError, ValueError, IndexError) as error:
-        raise UserError(f"{param} is damaged: {error}", FETCH_AGAIN) from error
     if len(layers) != announced:
         raise UserError(f"{param} is cut off: it has {len(layers)} of {announced} layers", FETCH_AGAIN)
     return layers

@@ -11,7 +11,8 @@ from math import prod
 from pathlib import Path
 
 from isrbench.harness.api.tensor_files import check_weights
-from isrbench.harness.errors import UserError
+from isrbench.harness.errors import UserError, foreign
+from isrbench.harness.files import check_file
 from isrbench.methods.ncnn.graph import Layer
 
 FLOAT16 = 0x01306B47
@@ -102,20 +103,29 @@ def count_weights(layers: Iterable[Layer]) -> int | None:
     return None if None in blobs else sum(blob.count for own in blobs for blob in own or ())
 
 
+def read_bin(path: Path) -> bytes:
+    """Read a ``.bin``, which is empty where a graph has no weights.
+
+    Raises:
+        UserError: If it is missing, no file, or a web page, a pointer or the like.
+    """
+    fix = "give the .bin: -o bin=FILE"
+    check_file(path, fix, "the weights")
+    if path.stat().st_size:
+        check_weights(path)
+    with foreign(f"{path} cannot be read", fix):
+        return path.read_bytes()
+
+
 def check_size(path: Path, layers: Iterable[Layer]) -> None:
     """Check that a ``.bin`` holds what the layers read, and nothing more.
 
     From the first layer on whose layout is not known, nothing is checked: ncnn itself notices a file that ends early.
 
     Raises:
-        UserError: If the file is missing, ends early, or goes on behind the last weights.
+        UserError: As :func:`read_bin`, or if the file ends early or goes on behind the last weights.
     """
-    try:
-        if path.stat().st_size:  # a graph may need none
-            check_weights(path)
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}", "give the .bin: -o bin=FILE") from error
+    data = read_bin(path)
     at = 0
     for layer in layers:
         blobs = layout(layer)

@@ -12,10 +12,13 @@ from isrbench.methods.onestep.train.needs import training_needs
 if TYPE_CHECKING:
     from isrbench.methods.onestep.adapter import AdapterSpec
 
+FIELDS = ("rank", "rank_vae", "alpha", "train_conv_in")
+"""Of :class:`isrbench.methods.osediff.adapter.DenseConfig`, which imports torch."""
+
 
 def train(argv: Sequence[str]) -> int:
     """Train as a command line says; see :func:`isrbench.methods.onestep.train.launch.train`."""
-    return launch.train("osediff", argv, _spec)
+    return launch.train("osediff", argv, _spec, FIELDS)
 
 
 def needs(argv: Sequence[str]) -> TrainingNeeds:

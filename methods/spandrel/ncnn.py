@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from isrbench.harness.api.tensor_files import FETCH_AGAIN, check_weights
+from isrbench.harness.api.tensor_files import FETCH_AGAIN
 from isrbench.harness.errors import UserError
+from isrbench.harness.files import is_there
 from isrbench.methods.ncnn.graph import Layer, read_graph
-from isrbench.methods.ncnn.weights import FLOAT16
+from isrbench.methods.ncnn.weights import FLOAT16, read_bin
 
 _STORED = {0: "<f4", FLOAT16: "<f2"}
 """How weights are stored, by the word in front of them."""
@@ -70,7 +71,7 @@ def read_ncnn(param: Path) -> dict[str, Tensor]:
     """
     layers = read_graph(param)
     weights = param.with_suffix(".bin")
-    if not weights.is_file():
+    if not is_there(weights):
         raise UserError(f"{weights}, which belongs to {param.name}, does not exist", "keep both files together")
     computing, nodes = _computing(param, layers)
     trained = [layer for layer in computing if layer.kind in ("Convolution", "PReLU")]
@@ -95,9 +96,7 @@ def read_blobs(path: Path, layers: Sequence[Layer]) -> list[dict[str, Tensor]]:
     Raises:
         UserError: If the file ends early, goes on behind the last blob, or stores weights as integers.
     """
-    if path.stat().st_size:  # a graph may need none
-        check_weights(path)
-    data = path.read_bytes()
+    data = read_bin(path)
     at = 0
 
     def take(count: int, dtype: str) -> np.ndarray:

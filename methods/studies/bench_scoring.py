@@ -172,11 +172,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             pairs = pairs_of_folders(options.sr, options.hr) if options.sr else pairs_of_sample(Path(made))
             result = compare(pairs[: options.limit], options.workers, metrics)
     except UserError as error:
-        log.error("error: %s", error)
+        log.error("%s", error)
         return 2
     _report(result)
     if result.speedup < options.at_least:
-        log.error("error: %.2f times is below --at-least %g", result.speedup, options.at_least)
+        log.error("%.2f times is below --at-least %g", result.speedup, options.at_least)
         return 1
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from isrbench.harness.api.metric import Direction, Metric
+from isrbench.harness.api.records import SCATTER
 from isrbench.reports.aligned import AlignedRuns
-from isrbench.reports.costs import comparable
+from isrbench.reports.costs import comparable, scatters
 from isrbench.reports.figures.style import colours, entitle, figure, markers, save
 from isrbench.reports.statistics import Cells
 from isrbench.reports.tables.table import heading
 
 _UNITS = {"macs": (1e9, "MACs, G"), "latency_ms": (1.0, "latency, ms")}
+_APART = 3
+"""Pixels between two labels of an axis, at least."""
 _ENOUGH = 3
 """Two points make no front."""
 _AROUND = ((5, 0, "left", "center"), (-5, 0, "right", "center"), (0, 5, "center", "bottom"), (0, -5, "center", "top"),
@@ -33,7 +37,7 @@ def pareto(
     """Plot a metric's mean against ``macs`` or ``latency_ms``, with the front of methods that no other beats in both.
 
     MACs compare for one LR size, latencies also for one device and machine: of several such conditions the most common
-    is drawn, and the text names the methods that are left out.
+    is drawn, and the text names the methods that are left out. A latency whose calls scatter has a hollow mark.
 
     Returns:
         The files, none for fewer than three methods, and what the plot shows.
@@ -45,21 +49,24 @@ def pareto(
     if len(chosen) < _ENOUGH:
         return [], ""
     unit, words = _UNITS[cost]
+    unsure = [label for label in chosen if cost == "latency_ms" and scatters(aligned, label)]
     points = {label: (costs[label] / unit, quality[label]) for label in chosen}
     with figure(height=2.5) as (drawn, axes):
         _front_line(axes, points, metric.direction)
         tints, shapes = colours(aligned.places), markers(aligned.places)
         for label, (x, y) in points.items():
-            axes.plot(x, y, marker=shapes[label], color=tints[label], ls="", ms=5)
-        _plain_log_axis(axes)
+            fill = "none" if label in unsure else "full"
+            axes.plot(x, y, marker=shapes[label], color=tints[label], ls="", ms=5, fillstyle=fill)
         axes.margins(0.16, 0.16)
         axes.set_xlabel(f"{words} ({condition})")
         axes.set_ylabel(heading(metric))
+        plain_log_axis(drawn, axes)
         entitle(drawn, f"{aligned.title}: {metric.title} against {'MACs' if cost == 'macs' else 'latency'}")
         _label_points(drawn, axes, points, tints)
         paths = save(drawn, folder, name)
     left_out = f"; left out, measured otherwise: {', '.join(others)}" if others else ""
-    return paths, f"{metric.title} against {words.partition(',')[0]} ({condition}){left_out}"
+    hollow = f"; hollow: calls scatter by more than {SCATTER:.0%}: {', '.join(unsure)}" if unsure else ""
+    return paths, f"{metric.title} against {words.partition(',')[0]} ({condition}){hollow}{left_out}"
 
 
 def front(points: Mapping[str, tuple[float, float]], direction: Direction) -> list[str]:
@@ -82,15 +89,33 @@ def _front_line(axes: Axes, points: Mapping[str, tuple[float, float]], direction
     )
 
 
-def _plain_log_axis(axes: Axes) -> None:
-    """Label the axis ``1 2 5 10`` instead of powers where the range is short, ``1 100 10,000`` where it is long."""
+def plain_log_axis(drawn: Figure, axes: Axes) -> None:
+    """Label the axis ``1 2 5 10`` instead of powers, with as many labels as stand clear of each other."""
     axes.set_xscale("log")
-    low, high = axes.get_xlim()
-    short = high / max(low, 1e-12) < 300
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if short else (1.0,), numticks=7))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: plain_number(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_locator(MaxNLocator(5))
+    for parts, most in (((1.0, 2.0, 5.0), 7), ((1.0, 3.0), 7), ((1.0,), 7), ((1.0,), 4)):
+        axes.xaxis.set_major_locator(LogLocator(subs=parts, numticks=most))
+        drawn.draw_without_rendering()
+        if not labels_collide(axes):
+            return
+
+
+def plain_number(value: float) -> str:
+    """Return a number without a power of ten: ``10,000``, ``0.001``."""
+    return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.12f}".rstrip("0").rstrip(".")
+
+
+def labels_collide(axes: Axes) -> bool:
+    """Return whether two labels of the x axis touch, as the figure was drawn last."""
+    low, high = axes.get_xlim()
+    boxes = sorted(
+        (label.get_window_extent() for tick, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+         if low <= tick <= high and label.get_text()),
+        key=lambda box: box.x0,
+    )  # fmt: skip
+    return any(one.x1 + _APART > other.x0 for one, other in pairwise(boxes))
 
 
 def _label_points(

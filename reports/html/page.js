@@ -1,4 +1,4 @@
-// The page itself: helpers, theme, datasets, tables. gallery.js and viewer.js follow in the same scope.
+// The page itself: helpers, theme, datasets. The other scripts follow in the same scope.
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -35,51 +35,32 @@ $("#theme").addEventListener("click", () => {
   try { localStorage.setItem("isrbench-theme", root.dataset.theme); } catch { /* private mode: not remembered */ }
 });
 
+// ---- copying: what a button copied is said in its place for a moment ----
+async function copyText(text, button) {
+  let done = true;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch { // no permission, or an old browser: a selection can still be copied
+    const area = make("textarea", { value: text, className: "offscreen" });
+    (button.closest("dialog") ?? document.body).append(area);
+    area.select();
+    done = document.execCommand("copy");
+    area.remove();
+  }
+  const before = button.dataset.says ?? button.textContent;
+  button.dataset.says = before;
+  button.textContent = done ? "Copied" : "Not copied: the browser forbids it";
+  clearTimeout(button.timer);
+  button.timer = setTimeout(() => { button.textContent = before; }, 1600);
+}
+
 // ---- datasets: one at a time; the links in the bar lead to parts of the one that is shown ----
 const tabs = $$("[data-tab]");
+const galleries = []; // filled at the end, when Gallery is known
 function showDataset(index) {
   press(tabs, tabs[index]);
   $$(".dataset").forEach((s) => { s.hidden = s.dataset.dataset !== String(index); });
   $$("[data-part]").forEach((link) => { link.hash = `#d${index}-${link.dataset.part}`; });
+  galleries[index]?.load();
 }
 tabs.forEach((tab, index) => tab.addEventListener("click", () => showDataset(index)));
-function followHash() {
-  const found = /^#d(\d+)-\w+$/.exec(location.hash);
-  if (!found || Number(found[1]) >= DATA.length) return;
-  showDataset(Number(found[1]));
-  document.getElementById(location.hash.slice(1))?.scrollIntoView();
-}
-addEventListener("hashchange", followHash);
-
-// ---- tables: what cells show, and sorting ----
-for (const summary of $$(".summary")) {
-  const buttons = $$("button[data-show]", summary);
-  buttons.forEach((b) => b.addEventListener("click", () => { press(buttons, b); summary.dataset.show = b.dataset.show; }));
-}
-
-function cellKey(row, column) {
-  const cell = row.children[column];
-  if (column === 0) return cell.textContent.trim().toLowerCase();
-  const number = parseFloat(cell.dataset.value.replace("inf", "Infinity"));
-  return Number.isNaN(number) ? null : number;
-}
-for (const table of $$("table.scores")) {
-  const heads = $$("thead th", table);
-  heads.forEach((head, column) => $("button", head).addEventListener("click", () => {
-    const before = head.getAttribute("aria-sort");
-    const first = $("button", head).dataset.first || "ascending";
-    const order = before === "none" ? first : before === "ascending" ? "descending" : "ascending";
-    heads.forEach((h) => h.setAttribute("aria-sort", h === head ? order : "none"));
-    const body = table.tBodies[0];
-    body.append(...[...body.rows].sort(compareBy((row) => cellKey(row, column), order === "ascending" ? 1 : -1)));
-  }));
-}
-
-// A wide table says so where its end is out of sight.
-const hints = () => $$(".group").forEach((group) => {
-  const box = $(".scroll", group);
-  group.classList.toggle("wide", box.scrollWidth > box.clientWidth + 1);
-});
-addEventListener("resize", hints);
-$$(".summary").forEach((summary) => summary.addEventListener("click", () => requestAnimationFrame(hints)));
-tabs.forEach((tab) => tab.addEventListener("click", hints));

@@ -14,14 +14,16 @@ import pandas as pd
 from isrbench.harness.api.records import Manifest
 from isrbench.reports.aligned import ABSENT, AlignedRuns
 from isrbench.reports.compared_set import ComparedSet
-from isrbench.reports.costs import three_digits
+from isrbench.reports.costs import milliseconds, three_digits
 from isrbench.reports.figures.style import Plot
-from isrbench.reports.html.data import gallery_data, script_json
-from isrbench.reports.html.images import CopiedImage, copied_files, copy_images
+from isrbench.reports.html.data import script_json, set_data, write_pieces
+from isrbench.reports.html.images import QUALITY, CopiedImage, copied_files, copy_images
+from isrbench.reports.provenance import provenance
+from isrbench.reports.tables.latex import latex, tabular
 from isrbench.reports.tables.table import heading
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ("page.js", "gallery.js", "viewer.js")
+_SCRIPTS = ("page.js", "tables.js", "filter.js", "gallery.js", "viewer.js", "permalink.js")
 
 
 @dataclass(frozen=True)
@@ -45,17 +47,29 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def write_page(sections: Sequence[Section], training: Sequence[Plot], folder: Path) -> tuple[Path, list[Path]]:
+def write_page(
+    sections: Sequence[Section], training: Sequence[Plot], folder: Path, *, originals: bool = False
+) -> tuple[Path, list[Path]]:
     """Write ``index.html`` and all that it needs into ``folder``.
 
     Images are copied, so that the folder can be moved or published as it is.
 
+    Args:
+        sections: What to show.
+        training: Plots of training runs.
+        folder: Made where it is absent.
+        originals: Copy the images themselves; else large ones become previews.
+
     Returns:
-        The path of ``index.html``, and those of the images.
+        The path of ``index.html``, and those of the images and of the page's data.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    copied = [copy_images(s.compared.aligned, folder, s.compared.slug) for s in sections]
-    data = [gallery_data(s.compared, images) for s, images in zip(sections, copied, strict=True)]
+    copied = [copy_images(s.compared.aligned, folder, s.compared.slug, originals=originals) for s in sections]
+    pieces = [
+        write_pieces(s.compared.aligned, images, folder, s.compared.slug, number)
+        for number, (s, images) in enumerate(zip(sections, copied, strict=True))
+    ]
+    data = [set_data(s.compared, own) for s, own in zip(sections, pieces, strict=True)]
     page = (
         _environment()
         .get_template("template.html")
@@ -70,7 +84,8 @@ def write_page(sections: Sequence[Section], training: Sequence[Plot], folder: Pa
     )
     index = folder / "index.html"
     index.write_text(page, encoding="utf-8")
-    return index, [file for images in copied for file in copied_files(images, folder)]
+    images = [file for own in copied for file in copied_files(own, folder)]
+    return index, [*images, *(folder / link for own in pieces for link in own)]
 
 
 def _context(section: Section, copied: Sequence[CopiedImage], folder: Path) -> dict[str, Any]:
@@ -78,16 +93,20 @@ def _context(section: Section, copied: Sequence[CopiedImage], folder: Path) -> d
     aligned = compared.aligned
     severity = aligned.images["severity"].dropna()
     names = ["All images", *(s.name for s in compared.strata)]
+    floats = [latex(table, name, tabular(table)) for name, table in compared.named_tables.items()]
     bounds = ["", *(s.bounds for s in compared.strata)]
     unreadable = [file for image in copied for file in image.unreadable]
+    previews = any(version.preview for image in copied for version in image.versions)
     return {
+        "provenance": provenance(aligned),
+        "previews": QUALITY if previews else None,
         "title": aligned.title,
         "images": len(aligned.images),
         "labels": aligned.labels,
         "baseline": compared.baseline,
         "severity": f"{severity.mean():.3f}" if len(severity) else None,
         "metrics": aligned.metrics,
-        "groups": list(zip(names, bounds, compared.tables, strict=True)),
+        "groups": list(zip(names, bounds, compared.tables, floats[: len(names)], strict=True)),
         "analyses": [analysis.table for analysis in compared.analyses],
         "definitions": compared.tables[0].definitions,
         "plots": [_plot(plot, folder) for plot in section.plots],
@@ -113,7 +132,6 @@ def _absent(aligned: AlignedRuns) -> list[str]:
 
 
 def _run(label: Any, row: pd.Series) -> dict[str, Any]:
-    latency: Any = row["latency_ms"]
     manifest: Manifest = row["manifest"]  # pyright: ignore[reportAssignmentType]
     return {
         "label": label,
@@ -125,6 +143,6 @@ def _run(label: Any, row: pd.Series) -> dict[str, Any]:
         "macs": three_digits(row["macs"]),
         "params": three_digits(row["params_total"]),
         "active": three_digits(row["params_active"]),
-        "latency": "–" if latency is None or pd.isna(latency) else f"{latency:,.3g} ms",
+        "latency": milliseconds(row["latency_ms"]),
         "manifest": manifest.model_dump_json(indent=2),
     }

@@ -5,7 +5,7 @@ const viewer = (() => {
   const pa = $(".pa", dialog), pb = $(".pb", dialog), patches = $(".patches", dialog);
   const MAGNIFY = 2; // how much larger than the stage the patches show their spot
   const COARSE = 2; // CSS pixels a source pixel may cover before it is drawn with its edges
-  let gallery = null, place = 0, versions = [], aspect = 1;
+  let gallery = null, list = [], place = 0, versions = [], aspect = 1;
   let centre = { x: 0.5, y: 0.5 }; // of the stage, in parts of the image
   let spot = { x: 0.72, y: 0.5 }; // what the patches show, in parts of the stage
 
@@ -16,15 +16,48 @@ const viewer = (() => {
     return found.filter((v) => v.src);
   }
 
-  function open(from, index) {
+  // from: a gallery; images: those that the arrows go through; view: what a link asks for, see state().
+  function open(from, images, index, view = {}) {
     if (gallery !== from) pa.replaceChildren(), pb.replaceChildren(); // choices belong to a dataset
     gallery = from;
+    list = [...images];
     dialog.returnFocus = document.activeElement;
     if (!dialog.open) dialog.showModal();
     root.classList.add("locked");
     spot = { x: 0.72, y: 0.5 };
     wholeImage();
+    if (view.spot) spot = view.spot;
+    for (const [select, name] of [[pa, view.left], [pb, view.right]]) {
+      if (name) Object.assign(select.dataset, { kind: kindOf(name), of: gallery.data.dataset });
+    }
+    split.value = String(view.line ?? split.value);
     load(index);
+    if (view.zoom) zoom.value = String(view.zoom), centre = view.centre ?? centre, arrange();
+  }
+
+  // What a link says of the view: names, not places, so that it outlives a report with one method more.
+  function state() {
+    const name = (select) => versions[select.value]?.name ?? "";
+    return {
+      set: gallery.data.dataset, image: list[place].name, left: name(pa), right: name(pb), zoom: Number(zoom.value),
+      centre: { ...centre }, spot: { ...spot }, line: Number(split.value),
+    };
+  }
+
+  const kindOf = (name) => {
+    const method = gallery.data.labels.indexOf(name);
+    return method >= 0 ? `m${method}` : name.toLowerCase();
+  };
+
+  // The framed spot as a command that draws it as a figure; the box is in pixels of the HR image.
+  function command() {
+    const z = Number(zoom.value), natural = b.naturalWidth, shown = stage.clientWidth * z;
+    const side = Math.max(8, Math.round((frame.offsetWidth / shown) * natural));
+    const at = (start, where, size, whole) => Math.max(0, Math.round(whole * start + ((where + size / 2) / shown) * natural));
+    const left = at(centre.x - 0.5 / z, frame.offsetLeft, 0, natural);
+    const top = at(centre.y - 0.5 / z, frame.offsetTop, 0, b.naturalHeight);
+    const word = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+    return `isrbench figure --dataset ${word(gallery.data.dataset)} --images ${word(list[place].name)} --box ${left},${top},${side} --out figure.pdf`;
   }
 
   function wholeImage() {
@@ -32,16 +65,19 @@ const viewer = (() => {
     zoom.value = 1;
   }
 
-  // LR against the chosen method: never against itself. What was chosen stays from image to image.
+  // The baseline against the chosen method, or LR against the baseline itself. What was chosen stays from image to image.
   function fallbacks() {
-    const method = versions.findIndex((v) => v.kind === `m${gallery.method.value}`);
-    const other = method > 0 ? method : versions.findLastIndex((v) => v.kind.startsWith("m"));
-    return [0, other > 0 ? other : versions.length - 1];
+    const place = (kind) => versions.findIndex((v) => v.kind === kind);
+    const { baseline } = gallery.data, method = Number(gallery.method.value);
+    const left = baseline !== null && baseline !== method ? place(`m${baseline}`) : -1;
+    let right = place(`m${method}`);
+    if (right < 0) right = versions.findLastIndex((v, i) => v.kind.startsWith("m") && i !== left);
+    return [Math.max(left, 0), right >= 0 ? right : versions.length - 1];
   }
 
   function load(index) {
-    place = (index + gallery.shown.length) % gallery.shown.length;
-    const image = gallery.shown[place];
+    place = (index + list.length) % list.length;
+    const image = list[place];
     versions = versionsOf(image);
     const kinds = versions.map((v) => v.kind), fallback = fallbacks();
     [pa, pb].forEach((select, side) => {
@@ -86,9 +122,11 @@ const viewer = (() => {
         return make("td", { textContent: show(value, m.decimals), className: value !== null && asNumber(value) === best ? "top" : "" });
       });
       if (routed) cells.push(make("td", { textContent: show(image.active[i], 2) }));
-      return make("tr", {}, make("th", { textContent: label }), ...cells);
+      return make("tr", {}, make("th", { textContent: label, title: label }), ...cells);
     });
     $("table", dialog).replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows));
+    const box = $(".right .scroll", dialog);
+    $(".right", dialog).classList.toggle("wide", box.scrollWidth > box.clientWidth + 1);
     const facts = [];
     if (image.severity !== null) facts.push(`severity ${image.severity.toFixed(3)}`);
     if (image.level) facts.push(`level ${image.level}`);
@@ -119,6 +157,7 @@ const viewer = (() => {
     handle.style.left = `${at}%`;
     // The line is a place on the stage; the clip belongs to the moved image.
     a.style.clipPath = `inset(0 ${100 * (1 - left - (at / 100) / z)}% 0 0)`;
+    changed();
     const width = stage.clientWidth, height = stage.clientHeight;
     for (const img of [a, b]) coarse(img, (width * z) / img.naturalWidth);
     const crop = $(".crop", patches);
@@ -150,6 +189,15 @@ const viewer = (() => {
   $(".prev", dialog).addEventListener("click", () => load(place - 1));
   $(".next", dialog).addEventListener("click", () => load(place + 1));
   $(".close", dialog).addEventListener("click", () => dialog.close());
+  $(".copy-link", dialog).addEventListener("click", (e) => copyText(permalink(state()), e.currentTarget));
+  $(".copy-figure", dialog).addEventListener("click", (e) => copyText(command(), e.currentTarget));
+  // The address follows what is seen, once it has come to rest.
+  let resting = 0;
+  function changed() {
+    clearTimeout(resting);
+    resting = setTimeout(() => { if (dialog.open) setHash(new URL(permalink(state())).hash); }, 120);
+  }
+  dialog.addEventListener("close", () => setHash(`#d${galleries.indexOf(gallery)}-gallery`));
   dialog.addEventListener("close", () => { root.classList.remove("locked"); dialog.returnFocus?.focus(); });
   // Selecting text may end outside: only what begins outside closes.
   let pressedOutside = false;
@@ -211,9 +259,5 @@ const viewer = (() => {
     e.preventDefault();
     arrange();
   });
-  return { open };
+  return { open, state, command };
 })();
-
-$$(".dataset").forEach((section, i) => new Gallery(section, DATA[i]));
-followHash();
-hints();

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from isrbench.reports.tables.table import Entry, Mark, Table, heading
 
@@ -21,8 +21,8 @@ _SPECIAL = {
 _LATIN = 0x180
 """The T1 encoding has the letters below this code point; others are replaced."""
 
-_PAGE = 32
-"""Lines of rows that fit on the document's page, with the caption and some notes."""
+PACKAGES = r"\usepackage{booktabs} \usepackage[T1]{fontenc} \usepackage{textcomp}"
+"""What a document needs in order to take a tabular."""
 
 _HEAD = r"""\documentclass{article}
 \usepackage[T1]{fontenc}
@@ -30,42 +30,94 @@ _HEAD = r"""\documentclass{article}
 \usepackage{textcomp}
 \IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}
 \usepackage{booktabs}
+\usepackage{graphicx}
 \usepackage[a4paper,landscape,margin=1.5cm]{geometry}
+\renewcommand{\topfraction}{1}
+\renewcommand{\textfraction}{0}
+% A table that is wider or higher than the page is made smaller.
+\newsavebox{\fitted}
+\newcommand{\fit}[1]{\sbox{\fitted}{#1}%
+  \ifdim\wd\fitted>\linewidth\sbox{\fitted}{\resizebox{\linewidth}{!}{\usebox{\fitted}}}\fi
+  \ifdim\dimexpr\ht\fitted+\dp\fitted\relax>0.7\textheight
+    \resizebox*{!}{0.7\textheight}{\usebox{\fitted}}\else\usebox{\fitted}\fi}
 \begin{document}
 """
 
 
-def latex(table: Table) -> str:
-    """Return ``table`` floats with intervals below the means; they need booktabs, T1 fonts and textcomp.
+def tabular(table: Table) -> str:
+    """Return a bare ``tabular``, with intervals below the means, for a float; it needs :data:`PACKAGES`."""
+    lines = []
+    for block in table.blocks:
+        if block.heading:
+            lines += [r"\midrule"] if lines else []
+            lines.append(rf"\multicolumn{{{len(table.metrics) + 1}}}{{l}}{{\emph{{{latex_text(block.heading)}}}}} \\")
+        lines += [line for label, entries in block.rows for line in _rows(label, entries, table.intervals)]
+    return "\n".join(
+        [
+            rf"\begin{{tabular}}{{{'l' + 'r' * len(table.metrics)}}}",
+            r"\toprule",
+            _row([latex_text(table.corner), *(latex_text(heading(m)) for m in table.metrics)]),
+            r"\midrule",
+            *lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
+    )
 
-    What a page cannot hold goes on in a further float, and the notes then follow as text.
+
+def tabular_file(table: Table, name: str) -> str:
+    """Return a file that holds the ``tabular`` alone; a comment above shows the float that takes it.
+
+    Args:
+        table: With rows.
+        name: The file's, without its ending; the label is ``tab:NAME``.
+    """
+    usage = [f"Needs {PACKAGES}", *latex(table, name, rf"\input{{{name}}}").splitlines()]
+    # The end of the file's last line would be a space in the float.
+    return "\n".join([*(f"% {line}" for line in usage), tabular(table) + "%", ""])
+
+
+def latex(table: Table, name: str, body: str) -> str:
+    r"""Return the float of a table, with caption, label and the tabular, then its notes as text.
+
+    Args:
+        table: What to show; without rows a paragraph says why there is no table.
+        name: The label is ``tab:NAME``.
+        body: The tabular, or the ``\input`` of its file.
     """
     if not table.rows:
-        return rf"\paragraph{{{latex_text(table.title)}}} {latex_text(table.caption)}" + "\n"
-    blocks = [_rows(label, entries) for label, entries in table.rows]
-    if table.reported:
-        first, *others = [_rows(label, entries) for label, entries in table.reported]
-        heading_row = rf"\multicolumn{{{len(table.metrics) + 1}}}{{l}}{{\emph{{Reported by their sources}}}} \\"
-        blocks += [[r"\midrule", heading_row, *first], *others]
-    pages = _pages(blocks)
-    notes = rf"{{\footnotesize {latex_text('; '.join(table.notes))}.\par}}" if table.notes else ""
-    within = ["", r"\smallskip", notes] if notes and len(pages) == 1 else []
+        return rf"\paragraph{{{latex_text(table.title)}}} {latex_text(table.caption)}"
     caption = table.caption if table.caption.startswith(table.title) else f"{table.title} {table.caption}"
-    lines = _float(table, caption, pages[0], within)
-    for page in pages[1:]:
-        lines += ["", *_float(table, f"{table.title}, continued", page, [])]
-    if notes and len(pages) > 1:
-        lines += [r"\clearpage", r"\noindent", notes]
-    return "\n".join(lines) + "\n"
+    notes = [rf"\noindent{{\footnotesize {latex_text('; '.join(table.notes))}.\par}}"] if table.notes else []
+    return "\n".join(
+        [
+            r"\begin{table}[t]",
+            r"\centering\small",
+            rf"\caption{{{latex_text(caption)}}}",
+            rf"\label{{tab:{name}}}",
+            body,
+            r"\end{table}",
+            *notes,
+        ]
+    )
 
 
-def latex_document(tables: Sequence[Table]) -> str:
-    """Return a whole document: the tables, then how each metric is defined."""
-    defined = dict.fromkeys(text for table in tables for text in table.definitions)
+def latex_document(tables: Mapping[str, Table], inputs: bool = False) -> str:
+    r"""Return a whole document: the tables, then how each metric is defined.
+
+    Args:
+        tables: By the name of its file, without the ending.
+        inputs: Take each table from its file in the same folder, by ``\input``.
+    """
+    floats = []
+    for name, table in tables.items():
+        body = rf"\input{{{name}}}" if inputs else tabular(table)
+        floats.append(latex(table, name, rf"\fit{{{body}}}" if table.rows else ""))
+    defined = dict.fromkeys(text for table in tables.values() for text in table.definitions)
     items = [rf"\item {latex_text(text)}" for text in defined]
-    last = ["\\section*{How each metric is defined}", "\\begin{itemize}", *items, "\\end{itemize}", ""]
-    body = "\\clearpage\n".join([*map(latex, tables), *(["\n".join(last)] if items else [])])
-    return f"{_HEAD}{body}\\end{{document}}\n"
+    last = ["\\section*{How each metric is defined}", "\\begin{itemize}", *items, "\\end{itemize}"]
+    body = "\n\\clearpage\n".join([*floats, *(["\n".join(last)] if items else [])])
+    return f"{_HEAD}{body}\n\\end{{document}}\n"
 
 
 def latex_text(text: str) -> str:
@@ -86,40 +138,13 @@ def _letter(letter: str) -> str:
     return "".join(_SPECIAL.get(c, c) for c in plain) or "?"
 
 
-def _pages(blocks: Sequence[list[str]]) -> list[list[str]]:
-    """Spread rows over floats, each with no more lines than a page holds."""
-    pages: list[list[str]] = [[]]
-    for block in blocks:
-        if pages[-1] and len(pages[-1]) + len(block) > _PAGE:
-            pages.append([])
-        pages[-1] += block
-    return pages
-
-
-def _float(table: Table, caption: str, rows: list[str], below: list[str]) -> list[str]:
-    return [
-        r"\begin{table}[t]",
-        r"\centering\small",
-        rf"\caption{{{latex_text(caption)}}}",
-        rf"\begin{{tabular}}{{{'l' + 'r' * len(table.metrics)}}}",
-        r"\toprule",
-        _row([table.corner, *(latex_text(heading(m)) for m in table.metrics)]),
-        r"\midrule",
-        *rows,
-        r"\bottomrule",
-        r"\end{tabular}",
-        *below,
-        r"\end{table}",
-    ]
-
-
 def _row(cells: list[str]) -> str:
     return " & ".join(cells) + r" \\"
 
 
-def _rows(label: str, entries: tuple[Entry, ...]) -> list[str]:
+def _rows(label: str, entries: tuple[Entry, ...], intervals: bool) -> list[str]:
     lines = [_row([latex_text(label), *map(_entry, entries)])]
-    below = [entry.interval or entry.sources for entry in entries]
+    below = [(entry.interval if intervals else "") or entry.sources for entry in entries]
     if any(below):
         lines.append(_row(["", *(rf"\scriptsize {latex_text(text)}" if text else "" for text in below)]))
     return lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Sequence
+from functools import partial
 
 from tabulate import tabulate
 
@@ -22,8 +23,13 @@ def markdown(table: Table) -> str:
     """Return GitHub Markdown: best bold, second underlined, intervals below the means, caption and notes at the end."""
     if not table.rows:
         return f"### {md_text(table.title)}\n\n{md_text(table.caption)}\n"
-    rows = [[md_text(label), *map(_md_entry, entries)] for label, entries in table.rows]
-    rows += [[f"*{md_text(label)}*", *map(_md_entry, entries)] for label, entries in table.reported]
+    rows = []
+    for block in table.blocks:
+        if block.heading and not block.reported:
+            rows.append([f"**{md_text(block.heading)}**", *("" for _ in table.metrics)])
+        mark = "*" if block.reported else ""
+        shown = partial(_md_entry, intervals=table.intervals)
+        rows += [[f"{mark}{md_text(label)}{mark}", *map(shown, entries)] for label, entries in block.rows]
     body = tabulate(
         rows,
         headers=[table.corner, *(md_text(heading(metric)) for metric in table.metrics)],
@@ -31,7 +37,8 @@ def markdown(table: Table) -> str:
         colalign=("left", *("right" for _ in table.metrics)),
         disable_numparse=True,
     )
-    apart = ["", "Rows in italics are reported by their sources, not measured here."] if table.reported else []
+    reported = any(block.reported for block in table.blocks)
+    apart = ["", "Rows in italics are reported by their sources, not measured here."] if reported else []
     notes = ["", *(f"- {md_text(note)}" for note in table.notes)] if table.notes else []
     return "\n".join([f"### {md_text(table.title)}", "", body, "", md_text(table.caption), *apart, *notes]) + "\n"
 
@@ -101,7 +108,7 @@ def md_text(text: str) -> str:
     return "".join(_ENTITIES.get(letter, letter) for letter in escaped)
 
 
-def _md_entry(entry: Entry) -> str:
+def _md_entry(entry: Entry, intervals: bool) -> str:
     text = {Mark.BEST: f"**{entry.text}**", Mark.SECOND: f"<u>{entry.text}</u>", Mark.NONE: entry.text}[entry.mark]
     above = entry.sign + (TRAINED_ON if entry.trained_on else "")
     text += f"<sup>{above}</sup>" if above else ""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import pandas as pd
 
-from isrbench.harness.api.metric import Metric
+from isrbench.harness.api.metric import Direction, Metric
 from isrbench.reports.aligned import AlignedRuns, in_order
 from isrbench.reports.statistics import DRAWS, LEVEL, Cell, Cells
 from isrbench.reports.trained_on import trained_on
@@ -16,6 +17,9 @@ from isrbench.reports.trained_on import trained_on
 TRAINED_ON = "‡"
 """Mark of a value by a metric that the method was trained on."""
 TRAINED_ON_NOTE = f"{TRAINED_ON} the method was trained on this metric, or on a variant of it: such a value says less"
+
+
+REPORTED = "Reported by their sources"
 
 
 class Mark(Enum):
@@ -50,6 +54,21 @@ class Entry:
     """Of a reported value that sources disagree on: each value with its sources, and what was measured here."""
 
 
+Rows = tuple[tuple[str, tuple[Entry, ...]], ...]
+"""(label, an entry for each column)."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows of a table that stand together."""
+
+    rows: Rows
+    heading: str = ""
+    """What stands above them; empty for the rows of one set that were measured."""
+    reported: bool = False
+    """Whether their sources report them."""
+
+
 @dataclass(frozen=True)
 class Table:
     """A table before it is rendered."""
@@ -58,9 +77,9 @@ class Table:
     caption: str
     metrics: tuple[Metric, ...]
     n: int
-    rows: tuple[tuple[str, tuple[Entry, ...]], ...]
-    """Measured: (label, an entry for each metric)."""
-    reported: tuple[tuple[str, tuple[Entry, ...]], ...] = ()
+    rows: Rows
+    """Measured."""
+    reported: Rows = ()
     """Reported by others, see :mod:`isrbench.reports.tables.reported`: never ranked with the measured ones."""
     notes: tuple[str, ...] = ()
     """Why cells are blank, what was left out, and the sources of reported rows."""
@@ -72,6 +91,20 @@ class Table:
     """What ``+`` and ``-`` mean, or empty without a baseline."""
     corner: str = "Method"
     """What the rows are: heading of the first column."""
+    intervals: bool = True
+    """Whether files print intervals below the values."""
+    parts: tuple[Table, ...] = ()
+    """Of a table over several sets, that of each; all have its columns."""
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Return the rows as they are printed: those of each set, then what papers report of it."""
+        found = []
+        for part in self.parts or (self,):
+            found.append(Block(part.rows, f"{part.title} ({images_text(part.n)})" if self.parts else ""))
+            if part.reported:
+                found.append(Block(part.reported, REPORTED, reported=True))
+        return tuple(found)
 
 
 def score_table(
@@ -98,8 +131,13 @@ def score_table(
     trained = trained_on(aligned)
     no_weights = Entry("–", note="weights unavailable")
 
+    marks = {m.id: _marks([cells[label, m.id] for label in aligned.labels], m) for m in metrics if m not in blank}
+
     def entry(label: str, metric: Metric) -> Entry:
-        return no_weights if metric in blank else _entry(cells[label, metric.id], metric, metric.id in trained[label])
+        if metric in blank:
+            return no_weights
+        mark = marks[metric.id].get(label, Mark.NONE)
+        return _entry(cells[label, metric.id], metric, mark, metric.id in trained[label])
 
     rows = tuple((label, tuple(entry(label, m) for m in metrics)) for label in aligned.labels)
     blanks = [(label, m, cells[label, m.id]) for label in aligned.labels for m in metrics if m not in blank]
@@ -107,10 +145,11 @@ def score_table(
     notes += aligned.notes
     if any(entry.trained_on for _, entries in rows for entry in entries):
         notes += (TRAINED_ON_NOTE,)
+    notes += _unreachable([cell for cell in cells.values() if cell.p is not None], n)
     legend = _legend(baseline) if baseline in aligned.labels else ""
     return Table(
         title=title,
-        caption=_caption(aligned, metrics, title, n, legend),
+        caption=caption(f"{title}: means over {images_text(n)}", metrics, legend, aligned.estimator),
         metrics=metrics,
         n=n,
         rows=rows,
@@ -166,10 +205,17 @@ def _definition(metric: Metric) -> str:
     return f"{metric.colour}; {metric.definition}"
 
 
-def _entry(cell: Cell, metric: Metric, trained_on: bool) -> Entry:
+def _marks(column: Sequence[Cell], metric: Metric) -> dict[str, Mark]:
+    """Return marks by label: means that are printed alike share the better one, and after two best none is second."""
+    sign = -1 if metric.direction is Direction.HIGHER else 1
+    known = {cell.method: sign * round(cell.mean, metric.decimals) for cell in column if cell.mean is not None}
+    better = {label: sum(other < mean for other in known.values()) for label, mean in known.items()}
+    return {label: (Mark.BEST, Mark.SECOND)[count] for label, count in better.items() if count < 2}
+
+
+def _entry(cell: Cell, metric: Metric, mark: Mark, trained_on: bool) -> Entry:
     if cell.mean is None:
         return Entry("–", note=cell.reason)
-    mark = {1: Mark.BEST, 2: Mark.SECOND}.get(cell.rank or 0, Mark.NONE)
     sign = {True: "+", False: "-", None: ""}[cell.better]
     interval = note = ""
     difference: tuple[str, ...] = ()
@@ -191,12 +237,83 @@ def _legend(baseline: str | None) -> str:
     )
 
 
-def _caption(aligned: AlignedRuns, metrics: Sequence[Metric], title: str, n: int, legend: str) -> str:
+def _unreachable(tested: Sequence[Cell], n: int) -> tuple[str, ...]:
+    """Return a note where so few images are compared that no difference can be significant, whatever it is.
+
+    The least p of the signed-rank test is 2 / 2^n, where all differences have one sign; Holm's correction takes the
+    least of a method's k tests times k.
+    """
+    if not tested:
+        return ()
+    tests = min(Counter(cell.method for cell in tested).values())
+    least = min(1.0, 2 / 2**n)
+    if tests * least < LEVEL:
+        return ()
+    corrected = f", and {min(1.0, tests * least):.2g} after Holm's correction over {tests} metrics" if tests > 1 else ""
+    return (
+        f"no p below {LEVEL:g} can be reached with n = {n}: where all differences have one sign, the test gives "
+        f"{least:.2g}{corrected}",
+    )
+
+
+def without_blank_columns(table: Table) -> Table:
+    """Return a table without the columns that hold no value, and with one note that names them and says why."""
+    rows = (*table.rows, *table.reported)
+    kept = [place for place in range(len(table.metrics)) if any(entries[place].text != "–" for _, entries in rows)]
+    blank = [place for place in range(len(table.metrics)) if place not in kept]
+    if not kept or not blank:
+        return table
+    said = {f"{label}, {table.metrics[p].title}: {entries[p].note}" for label, entries in table.rows for p in blank}
+    why = [
+        f"{table.metrics[p].title} ({'; '.join(dict.fromkeys(entries[p].note for _, entries in table.rows))})"
+        for p in blank
+    ]
+    notes = (f"left out, without any value: {', '.join(why)}", *(note for note in table.notes if note not in said))
+    return with_columns(replace(table, notes=notes), tuple(table.metrics[place] for place in kept))
+
+
+def with_columns(table: Table, metrics: Sequence[Metric], missing: str = "") -> Table:
+    """Return a table under other columns, in their order.
+
+    Args:
+        table: Any.
+        metrics: The columns.
+        missing: Why a column that the table lacks is blank.
+    """
+    places = {metric.id: place for place, metric in enumerate(table.metrics)}
+    blank = Entry("–", note=missing)
+
+    def cut(rows: Rows) -> Rows:
+        return tuple(
+            (label, tuple(own[places[m.id]] if m.id in places else blank for m in metrics)) for label, own in rows
+        )
+
+    said = dict(zip(places, table.definitions, strict=True)) if table.definitions else {}
+    definitions = tuple(said[metric.id] for metric in metrics if metric.id in said)
+    return replace(
+        table, metrics=tuple(metrics), rows=cut(table.rows), reported=cut(table.reported), definitions=definitions
+    )
+
+
+def caption(what: str, metrics: Sequence[Metric], legend: str, estimator: str, intervals: bool = True) -> str:
+    """Say what a table of means shows.
+
+    Args:
+        what: Such as ``RealSR: means over 100 images``.
+        metrics: The columns.
+        legend: What ``+`` and ``-`` mean, or empty.
+        estimator: What estimated the severities.
+        intervals: Whether they are printed.
+    """
     colours = {m.colour: [o.title for o in metrics if o.colour == m.colour] for m in metrics}
     computed = "; ".join(f"{', '.join(names)} on {colour}" for colour, names in colours.items())
-    images = "one image" if n == 1 else f"{n} images"
     return (
-        f"{title}: means over {images} with bootstrap 95% intervals ({DRAWS:,} resamples). Arrows point to better "
+        f"{what}{f' with bootstrap 95% intervals ({DRAWS:,} resamples)' if intervals else ''}. Arrows point to better "
         f"values; best in bold, second underlined; a mean is blank where an image has no value. "
-        f"{f'{legend}. ' if legend else ''}Computed: {computed}. Severity estimator: {aligned.estimator}."
+        f"{f'{legend}. ' if legend else ''}Computed: {computed}. Severity estimator: {estimator}."
     )
+
+
+def images_text(n: int) -> str:
+    """Return ``one image`` or ``5 images``."""
+    return "one image" if n == 1 else f"{n} images"

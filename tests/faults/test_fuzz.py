@@ -25,6 +25,7 @@ from isrbench.harness.data.fetch import fetch_dataset
 from isrbench.harness.data.pairs import load_pairs
 from isrbench.harness.documents import read_csv, read_json, read_toml
 from isrbench.harness.imaging.images import read_rgb, read_size
+from isrbench.harness.imaging.pictures import read_picture
 from isrbench.harness.store.frames import load_frames
 from isrbench.harness.store.salvage import salvage
 from isrbench.harness.store.schema import FILE
@@ -102,6 +103,7 @@ def test_images_answer(tmp_path: Path, tried: Counter) -> None:
     def case(data: bytes) -> None:
         path.write_bytes(data)
         tried.answer(lambda: (read_size(path), read_rgb(path)))
+        tried.answer(lambda: read_picture(path))
 
     case()
     tried.check(_PARTS["images"])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import random
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -16,6 +18,7 @@ import pytest
 
 from isrbench.harness.api.records import ImageRow
 from isrbench.harness.engine.listing import listing
+from isrbench.harness.engine.merging import merge
 from isrbench.harness.errors import UserError
 from isrbench.harness.store.connection import why_unusable
 from isrbench.harness.store.frames import load_frames
@@ -148,6 +151,41 @@ def test_what_is_no_store_is_named(break_it: Callable[[Path], object], words: st
     with pytest.raises(UserError) as caught, Store(folder, create=False) as store:
         load_frames(store, store.run_ids())
     assert words in caught.value.message and caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("UPDATE runs SET run = '../../evil'", "a run called '../../evil', which is no folder's name"),
+        ("UPDATE runs SET run = '..'", "a run called '..', which is no folder's name"),
+        ("UPDATE runs SET manifest = replace(manifest, '\"one\"', '\"../evil\"')", "has the manifest of '../evil'"),
+        ("UPDATE images SET output = '../../evil.png'", "is said to lie at ../../evil.png"),
+        ("UPDATE images SET output = '/evil.png'", "is said to lie at /evil.png"),
+    ],
+)
+def test_a_store_of_somebody_elses_does_not_say_where_we_write(statement: str, words: str, tmp_path: Path) -> None:
+    folder = stores.write_store(tmp_path / "a" / "theirs", images=2)
+    (tmp_path / "evil.png").write_text("theirs")
+    with closing(sqlite3.connect(folder / FILE)) as db:
+        db.execute(f"{statement} WHERE run = 'one'")
+        db.commit()
+    with pytest.raises(UserError, match=re.escape(words)):
+        merge([folder], tmp_path / "a" / "b" / "ours")
+    with pytest.raises(UserError, match=re.escape(words)), Store(folder, create=False) as store:
+        load_frames(store, store.run_ids())
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*evil*")] == ["evil.png"]
+    kept = salvage(folder).rows
+    assert all(row["run"] in {"one", "two"} for row in kept["runs"]) and "evil" not in json.dumps(kept)
+
+
+@pytest.mark.parametrize("ending", ["-wal", "-shm", "-journal"])
+@pytest.mark.parametrize("create", [True, False])
+def test_sqlites_own_files_are_files(ending: str, create: bool, tmp_path: Path) -> None:
+    folder = stores.write_store(tmp_path / "runs", images=1)
+    (folder / f"{FILE}{ending}").unlink(missing_ok=True)
+    os.mkfifo(folder / f"{FILE}{ending}")
+    with pytest.raises(UserError, match=f"{ending} cannot be read: it is a pipe, not a file"):
+        Store(folder, create=create)
 
 
 def test_a_disk_that_fails_is_named(tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ def test_whatever_takes_part_in_restoring_an_image_is_in_the_identity(method: st
     assert not named & known
 
 
-@pytest.mark.parametrize("metric", ["psnr", pytest.param("gmsd", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("metric", ["psnr", pytest.param("piqe", marks=pytest.mark.slow)])
 def test_whatever_takes_part_in_scoring_an_image_is_in_the_version(metric: str, tmp_path: Path) -> None:
     script = (
         "import numpy as np\nfrom pathlib import Path\nfrom isrbench.harness.metrics.scorer import Scorer\n"

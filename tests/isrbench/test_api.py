@@ -195,8 +195,8 @@ class TestRestore:
             isrbench.restore(np.zeros((4, 4, 3), np.uint8), "bicubic", to=tmp_path / "x.png")  # type: ignore[call-overload]
         with pytest.raises(isrbench.UserError, match="two of the images are called a"):
             isrbench.restore([folder / "a.png", folder.parent / "HR" / "a.png"], "bicubic", to=tmp_path / "x")
-        with pytest.raises(isrbench.UserError, match="written as PNG"):
-            isrbench.restore(folder / "a.png", "bicubic", to=tmp_path / "x.jpg")
+        with pytest.raises(isrbench.UserError, match="as PNG, JPEG, WebP or TIFF"):
+            isrbench.restore(folder / "a.png", "bicubic", to=tmp_path / "x.gif")
         with pytest.raises(isrbench.UserError, match="no images"):
             isrbench.restore([], "bicubic", to=tmp_path / "x")
         assert not (tmp_path / "x").exists()

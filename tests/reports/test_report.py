@@ -54,8 +54,9 @@ def test_analyses_are_in_every_table_file_and_have_files_of_their_own(tmp_path):
     for name in ("interaction", "agreement"):
         rows = pd.read_csv(files[f"sample.{name}.csv"])
         assert len(rows) == len(compared.analyses[name]) > 0 and set(rows["dataset"]) == {"sample"}
-    for ending in (".md", ".tex", ".txt"):
-        text = files[f"sample{ending}"].read_text(encoding="utf-8")
+    assert "sample.agreement.tex" in files
+    for name in ("sample.md", "overview.tex", "sample.txt"):
+        text = files[name].read_text(encoding="utf-8")
         assert "depend on severity?" in text and "do metrics rank the methods alike?" in text
         assert "otherwise than all others" in text
     assert "interaction.png" in files

@@ -13,7 +13,7 @@ from isrbench.harness.metrics.version import marks
 from isrbench.reports.aligned import align
 from isrbench.reports.hub_card import hub_card
 from isrbench.reports.statistics import means
-from isrbench.reports.tables.latex import latex
+from isrbench.reports.tables.latex import latex, tabular
 from isrbench.reports.tables.render import markdown, plain_text
 from isrbench.reports.tables.table import score_table
 from tests.support.report_frames import frames, with_manifests
@@ -37,7 +37,7 @@ def made(tmp_path_factory):
 def tables(made):
     (own,) = align(made)
     table = score_table(own, means(own, list(own.images.index)), "sample", 4)
-    return [markdown(table), plain_text(table), latex(table).replace(r"\S{}", "§")]
+    return [markdown(table), plain_text(table), latex(table, "t", tabular(table)).replace(r"\S{}", "§")]
 
 
 def test_values_of_other_weights_are_marked_and_stay_out_of_a_hub_card(made, caplog):

@@ -49,6 +49,8 @@ class _Hub(http.server.BaseHTTPRequestHandler):
         files = [path for path in sorted(repository.rglob("*")) if path.is_file()]
         names = {path.relative_to(repository).as_posix(): path for path in files}
         told = {"id": repository.name, "sha": COMMIT, "siblings": [{"rfilename": name} for name in names]}
+        card = names["README.md"].read_text() if "README.md" in names else ""
+        told["tags"] = [line.replace(": ", ":") for line in card.splitlines() if line.startswith("license: ")]
         tree = [
             {"type": "file", "path": n, "size": p.stat().st_size, "oid": etag(p)[:40]}
             | ({"lfs": {"oid": etag(p), "size": p.stat().st_size, "pointerSize": 1}} if len(etag(p)) == 64 else {})

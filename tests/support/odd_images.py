@@ -20,6 +20,8 @@ showpage
 """
 """A program: whoever hands it to Ghostscript finds that it has written a file."""
 _D50 = (0.9642, 1.0, 0.8249)
+Colour = tuple[float, float, float]
+"""X, Y, Z."""
 
 
 def _s15(*values: float) -> bytes:
@@ -53,13 +55,18 @@ def _curve(gamma: float) -> bytes:
 
 def wide_profile() -> bytes:
     """An RGB profile of colours wider than sRGB's: those of Adobe RGB (1998), adapted to D50, gamma 2.2."""
-    primaries = {
-        b"rXYZ": (0.6097, 0.3111, 0.0195),
-        b"gXYZ": (0.2053, 0.6257, 0.0609),
-        b"bXYZ": (0.1492, 0.0632, 0.7446),
-    }
+    return _rgb_profile((0.6097, 0.3111, 0.0195), (0.2053, 0.6257, 0.0609), (0.1492, 0.0632, 0.7446), "Wide RGB")
+
+
+def display_p3_profile() -> bytes:
+    """The profile of phones' photos: Display P3's primaries, adapted to D50, with gamma 2.2 for sRGB's curve."""
+    return _rgb_profile((0.5151, 0.2412, -0.0011), (0.2920, 0.6922, 0.0419), (0.1571, 0.0666, 0.7841), "Display P3")
+
+
+def _rgb_profile(red: Colour, green: Colour, blue: Colour, title: str) -> bytes:
+    primaries = {b"rXYZ": red, b"gXYZ": green, b"bXYZ": blue}
     tags = {tag: b"XYZ " + bytes(4) + _s15(*values) for tag, values in primaries.items()}
-    return _profile(b"RGB ", b"XYZ ", {**tags, **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), _curve(2.2))}, "Wide RGB")
+    return _profile(b"RGB ", b"XYZ ", {**tags, **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), _curve(2.2))}, title)
 
 
 def grey_profile() -> bytes:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from isrbench.harness.api.method import RoutingTrace
 from isrbench.harness.api.records import DatasetRecord, Failure, ImageRow, Manifest, MetricRecord, RunCost, ScoreRow
+from isrbench.harness.files import file_hash
 from isrbench.harness.store.store import Store
 
 TABLES = {"runs": "run", "images": "run, image", "scores": "run, image, metric", "routing": "run, image, position",
@@ -49,6 +52,35 @@ def write_store(folder: Path, images: int = 60) -> Path:
             store.add_scores([good, bad] if n % 10 == 0 else [good])
     store.add_hr_severity("a" * 64, "e", 0.5)
     store.close()
+    return folder
+
+
+def stored_runs(
+    folder: Path, *runs: str, repeats: Mapping[str, str] = MappingProxyType({}), named: bool = False
+) -> Path:
+    """Write runs of two images each with their PNGs and manifests; return the folder.
+
+    ``repeats`` says which repeat which; with ``named`` each has a method of its own, ``m-RUN``, but for the repeats.
+    """
+    with Store(folder) as store:
+        for run in runs:
+            base = repeats.get(run, "")
+            name = f"m-{base or run}" if named else base or run
+            facts = {"name": name, "variant": "tiny", "repeat_of": base}
+            manifest = manifest_of(run, 2).model_copy(update=facts)
+            store.add_run(manifest)
+            (folder / run / "images").mkdir(parents=True)
+            (folder / run / "manifest.json").write_text(manifest.model_dump_json(), encoding="utf-8")
+            for image in ("a", "b"):
+                png = folder / run / "images" / f"{image}.png"
+                png.write_bytes(f"{run} {image}".encode())
+                row = ImageRow(
+                    run=run, image=image, status="ok", lr="/lr", output=f"{run}/images/{image}.png",
+                    output_hash=file_hash(png),
+                )  # fmt: skip
+                store.add_image(row, RoutingTrace(("x",), (3,), (0,)))
+                score = ScoreRow(run=run, image=image, metric="psnr", status="ok", value=float(len(run)), code="c")
+                store.add_scores([score])
     return folder
 
 

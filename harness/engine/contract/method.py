@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from isrbench.harness.api.method import Cost, Labeled, Method, MethodPlugin, Prepares, Restored, Routed, Runtime
-from isrbench.harness.api.options import describe_options, options_key, read_options
+from isrbench.harness.api.options import describe_options, options_key
 from isrbench.harness.api.registry import Registry, methods
-from isrbench.harness.determinism import make_deterministic, resolve_device
+from isrbench.harness.determinism import make_deterministic
+from isrbench.harness.engine.arguments import device_of
 from isrbench.harness.engine.contract.check import (
     Broken,
     Checked,
@@ -29,6 +30,7 @@ from isrbench.harness.engine.contract.check import (
     process_left_alone,
 )
 from isrbench.harness.engine.plan import code_version
+from isrbench.harness.engine.remote import method_options
 from isrbench.harness.engine.restoring import restore_one
 from isrbench.harness.identity import code_modules
 from isrbench.harness.imaging.images import to_pixels, write_png
@@ -82,8 +84,8 @@ def subject_of(plugin: MethodPlugin, options: Mapping[str, str], scale: int = 4,
     Raises:
         UserError: If options do not fit or the method cannot be built.
     """
-    own = read_options(plugin, options)
-    runtime = Runtime(scale, resolve_device(device))
+    own = method_options(plugin, options)
+    runtime = Runtime(scale, device_of(device))
     make_deterministic(runtime.device)
     return Subject(plugin, own, plugin.make(own, runtime), runtime)
 

@@ -11,12 +11,13 @@ from tempfile import TemporaryDirectory
 from isrbench.harness.api.containment import contained
 from isrbench.harness.api.dataset import Card
 from isrbench.harness.api.method import RoutingTrace, Runtime
-from isrbench.harness.api.options import read_options
 from isrbench.harness.api.records import Failure, ImageRow, ImageStatus
 from isrbench.harness.api.registry import methods as installed
-from isrbench.harness.determinism import make_deterministic, resolve_device
+from isrbench.harness.determinism import make_deterministic
+from isrbench.harness.engine.arguments import device_of
 from isrbench.harness.engine.jobs import Job, Measured, measure, restore
 from isrbench.harness.engine.plan import Plan, code_version
+from isrbench.harness.engine.remote import method_options
 from isrbench.harness.engine.request import Request
 from isrbench.harness.metrics.scorer import Scorer
 from isrbench.harness.metrics.version import MetricVersion
@@ -105,8 +106,8 @@ class Worker:
             torch.set_num_threads(order.threads)
         request = order.request
         plugin = installed().get(request.method)
-        options = read_options(plugin, request.options)
-        device = resolve_device(order.device)
+        options = method_options(plugin, request.options)
+        device = device_of(order.device)
         make_deterministic(device)
         method = plugin.make(options, Runtime(scale=order.card.scale, device=device, images=order.images))
         scorer = Scorer(order.metrics, device, download=order.download)

@@ -13,13 +13,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from isrbench.harness.api.registry import metrics, unknown_name
+from isrbench.harness.api.steps import steps
 from isrbench.harness.errors import UserError
+from isrbench.harness.metrics.sets import expand
 from isrbench.harness.processes import told_to_end
 from isrbench.methods.onestep.train.config import TrainConfig, parse_config
 from isrbench.methods.onestep.train.dataset import find_dataset
@@ -41,7 +44,9 @@ _MISTAKE = 2
 """The exit code of a ``UserError``."""
 
 
-def train(method: str, argv: Sequence[str], spec: Callable[[], AdapterSpec]) -> int:
+def train(
+    method: str, argv: Sequence[str], spec: Callable[[], AdapterSpec], fields: Collection[str] | None = None
+) -> int:
     """Train as a command line says, in this process or in one for each GPU.
 
     ``--help``, mistakes in the options, absent folders and data sets, and unfit lists of photos are answered before
@@ -51,6 +56,7 @@ def train(method: str, argv: Sequence[str], spec: Callable[[], AdapterSpec]) -> 
         method: The method's id.
         argv: See :func:`isrbench.methods.onestep.train.config.parse_config`.
         spec: Imports the method's adapter.
+        fields: Names of the fields of the adapter's config, to check before it is imported; None = then.
 
     Returns:
         The exit code.
@@ -60,9 +66,11 @@ def train(method: str, argv: Sequence[str], spec: Callable[[], AdapterSpec]) -> 
             fewer GPUs than processes asked for, the processes cannot share a step evenly, or one is killed.
     """
     config, _ = parse_config(method, argv)
+    _check_names(method, config, fields)
     check_sources(config.data)
     if config.validation.dataset:
         find_dataset(config.validation)
+    steps.info("loading torch and base %s...", config.base)
     count = processes_to_start(config, os.environ)
     if count == 1:
         from isrbench.methods.onestep.train import run
@@ -71,6 +79,18 @@ def train(method: str, argv: Sequence[str], spec: Callable[[], AdapterSpec]) -> 
     split(config.global_batch, config.batch, count)
     given = json.dumps([os.getpid(), sys.path])
     return run_together([sys.executable, "-c", _CHILD, given, "train", "--method", method, *argv], count)
+
+
+def _check_names(method: str, config: TrainConfig, fields: Collection[str] | None) -> None:
+    """Refuse names that nobody knows: fields of the adapter, metrics of the validation."""
+    unknown = next((name for name in config.adapter if name not in fields), None)
+    if unknown is not None:
+        raise UserError(
+            unknown_name("adapter field", unknown, sorted(fields)),
+            f"correct it; see isrbench train --method {method} --help",
+        )
+    for id in expand(config.validation.metrics):
+        metrics().get(id)
 
 
 def processes_to_start(config: TrainConfig, environment: Mapping[str, str]) -> int:

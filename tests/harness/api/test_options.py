@@ -45,6 +45,23 @@ def test_every_type_is_read():
 
 
 @pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x" * 300, "File name too long"),
+        ("loop", "Too many levels"),
+        ("~qqq/x", "home directory"),
+        ("a\0", "null byte"),
+    ],
+)
+def test_a_path_at_which_nothing_can_be(text, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    with pytest.raises(UserError, match=f"option 'weights': .* cannot be a path: .*{words}") as caught:
+        parse_options(Everything, {"weights": text})
+    assert caught.value.fix == "write -o weights=PATH" and len(caught.value.message) < 300
+
+
+@pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
         ("tile", "1.5", "whole number"),

@@ -63,7 +63,7 @@ def test_json_holds_reasons_and_places_and_nothing_is_left_on_stderr(
         assert code == 0 and err == "", err
         assert "isrbench fetch weights --metric lpips" in summary["metrics"][1]["fix"]
         assert all(Path(place).exists() for place in summary["places"].values()) and len(summary["places"]) == 3
-    code, out, err = isrbench(capfd, *command)
+    code, out, err = isrbench(capfd, *command, "-q")
     assert code == 0 and err == "" and "isrbench fetch weights --metric lpips" in out
 
 
@@ -75,7 +75,7 @@ def test_metrics_without_weights_that_nobody_named_share_one_line(tmp_path: Path
     monkeypatch.setattr(weights, "network", lambda: pytest.fail("the network is asked"))
     large = write_pairs(tmp_path / "large", ["a", "b"], lr=64)
     plain = ("--dataset", large, "--runs-dir", tmp_path / "r", *PLAIN)
-    code, out, err = isrbench(capsys, "eval", "--method", "bicubic", *plain)
+    code, out, err = isrbench(capsys, "eval", "-q", "--method", "bicubic", *plain)
     assert code == 0 and err == "" and "PSNR ↑" in out and "PIQE ↓" in out
     absent = "lpips, dists, musiq, maniqa-pipal, clipiqa, fid"
     line = f"no weights {absent}: not computed without their weights; isrbench fetch weights --metric "
@@ -95,7 +95,7 @@ def test_metrics_without_weights_that_nobody_named_share_one_line(tmp_path: Path
     [
         (["--method", "bicubic", "--dataset", "sample", "--metrics", "@oseddif"], "did you mean '@osediff'"),
         (["--method", "bicubik", "--dataset", "sample"], "did you mean 'bicubic'"),
-        (["--method", "bicubic", "--dataset", "realsr"], "did you mean 'RealSR'"),
+        (["--method", "bicubic", "--dataset", "realsrr"], "did you mean 'RealSR'"),
         (["--method", "bicubic", "--dataset", "sample", "--metrics", "psrn"], "did you mean 'psnr'"),
         (["--method", "bicubic", "--dataset", "sample", "--resume", "allways"], "resume mode"),
         (["--method", "bicubic", "--dataset", "no/such/folder"], "no/such/folder"),
@@ -117,7 +117,7 @@ def test_metrics_without_weights_that_nobody_named_share_one_line(tmp_path: Path
 def test_mistakes_are_one_clean_message_with_a_fix_and_exit_code_2(
     args: list[str], words: str, tmp_path: Path, capsys
 ) -> None:
-    code, _, err = isrbench(capsys, "eval", *args, "--runs-dir", tmp_path / "runs", "--estimator", "none")
+    code, _, err = isrbench(capsys, "eval", "-q", *args, "--runs-dir", tmp_path / "runs", "--estimator", "none")
     assert code == 2 and "Traceback" not in err
     error, fix = err.splitlines()
     assert error.startswith("error ") and words in error and fix.startswith("fix ")

@@ -7,7 +7,9 @@ import logging
 import re
 
 import pytest
+from rich.console import Console
 
+from isrbench.harness.cli import terminal
 from isrbench.harness.cli.terminal import amount, show_logs
 from tests.support.cards import write_card
 from tests.support.cli import finished, finished_in_turn, isrbench
@@ -51,6 +53,60 @@ def test_examples_in_help_are_whole_lines() -> None:
     for verb, (_, out) in zip(verbs, finished_in_turn([[*verb, "--help"] for verb in verbs]), strict=True):
         examples = re.findall(r"`(isrbench [^`]*)`", out)
         assert examples and all("\n" not in example for example in examples), (verb, examples)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_help_fills_the_terminal_in_groups_and_cuts_nothing(width: int, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    for verb in ([], ["eval"], ["restore"], ["report"], ["train"], ["runs"], ["list"]):
+        code, out, _ = isrbench(capsys, *verb, "-h")
+        assert code == 0 and all(len(line) <= width for line in out.splitlines()), verb
+    _, out, _ = isrbench(capsys, "-h")
+    assert "..." not in out.partition("Commands:")[2]
+    _, out, _ = isrbench(capsys, "eval", "--help")
+    headings = [line for line in out.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert headings == ["Method:", "Images:", "Scores:", "Results:", "Work:", "Other:"]
+    assert max(map(len, out.splitlines())) > 0.85 * width
+    _, out, _ = isrbench(capsys, "restore", "-h")
+    assert "INPUT   An image, or a folder of images.  [required]" in out
+
+
+def test_ids_are_found_whatever_their_capitals_and_numbers(capsys) -> None:
+    for words in (("list", "Metric"), ("list", "metrics")):
+        code, out, _ = isrbench(capsys, *words)
+        assert code == 0 and out.startswith("metrics\n") and "psnr" in out
+    for kind, id, said in (
+        ("methods", "MOR", "method mor"),
+        ("dataset", "realsr", "dataset RealSR"),
+        ("METRIC", "Psnr", "metric psnr"),
+    ):
+        code, out, _ = isrbench(capsys, "describe", kind, id)
+        assert code == 0 and out.startswith(f"{said}\n")
+    code, _, err = isrbench(capsys, "list", "methodz")
+    assert code == 2 and "none of methods, datasets, metrics, runs" in err
+
+
+def test_lists_fit_80_columns(tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # no weights: every row says so
+    for kind in ("methods", "datasets", "metrics"):
+        monkeypatch.setattr(terminal, "_out", Console(highlight=False, emoji=False))
+        _, out, _ = isrbench(capsys, "list", kind)
+        long = [line for line in out.splitlines() if len(line) > 80]
+        assert len(out.splitlines()) > 10 and all(line.startswith("missing weights: isrbench fetch") for line in long)
+    assert [line.split()[-1] for line in out.splitlines() if line.startswith("maniqa-pipal ")] == ["missing"]
+    assert ",maniqa-pipal," in out.splitlines()[-1]
+
+
+def test_a_shell_completes_ids(capsys, monkeypatch) -> None:
+    from isrbench.harness.cli.ids import complete_dataset, complete_method, complete_metrics
+
+    assert complete_method("REALESRGAN-X") == ["realesrgan-x2plus", "realesrgan-x4plus", "realesrgan-x4plus-anime"]
+    assert "sample" in complete_dataset("sa") and complete_metrics("psnr,@os") == ["psnr,@osediff"]
+    monkeypatch.setenv("_ISRBENCH_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "isrbench eval --method bic")
+    monkeypatch.setenv("COMP_CWORD", "3")
+    assert isrbench(capsys)[1].split() == ["bicubic"]
 
 
 def test_version(capsys) -> None:

@@ -104,3 +104,22 @@ def test_a_path_that_is_too_long_is_a_message(capsys) -> None:
     args = ("eval", "--method", "bicubic", "--dataset", "RealSR", "--data-root", "x" * 300)
     code, out, err = isrbench(capsys, *args)
     assert code == 2 and out == "" and "longer than a path can be" in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "command", [("list", "runs", "--runs-dir"), ("merge", "--into", "m"), ("runs", "salvage", "--out", "a.csv")]
+)
+def test_links_that_lead_in_a_circle_are_the_users(
+    command: tuple[str, ...], tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    code, _, err = isrbench(capsys, *command, "loop")
+    assert code == 2 and "loop" in err and "fix   check the links that it leads through" in err
+
+
+def test_a_file_where_a_folder_has_to_be_is_named(fails) -> None:
+    code, _, err = fails("FileExistsError(errno.EEXIST, 'File exists', 'runs/a')")
+    assert code == 2 and err == "error runs/a: File exists\nfix   move it away, or choose another place\n"
+    code, _, err = fails("IsADirectoryError(errno.EISDIR, 'Is a directory', 'runs/.a.part', None, 'runs/a')")
+    assert code == 2 and err.startswith("error runs/a: Is a directory\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from isrbench.harness.cli import report
@@ -16,11 +18,14 @@ from tests.support.cli import isrbench
         (["--reported", "--common"], [], ["seen"]),
         (["--reported", "latest"], ["latest"], ["seen"]),
         (["latest", "--reported", "all"], ["latest"], ["all"]),
+        (["--reported", "mine.tsv"], [], ["mine.tsv"]),
         (["--reported=all", "--reported", "mine.CSV", "latest"], ["latest"], ["all", "mine.CSV"]),
     ],
 )
 def test_reported_takes_a_value_or_none(capsys, monkeypatch, tmp_path, args, runs, reported):
     asked = {}
+    monkeypatch.chdir(tmp_path)
+    Path("mine.tsv").touch()
 
     def write(**options):
         asked.update(options)

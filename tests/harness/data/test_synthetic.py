@@ -108,7 +108,7 @@ def test_the_command_says_what_is_wrong(photos: list[Path], tmp_path: Path, capl
     (tmp_path / "empty").mkdir()
     argv = [str(tmp_path / "photos"), str(tmp_path / "empty"), "--out", str(tmp_path / "set")]
     assert main(argv) == 2
-    assert "error: " in caplog.text and "empty holds no images" in caplog.text and "fix:" in caplog.text
+    assert "empty holds no images" in caplog.text and "fix:" in caplog.text
 
 
 def test_photos_whose_pixels_would_change_are_refused_or_noted(tmp_path: Path, caplog) -> None:

@@ -13,7 +13,9 @@ import torch
 
 from isrbench.harness.api.method import Restored, RoutingTrace, Runtime
 from isrbench.harness.engine import jobs
+from isrbench.harness.engine.restore_files import restore
 from isrbench.harness.errors import UserError
+from isrbench.harness.imaging import writing
 from isrbench.harness.store.frames import load_frames
 from tests.support.images import write_pairs
 from tests.support.nearest import CALLS, Nearest, Options, run
@@ -61,6 +63,15 @@ def test_a_folder_that_is_gone_is_nobodys_fault(tmp_path: Path, monkeypatch) -> 
     gone.rmdir()
     with jobs.folder_kept():
         os.chdir(tmp_path)
+
+
+def test_a_result_larger_than_what_is_read_is_refused_before_memory_ends(request_, methods, monkeypatch) -> None:
+    monkeypatch.setattr(writing, "SET_PIXELS", 100)
+    id, store, outcome = run(request_, methods)
+    failure = store.images(id)[0].failure
+    assert outcome.failed == 4 and failure is not None and "are the most that are read" in failure.message
+    with pytest.raises(UserError, match="0 would be 32x32, 1,024 pixels; 100 are the most"):
+        restore(np.zeros((8, 8, 3), np.uint8), "bicubic")
 
 
 def test_a_name_as_long_as_a_folder_allows_is_restored(request_, methods, tmp_path: Path) -> None:

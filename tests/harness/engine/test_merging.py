@@ -85,9 +85,10 @@ def test_an_image_whose_file_is_gone_is_left_out_with_a_note(tmp_path, pairs):
 
 def test_what_the_terminal_says(tmp_path, pairs, capsys):
     run(pairs, tmp_path / "one")
-    code, said, _ = isrbench(capsys, "merge", tmp_path / "one", "--into", tmp_path / "all")
+    code, said, _ = isrbench(capsys, "runs", "merge", tmp_path / "one", "--into", tmp_path / "all")
     assert code == 0 and "1 new runs, 3 images, 0 scores of images that were there" in said
-    code, _, said = isrbench(capsys, "merge", tmp_path / "all", "--into", tmp_path / "all")
+    code, _, said = isrbench(capsys, "runs", "merge", tmp_path / "all", "--into", tmp_path / "all")
     assert code == 2 and "is named twice" in said
-    code, _, said = isrbench(capsys, "merge", tmp_path / "nothing", "--into", tmp_path / "all")
+    assert isrbench(capsys, "merge", tmp_path / "one", "--into", tmp_path / "all")[0] == 0, "its name until now"
+    code, _, said = isrbench(capsys, "runs", "merge", tmp_path / "nothing", "--into", tmp_path / "all")
     assert code == 2 and "there are no runs in" in said

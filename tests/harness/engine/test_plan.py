@@ -60,7 +60,7 @@ def test_a_name_that_tables_give_to_another_method_is_refused(name: str, what: s
     methods.register("broken", "no_such_module:PLUGIN")
     with pytest.raises(UserError, match=f"--name {name} is the {what} of another method") as caught:
         make_plan(replace(request_, name=name), methods)
-    assert "--name nearest-2" in (caught.value.fix or "")
+    assert f"--name {name}-2" in (caught.value.fix or "")
     assert make_plan(replace(request_, name="NEAREST"), methods).title == "NEAREST"
 
 

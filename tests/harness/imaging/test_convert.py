@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from isrbench.harness.errors import UserError
 from isrbench.harness.imaging import convert as conversion
 from isrbench.harness.imaging.convert import convert, main, rgb8
 from isrbench.harness.imaging.images import read_rgb
+from tests.support.cli import isrbench
 from tests.support.images import CONVERTIBLE, make_image, write_pairs, write_png16, write_truncated_png
 from tests.support.paths import ROOT
 
@@ -71,6 +73,14 @@ def test_a_good_image_is_left_alone_and_a_folder_is_done_as_a_whole(tmp_path: Pa
     assert sorted(p.name for p in folder.iterdir()) == [".b.png.original", "a.png", "b.png"]
 
 
+def test_a_folder_of_no_images_and_what_is_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
+    for name, said in (("empty", "holds no images"), ("pipe.png", "is not a plain file")):
+        code, _, err = isrbench(capsys, "tools", "convert", tmp_path / name)
+        assert code == 2 and f"{tmp_path / name} {said}" in err and "error: error" not in err
+
+
 def test_what_cannot_be_converted_is_left_as_it_is(tmp_path: Path) -> None:
     write_truncated_png(tmp_path / "cut.png")
     Image.fromarray(np.ones((4, 4), np.float32)).save(tmp_path / "float.tif")
@@ -89,6 +99,7 @@ def test_a_full_disk_leaves_the_original_in_its_place(tmp_path: Path, monkeypatc
     before = (tmp_path / "g.png").read_bytes()
 
     def full(path: Path, pixels: np.ndarray, **options: object) -> None:
+        assert path.read_bytes() == before  # so would a process that is killed now leave it
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(conversion, "write_png", full)

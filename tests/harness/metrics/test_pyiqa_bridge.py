@@ -214,10 +214,10 @@ def test_the_version_follows_the_weight_files(torch_home):
 def test_a_metric_that_the_installed_pyiqa_lacks_says_so(files, monkeypatch):
     from pyiqa.default_model_configs import DEFAULT_CONFIGS
 
-    monkeypatch.delitem(DEFAULT_CONFIGS, "gmsd")
-    (score,) = Scorer(["gmsd"]).score(files[1], files[0])
+    monkeypatch.delitem(DEFAULT_CONFIGS, "piqe")
+    (score,) = Scorer(["piqe"]).score(files[1], files[0])
     assert score.status is ScoreStatus.FAILED
-    assert score.failure.message == f"pyiqa {pyiqa.__version__} has no metric 'gmsd'"
+    assert score.failure.message == f"pyiqa {pyiqa.__version__} has no metric 'piqe'"
     assert "pip install --upgrade pyiqa" in score.failure.fix
 
 

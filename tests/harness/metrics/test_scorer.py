@@ -109,7 +109,7 @@ def test_scoring_leaves_the_callers_threads_alone(pngs):
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        scorer = Scorer(["gmsd"])
+        scorer = Scorer(["piqe"])
         scorer.score_pairs([files] * 3, workers=3)
         scorer.score(*files)
         assert torch.get_num_threads() == 2

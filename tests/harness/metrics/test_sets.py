@@ -25,6 +25,11 @@ def test_the_free_set_is_all_that_needs_no_download():
     assert set(METRIC_SETS["@free"]) == {id for id in ours if not metrics().get(id).weights}
 
 
+def test_all_is_every_metric():
+    assert expand(["all"]) == expand(["@all"]) == tuple(metrics()) and expand(["psnr", "all"])[0] == "psnr"
+    assert not {"all", "@all"} & {*metrics(), *METRIC_SETS}
+
+
 def test_metrics_of_the_set_that_looks_at_the_restored_image_alone_do_so():
     assert {metrics().get(id).reference for id in expand(["@nr"])} == {Reference.NONE}
 

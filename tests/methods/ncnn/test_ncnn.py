@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from isrbench.methods.ncnn.graph import read_graph
 from isrbench.methods.ncnn.options import NcnnOptions
 from isrbench.methods.ncnn.plugin import PLUGIN
 from isrbench.methods.ncnn.weights import check_size, count_weights
+from isrbench.methods.spandrel.ncnn import read_ncnn
 from isrbench.methods.spandrel.options import SpandrelOptions
 from isrbench.methods.spandrel.plugin import PLUGIN as SPANDREL
 from tests.support.cli import isrbench
@@ -158,8 +160,21 @@ def test_weights_that_do_not_fit_are_refused(change, words, tmp_path):
     with pytest.raises(UserError, match=words):
         build(param)
     file.unlink()
-    with pytest.raises(UserError, match="cannot be read: No such file"):
+    with pytest.raises(UserError, match=r"the weights .* does not exist"):
         build(param)
+
+
+@pytest.mark.parametrize("ending", [".param", ".bin"])
+@pytest.mark.parametrize(
+    ("put", "words"), [(os.mkfifo, "a pipe"), (lambda path: path.symlink_to("/dev/zero"), "a device")]
+)
+def test_what_is_no_file_is_never_read(put, words, ending, tmp_path):
+    param, _ = compact(tmp_path / "net.param")
+    param.with_suffix(ending).unlink()
+    put(param.with_suffix(ending))
+    for read in (build, read_ncnn):
+        with pytest.raises(UserError, match=f"it is {words}, not a file"):
+            read(param)
 
 
 def test_weights_of_another_network_are_refused(tmp_path):

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageFilter
 
 from isrbench.harness.imaging.images import read_rgb, write_png
 from isrbench.reports.aligned import align
@@ -50,3 +51,25 @@ def test_an_hr_image_that_a_set_cuts_is_shown_as_it_was_scored(tmp_path):
     (copied,) = copy_images(align(made)[0], tmp_path / "out", "sample")
     assert np.array_equal(read_rgb(tmp_path / "out" / str(copied.hr.file)), whole)
     assert np.array_equal(read_rgb(hr), larger)
+
+
+def test_large_images_are_previews_unless_originals_are_asked_for(tmp_path):
+    made = frames(tmp_path / "images", count=1, failed=False)
+    noisy = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    smooth = np.asarray(
+        Image.fromarray(noisy).resize((300, 300), Image.Resampling.BOX).filter(ImageFilter.GaussianBlur(2))
+    )
+    hr, restored = Path(made.images["hr_path"].iloc[0]), Path(made.images["output_path"].iloc[0])
+    write_png(hr, smooth)
+    write_png(restored, smooth)
+    assert hr.stat().st_size > 64 << 10
+    (aligned,) = align(made)
+    (preview,) = copy_images(aligned, tmp_path / "a", "sample")
+    assert preview.hr.preview and str(preview.hr.file).endswith(".webp")
+    assert not preview.lr.preview and str(preview.lr.file).endswith(".png"), "small ones are shown themselves"
+    shown = tmp_path / "a" / str(preview.hr.file)
+    difference = read_rgb(shown).astype(float) - smooth
+    assert shown.stat().st_size < hr.stat().st_size / 2 and np.sqrt((difference**2).mean()) < 3
+    (original,) = copy_images(aligned, tmp_path / "b", "sample", originals=True)
+    assert not original.hr.preview and (tmp_path / "b" / str(original.hr.file)).read_bytes() == hr.read_bytes()
+    assert (tmp_path / "b" / str(original.hr.thumbnail)).is_file()

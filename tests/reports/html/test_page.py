@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from dataclasses import replace
@@ -12,6 +11,7 @@ import pytest
 
 from isrbench.reports.comparison import compare
 from tests.support.browser import all_of, choose, open_page, open_viewer, texts
+from tests.support.pages import images_of
 from tests.support.report_frames import (
     MESSAGE,
     TRACEBACK,
@@ -31,8 +31,7 @@ FILE = "<img onerror=alert(1)>.png"
 def test_page_needs_no_network_and_every_link_leads_to_a_file(page):
     text = page.read_text(encoding="utf-8")
     assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", text)
-    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])
-    links = [p for i in data[0]["images"] for pair in (i["lr"], i["hr"], *i["out"]) for p in pair if p]
+    links = [p for i in images_of(page) for pair in (i["lr"], i["hr"], *i["out"]) for p in pair if p]
     links += re.findall(r'(?:src|href)="((?:plots|tables)/[^"]+)"', text)
     # One method failed on one image; a plot is linked and shown for either ground; tables are linked.
     assert len(links) == 2 * (30 * 5 - 1) + 4 * text.count("<figure>") + 6
@@ -117,9 +116,8 @@ def test_strata_switch_changes_table_and_gallery(browser):
     assert texts(browser, ".count") == ["10 images"]
 
 
-def test_gallery_sorts_by_severity_metric_and_spread(browser):
-    data = json.loads(texts(browser, "#data")[0])[0]
-    by_name = {i["name"]: i for i in data["images"]}
+def test_gallery_sorts_by_severity_metric_and_spread(browser, page):
+    by_name = {i["name"]: i for i in images_of(page)}
     severities = [by_name[n]["severity"] for n in texts(browser, ".shot b")]
     assert severities == sorted(severities, reverse=True)
     all_of(browser, ".order")[0].click()

@@ -131,14 +131,14 @@ def test_cards_show_the_chosen_version_and_missing_files_say_so(tmp_path):
         sources = opened.execute_script(shown)
         if sources[0] != "blank":
             sources = sources[::-1]
-        assert sources[0] == "blank" and all("/m0/" in source for source in sources[1:])
+        assert sources[0] == "blank" and all("/m1/" in source for source in sources[1:]), "the newest"
         choose(opened, ".version", "LR")
         assert sum("/lr/" in source for source in opened.execute_script(shown)) == 3
         names = texts(opened, ".shot b")
         open_viewer(opened, names.index("scene_000"))
         assert all_of(opened, ".nothing")[0].is_displayed()
         all_of(opened, "#viewer .next")[0].click()
-        assert texts(opened, ".ta") == ["LR"] and texts(opened, ".tb") == ["Bicubic"], "never LR against LR"
+        assert texts(opened, ".ta") == ["Bicubic"] and texts(opened, ".tb") == ["MoR-SR (tiny)"]
         assert [e for e in opened.get_log("browser") if e["level"] == "SEVERE"] == []
     finally:
         opened.quit()

@@ -9,7 +9,7 @@ import pytest
 from isrbench.reports.aligned import align
 from isrbench.reports.reported import ReportedRow, reported_rows
 from isrbench.reports.statistics import compare_means
-from isrbench.reports.tables.latex import latex
+from isrbench.reports.tables.latex import latex, tabular
 from isrbench.reports.tables.render import markdown, plain_text
 from isrbench.reports.tables.reported import with_reported
 from isrbench.reports.tables.table import Mark, Table, score_table
@@ -71,10 +71,10 @@ def test_sources_that_disagree_show_their_spread_and_what_was_measured(measured)
     assert (ssim.text, ssim.sources) == ("0.7616", "[1, 2†]"), "equal, rounded to the fewer digits"
     assert (musiq.text, musiq.sources) == ("60.5", "[2†]"), "as many digits as printed"
     assert (lpips.text, lpips.note) == ("–", "not reported")
-    for text in (markdown(shown), latex(shown), plain_text(shown)):
+    for text in (markdown(shown), latex(shown, "t", tabular(shown)), plain_text(shown)):
         assert here in text and "disagree" in text
     assert r"25.69–26.65<br><sub>\[1\] &lt; \[2†\]; here " in markdown(shown)
-    assert r"{[}1{]} \textless{} {[}2\textdagger{}{]}; here" in latex(shown)
+    assert r"{[}1{]} \textless{} {[}2\textdagger{}{]}; here" in latex(shown, "t", tabular(shown))
 
 
 def test_three_sources_come_from_low_to_high(measured):

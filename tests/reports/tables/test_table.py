@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
 from isrbench.reports.aligned import align
-from isrbench.reports.statistics import compare_means
-from isrbench.reports.tables.table import Mark, long_form
-from tests.support.report_frames import frames
+from isrbench.reports.statistics import compare_means, means, wilcoxon_p
+from isrbench.reports.tables.table import Mark, long_form, score_table
+from tests.support.report_frames import frames, of_metrics
 from tests.support.report_tables import small_table
 
 
@@ -46,4 +51,26 @@ def test_the_long_form_holds_differences_definition_and_estimator(tmp_path):
 
 
 def test_notes_of_the_runs_are_notes_of_the_table(tmp_path):
-    assert small_table(tmp_path).notes == align(frames(tmp_path, count=6, failed=False))[0].notes != ()
+    notes = align(frames(tmp_path, count=6, failed=False))[0].notes
+    assert small_table(tmp_path).notes[: len(notes)] == notes != ()
+
+
+def test_a_table_of_too_few_images_says_that_none_can_be_significant(tmp_path):
+    """The least p is that of differences of one sign; four metrics are tested."""
+    note = [note for note in small_table(tmp_path, count=7).notes if "can be reached" in note]
+    assert note == [
+        "no p below 0.05 can be reached with n = 7: where all differences have one sign, the test gives 0.016, and "
+        "0.062 after Holm's correction over 4 metrics"
+    ]
+    assert f"{wilcoxon_p(np.arange(1.0, 8)):.2g}" == "0.016"
+    assert not any("can be reached" in note for note in small_table(tmp_path, count=8).notes)
+
+
+def test_means_that_are_printed_alike_share_the_mark(tmp_path):
+    (aligned,) = align(of_metrics(frames(tmp_path, count=3, failed=False), "psnr"))
+    values = pd.DataFrame([[27.111, 27.114, 26.0]] * 3, aligned.images.index, aligned.labels)
+    close = replace(aligned, values={"psnr": values})
+    cells = means(close, list(close.images.index))
+    table = score_table(close, cells, "x", 3)
+    assert [entries[0].mark for _, entries in table.rows] == [Mark.BEST, Mark.BEST, Mark.NONE]
+    assert [cells[label, "psnr"].rank for label in close.labels] == [2, 1, 3]

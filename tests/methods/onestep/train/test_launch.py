@@ -41,6 +41,24 @@ def test_one_process_for_each_visible_gpu_unless_told_otherwise(monkeypatch):
         processes_to_start(asked("--processes", "8"), {})
 
 
+@pytest.mark.parametrize("method", ["mor", "lora_moe", "osediff"])
+def test_names_that_nobody_knows_are_told_before_the_adapter_is_imported(method, monkeypatch):
+    from importlib import import_module
+
+    def loading(*args):
+        raise AssertionError("torch would be imported by now")
+
+    train = import_module(f"isrbench.methods.{method}.training")
+    monkeypatch.setattr(train, "_spec", loading)
+    monkeypatch.setattr(launch, "processes_to_start", loading)
+    for word, said in (("adapter.rnk=4", "unknown adapter field 'rnk'"), ('validation.metrics=["psnrr"]', "'psnr'")):
+        with pytest.raises(UserError, match=said):
+            train.train(["--data", ".", word])
+    adapter = import_module(f"isrbench.methods.{method}.adapter").SPEC.default
+    with pytest.raises(AssertionError, match="by now"):
+        train.train(["--data", ".", *(f"adapter.{field}=1" for field in vars(adapter))])
+
+
 @pytest.mark.parametrize("name", ["WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "ACCELERATE_MIXED_PRECISION"])
 def test_in_a_group_nothing_is_started_again(name, monkeypatch):
     gpus(monkeypatch, 4)
