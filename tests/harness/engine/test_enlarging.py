@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image, ImageCms
 
-from isrbench.harness.api.method import Restored
+from isrbench.harness.api.method import Restored, Runtime
 from isrbench.harness.engine import enlarging, restore_files
 from isrbench.harness.engine.enlarging import Enlarger, count_picture_tiles, enlarge, enlarge_alpha, make_enlarger
 from isrbench.harness.engine.restore_files import restore
