@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from isrbench.harness.cli.check import check
+from isrbench.harness.cli.compare import compare
 from isrbench.harness.cli.describe import describe
 from isrbench.harness.cli.doctor import doctor
 from isrbench.harness.cli.eval import eval_
@@ -72,6 +73,7 @@ app.command(name="eval")(eval_)
 app.command()(restore)
 app.command(context_settings=_HANDED_ON, add_help_option=False)(train)
 app.command(cls=ReportCommand)(report)
+app.command()(compare)
 app.command()(figure)
 app.add_typer(study_app, name="study")
 app.add_typer(runs_app, name="runs")
