@@ -19,6 +19,7 @@ from isrbench.harness.cli.export import export
 from isrbench.harness.cli.fetch import fetch_app
 from isrbench.harness.cli.figure import figure
 from isrbench.harness.cli.list import list_
+from isrbench.harness.cli.matrix import eval_matrix, names_matrix
 from isrbench.harness.cli.report import ReportCommand, report
 from isrbench.harness.cli.restore import restore
 from isrbench.harness.cli.runs import merge, runs_app
@@ -55,6 +56,13 @@ class Verbs(TyperGroup):
         except EOFError as error:
             raise FileEnded(str(error) or "a file ended too early") from error
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """Find the verb: ``eval`` with a file of many runs is one of its own."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return (name, self.commands[_MATRIX], rest) if name == "eval" and names_matrix(rest) else (name, command, rest)
+
+
+_MATRIX = "eval-matrix"
 
 app = typer.Typer(
     name="isrbench",
@@ -70,6 +78,7 @@ _HANDED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 """For verbs whose further arguments belong to somebody else, ``--help`` among them."""
 
 app.command(name="eval")(eval_)
+app.command(name=_MATRIX, hidden=True)(eval_matrix)
 app.command()(restore)
 app.command(context_settings=_HANDED_ON, add_help_option=False)(train)
 app.command(cls=ReportCommand)(report)
