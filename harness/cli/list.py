@@ -17,7 +17,7 @@ class Kind(str, Enum):
 
 
 def list_(kind: Kind, json: Json = False, runs_dir: RunsDir = RUNS_DIR) -> None:
-    """List methods, datasets, metrics or runs (as `isrbench runs list` does).
+    """List methods, datasets, metrics or runs.
 
     Example: `isrbench list methods`
     """

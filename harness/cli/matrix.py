@@ -57,11 +57,8 @@ def eval_matrix(
         except UserError as error:
             show_error(error)
             codes.append(2)
-    done = f"{codes.count(0)} of {len(runs)} runs are complete"
-    troubles = [
-        f"{codes.count(code)} {word}" for code, word in ((1, "with failures"), (2, "not made")) if code in codes
-    ]
-    show_text(", ".join([done, *troubles]))
+    words = {0: f"of {len(runs)} runs are complete", 1: "with failures", 2: "not made"}
+    show_text(", ".join(f"{codes.count(code)} {word}" for code, word in words.items() if code in (0, *codes)))
     if report and set(codes) != {2}:
         try:
             show_place("report", report_writer()(runs_dir=runs[0].runs_dir))
