@@ -145,6 +145,8 @@ def eval_(
     `isrbench eval --method bicubic --dataset my_pairs/ --metrics psnr,gmsd`
 
     `isrbench eval --method folder -o images=ours/ --dataset RealSR`
+
+    `isrbench eval matrix.toml --dry-run`: many runs, methods x sets, written down in one file (docs/runs.md)
     """
     from isrbench.harness.api.options import split_options
     from isrbench.harness.api.registry import methods

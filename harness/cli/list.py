@@ -30,7 +30,7 @@ Listed = Annotated[
 
 
 def list_(kind: Listed, json: Json = False, runs_dir: RunsDir = RUNS_DIR) -> None:
-    """List methods, datasets, metrics or runs (as `isrbench runs list` does).
+    """List methods, datasets, metrics or runs.
 
     Example: `isrbench list methods`
     """

@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from isrbench.harness.cli.check import check
+from isrbench.harness.cli.compare import compare
 from isrbench.harness.cli.describe import describe
 from isrbench.harness.cli.doctor import doctor
 from isrbench.harness.cli.eval import eval_
@@ -17,6 +18,7 @@ from isrbench.harness.cli.export import export
 from isrbench.harness.cli.fetch import fetch_app
 from isrbench.harness.cli.figure import figure
 from isrbench.harness.cli.list import list_
+from isrbench.harness.cli.matrix import eval_matrix, names_matrix
 from isrbench.harness.cli.report import ReportCommand, report
 from isrbench.harness.cli.restore import restore
 from isrbench.harness.cli.runs import merge, runs_app
@@ -55,6 +57,13 @@ class Root(Verbs):
         except EOFError as error:
             raise FileEnded(str(error) or "a file ended too early") from error
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """Find the verb: ``eval`` with a file of many runs is one of its own."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return (name, self.commands[_MATRIX], rest) if name == "eval" and names_matrix(rest) else (name, command, rest)
+
+
+_MATRIX = "eval-matrix"
 
 app = typer.Typer(
     name="isrbench",
@@ -70,9 +79,11 @@ _HANDED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 """For verbs whose further arguments belong to somebody else, ``--help`` among them."""
 
 app.command(name="eval")(eval_)
+app.command(name=_MATRIX, hidden=True)(eval_matrix)
 app.command()(restore)
 app.command(context_settings=_HANDED_ON, add_help_option=False)(train)
 app.command(cls=ReportCommand)(report)
+app.command()(compare)
 app.command()(figure)
 app.command()(vote)
 app.add_typer(study_app, name="study")

@@ -65,8 +65,10 @@ class Tally:
     def won(self) -> NDArray[np.float64]:
         """Return how many votes each method won, a tie as half a one."""
         own = self.contests
-        each = [(own.first, own.won), (own.second, 1 - own.won)]
-        return np.sum([np.bincount(who, won, len(self.labels)) for who, won in each], axis=0, dtype=np.float64)
+        home, away = (
+            np.bincount(who, won, len(self.labels)) for who, won in ((own.first, own.won), (own.second, 1 - own.won))
+        )
+        return np.asarray(home + away, np.float64)
 
 
 def tally(aligned: AlignedRuns, votes: Sequence[Vote]) -> Tally:
