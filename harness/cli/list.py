@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from isrbench.harness.cli.arguments import RUNS_DIR, Json, RunsDir
+from isrbench.harness.cli.arguments import RUNS_DIRS, Json, RunsDirs
 from isrbench.harness.cli.ids import reader_of
 
 
@@ -29,7 +29,7 @@ Listed = Annotated[
 ]
 
 
-def list_(kind: Listed, json: Json = False, runs_dir: RunsDir = RUNS_DIR) -> None:
+def list_(kind: Listed, json: Json = False, runs_dir: RunsDirs = RUNS_DIRS) -> None:
     """List methods, datasets, metrics or runs.
 
     Example: `isrbench list methods`
@@ -39,9 +39,9 @@ def list_(kind: Listed, json: Json = False, runs_dir: RunsDir = RUNS_DIR) -> Non
     from isrbench.harness.engine.listing import listing
 
     if kind is Kind.RUNS:
-        show_runs([runs_dir], json=json)
+        show_runs(runs_dir, json=json)
         return
-    columns, rows = listing(kind.value, runs_dir)
+    columns, rows = listing(kind.value, runs_dir[0])
     if json:
         show_json([dict(zip(columns, row, strict=True)) for row in rows])
     elif kind is Kind.METHODS:

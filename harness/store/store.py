@@ -321,6 +321,8 @@ class Store:
         home = home_of(name)
         if home is not None and home != self.folder:
             raise UserError(f"the run folder {name} lies in {home}, not in {self.folder}", f"give --runs-dir {home}")
+        if is_there(Path(name) / FILE):
+            raise UserError(f"{name} is a runs folder, not a run", f"for all of its runs: --runs-dir {name}")
         wanted = Path(name).resolve().name if home is not None else Path(name).name
         if wanted in known:
             return wanted

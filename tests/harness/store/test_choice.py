@@ -50,6 +50,12 @@ def test_an_unknown_name_is_refused_with_the_folders(two):
         load(two[:1], ["four"])
 
 
+def test_a_runs_folder_in_the_place_of_a_run_is_told_what_it_is(two):
+    with pytest.raises(UserError, match=r"b is a runs folder, not a run") as caught:
+        load(two[:1], [str(two[1])])
+    assert caught.value.fix == f"for all of its runs: --runs-dir {two[1]}"
+
+
 def test_a_name_may_be_that_of_a_method(tmp_path):
     folder = stored_runs(tmp_path / "runs", "one", "two", "three", repeats={"three": "one"}, named=True)
     assert find_runs([folder], "two") == ["two"] and find_runs([folder], "m-two") == ["two"]
