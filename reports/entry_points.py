@@ -8,6 +8,7 @@ from pathlib import Path
 from isrbench.harness.api.registry import methods
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import is_full, replacing
+from isrbench.harness.listed import is_reports
 from isrbench.harness.store.frames import Frames, load_frames
 from isrbench.harness.store.schema import home_of
 from isrbench.harness.store.store import Store
@@ -60,9 +61,15 @@ def write(
     comparison = compare(
         frames, baseline=baseline, strata=strata or DEFAULT, reported=reported, common=common, rank_over=rank_over
     )
+    out = out or runs_dir / "report"
     if markdown is not None:
+        if is_reports(out, markdown):
+            raise UserError(
+                f"--markdown {markdown} would take the place of a file of the report in {out}",
+                f"--markdown {out / 'results.md'}",
+            )
         _check_page(markdown, overwrite)
-    page = comparison.to_html(out or runs_dir / "report", training=training, overwrite=overwrite)
+    page = comparison.to_html(out, training=training, overwrite=overwrite)
     if markdown is not None:
         _write_page(markdown, comparison.to_page())
     if show is not None:
