@@ -94,3 +94,10 @@ def test_what_is_no_file_is_not_said_to_be_absent_and_a_link_is_not_replaced(tmp
     (tmp_path / "link.png").symlink_to("a place that is mounted at times")
     code, _, err = isrbench(capsys, "restore", tmp_path / "a.png", tmp_path / "link.png", "--method", "bicubic")
     assert code == 2 and "exists already" in err and (tmp_path / "link.png").is_symlink()
+
+
+def test_a_name_cannot_steer_the_terminal(tmp_path: Path, capsys) -> None:
+    name = "\x1b]0;title\x07\x1b[31m\u9b31.png"
+    (tmp_path / name).write_bytes(b"no image")
+    code, _, err = isrbench(capsys, "restore", tmp_path / name, tmp_path / "b.png", "--method", "bicubic")
+    assert code == 2 and "?]0;title??[31m\u9b31.png is not an image" in err and "\x1b" not in err
