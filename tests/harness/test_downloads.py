@@ -136,7 +136,7 @@ def test_the_download_of_a_library_that_is_fast_or_fails(tmp_path, monkeypatch):
     with pytest.raises(KeyError):
         arrive(tmp_path, lambda: {}["a"])
     monkeypatch.setattr(module, "TOTAL_SECONDS", 0.1)
-    with pytest.raises(OSError, match="it did not (arrive|end) within"):
+    with pytest.raises(OSError, match=r"it did not (arrive|end) within"):
         arrive(tmp_path, lambda: time.sleep(0.4))
 
 
