@@ -13,7 +13,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path, PurePosixPath
 
-from isrbench.harness.errors import UserError
+from isrbench.harness.documents import read_json
+from isrbench.harness.errors import UserError, foreign
 from isrbench.harness.files import file_hash, refuse_to_replace, replacing
 
 try:
@@ -40,6 +41,14 @@ class Listed:
     size: int
     hash: str
     """The sha256 of its bytes."""
+
+
+def is_reports(folder: Path, path: Path) -> bool:
+    """Return whether a report in ``folder`` may write a file of its own to ``path``."""
+    place = path.resolve()
+    return place.is_relative_to(folder.resolve()) and bool(
+        _OURS.fullmatch(place.relative_to(folder.resolve()).as_posix())
+    )
 
 
 def is_whole(folder: Path) -> bool:
@@ -172,12 +181,11 @@ def _write(made: Path, folder: Path, files: Collection[Listed]) -> None:
 
 def _read(folder: Path) -> list[Listed]:
     """Return what the list names below ``folder``; nothing where there is none, or another file of that name."""
-    if not (folder / LIST).is_file():  # a pipe would be waited for
-        return []
     try:
-        found = json.loads((folder / LIST).read_text(encoding="utf-8"))
-        files = [Listed(str(name), int(size), str(hash)) for name, size, hash in found]
-    except (OSError, ValueError, TypeError, RecursionError):
+        with foreign(f"{folder / LIST} is no list of files", ""):
+            found = read_json(folder / LIST, "")
+            files = [Listed(str(name), int(size), str(hash)) for name, size, hash in found]
+    except UserError:
         return []
     paths = {file: PurePosixPath(file.name) for file in files}
     return [f for f, path in paths.items() if path.parts and not path.is_absolute() and ".." not in path.parts]

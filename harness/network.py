@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -129,13 +130,51 @@ def _check_pace(done: int, seconds: float) -> None:
         raise TransferError(f"it did not end within {TOTAL_SECONDS / 3600:g} hours")
 
 
-def in_time(seconds: float, work: Callable[[], Any], what: str) -> Any:
+def hub_folder(repository: str, kind: str = "models") -> Path:
+    """Return where the hub's cache keeps a repository of models or ``datasets``, there or not."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(HF_HUB_CACHE) / f"{kind}--{repository.replace('/', '--')}"
+
+
+def arrive(folder: Path, work: Callable[[], Any]) -> Any:
+    """Return what the download of a library returns, held to the pace and the time of :func:`transfer`.
+
+    Args:
+        folder: Where its files grow, which tells how much has arrived.
+        work: The download.
+
+    Raises:
+        TransferError: If it drips, stands still or does not end.
+        BaseException: What ``work`` raises.
+    """
+    start, least = time.monotonic(), _size_below(folder)
+
+    def check() -> None:
+        nonlocal least
+        size = _size_below(folder)
+        least = min(least, size)  # what was begun earlier and is thrown away is no loss of what arrives
+        _check_pace(size - least, time.monotonic() - start)
+
+    return in_time(TOTAL_SECONDS, work, "it did not arrive", meanwhile=check)
+
+
+def _size_below(folder: Path) -> int:
+    size = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # moved meanwhile
+            size += path.lstat().st_size
+    return size
+
+
+def in_time(seconds: float, work: Callable[[], Any], what: str, *, meanwhile: Callable[[], None] | None = None) -> Any:
     """Return what ``work`` returns, if it does so in time; no timeout of a library covers names, heads and drips alike.
 
     Args:
         seconds: How long.
         work: Done on a thread of its own, which is left behind if it takes longer, and ends with the process.
         what: What there would be by then, for the message, such as ``no answer``.
+        meanwhile: Called now and then while it works; what it raises ends the waiting.
 
     Raises:
         TransferError: If it takes longer.
@@ -152,7 +191,12 @@ def in_time(seconds: float, work: Callable[[], Any], what: str) -> Any:
 
     doing = threading.Thread(target=do, name="isrbench-download", daemon=True)
     doing.start()
-    doing.join(seconds)
+    deadline = time.monotonic() + seconds
+    while meanwhile is not None and doing.is_alive() and time.monotonic() < deadline:
+        doing.join(min(seconds, STALL_SECONDS / 4))
+        if doing.is_alive():
+            meanwhile()
+    doing.join(max(0.0, deadline - time.monotonic()))
     if errors:
         raise errors[0]
     if not answers:

@@ -8,6 +8,7 @@ from pathlib import Path
 from isrbench.harness.api.registry import methods
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import is_full, replacing
+from isrbench.harness.listed import is_reports
 from isrbench.harness.store.choice import load
 from isrbench.harness.store.frames import Frames
 from isrbench.reports.comparison import compare, merge_frames
@@ -69,10 +70,15 @@ def write(
         rank_over=rank_over,
         votes=votes,
     )
+    out = out or (runs_dir if isinstance(runs_dir, Path) else runs_dir[0]) / "report"
     if markdown is not None:
+        if is_reports(out, markdown):
+            raise UserError(
+                f"--markdown {markdown} would take the place of a file of the report in {out}",
+                f"--markdown {out / 'results.md'}",
+            )
         _check_page(markdown, overwrite)
-    first = runs_dir if isinstance(runs_dir, Path) else runs_dir[0]
-    page = comparison.to_html(out or first / "report", training=training, overwrite=overwrite, originals=originals)
+    page = comparison.to_html(out, training=training, overwrite=overwrite, originals=originals)
     if markdown is not None:
         _write_page(markdown, comparison.to_page())
     if show is not None:

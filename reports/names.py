@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+_LONGEST = 100
+"""Letters of a name: with what is put before and behind, a folder holds 255."""
+
 
 def slug(text: str) -> str:
     """Return a file name made from ``text``; two texts may share one, see :func:`unique_slugs`."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "x"
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:_LONGEST] or "x"
 
 
 def unique_slugs(texts: Iterable[str]) -> dict[str, str]:

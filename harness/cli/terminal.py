@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import os
+import re
 import shlex
 import sys
 import textwrap
@@ -25,9 +26,22 @@ if TYPE_CHECKING:
     from isrbench.harness.api.records import RunCost
     from isrbench.harness.store.summary import MetricMean, RunSummary
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def _harmless(text: Any) -> Any:
+    """Return text without what steers a terminal: names of files and messages are other people's."""
+    return _CONTROL.sub("?", text) if isinstance(text, str) else text
+
+
+class _Screen(Console):
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*map(_harmless, objects), **options)
+
+
 # No emoji codes: a user's file may well be called `:smile:`.
-_out = Console(highlight=False, emoji=False)
-err = Console(stderr=True, highlight=False, emoji=False)
+_out = _Screen(highlight=False, emoji=False)
+err = _Screen(stderr=True, highlight=False, emoji=False)
 """Standard error."""
 
 _FAILED_SHOWN = 5
@@ -154,7 +168,7 @@ def show_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]])
     for index, column in enumerate(columns):
         table.add_column(column, overflow="fold", no_wrap=index == 0)
     for row in rows:
-        table.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
+        table.add_row(*(_harmless(escape("" if cell is None else str(cell))) for cell in row))
     _out.print(table)
 
 

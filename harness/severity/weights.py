@@ -125,8 +125,8 @@ def as_download(spec: str) -> Download:
             found.resolve().unlink()
             found.unlink(missing_ok=True)
         try:
-            seconds = network.TOTAL_SECONDS
-            network.in_time(seconds, lambda: open_clip.download_pretrained(config), "it did not arrive")
+            folder = network.hub_folder(_on_hub(hub)[0]) if hub else _cache(config)
+            network.arrive(folder, lambda: open_clip.download_pretrained(config))
         except Exception as error:  # open_clip lets through whatever its two ways of downloading raise
             raise UserError(
                 f"severity estimator '{spec}' cannot be fetched from {source}: {type(error).__name__}: {error}",

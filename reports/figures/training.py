@@ -15,6 +15,8 @@ from isrbench.reports.names import unique_slugs
 
 _WINDOW = 25
 _COLUMNS = ["step", "name", "value"]
+_MOST, _LONGEST = 200, 100
+"""Quantities that are drawn, each in files of its own; characters of a name."""
 _FIX = "give the curves.csv of a training run: step, name, value"
 
 
@@ -33,6 +35,10 @@ def training_curves(files: Sequence[Path], folder: Path) -> list[Plot]:
     labels = _labels(files)
     curves = {label: _read(file) for label, file in labels.items()}
     names = list(dict.fromkeys(str(name) for rows in curves.values() for name in rows["name"]))
+    if len(names) > _MOST:
+        raise UserError(f"the training curves name {len(names)} quantities, of which {_MOST} can be drawn", _FIX)
+    if any(len(name) > _LONGEST for name in names):
+        raise UserError(f"the training curves name a quantity in more than {_LONGEST} characters", _FIX)
     slugs = unique_slugs(names)
     return [Plot(tuple(_draw(curves, name, folder, slugs[name])), f"Training: {name} by step") for name in names]
 

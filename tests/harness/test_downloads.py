@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from isrbench.harness import network as module
-from isrbench.harness.network import transfer
+from isrbench.harness.network import arrive, transfer
 
 
 @pytest.fixture
@@ -103,6 +103,41 @@ def test_a_server_that_does_not_give_the_file(answer, said, serve, tmp_path):
         transfer(serve(answer), tmp_path / "net.pth", lambda done, total: None, size=200_000 if "200 kB" in said else 0)
     assert time.monotonic() - start < 5
     assert not (tmp_path / "net.pth").exists() or (tmp_path / "net.pth").stat().st_size <= 200_000
+
+
+@pytest.mark.parametrize("grows", [0, 1])
+def test_the_download_of_a_library_that_drips(grows, tmp_path):
+    (tmp_path / "old").write_bytes(bytes(10**6))
+    stop = threading.Event()
+
+    def work() -> None:
+        with (tmp_path / "new.incomplete").open("wb", buffering=0) as file:
+            while not stop.wait(0.02):
+                file.write(b"x" * grows)
+
+    with pytest.raises(OSError, match=r"too slow: \d+ bytes in \d s"):
+        arrive(tmp_path, work)
+    stop.set()
+
+
+def test_the_download_of_a_library_that_is_fast_or_fails(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "LEAST_RATE", 100)
+    (tmp_path / "begun").write_bytes(bytes(10**6))
+
+    def work() -> str:
+        (tmp_path / "begun").unlink()
+        with (tmp_path / "new").open("wb", buffering=0) as file:
+            for _ in range(40):
+                file.write(bytes(100))
+                time.sleep(0.02)
+        return "here"
+
+    assert arrive(tmp_path, work) == "here" and arrive(tmp_path / "absent", lambda: 1) == 1
+    with pytest.raises(KeyError):
+        arrive(tmp_path, lambda: {}["a"])
+    monkeypatch.setattr(module, "TOTAL_SECONDS", 0.1)
+    with pytest.raises(OSError, match=r"it did not (arrive|end) within"):
+        arrive(tmp_path, lambda: time.sleep(0.4))
 
 
 def test_a_file_without_any_known_size_is_bounded_too(serve, tmp_path, monkeypatch):

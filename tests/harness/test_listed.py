@@ -88,7 +88,18 @@ def test_a_planted_list_removes_nothing_that_no_report_wrote(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ['["index.html"]', '[["index.html", 1, "ab"]]', '[[["x"], "y", 1]]', "{}", "1", "[" * 100_000, "no JSON"]
+    "text",
+    [
+        '["index.html"]',
+        '[["index.html", 1, "ab"]]',
+        '[[["x"], "y", 1]]',
+        "{}",
+        "1",
+        "[" * 100_000,
+        "no JSON",
+        '[["index.html", 1e999, "ab"]]',
+        '[["index.html", Infinity, "ab"]]',
+    ],
 )
 def test_a_list_that_proves_nothing_lets_nothing_be_replaced(tmp_path, text):
     (tmp_path / "index.html").write_text("mine")

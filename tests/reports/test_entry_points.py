@@ -51,6 +51,13 @@ def test_python_and_the_entry_point_write_the_same_bytes(runs_dir, tmp_path):
         assert (one / file).read_bytes() == (two / file).read_bytes(), file
 
 
+@pytest.mark.parametrize("name", ["index.html", "tables/small.md", "plots/../index.html"])
+def test_the_markdown_page_takes_no_place_of_the_reports_files(runs_dir, tmp_path, name):
+    with pytest.raises(isrbench.UserError, match="would take the place of a file of the report") as caught:
+        write(runs_dir=runs_dir, out=tmp_path / "out", markdown=tmp_path / "out" / name)
+    assert caught.value.fix == f"--markdown {tmp_path / 'out' / 'results.md'}" and not (tmp_path / "out").exists()
+
+
 def test_report_of_one_run_elsewhere(runs_dir, tmp_path):
     page = write(runs_dir=runs_dir, runs=["latest"], out=tmp_path / "out", strata="blur")
     text = page.read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from isrbench.harness.api.download import Download, Held
 from isrbench.harness.api.tensor_files import FETCH_AGAIN, check_weights, not_weights
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import is_as_named
-from isrbench.harness.network import TOTAL_SECONDS, endpoint, in_time, offline
+from isrbench.harness.network import arrive, endpoint, hub_folder, offline
 from isrbench.methods.onestep.options import SD21_MIRRORS
 
 log = logging.getLogger(__name__)
@@ -128,7 +128,7 @@ def fetch_base(name: str) -> Path:
                 path.unlink(missing_ok=True)
             log.info("fetching base %s from %s/%s", name, endpoint(), identifier)
             download = partial(snapshot_download, identifier, **_patterns())
-            return Path(in_time(TOTAL_SECONDS, download, "it did not arrive"))
+            return Path(arrive(hub_folder(identifier), download))
         except Exception as error:  # the hub client raises its own, requests' and httpx's errors alike
             failures.append((identifier, error))
     said = ", ".join(f"{identifier}: {type(error).__name__}" for identifier, error in failures)
@@ -171,11 +171,9 @@ def _look_in_cache(identifiers: tuple[str, ...]) -> Held:
 
 
 def _look_at_snapshot(identifier: str) -> Held:
-    from huggingface_hub.constants import HF_HUB_CACHE
-
     snapshot = cached(identifier)
     if snapshot is None:
-        return Held(Path(HF_HUB_CACHE) / f"models--{identifier.replace('/', '--')}", 0, ("all files",))
+        return Held(hub_folder(identifier), 0, ("all files",))
     wrong = [path.relative_to(snapshot).as_posix() for path in damaged(snapshot)]
     size = sum(path.stat().st_size for path in _files(snapshot))
     return Held(snapshot, size, (*lacking(snapshot), *(f"{name} (damaged)" for name in wrong)))

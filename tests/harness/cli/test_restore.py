@@ -120,3 +120,10 @@ def test_a_result_made_elsewhere_belongs_to_one_photo(tmp_path: Path, capsys) ->
     )
     assert code == 1 and "holds no 1*.png" in err and "babyface_x4.png is that of babyface" in err
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["10.png", "babyface.png"]
+
+
+def test_a_name_cannot_steer_the_terminal(tmp_path: Path, capsys) -> None:
+    name = "\x1b]0;title\x07\x1b[31m\u9b31.png"
+    (tmp_path / name).write_bytes(b"no image")
+    code, _, err = isrbench(capsys, "restore", tmp_path / name, tmp_path / "b.png", "--method", "bicubic")
+    assert code == 2 and "?]0;title??[31m\u9b31.png is not an image" in err and "\x1b" not in err

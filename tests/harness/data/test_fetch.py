@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import huggingface_hub
 import pytest
 
+from isrbench.harness import network
 from isrbench.harness.api.dataset import Archive, Card, HubTable
 from isrbench.harness.data import fetch
 from isrbench.harness.data.catalogue import find_card
@@ -197,10 +198,22 @@ def test_whatever_a_download_raises_is_a_clean_message(tmp_path: Path, monkeypat
 def test_a_hub_that_drips_is_left(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *args, **options: time.sleep(2))
-    monkeypatch.setattr(fetch, "TOTAL_SECONDS", 0.2)
+    monkeypatch.setattr(network, "STALL_SECONDS", 0.2)
     archive = Archive(repo="o/n", file="f.zip", folder="f", gigabytes=1)
     card = Card(id="x", title="s", scale=4, license="x", source="https://example.org", archive=archive)
-    with pytest.raises(UserError, match=r"x could not be fetched: TransferError: it did not arrive within 0\.2 s"):
+    with pytest.raises(UserError, match=r"x could not be fetched: TransferError: too slow: 0 bytes"):
+        fetch_dataset(card, tmp_path, accept_license=False)
+
+
+def test_a_table_of_the_hub_that_drips_is_left(tmp_path: Path, monkeypatch) -> None:
+    import datasets
+
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.delenv("ISRBENCH_OFFLINE", raising=False)
+    monkeypatch.setattr(datasets, "load_dataset", lambda *args, **options: time.sleep(2))
+    monkeypatch.setattr(fetch, "TOTAL_SECONDS", 0.2)
+    card = Card(id="x", title="s", scale=4, license="x", source="https://example.org", table=HubTable(path="o/n"))
+    with pytest.raises(UserError, match=r"TransferError: it did not arrive within 0\.2 s"):
         fetch_dataset(card, tmp_path, accept_license=False)
 
 

@@ -46,3 +46,12 @@ def test_a_broken_training_file_is_one_clear_message(tmp_path, text, problem):
     with pytest.raises(UserError, match=f"the training curves {file} {problem}") as caught:
         training_curves([file], tmp_path / "out")
     assert "curves.csv of a training run" in (caught.value.fix or "")
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [([f"n{i}" for i in range(201)], "201 quantities, of which 200"), (["x" * 101], "100 characters")],
+)
+def test_what_no_page_can_show_is_not_drawn_for_hours(tmp_path, names, words):
+    with pytest.raises(UserError, match=words):
+        training_curves([_curves(tmp_path / "curves.csv", names)], tmp_path / "out")
