@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from isrbench.harness.api.layout import DEFAULT_LAYOUT, Layout
 from isrbench.harness.api.registry import methods
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import check_file, is_full, replacing
@@ -28,6 +29,7 @@ def write(
     reported: Reported = False,
     common: bool = False,
     rank_over: Sequence[str] = (),
+    layout: Layout = DEFAULT_LAYOUT,
     training: Sequence[Path] = (),
     markdown: Path | None = None,
     overwrite: bool = False,
@@ -44,6 +46,7 @@ def write(
         reported: What papers report: see :func:`isrbench.reports.comparison.compare`.
         common: Compare on the images that all runs of a dataset share.
         rank_over: Metrics or sets of them; the mean rank over them is added.
+        layout: Which metrics and methods to show, in which order, and how.
         training: The curves.csv of training runs, to draw on the page as well.
         markdown: A file to write all tables, costs and commands to as one Markdown page; one that is there is replaced
             only if an earlier report wrote it.
@@ -58,8 +61,9 @@ def write(
     """
     frames = read_frames(runs_dir, runs)
     comparison = compare(
-        frames, baseline=baseline, strata=strata or DEFAULT, reported=reported, common=common, rank_over=rank_over
-    )
+        frames, baseline=baseline, strata=strata or DEFAULT, reported=reported, common=common, rank_over=rank_over,
+        layout=layout,
+    )  # fmt: skip
     if markdown is not None:
         _check_page(markdown, overwrite)
     page = comparison.to_html(out or runs_dir / "report", training=training, overwrite=overwrite)

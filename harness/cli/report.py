@@ -10,10 +10,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from isrbench.harness.cli.arguments import RUNS_DIR, Runs, RunsDir, metric_ids, writing_to
+from isrbench.harness.api.layout import DEFAULT_LAYOUT, Layout
+from isrbench.harness.cli.arguments import RUNS_DIR, Runs, RunsDir, grouped, metric_ids, writing_to
 from isrbench.harness.errors import UserError
 
 
+@grouped
 def report(
     runs: Runs = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write. [default: RUNS_DIR/report]")] = None,
@@ -33,6 +35,7 @@ def report(
     rank_over: Annotated[
         str | None, typer.Option(help="Add the mean rank over these metrics: ids and sets, such as @nr,psnr.")
     ] = None,
+    layout: Layout = DEFAULT_LAYOUT,
     training: Annotated[
         list[Path] | None, typer.Option(help="A training run's curves.csv to draw; repeatable.")
     ] = None,
@@ -56,7 +59,7 @@ def report(
     with writing_to("--out", target):
         page = report_writer()(
             runs_dir=runs_dir, runs=runs or (), out=target, baseline=baseline, strata=strata, reported=reported or (),
-            common=common, rank_over=metric_ids(rank_over) or (), training=training or (),
+            common=common, rank_over=metric_ids(rank_over) or (), layout=layout, training=training or (),
             markdown=markdown, overwrite=overwrite, show=show_text,
         )  # fmt: skip
     show_path(page)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from isrbench.harness.api.metric import Direction, Metric
 from isrbench.reports.aligned import AlignedRuns
 from isrbench.reports.costs import comparable
-from isrbench.reports.figures.style import colours, entitle, figure, markers, save
+from isrbench.reports.figures.style import Target, colours, figure, markers, save
 from isrbench.reports.statistics import Cells
 from isrbench.reports.tables.table import heading
 
@@ -27,9 +27,7 @@ _AROUND = ((5, 0, "left", "center"), (-5, 0, "right", "center"), (0, 5, "center"
 """Where a label may be put beside its point, best first: offset in points, alignments."""
 
 
-def pareto(
-    aligned: AlignedRuns, cells: Cells, metric: Metric, cost: str, folder: Path, name: str
-) -> tuple[list[Path], str]:
+def pareto(aligned: AlignedRuns, cells: Cells, metric: Metric, cost: str, to: Target) -> tuple[list[Path], str]:
     """Plot a metric's mean against ``macs`` or ``latency_ms``, with the front of methods that no other beats in both.
 
     MACs compare for one LR size, latencies also for one device and machine: of several such conditions the most common
@@ -47,7 +45,7 @@ def pareto(
     unit, words = _UNITS[cost]
     points = {label: (costs[label] / unit, quality[label]) for label in chosen}
     with figure(height=2.5) as (drawn, axes):
-        _front_line(axes, points, metric.direction)
+        front_line(axes, [points[label] for label in front(points, metric.direction)])
         tints, shapes = colours(aligned.places), markers(aligned.places)
         for label, (x, y) in points.items():
             axes.plot(x, y, marker=shapes[label], color=tints[label], ls="", ms=5)
@@ -55,9 +53,8 @@ def pareto(
         axes.margins(0.16, 0.16)
         axes.set_xlabel(f"{words} ({condition})")
         axes.set_ylabel(heading(metric))
-        entitle(drawn, f"{aligned.title}: {metric.title} against {'MACs' if cost == 'macs' else 'latency'}")
-        _label_points(drawn, axes, points, tints)
-        paths = save(drawn, folder, name)
+        label_points(drawn, axes, points, tints)
+        paths = save(drawn, to, f"{aligned.title}: {metric.title} against {'MACs' if cost == 'macs' else 'latency'}")
     left_out = f"; left out, measured otherwise: {', '.join(others)}" if others else ""
     return paths, f"{metric.title} against {words.partition(',')[0]} ({condition}){left_out}"
 
@@ -74,12 +71,9 @@ def front(points: Mapping[str, tuple[float, float]], direction: Direction) -> li
     return found
 
 
-def _front_line(axes: Axes, points: Mapping[str, tuple[float, float]], direction: Direction) -> None:
-    """Draw the front in steps, not slopes: between two methods there is no third."""
-    names = front(points, direction)
-    axes.step(
-        [points[n][0] for n in names], [points[n][1] for n in names], where="post", color="#9aa3ad", lw=0.9, ls="--"
-    )
+def front_line(axes: Axes, front: Sequence[tuple[float, float]]) -> None:
+    """Draw a front in steps, not slopes: between two methods there is no third."""
+    axes.step([x for x, _ in front], [y for _, y in front], where="post", color="#9aa3ad", lw=0.9, ls="--")
 
 
 def _plain_log_axis(axes: Axes) -> None:
@@ -93,7 +87,7 @@ def _plain_log_axis(axes: Axes) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(5))
 
 
-def _label_points(
+def label_points(
     drawn: Figure, axes: Axes, points: Mapping[str, tuple[float, float]], tints: Mapping[str, str]
 ) -> None:
     """Write each name beside its point, where it covers no other name or point and stays within the axes."""

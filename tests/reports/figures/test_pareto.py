@@ -11,6 +11,7 @@ from isrbench.harness.api.records import Invocation
 from isrbench.reports.aligned import AlignedRuns, align
 from isrbench.reports.costs import comparable
 from isrbench.reports.figures.pareto import front, pareto
+from isrbench.reports.figures.style import Target
 from isrbench.reports.statistics import means
 from tests.support.plots import assert_drawn
 from tests.support.report_frames import frames, with_manifests
@@ -26,7 +27,7 @@ def aligned(tmp_path) -> AlignedRuns:
 
 def test_quality_against_cost_is_drawn(aligned, tmp_path):
     cells = means(aligned, list(aligned.images.index))
-    files, words = pareto(aligned, cells, aligned.metrics[0], "macs", tmp_path, "macs")
+    files, words = pareto(aligned, cells, aligned.metrics[0], "macs", Target(tmp_path, "macs"))
     assert_drawn(files)
     assert words == "PSNR against MACs (LR 16x16)"
 
@@ -34,7 +35,7 @@ def test_quality_against_cost_is_drawn(aligned, tmp_path):
 def test_two_methods_have_no_front(aligned, tmp_path):
     runs = aligned.runs.assign(macs=[1e9, None, 4e9])
     cells = means(aligned, list(aligned.images.index))
-    assert pareto(replace(aligned, runs=runs), cells, aligned.metrics[0], "macs", tmp_path, "c") == ([], "")
+    assert pareto(replace(aligned, runs=runs), cells, aligned.metrics[0], "macs", Target(tmp_path, "c")) == ([], "")
 
 
 def test_front_holds_what_nothing_beats():
