@@ -58,3 +58,6 @@ class FigureLayout:
     side: int = field(default=96, metadata={"min": 8, "help": "Of a chosen square, HR pixels."})
     width: float = field(default=7.0, metadata={"min": 2, "max": 40, "help": "Of the figure, inches."})
     lr: bool = field(default=True, metadata={"help": "Show LR too."})
+
+
+DEFAULT_FIGURE = FigureLayout()

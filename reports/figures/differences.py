@@ -9,7 +9,7 @@ import numpy as np
 
 from isrbench.harness.api.metric import Direction, Metric
 from isrbench.reports.aligned import AlignedRuns
-from isrbench.reports.figures.style import GREY, Target, colours, figure, markers, save
+from isrbench.reports.figures.style import GREY, Target, colours, figure, markers, save, short
 from isrbench.reports.statistics import SEED, Cells
 
 _SPREAD = 0.28
@@ -54,6 +54,6 @@ def differences(aligned: AlignedRuns, cells: Cells, metric: Metric, base: str, t
         axes.set_ylim(len(labels) - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
         side = "right" if metric.direction is Direction.HIGHER else "left"
-        unit = f" ({metric.unit})" if metric.unit else ""
-        axes.set_xlabel(f"{metric.title}{unit}, difference to {base}; {side} = better")
+        axes.set_title(f"{side} of the line = better than {short(base)}", fontsize=6.5, loc="left", pad=2)
+        axes.set_xlabel(f"difference in {metric.title}{f' ({metric.unit})' if metric.unit else ''}")
         return save(drawn, to, f"{aligned.title}: {metric.title}, paired differences to {base}")

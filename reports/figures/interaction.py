@@ -10,7 +10,7 @@ from matplotlib.artist import Artist
 
 from isrbench.harness.api.metric import Direction
 from isrbench.reports.aligned import AlignedRuns
-from isrbench.reports.figures.style import GREY, Target, colours, figure, legend_below, markers, save
+from isrbench.reports.figures.style import GREY, Target, colours, figure, legend_below, markers, save, short
 
 _APART = 0.7
 """Share of a metric's row that its methods spread over."""
@@ -59,8 +59,7 @@ def slope_bars(aligned: AlignedRuns, rows: pd.DataFrame, baseline: str, to: Targ
         axes.set_yticks(range(len(metrics)), [m.title for m in metrics])
         axes.set_ylim(len(metrics) - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
-        short = baseline if len(baseline) <= 24 else f"{baseline[:23]}…"
         axes.set_xlabel("slope, in standard deviations of both")
         axes.set_title("right of the line = gains on the baseline as images get worse", fontsize=6.5, loc="left", pad=2)
         legend_below(drawn, entries)
-        return save(drawn, to, f"{aligned.title}: slope of the difference to {short} over severity")
+        return save(drawn, to, f"{aligned.title}: slope of the difference to {short(baseline)} over severity")

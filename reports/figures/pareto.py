@@ -25,6 +25,8 @@ _AROUND = ((5, 0, "left", "center"), (-5, 0, "right", "center"), (0, 5, "center"
            (5, 6, "left", "bottom"), (5, -6, "left", "top"), (-5, 6, "right", "bottom"),
            (-5, -6, "right", "top"))  # fmt: skip
 """Where a label may be put beside its point, best first: offset in points, alignments."""
+CORNERS = _AROUND[4:]
+"""The places that leave room for bars through a point."""
 
 
 def pareto(aligned: AlignedRuns, cells: Cells, metric: Metric, cost: str, to: Target) -> tuple[list[Path], str]:
@@ -88,7 +90,11 @@ def _plain_log_axis(axes: Axes) -> None:
 
 
 def label_points(
-    drawn: Figure, axes: Axes, points: Mapping[str, tuple[float, float]], tints: Mapping[str, str]
+    drawn: Figure,
+    axes: Axes,
+    points: Mapping[str, tuple[float, float]],
+    tints: Mapping[str, str],
+    around: Sequence[tuple[int, int, str, str]] = _AROUND,
 ) -> None:
     """Write each name beside its point, where it covers no other name or point and stays within the axes."""
     drawn.draw_without_rendering()
@@ -97,7 +103,7 @@ def label_points(
     taken: list[Any] = []
     for label, point in points.items():
         best: tuple[int, Any, Any] | None = None
-        for dx, dy, ha, va in _AROUND:
+        for dx, dy, ha, va in around:
             text = axes.annotate(label, point, (dx, dy), textcoords="offset points", ha=ha, va=va, fontsize=6.5,
                                  color=tints[label])  # fmt: skip
             box = text.get_window_extent()

@@ -24,6 +24,7 @@ from isrbench.reports.figures.style import (
     markers,
     panels,
     save,
+    short,
 )
 from isrbench.reports.statistics import bootstrap_means
 from isrbench.reports.strata import Rule, strata
@@ -68,8 +69,8 @@ def robustness(aligned: AlignedRuns, metric: Metric, base: str | None, to: Targe
         if paired:
             axes[1].axhline(0, color=colours(aligned.places)[str(base)], lw=1.0)
             better = "above" if metric.direction is Direction.HIGHER else "below"
-            axes[1].set_ylabel(f"difference\nto {_short(str(base))}")
-            axes[1].set_title(f"{better} the line = better than {_short(str(base))}", fontsize=6.5, loc="left", pad=2)
+            axes[1].set_ylabel(f"difference\nto {short(str(base))}")
+            axes[1].set_title(f"{better} the line = better than {short(str(base))}", fontsize=6.5, loc="left", pad=2)
         axes[-1].set_xlabel("estimated severity (higher = worse input)")
         drawn.align_ylabels(axes)
         legend_below(drawn, entries)
@@ -124,7 +125,3 @@ def _curve(
 def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
     low, high = np.quantile(bootstrap_means(values[:, None], draws=_DRAWS), (0.025, 0.975))
     return float(low), float(high)
-
-
-def _short(label: str) -> str:
-    return label if len(label) <= 24 else f"{label[:23]}…"

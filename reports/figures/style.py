@@ -186,5 +186,10 @@ def _draw(drawn: Figure, canvas: type[FigureCanvasBase], path: Path, metadata: M
     drawn.set_layout_engine(layout)
 
 
+def short(label: str) -> str:
+    """Return a label that fits beside other words."""
+    return label if len(label) <= 24 else f"{label[:23]}…"
+
+
 def _placed(labels: Sequence[str] | Mapping[str, int]) -> Mapping[str, int]:
     return labels if isinstance(labels, Mapping) else {label: place for place, label in enumerate(labels)}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from isrbench.harness.api.metric import Direction, Metric
 from isrbench.reports.aligned import AlignedRuns
-from isrbench.reports.figures.pareto import front, front_line, label_points
+from isrbench.reports.figures.pareto import CORNERS, front, front_line, label_points
 from isrbench.reports.figures.style import GREY, Target, colours, figure, markers, save
 from isrbench.reports.statistics import Cell, Cells
 from isrbench.reports.tables.table import heading
@@ -61,7 +61,7 @@ def tradeoff(aligned: AlignedRuns, cells: Cells, distortion: Metric, perception:
         axes.set_title(
             "better: up and to the right; bars are 95% intervals", fontsize=6.5, loc="left", color=GREY, pad=3
         )
-        label_points(drawn, axes, points, tints)
+        label_points(drawn, axes, points, tints, CORNERS)
         return save(drawn, to, f"{aligned.title}: {perception.title} against {distortion.title}")
 
 

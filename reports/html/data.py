@@ -24,6 +24,7 @@ def gallery_data(compared: ComparedSet, copied: Sequence[CopiedImage]) -> dict[s
     return {
         "dataset": aligned.title,
         "labels": list(aligned.labels),
+        "runs": [str(aligned.runs.loc[label, "run"]) for label in aligned.labels],
         "metrics": [
             {"id": m.id, "title": m.title, "heading": heading(m), "decimals": m.decimals,
              "higher": m.direction is Direction.HIGHER}
