@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import pandas as pd
 
+from isrbench.harness.api.layout import DEFAULT_LAYOUT, Layout
 from isrbench.harness.api.metric import Metric
 from isrbench.reports import agreement, interaction, seal, seeds
 from isrbench.reports.aligned import AlignedRuns
 from isrbench.reports.analysis import Analysis
+from isrbench.reports.arranged import arranged, columns, methods_named, with_digits
 from isrbench.reports.composites import composite_cells, group_composites, with_ntire
 from isrbench.reports.names import unique_slugs
 from isrbench.reports.reported import ReportedRow
@@ -21,7 +23,7 @@ from isrbench.reports.strata import Rule, Stratum, strata
 from isrbench.reports.tables.latex import latex_document
 from isrbench.reports.tables.render import markdown_document, plain_text
 from isrbench.reports.tables.reported import with_reported
-from isrbench.reports.tables.table import Table, long_form, score_table, without_blank_columns
+from isrbench.reports.tables.table import Table, long_form, score_table, with_columns, without_blank_columns
 from isrbench.reports.votes.analysis import analyse as analyse_votes
 from isrbench.reports.votes.files import Vote
 
@@ -67,7 +69,8 @@ class ComparedSet:
         return {analysis.name: analysis for analysis in self.analyses}[name]
 
     composites: tuple[Metric, ...] = ()
-    """Columns that the cells hold besides those of ``aligned.metrics``."""
+    """Columns besides those of ``aligned.metrics``."""
+    layout: Layout = DEFAULT_LAYOUT
 
     def long_form(self) -> pd.DataFrame:
         """Return all numbers at full precision: see :func:`isrbench.reports.tables.table.long_form`."""
@@ -101,8 +104,12 @@ def compare_set(
     reported: Sequence[ReportedRow] = (),
     rank_over: Sequence[str] = (),
     votes: Sequence[Vote] = (),
+    layout: Layout = DEFAULT_LAYOUT,
 ) -> ComparedSet:
     """Compute everything about one set.
+
+    What is computed does not depend on the columns that a layout chooses: Holm's correction is over all metrics of the
+    runs.
 
     Args:
         aligned: Its runs.
@@ -114,31 +121,40 @@ def compare_set(
             are left out, and a note says so.
         rank_over: Metrics of the mean rank, of :func:`isrbench.reports.composites.ranked_metrics`; empty for none.
         votes: On restorations of this set or others; empty for none.
+        layout: Columns, rows and digits, of :func:`isrbench.reports.arranged.check_layout`; the rows' methods are
+            those of ``aligned``.
     """
     aligned = with_ntire(aligned)
     composites, notes = group_composites(aligned, rank_over)
-    aligned = replace(aligned, notes=(*aligned.notes, *notes))
+    composites = with_digits(layout, composites)
+    aligned = replace(
+        aligned,
+        notes=(*aligned.notes, *notes),
+        metrics=with_digits(layout, aligned.metrics),
+        blank=with_digits(layout, aligned.blank),
+    )
     groups = strata(aligned.images, rule)
     base = baseline_label(aligned, baseline)
     cells = {}
     for name, images in [("all", tuple(aligned.images.index)), *((group.name, group.images) for group in groups)]:
         own = compare_means(aligned, images, base)
         cells[name] = own | composite_cells(aligned, own, images, composites, rank_over)
-    tables = tuple(_tables(aligned, groups, cells, base, composites, reported))
+    slopes = interaction.analyse(aligned, base)
+    aligned = arranged(layout, aligned, cells["all"])
+    composites = columns(layout, composites)
+    tables = tuple(_tables(aligned, groups, cells, base, composites, reported, layout))
+    shown = columns(layout, slopes.table.metrics) or slopes.table.metrics
     analyses = (
-        interaction.analyse(aligned, base), agreement.analyse(aligned, cells["all"]), *seal.analyse(aligned),
-        *seeds.analyse(aligned, repeats or {}), *analyse_votes(aligned, cells["all"], tables[0], votes),
+        replace(slopes, table=with_columns(slopes.table, shown)),
+        agreement.analyse(aligned, cells["all"]), *seal.analyse(aligned), *seeds.analyse(aligned, repeats or {}),
+        *analyse_votes(aligned, cells["all"], tables[0], votes),
     )  # fmt: skip
-    return ComparedSet(aligned, slug, base, tuple(groups), cells, tables, analyses, composites)
+    return ComparedSet(aligned, slug, base, tuple(groups), cells, tables, analyses, composites, layout)
 
 
 def baseline_label(aligned: AlignedRuns, baseline: str | None) -> str | None:
     """Return the label that ``baseline`` (method id, label or run; None = bicubic) stands for, or None."""
-    wanted = baseline or USUAL_BASELINE
-    if wanted in aligned.labels:
-        return wanted
-    found = aligned.runs.index[(aligned.runs["method"] == wanted) | (aligned.runs["run"] == wanted)]
-    return str(found[0]) if len(found) else None
+    return next(iter(methods_named(aligned, baseline or USUAL_BASELINE)), None)
 
 
 def _tables(
@@ -148,10 +164,13 @@ def _tables(
     base: str | None,
     composites: Sequence[Metric],
     reported: Sequence[ReportedRow],
+    layout: Layout,
 ) -> Iterator[Table]:
+    score = partial(score_table, aligned, baseline=base, composites=composites, layout=layout)
     own = [row for row in reported if row.dataset == aligned.dataset]
     blank = [m for m in aligned.blank if not aligned.partial and any(m.id in row.values for row in own)]
-    table = score_table(aligned, cells["all"], aligned.title, len(aligned.images), base, composites, blank)
+    blank = columns(layout, blank)
+    table = score(cells["all"], aligned.title, len(aligned.images), blank=blank)
     if own and aligned.partial:
         note = f"left out: what papers report of {aligned.dataset}, because their means are over the whole set"
         table = replace(table, notes=(*table.notes, note))
@@ -160,4 +179,4 @@ def _tables(
     yield without_blank_columns(table)
     for group in groups:
         title = f"{aligned.title}, {group.name}" + (f" {group.bounds}" if group.bounds else "")
-        yield without_blank_columns(score_table(aligned, cells[group.name], title, len(group.images), base, composites))
+        yield without_blank_columns(score(cells[group.name], title, len(group.images)))

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import pandas as pd
 
+from isrbench.harness.api.layout import DEFAULT_LAYOUT, Layout
 from isrbench.harness.api.registry import unknown_name
 from isrbench.harness.errors import UserError
 from isrbench.harness.store.frames import Frames
 from isrbench.reports.aligned import AlignedRuns, align
+from isrbench.reports.arranged import check_layout, only_methods
 from isrbench.reports.compared_set import ComparedSet, baseline_label, compare_set
-from isrbench.reports.composites import ranked_metrics
+from isrbench.reports.composites import MEAN_RANK, group_composites, ranked_metrics, with_ntire
 from isrbench.reports.figures.draw import draw
 from isrbench.reports.figures.style import Plot
 from isrbench.reports.names import unique_slugs
@@ -158,6 +160,7 @@ def compare(
     common: bool = False,
     rank_over: Sequence[str] = (),
     votes: Sequence[str | Path] = (),
+    layout: Layout = DEFAULT_LAYOUT,
 ) -> Comparison:
     """Compare runs: means, intervals, paired differences and ranks, over all images and by stratum.
 
@@ -172,10 +175,11 @@ def compare(
         common: Compare on the images that all runs of a dataset share.
         rank_over: Add the mean rank over these metrics: ids, or names of sets such as ``@free``.
         votes: Files of votes, or folders of them: see :mod:`isrbench.reports.votes.files`.
+        layout: Which metrics and methods to show, in which order, and how.
 
     Raises:
-        UserError: If there is no run, no vote is about the runs, baseline, strata or a metric is unknown, or a file of
-            reported rows or votes does not fit.
+        UserError: If there is no run, no vote is about the runs, baseline, strata, a method or a metric is unknown, or
+            a file of reported rows or votes does not fit.
     """
     frames = merge_frames(runs)
     if frames.runs.empty:
@@ -185,6 +189,9 @@ def compare(
     rows = reported_rows(reported)
     ranked = ranked_metrics([rank_over] if isinstance(rank_over, str) else rank_over)
     aligned = align(frames, common=common)
+    if layout.methods:
+        aligned = align(only_methods(frames, aligned, layout.methods), common=common)
+    layout = _checked(layout, aligned, ranked)
     _check_baseline(aligned, baseline)
     if rule.by == "hr_severity" and not any(own.images[rule.by].notna().any() for own in aligned):
         raise UserError(
@@ -200,8 +207,21 @@ def compare(
         )
     options = {
         "baseline": baseline, "rule": rule, "reported": rows, "rank_over": ranked, "repeats": repeats, "votes": cast,
+        "layout": layout,
     }  # fmt: skip
     return Comparison(tuple(compare_set(own, slugs[own.title], **options) for own in aligned))
+
+
+def _checked(layout: Layout, sets: Sequence[AlignedRuns], ranked: Sequence[str]) -> Layout:
+    """Check a layout against what was run; a mean rank that was asked for has a column in any case."""
+    there: dict[str, None] = {}
+    for own in map(with_ntire, sets):
+        composites, _ = group_composites(own, ranked)
+        there |= dict.fromkeys(m.id for m in (*own.metrics, *own.blank, *composites))
+    layout = check_layout(layout, list(there))
+    if layout.metrics and ranked and MEAN_RANK not in layout.metrics:
+        layout = replace(layout, metrics=(*layout.metrics, MEAN_RANK))
+    return layout
 
 
 def merge_frames(runs: Runs) -> Frames:

@@ -43,7 +43,7 @@ def _derived(*_: Any, **__: Any) -> Any:
 
 
 _SOURCE = "stored scores"
-_MEAN_RANK = "mean-rank"
+MEAN_RANK = "mean-rank"
 NTIRE = Metric(
     id="ntire",
     title="NTIRE score",
@@ -137,7 +137,7 @@ def group_composites(aligned: AlignedRuns, over: Sequence[str]) -> tuple[tuple[M
         titles = ", ".join(metrics().get(id).title for id in over)
         columns.append(
             Metric(
-                id=_MEAN_RANK,
+                id=MEAN_RANK,
                 title="Mean rank",
                 direction=Direction.LOWER,
                 reference=Reference.SET,
@@ -219,7 +219,7 @@ def _mean_ranks(aligned: AlignedRuns, cells: Cells, images: Sequence[str], over:
     able = [label for label, reason in reasons.items() if not reason]
     if len(able) < 2:
         reasons = {label: reason or "no other method to rank it with" for label, reason in reasons.items()}
-    made = {label: Cell(label, _MEAN_RANK, len(images), None, reason) for label, reason in reasons.items()}
+    made = {label: Cell(label, MEAN_RANK, len(images), None, reason) for label, reason in reasons.items()}
     if len(able) < 2:
         return made
     directions = {metric.id: metric.direction for metric in aligned.metrics}

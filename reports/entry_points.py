@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from isrbench.harness.api.layout import DEFAULT_LAYOUT, Layout
 from isrbench.harness.api.registry import methods
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import is_full, replacing
@@ -29,6 +30,7 @@ def write(
     common: bool = False,
     rank_over: Sequence[str] = (),
     votes: Sequence[Path] = (),
+    layout: Layout = DEFAULT_LAYOUT,
     training: Sequence[Path] = (),
     markdown: Path | None = None,
     overwrite: bool = False,
@@ -47,6 +49,7 @@ def write(
         common: Compare on the images that all runs of a dataset share.
         rank_over: Metrics or sets of them; the mean rank over them is added.
         votes: Files of votes of ``isrbench vote``, or folders of them.
+        layout: Which metrics and methods to show, in which order, and how.
         training: The curves.csv of training runs, to draw on the page as well.
         markdown: A file to write all tables, costs and commands to as one Markdown page; one that is there is replaced
             only if an earlier report wrote it.
@@ -62,14 +65,9 @@ def write(
     """
     frames = read_frames(runs_dir, runs)
     comparison = compare(
-        frames,
-        baseline=baseline,
-        strata=strata or DEFAULT,
-        reported=reported,
-        common=common,
-        rank_over=rank_over,
-        votes=votes,
-    )
+        frames, baseline=baseline, strata=strata or DEFAULT, reported=reported, common=common, rank_over=rank_over,
+        votes=votes, layout=layout,
+    )  # fmt: skip
     out = out or (runs_dir if isinstance(runs_dir, Path) else runs_dir[0]) / "report"
     if markdown is not None:
         if is_reports(out, markdown):

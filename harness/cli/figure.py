@@ -7,31 +7,20 @@ from typing import Annotated
 
 import typer
 
-from isrbench.harness.cli.arguments import NOTHING, RUNS_DIR, Runs, RunsDir, listed, metric_ids
+from isrbench.harness.api.layout import DEFAULT_FIGURE, FigureLayout
+from isrbench.harness.cli.arguments import NOTHING, RUNS_DIR, Runs, RunsDir, grouped
 from isrbench.harness.errors import UserError
 
 
+@grouped
 def figure(
     dataset: Annotated[str, typer.Option(help="A set that was run: its id, or its title in reports.")],
-    out: Annotated[Path, typer.Option(help="FILE.pdf, .png, .svg or .jpg")],
+    out: Annotated[Path, typer.Option(help="FILE.pdf, .png, .svg, .jpg or .tex")],
     runs: Runs = None,
-    images: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Ids. [default: those on which the methods differ most]")
-    ] = None,
-    methods: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Ids or titles, in this order. [default: all]")
-    ] = None,
-    metrics: Annotated[
-        str | None, typer.Option(metavar="A,B", help="What is printed below. [default: the first two]")
-    ] = None,
     box: Annotated[
         list[str], typer.Option(metavar="X,Y,SIDE", help="A square in HR pixels; may be repeated. [default: chosen]")
     ] = NOTHING,
-    count: Annotated[int, typer.Option(min=1, help="Images to choose.")] = 2,
-    crops: Annotated[int, typer.Option(min=1, help="Squares to choose in each image.")] = 1,
-    side: Annotated[int, typer.Option(min=8, help="Of a chosen square, HR pixels.")] = 96,
-    width: Annotated[float, typer.Option(min=2, max=40, help="Of the figure, inches.")] = 7.0,
-    lr: Annotated[bool, typer.Option(help="Show LR too.")] = True,
+    layout: FigureLayout = DEFAULT_FIGURE,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
@@ -43,9 +32,8 @@ def figure(
     from isrbench.harness.cli.terminal import show_path, show_text
 
     shown = report_writer("isrbench.figures")(
-        runs_dir=runs_dir, dataset=dataset, out=out, runs=runs or (), images=listed(images) or (),
-        methods=listed(methods) or (), metrics=metric_ids(metrics) or (), boxes=[_square(text) for text in box],
-        count=count, crops=crops, side=side, width=width, lr=lr, overwrite=overwrite,
+        runs_dir=runs_dir, dataset=dataset, out=out, runs=runs or (), boxes=[_square(text) for text in box],
+        layout=layout, overwrite=overwrite,
     )  # fmt: skip
     for line in shown:
         show_text(line)

@@ -9,12 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
-from isrbench.harness.cli.arguments import RUNS_DIRS, Runs, RunsDirs, metric_ids, writing_to
+from isrbench.harness.api.layout import DEFAULT_LAYOUT, Layout
+from isrbench.harness.cli.arguments import RUNS_DIRS, Runs, RunsDirs, grouped, metric_ids, writing_to
 from isrbench.harness.cli.verbs import Verb
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import is_there
 
 
+@grouped
 def report(
     runs: Runs = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write. [default: RUNS_DIR/report]")] = None,
@@ -37,6 +39,7 @@ def report(
     votes: Annotated[
         list[Path] | None, typer.Option(help="Votes of `isrbench vote`: a file or a folder of them; repeatable.")
     ] = None,
+    layout: Layout = DEFAULT_LAYOUT,
     training: Annotated[
         list[Path] | None, typer.Option(help="A training run's curves.csv to draw; repeatable.")
     ] = None,
@@ -64,8 +67,8 @@ def report(
     with writing_to("--out", target):
         page = report_writer()(
             runs_dir=runs_dir, runs=runs or (), out=target, baseline=baseline, strata=strata, reported=reported or (),
-            common=common, rank_over=metric_ids(rank_over) or (), votes=votes or (), training=training or (),
-            markdown=markdown, overwrite=overwrite, originals=originals, show=show_text,
+            common=common, rank_over=metric_ids(rank_over) or (), votes=votes or (), layout=layout,
+            training=training or (), markdown=markdown, overwrite=overwrite, originals=originals, show=show_text,
         )  # fmt: skip
     show_path(page)
 

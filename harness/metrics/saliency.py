@@ -149,7 +149,7 @@ def _enlarged(plane: Plane, height: int, width: int) -> Plane:
 def _neighbours(places: NDArray[np.floating], side: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Plane]:
     """The pixels before and behind broken places on a side, and how far each place is from the first."""
     low = places.astype(np.intp)
-    return low, np.minimum(low + 1, side - 1), places - low
+    return low, np.minimum(low + 1, side - 1), np.asarray(places - low, np.float64)
 
 
 def _lab(rgb: Plane) -> Plane:

@@ -11,24 +11,23 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from isrbench.harness.api.metric import Direction, Metric
-from isrbench.reports.figures.style import COLUMN, GREY, INK, colours, entitle, legend_below, markers, panels, save
+from isrbench.reports.figures.style import COLUMN, GREY, INK, Target, colours, legend_below, markers, panels, save
 from isrbench.studies.verdict import margin
 
 _ALL = "all"
 
 
-def draw_arms(table: pd.DataFrame, metrics: Sequence[Metric], title: str, folder: Path, name: str) -> list[Path]:
+def draw_arms(table: pd.DataFrame, metrics: Sequence[Metric], title: str, to: Target) -> list[Path]:
     """Draw the differences.
 
     Args:
         table: Rows of :attr:`isrbench.studies.routing.RoutingStudy.table`.
         metrics: A panel for each.
         title: What was studied.
-        folder: Where the files go.
-        name: Their name without an ending.
+        to: Where the files go.
 
     Returns:
-        PNG, SVG, and SVG for a dark background; nothing where there is no difference to draw.
+        The files; nothing where there is no difference to draw.
     """
     known = table.dropna(subset=["difference"])
     shown = [metric for metric in metrics if metric.id in set(known["metric"])]
@@ -44,9 +43,8 @@ def draw_arms(table: pd.DataFrame, metrics: Sequence[Metric], title: str, folder
             entries |= _panel(ax, known.loc[known["metric"] == metric.id, :], metric, arms)
         for ax in axes[len(shown) :]:
             ax.set_visible(False)
-        entitle(drawn, title)
         legend_below(drawn, entries)
-        return save(drawn, folder, name)
+        return save(drawn, to, title)
 
 
 def _panel(axes: Axes, rows: pd.DataFrame, metric: Metric, arms: Sequence[str]) -> dict[str, Artist]:

@@ -11,6 +11,7 @@ from tabulate import tabulate
 
 from isrbench.harness.api.metric import Metric
 from isrbench.harness.files import replacing
+from isrbench.reports.figures.style import Target
 from isrbench.reports.statistics import DRAWS
 from isrbench.studies.arms import Arm
 from isrbench.studies.figure import draw_arms
@@ -24,13 +25,13 @@ last digit that tables print (the grey band of the figure)."""
 
 
 def write_study(study: RoutingStudy) -> None:
-    """Write study.md, study.json and study.png, .svg and .dark.svg into the study's folder.
+    """Write study.md, study.json and study.png, .svg, .dark.svg and .pdf into the study's folder.
 
     Raises:
         OSError: If they cannot be written.
     """
     title = f"{study.title}: what routing by own severity gains"
-    drawn = draw_arms(study.table, study.metrics, title, study.folder, "study")
+    drawn = draw_arms(study.table, study.metrics, title, Target(study.folder, "study"))
     _write(study, "study.md", markdown(study, figure="study.svg" if drawn else ""))
     _write(study, "study.json", json.dumps(document(study), indent=2, allow_nan=False) + "\n")
 

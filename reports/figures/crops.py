@@ -26,7 +26,8 @@ PAGE = 7.0
 _GAP = 0.05
 _LABEL = 0.33
 """Height below a panel for two lines of text, inches."""
-_BOX = "#ffd60a"
+_BOXES = ("#ffd60a", "#00d5ff", "#ff5ad1", "#7dff5a")
+"""Colours of an image's boxes, in their order: they stand out from most photographs."""
 _SMALLEST = 0.2
 """Least side of a crop, inches."""
 _STEP = 8
@@ -59,7 +60,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Subject:
-    """One row of the figure."""
+    """One image of the figure: the whole of it, and what is in its boxes by every version."""
 
     image: str
     panels: tuple[Panel, ...]
@@ -153,31 +154,61 @@ def images_that_differ(aligned: AlignedRuns, labels: Sequence[str], metric: Metr
     return sorted(map(str, spread.sort_values(ascending=False, kind="stable").index[:count]))
 
 
-@contextmanager
-def crops_figure(subjects: Sequence[Subject], width: float = PAGE) -> Iterator[Figure]:
-    """Yield the figure: for each subject and box the whole image on the left and the box of every version beside it.
+@dataclass(frozen=True)
+class Placed:
+    """Pixels of the figure and where they stand; lengths in inches from its lower left corner."""
+
+    pixels: NDArray[Any]
+    left: float
+    bottom: float
+    width: float
+    height: float
+    label: str
+    scores: str = ""
+    """A second line below."""
+    boxes: tuple[tuple[Box, str], ...] = ()
+    """Of a whole image: boxes in its pixels, each with its colour."""
+    frame: str = ""
+    """Of a crop where there are several boxes: the colour of its own."""
+
+
+def arrange(subjects: Sequence[Subject], width: float = PAGE) -> tuple[list[Placed], float]:
+    """Return what the figure holds, and its height in inches.
+
+    Each image stands on the left with all its boxes; beside it come the boxes, each with a crop of every version.
 
     Args:
         subjects: From :func:`read_subject`.
-        width: Inches.
+        width: Of the figure, inches.
+
+    Raises:
+        UserError: If it is too narrow.
     """
-    rows = [(subject, box) for subject in subjects for box in subject.boxes]
-    layouts = [_layout(subject, width) for subject, _ in rows]
-    height = sum(rows * (side + _LABEL) for rows, _, side in layouts)
+    layouts = [_layout(subject, width) for subject in subjects]
+    height = sum(lines * (side + _LABEL) for lines, _, side in layouts)
+    placed, top = [], height
+    for subject, layout in zip(subjects, layouts, strict=True):
+        placed += _place(subject, top, layout)
+        top -= layout[0] * (layout[2] + _LABEL)
+    return placed, height
+
+
+@contextmanager
+def crops_figure(subjects: Sequence[Subject], width: float = PAGE) -> Iterator[Figure]:
+    """Yield the figure of :func:`arrange`."""
+    placed, height = arrange(subjects, width)
     with mpl.rc_context({**RC, "axes.grid": False}):
         drawn = Figure(figsize=(width, height))
-        top = height
-        for (subject, box), (lines, columns, side) in zip(rows, layouts, strict=True):
-            _draw_row(drawn, subject, box, top, (lines, columns, side))
-            top -= lines * (side + _LABEL)
+        for own in placed:
+            _draw(drawn, own)
         yield drawn
 
 
 def _layout(subject: Subject, width: float) -> tuple[int, int, float]:
     """Return lines and columns of crops, and a crop's side in inches, so that all is as wide as the page."""
     count = len(subject.panels)
-    lines = 1 if count <= 3 else 2
-    columns = -(-count // lines)
+    per_box = 2 if len(subject.boxes) == 1 and count > 3 else 1
+    lines, columns = per_box * len(subject.boxes), -(-count // per_box)
     height, wide = subject.panels[-1].pixels.shape[:2]
     aspect = wide / height
     side = (width - aspect * (lines - 1) * _LABEL - columns * _GAP) / (lines * aspect + columns)
@@ -186,36 +217,44 @@ def _layout(subject: Subject, width: float) -> tuple[int, int, float]:
     return lines, columns, side
 
 
-def _draw_row(drawn: Figure, subject: Subject, box: Box, top: float, layout: tuple[int, int, float]) -> None:
+def _place(subject: Subject, top: float, layout: tuple[int, int, float]) -> Iterator[Placed]:
     lines, columns, side = layout
     whole = subject.panels[-1].pixels
     high = lines * side + (lines - 1) * _LABEL
     wide = high * whole.shape[1] / whole.shape[0]
-    axes = _panel(drawn, whole, (0.0, top - high, wide, high), subject.image, "")
-    axes.add_patch(
-        Rectangle((box.left - 0.5, box.top - 0.5), box.side, box.side, fill=False, edgecolor=_BOX, linewidth=1.4)
-    )
-    for place, panel in enumerate(subject.panels):
-        line, column = divmod(place, columns)
-        left = wide + _GAP + column * (side + _GAP)
-        bottom = top - line * (side + _LABEL) - side
-        _panel(drawn, box.of(panel.pixels), (left, bottom, side, side), panel.label, panel.scores)
+    boxes = tuple((box, _BOXES[place % len(_BOXES)]) for place, box in enumerate(subject.boxes))
+    yield Placed(whole, 0.0, top - high, wide, high, subject.image, boxes=boxes)
+    per_box = lines // len(boxes)
+    for number, (box, colour) in enumerate(boxes):
+        for place, panel in enumerate(subject.panels):
+            line, column = divmod(place, columns)
+            left = wide + _GAP + column * (side + _GAP)
+            bottom = top - (number * per_box + line) * (side + _LABEL) - side
+            frame = colour if len(boxes) > 1 else ""
+            yield Placed(box.of(panel.pixels), left, bottom, side, side, panel.label, panel.scores, frame=frame)
 
 
-def _panel(
-    drawn: Figure, pixels: NDArray[Any], place: tuple[float, float, float, float], label: str, scores: str
-) -> Any:
+def _draw(drawn: Figure, own: Placed) -> None:
     """Draw pixels as they are, and below them two lines."""
     wide, high = drawn.get_figwidth(), drawn.get_figheight()
-    left, bottom, width, height = place
-    axes = drawn.add_axes((left / wide, bottom / high, width / wide, height / high))
-    axes.imshow(pixels, interpolation="nearest", aspect="auto")
+    axes = drawn.add_axes((own.left / wide, own.bottom / high, own.width / wide, own.height / high))
+    axes.imshow(own.pixels, interpolation="nearest", aspect="auto")
     axes.set_axis_off()
-    shortened = label if len(label) <= 15 * width / 0.9 else label[: int(14 * width / 0.9)] + "…"
-    x = (left + width / 2) / wide
-    drawn.text(x, (bottom - 0.03) / high, shortened, ha="center", va="top", fontsize=6.5, color=INK)
-    drawn.text(x, (bottom - 0.15) / high, scores, ha="center", va="top", fontsize=6, color=INK)
-    return axes
+    for box, colour in own.boxes:
+        corner = (box.left - 0.5, box.top - 0.5)
+        axes.add_patch(Rectangle(corner, box.side, box.side, fill=False, edgecolor=colour, linewidth=1.4))
+    if own.frame:
+        edge = {"fill": False, "edgecolor": own.frame, "linewidth": 2.0, "transform": axes.transAxes}
+        axes.add_patch(Rectangle((0, 0), 1, 1, **edge))
+    x = (own.left + own.width / 2) / wide
+    drawn.text(x, (own.bottom - 0.03) / high, shortened(own), ha="center", va="top", fontsize=6.5, color=INK)
+    drawn.text(x, (own.bottom - 0.15) / high, own.scores, ha="center", va="top", fontsize=6, color=INK)
+
+
+def shortened(own: Placed) -> str:
+    """Return a label that is no wider than its pixels."""
+    letters = int(17 * own.width / 0.9)
+    return own.label if len(own.label) <= letters else own.label[: letters - 1] + "…"
 
 
 def _scores(aligned: AlignedRuns, image: str, label: str, metrics: Sequence[Metric]) -> str:

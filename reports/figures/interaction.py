@@ -10,13 +10,13 @@ from matplotlib.artist import Artist
 
 from isrbench.harness.api.metric import Direction
 from isrbench.reports.aligned import AlignedRuns
-from isrbench.reports.figures.style import GREY, colours, entitle, figure, legend_below, markers, save
+from isrbench.reports.figures.style import GREY, Target, colours, figure, legend_below, markers, save, short
 
 _APART = 0.7
 """Share of a metric's row that its methods spread over."""
 
 
-def slope_bars(aligned: AlignedRuns, rows: pd.DataFrame, baseline: str, folder: Path, name: str) -> list[Path]:
+def slope_bars(aligned: AlignedRuns, rows: pd.DataFrame, baseline: str, to: Target) -> list[Path]:
     """Plot each slope with its 95% interval: right of the line, a method gains on the baseline as images get worse.
 
     Slopes of different metrics share an axis in standard deviations of the paired difference per standard deviation of
@@ -26,8 +26,7 @@ def slope_bars(aligned: AlignedRuns, rows: pd.DataFrame, baseline: str, folder: 
         aligned: Runs of one set.
         rows: Of :func:`isrbench.reports.interaction.analyse`.
         baseline: Label that the others are compared with.
-        folder: Where the files go.
-        name: Their stem.
+        to: Where the files go.
 
     Returns:
         The files; none where there is no slope.
@@ -60,9 +59,7 @@ def slope_bars(aligned: AlignedRuns, rows: pd.DataFrame, baseline: str, folder: 
         axes.set_yticks(range(len(metrics)), [m.title for m in metrics])
         axes.set_ylim(len(metrics) - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
-        short = baseline if len(baseline) <= 24 else f"{baseline[:23]}…"
         axes.set_xlabel("slope, in standard deviations of both")
         axes.set_title("right of the line = gains on the baseline as images get worse", fontsize=6.5, loc="left", pad=2)
-        entitle(drawn, f"{aligned.title}: slope of the difference to {short} over severity")
         legend_below(drawn, entries)
-        return save(drawn, folder, name)
+        return save(drawn, to, f"{aligned.title}: slope of the difference to {short(baseline)} over severity")

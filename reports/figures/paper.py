@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
+from isrbench.harness.api.layout import DEFAULT_FIGURE, FigureLayout
 from isrbench.harness.api.metric import Metric
 from isrbench.harness.api.registry import unknown_name
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import is_full, refuse_to_replace, replacing
+from isrbench.harness.metrics.sets import expand
 from isrbench.reports.aligned import AlignedRuns, align
+from isrbench.reports.arranged import methods_named
 from isrbench.reports.compared_set import baseline_label
 from isrbench.reports.entry_points import read_frames
-from isrbench.reports.figures.crops import Box, crops_figure, images_that_differ, read_subject
+from isrbench.reports.figures.crops import Box, Subject, arrange, crops_figure, images_that_differ, read_subject
+from isrbench.reports.figures.crops_tex import write_tex
 from isrbench.reports.seeds import without_repeats
 
-KINDS = (".pdf", ".png", ".svg", ".jpg")
+_TEX = ".tex"
+_KEPT = "choose another file, or add --overwrite"
+KINDS = (".pdf", ".png", ".svg", ".jpg", ".tex")
 
 
 def write(
@@ -26,15 +30,8 @@ def write(
     dataset: str,
     out: Path,
     runs: Sequence[str] = (),
-    images: Sequence[str] = (),
-    methods: Sequence[str] = (),
-    metrics: Sequence[str] = (),
     boxes: Sequence[tuple[int, int, int]] = (),
-    count: int = 2,
-    crops: int = 1,
-    side: int = 96,
-    width: float = 7.0,
-    lr: bool = True,
+    layout: FigureLayout = DEFAULT_FIGURE,
     overwrite: bool = False,
 ) -> list[str]:
     """Draw whole images with boxes and what every method made of them.
@@ -42,17 +39,10 @@ def write(
     Args:
         runs_dir: The runs folder.
         dataset: A set's id, or its title in reports.
-        out: The file; its ending says the kind.
+        out: The file; its ending says the kind. A ``.tex`` has its pictures in a folder of its name.
         runs: Run ids, run folders or ``latest``; none = the newest run of every method and set.
-        images: Ids; none = the ``count`` images whose first metric differs most among the methods.
-        methods: Ids or labels, in the order to show; none = all, the baseline first.
-        metrics: Ids of metrics of single images to print; none = the first two that have values.
         boxes: (left, top, side) in HR pixels, for every image; none = where the methods differ most.
-        count: Images to choose.
-        crops: Boxes to choose in each image.
-        side: Of a chosen box, HR pixels.
-        width: Of the figure, inches.
-        lr: Whether LR is shown too.
+        layout: Images, methods, metrics and sizes.
         overwrite: Whether a file that is there is replaced.
 
     Returns:
@@ -64,16 +54,22 @@ def write(
     if out.suffix.lower() not in KINDS:
         raise UserError(f"--out {out} ends in no kind of figure", f"end it in {', '.join(KINDS)}")
     if not overwrite:
-        refuse_to_replace([out], "choose another file, or add --overwrite")
+        refuse_to_replace([out, *([out.with_suffix("")] if out.suffix.lower() == _TEX else [])], _KEPT)
     frames, _ = without_repeats(read_frames(runs_dir, runs))
     aligned = _set(align(frames), dataset)
-    labels = _labels(aligned, methods)
-    printed = _metrics(aligned, labels, metrics)
-    ids = list(images) or images_that_differ(aligned, labels, printed[0], count)
-    places = [Box(*box) for box in boxes] or crops
-    subjects = [read_subject(aligned, image, labels, printed, places, side, lr) for image in ids]
-    with crops_figure(subjects, width) as drawn:
-        _save(drawn, out)
+    labels = _labels(aligned, layout.methods)
+    printed = _metrics(aligned, labels, expand(layout.metrics))
+    ids = list(layout.images) or images_that_differ(aligned, labels, printed[0], layout.count)
+    places = [Box(*box) for box in boxes] or layout.crops
+    subjects = [read_subject(aligned, image, labels, printed, places, layout.side, layout.lr) for image in ids]
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _write(subjects, layout.width, out)
+    except OSError as error:
+        raise UserError(
+            f"--out {out} cannot be written: {error.strerror or error}",
+            "make room, then the same command again" if is_full(error) else "choose another place",
+        ) from error
     return [f"{s.image}: {', '.join(f'--box {b.left},{b.top},{b.side}' for b in s.boxes)}" for s in subjects]
 
 
@@ -93,12 +89,12 @@ def _labels(aligned: AlignedRuns, methods: Sequence[str]) -> list[str]:
         return sorted(aligned.labels, key=lambda label: (label != base, label))
     found = []
     for method in methods:
-        label = baseline_label(aligned, method)
-        if label is None:
+        named = methods_named(aligned, method)
+        if not named:
             known = sorted({*aligned.runs["method"], *aligned.labels})
             raise UserError(unknown_name("method", method, known), f"choose a method that was run on {aligned.title}")
-        found.append(label)
-    return found
+        found += named
+    return list(dict.fromkeys(found))
 
 
 def _metrics(aligned: AlignedRuns, labels: Sequence[str], ids: Sequence[str]) -> list[Metric]:
@@ -113,15 +109,15 @@ def _metrics(aligned: AlignedRuns, labels: Sequence[str], ids: Sequence[str]) ->
     return chosen
 
 
-def _save(drawn: Figure, out: Path) -> None:
-    kind = out.suffix[1:].lower()
-    metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}.get(kind)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+def _write(subjects: Sequence[Subject], width: float, out: Path) -> None:
+    kind = out.suffix.lower()
+    if kind == _TEX:
+        placed, height = arrange(subjects, width)
+        folder = out.with_suffix("")
+        folder.mkdir(exist_ok=True)
         with replacing(out) as partial:
-            drawn.savefig(partial, format=kind, metadata=metadata)
-    except OSError as error:
-        raise UserError(
-            f"--out {out} cannot be written: {error.strerror or error}",
-            "make room, then the same command again" if is_full(error) else "choose another place",
-        ) from error
+            write_tex(placed, width, height, partial, folder)
+        return
+    metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {"Software": None}}.get(kind)
+    with crops_figure(subjects, width) as drawn, replacing(out) as partial:
+        drawn.savefig(partial, format=kind[1:], metadata=metadata)

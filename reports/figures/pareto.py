@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from isrbench.harness.api.metric import Direction, Metric
 from isrbench.harness.api.records import SCATTER
 from isrbench.reports.aligned import AlignedRuns
 from isrbench.reports.costs import comparable, scatters
-from isrbench.reports.figures.style import colours, entitle, figure, markers, save
+from isrbench.reports.figures.style import Target, colours, figure, markers, save
 from isrbench.reports.statistics import Cells
 from isrbench.reports.tables.table import heading
 
@@ -29,11 +29,11 @@ _AROUND = ((5, 0, "left", "center"), (-5, 0, "right", "center"), (0, 5, "center"
            (5, 6, "left", "bottom"), (5, -6, "left", "top"), (-5, 6, "right", "bottom"),
            (-5, -6, "right", "top"))  # fmt: skip
 """Where a label may be put beside its point, best first: offset in points, alignments."""
+CORNERS = _AROUND[4:]
+"""The places that leave room for bars through a point."""
 
 
-def pareto(
-    aligned: AlignedRuns, cells: Cells, metric: Metric, cost: str, folder: Path, name: str
-) -> tuple[list[Path], str]:
+def pareto(aligned: AlignedRuns, cells: Cells, metric: Metric, cost: str, to: Target) -> tuple[list[Path], str]:
     """Plot a metric's mean against ``macs`` or ``latency_ms``, with the front of methods that no other beats in both.
 
     MACs compare for one LR size, latencies also for one device and machine: of several such conditions the most common
@@ -52,7 +52,7 @@ def pareto(
     unsure = [label for label in chosen if cost == "latency_ms" and scatters(aligned, label)]
     points = {label: (costs[label] / unit, quality[label]) for label in chosen}
     with figure(height=2.5) as (drawn, axes):
-        _front_line(axes, points, metric.direction)
+        front_line(axes, [points[label] for label in front(points, metric.direction)])
         tints, shapes = colours(aligned.places), markers(aligned.places)
         for label, (x, y) in points.items():
             fill = "none" if label in unsure else "full"
@@ -61,9 +61,8 @@ def pareto(
         axes.set_xlabel(f"{words} ({condition})")
         axes.set_ylabel(heading(metric))
         plain_log_axis(drawn, axes)
-        entitle(drawn, f"{aligned.title}: {metric.title} against {'MACs' if cost == 'macs' else 'latency'}")
-        _label_points(drawn, axes, points, tints)
-        paths = save(drawn, folder, name)
+        label_points(drawn, axes, points, tints)
+        paths = save(drawn, to, f"{aligned.title}: {metric.title} against {'MACs' if cost == 'macs' else 'latency'}")
     left_out = f"; left out, measured otherwise: {', '.join(others)}" if others else ""
     hollow = f"; hollow: calls scatter by more than {SCATTER:.0%}: {', '.join(unsure)}" if unsure else ""
     return paths, f"{metric.title} against {words.partition(',')[0]} ({condition}){hollow}{left_out}"
@@ -81,12 +80,9 @@ def front(points: Mapping[str, tuple[float, float]], direction: Direction) -> li
     return found
 
 
-def _front_line(axes: Axes, points: Mapping[str, tuple[float, float]], direction: Direction) -> None:
-    """Draw the front in steps, not slopes: between two methods there is no third."""
-    names = front(points, direction)
-    axes.step(
-        [points[n][0] for n in names], [points[n][1] for n in names], where="post", color="#9aa3ad", lw=0.9, ls="--"
-    )
+def front_line(axes: Axes, front: Sequence[tuple[float, float]]) -> None:
+    """Draw a front in steps, not slopes: between two methods there is no third."""
+    axes.step([x for x, _ in front], [y for _, y in front], where="post", color="#9aa3ad", lw=0.9, ls="--")
 
 
 def plain_log_axis(drawn: Figure, axes: Axes) -> None:
@@ -118,8 +114,12 @@ def labels_collide(axes: Axes) -> bool:
     return any(one.x1 + _APART > other.x0 for one, other in pairwise(boxes))
 
 
-def _label_points(
-    drawn: Figure, axes: Axes, points: Mapping[str, tuple[float, float]], tints: Mapping[str, str]
+def label_points(
+    drawn: Figure,
+    axes: Axes,
+    points: Mapping[str, tuple[float, float]],
+    tints: Mapping[str, str],
+    around: Sequence[tuple[int, int, str, str]] = _AROUND,
 ) -> None:
     """Write each name beside its point, where it covers no other name or point and stays within the axes."""
     drawn.draw_without_rendering()
@@ -128,7 +128,7 @@ def _label_points(
     taken: list[Any] = []
     for label, point in points.items():
         best: tuple[int, Any, Any] | None = None
-        for dx, dy, ha, va in _AROUND:
+        for dx, dy, ha, va in around:
             text = axes.annotate(label, point, (dx, dy), textcoords="offset points", ha=ha, va=va, fontsize=6.5,
                                  color=tints[label])  # fmt: skip
             box = text.get_window_extent()

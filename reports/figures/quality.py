@@ -17,13 +17,14 @@ from isrbench.reports.figures.style import (
     BLUE,
     HEAT,
     RING,
+    Target,
     colours,
-    entitle,
     figure,
     legend_below,
     markers,
     panels,
     save,
+    short,
 )
 from isrbench.reports.statistics import bootstrap_means
 from isrbench.reports.strata import Rule, strata
@@ -35,7 +36,7 @@ _BAND = 5
 _DRAWS = 2000
 
 
-def robustness(aligned: AlignedRuns, metric: Metric, base: str | None, folder: Path, name: str) -> list[Path]:
+def robustness(aligned: AlignedRuns, metric: Metric, base: str | None, to: Target) -> list[Path]:
     """Plot a metric against severity for each method, and below it the paired difference to the baseline.
 
     Images form up to five equal groups of at least five; a point is a group's mean, a band its bootstrap 95% interval.
@@ -45,7 +46,8 @@ def robustness(aligned: AlignedRuns, metric: Metric, base: str | None, folder: P
     Returns:
         The files; none for fewer than ten images with severity and values.
     """
-    values = aligned.values[metric.id].replace([np.inf, -np.inf], np.nan).dropna(axis=1, how="all")
+    table = aligned.values[metric.id][list(aligned.labels)]
+    values = table.replace([np.inf, -np.inf], np.nan).dropna(axis=1, how="all")
     known = aligned.images.loc[values.dropna().index].dropna(subset=["severity"])
     if len(known) < 2 * _BAND:
         return []
@@ -67,16 +69,15 @@ def robustness(aligned: AlignedRuns, metric: Metric, base: str | None, folder: P
         if paired:
             axes[1].axhline(0, color=colours(aligned.places)[str(base)], lw=1.0)
             better = "above" if metric.direction is Direction.HIGHER else "below"
-            axes[1].set_ylabel(f"difference\nto {_short(str(base))}")
-            axes[1].set_title(f"{better} the line = better than {_short(str(base))}", fontsize=6.5, loc="left", pad=2)
+            axes[1].set_ylabel(f"difference\nto {short(str(base))}")
+            axes[1].set_title(f"{better} the line = better than {short(str(base))}", fontsize=6.5, loc="left", pad=2)
         axes[-1].set_xlabel("estimated severity (higher = worse input)")
         drawn.align_ylabels(axes)
-        entitle(drawn, f"{aligned.title}: {metric.title} by severity (n = {len(known)})")
         legend_below(drawn, entries)
-        return save(drawn, folder, name)
+        return save(drawn, to, f"{aligned.title}: {metric.title} by severity (n = {len(known)})")
 
 
-def paired(aligned: AlignedRuns, metric: Metric, first: str, second: str, folder: Path, name: str) -> list[Path]:
+def paired(aligned: AlignedRuns, metric: Metric, first: str, second: str, to: Target) -> list[Path]:
     """Plot each image as a point: ``first``'s value against ``second``'s; colour is severity where it is known."""
     both = _pairs(aligned, metric, first, second)
     if both.empty:
@@ -94,8 +95,7 @@ def paired(aligned: AlignedRuns, metric: Metric, first: str, second: str, folder
         axes.set_aspect("equal")
         axes.set_xlabel(f"{first}, {heading(metric)}")
         axes.set_ylabel(f"{second}, {heading(metric)}")
-        entitle(drawn, f"{aligned.title}: {metric.title} image by image")
-        return save(drawn, folder, name)
+        return save(drawn, to, f"{aligned.title}: {metric.title} image by image")
 
 
 def paired_words(aligned: AlignedRuns, metric: Metric, first: str, second: str) -> str:
@@ -125,7 +125,3 @@ def _curve(
 def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
     low, high = np.quantile(bootstrap_means(values[:, None], draws=_DRAWS), (0.025, 0.975))
     return float(low), float(high)
-
-
-def _short(label: str) -> str:
-    return label if len(label) <= 24 else f"{label[:23]}…"

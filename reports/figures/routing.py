@@ -18,8 +18,8 @@ from isrbench.reports.figures.style import (
     HEAT,
     INK,
     ORANGE,
+    Target,
     colours,
-    entitle,
     figure,
     legend_below,
     panels,
@@ -30,7 +30,7 @@ from isrbench.reports.strata import Stratum
 from isrbench.reports.tables.table import p_text
 
 
-def severity_scatter(aligned: AlignedRuns, label: str, folder: Path, name: str) -> list[Path]:
+def severity_scatter(aligned: AlignedRuns, label: str, to: Target) -> list[Path]:
     """Plot severity against mean active experts, one point an image, with a line fitted by least squares."""
     pair = severity_and_experts(aligned, label, "severity")
     if len(pair) < 3:
@@ -41,11 +41,11 @@ def severity_scatter(aligned: AlignedRuns, label: str, folder: Path, name: str) 
         axes.set_xlabel("estimated severity (higher = worse input)")
         axes.set_ylabel("active experts, mean of layers")
         text = "constant: no correlation" if np.isnan(rho) else _rho_text(rho, p, low, high)
-        entitle(drawn, f"{label} on {aligned.title}: {text}")
-        return save(drawn, folder, name)
+        axes.set_title(text, fontsize=6.5, loc="left", pad=2)
+        return save(drawn, to, f"{label} on {aligned.title}: active experts by severity")
 
 
-def dimension_scatter(aligned: AlignedRuns, label: str, table: pd.DataFrame, folder: Path, name: str) -> list[Path]:
+def dimension_scatter(aligned: AlignedRuns, label: str, table: pd.DataFrame, to: Target) -> list[Path]:
     """Plot severity and each of its seven dimensions against active experts, in small panels, with rho and p above.
 
     ``table`` is that of :func:`isrbench.reports.routing.correlations`.
@@ -65,11 +65,10 @@ def dimension_scatter(aligned: AlignedRuns, label: str, table: pd.DataFrame, fol
             ax.set_visible(False)
         drawn.supylabel("active experts, mean of layers", fontsize=7.5)
         drawn.supxlabel("estimated severity and its dimensions (higher = worse input)", fontsize=7.5)
-        entitle(drawn, f"{label} on {aligned.title}: active experts by each dimension")
-        return save(drawn, folder, name)
+        return save(drawn, to, f"{label} on {aligned.title}: active experts by each dimension")
 
 
-def dimension_bars(aligned: AlignedRuns, label: str, table: pd.DataFrame, folder: Path, name: str) -> list[Path]:
+def dimension_bars(aligned: AlignedRuns, label: str, table: pd.DataFrame, to: Target) -> list[Path]:
     """Plot Spearman's rho of active experts with severity and each of its seven dimensions, with interval and p.
 
     ``table`` is that of :func:`isrbench.reports.routing.correlations`.
@@ -91,11 +90,10 @@ def dimension_bars(aligned: AlignedRuns, label: str, table: pd.DataFrame, folder
         right.set_yticks(places, [p_text(p) for p in table["p"]], fontsize=6)
         right.tick_params(length=0)
         right.spines["right"].set_visible(False)
-        entitle(drawn, f"{label} on {aligned.title}: what routing follows")
-        return save(drawn, folder, name)
+        return save(drawn, to, f"{label} on {aligned.title}: what routing follows")
 
 
-def layer_heatmap(aligned: AlignedRuns, label: str, groups: list[Stratum], folder: Path, name: str) -> list[Path]:
+def layer_heatmap(aligned: AlignedRuns, label: str, groups: list[Stratum], to: Target) -> list[Path]:
     """Plot mean active experts of each layer (in order of execution) and stratum; grey where no image went through."""
     rows = aligned.routing.query("label == @label")
     if rows.empty or not groups:
@@ -110,13 +108,12 @@ def layer_heatmap(aligned: AlignedRuns, label: str, groups: list[Stratum], folde
         axes.set_ylabel(groups[0].name.split()[0])
         axes.grid(visible=False)
         axes.set_xlabel("adapted layer, in order of execution")
-        entitle(drawn, f"{label} on {aligned.title}: active experts by layer")
         bar = drawn.colorbar(heat, ax=axes, pad=0.02, aspect=12)
         bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
-        return save(drawn, folder, name)
+        return save(drawn, to, f"{label} on {aligned.title}: active experts by layer")
 
 
-def zero_share(aligned: AlignedRuns, label: str, groups: list[Stratum], folder: Path, name: str) -> list[Path]:
+def zero_share(aligned: AlignedRuns, label: str, groups: list[Stratum], to: Target) -> list[Path]:
     """Plot the share of picked slots that are zero slots, by layer, a line for each stratum."""
     rows = aligned.routing.query("label == @label")
     if rows.empty:
@@ -133,9 +130,8 @@ def zero_share(aligned: AlignedRuns, label: str, groups: list[Stratum], folder: 
         axes.set_ylim(bottom=0)
         axes.set_xlabel("adapted layer, in order of execution")
         axes.set_ylabel("zero slots / (zero + active)")
-        entitle(drawn, f"{label} on {aligned.title}: slots left empty")
         legend_below(drawn, lines)
-        return save(drawn, folder, name)
+        return save(drawn, to, f"{label} on {aligned.title}: slots left empty")
 
 
 def _points_and_fit(axes: Axes, pair: pd.DataFrame, tint: str) -> None:

@@ -1,4 +1,4 @@
-"""One style for every plot: colour-blind safe, readable at a paper's column width, PNG and SVG, light and dark."""
+"""One style for every plot: colour-blind safe, readable at a paper's column width, PNG, PDF and SVG, light and dark."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
@@ -74,6 +75,7 @@ RC: dict[Any, Any] = {
     "figure.dpi": 100,
     "savefig.dpi": 300,
     "svg.fonttype": "path",
+    "pdf.fonttype": 42,  # TrueType: conferences refuse Type 3 fonts
     "svg.hashsalt": "isrbench",
 }
 
@@ -95,9 +97,20 @@ class Plot:
     """One plot that was drawn."""
 
     files: tuple[Path, ...]
-    """PNG, SVG, and SVG for a dark background."""
+    """PNG, SVG, SVG for a dark background, and PDF."""
     text: str
     """What it shows."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a plot goes."""
+
+    folder: Path
+    name: str
+    """Of its files, without an ending."""
+    titles: bool = False
+    """Whether the plot has its title inside: in a paper and on the page it stands below."""
 
 
 @contextmanager
@@ -117,13 +130,6 @@ def panels(
         yield drawn, list(drawn.subplots(rows, columns, squeeze=False, **options).flatten())
 
 
-def entitle(drawn: Figure, text: str) -> None:
-    """Put a title above the whole figure, from its left edge, on as many lines as it needs."""
-    letters = round(drawn.get_figwidth() * 15.5)
-    # textwrap keeps no-break spaces, so that "p < 0.001" stays on one line.
-    drawn.suptitle("\n".join(textwrap.wrap(text, letters)), x=0.012, ha="left", fontsize=8, fontweight="bold")
-
-
 def legend_below(drawn: Figure, entries: Mapping[str, Artist]) -> None:
     """Put a legend below the figure, in as many columns as names of that length leave room for."""
     longest = max(map(len, entries), default=1)
@@ -135,17 +141,34 @@ def legend_below(drawn: Figure, entries: Mapping[str, Artist]) -> None:
     )
 
 
-def save(drawn: Figure, folder: Path, name: str) -> list[Path]:
-    """Write ``name.png``, ``name.svg`` and ``name.dark.svg``, without dates: the same rows give the same bytes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{name}{ending}" for ending in (".png", ".svg", ".dark.svg")]
-    _draw(drawn, FigureCanvasAgg, paths[0], {"Software": None})
-    _draw(drawn, FigureCanvasSVG, paths[1], {"Date": None, "Creator": None})
-    light = paths[1].read_text(encoding="utf-8")
+def save(drawn: Figure, to: Target, title: str) -> list[Path]:
+    """Write ``NAME.png``, ``.svg``, ``.dark.svg`` and ``.pdf``, without dates: the same rows give the same bytes.
+
+    Args:
+        drawn: A figure of :func:`figure` or :func:`panels`.
+        to: Where the files go.
+        title: What it shows; drawn where ``to`` asks for titles.
+    """
+    if to.titles:
+        _entitle(drawn, title)
+    to.folder.mkdir(parents=True, exist_ok=True)
+    png, svg, dark, pdf = (to.folder / f"{to.name}{ending}" for ending in (".png", ".svg", ".dark.svg", ".pdf"))
+    _draw(drawn, FigureCanvasAgg, png, {"Software": None})
+    _draw(drawn, FigureCanvasSVG, svg, {"Date": None, "Creator": None})
+    _draw(drawn, FigureCanvasPdf, pdf, {"CreationDate": None, "Creator": None})
     # Drawn once: on the dark background only colours differ.
-    dark = re.sub(r"(?<=: )#[0-9a-f]{6}\b", lambda found: _DARK.get(found[0], found[0]), light)
-    paths[2].write_text(dark, encoding="utf-8")
-    return paths
+    light = svg.read_text(encoding="utf-8")
+    dark.write_text(
+        re.sub(r"(?<=: )#[0-9a-f]{6}\b", lambda found: _DARK.get(found[0], found[0]), light), encoding="utf-8"
+    )
+    return [png, svg, dark, pdf]
+
+
+def _entitle(drawn: Figure, text: str) -> None:
+    """Put a title above the whole figure, from its left edge, on as many lines as it needs."""
+    letters = round(drawn.get_figwidth() * 15.5)
+    # textwrap keeps no-break spaces, so that "p < 0.001" stays on one line.
+    drawn.suptitle("\n".join(textwrap.wrap(text, letters)), x=0.012, ha="left", fontsize=8, fontweight="bold")
 
 
 def _draw(drawn: Figure, canvas: type[FigureCanvasBase], path: Path, metadata: Mapping[str, None]) -> None:
@@ -161,6 +184,11 @@ def _draw(drawn: Figure, canvas: type[FigureCanvasBase], path: Path, metadata: M
     drawn.set_layout_engine(None)
     drawn.savefig(path, metadata=metadata)
     drawn.set_layout_engine(layout)
+
+
+def short(label: str) -> str:
+    """Return a label that fits beside other words."""
+    return label if len(label) <= 24 else f"{label[:23]}…"
 
 
 def _placed(labels: Sequence[str] | Mapping[str, int]) -> Mapping[str, int]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from isrbench.harness.errors import UserError, foreign
 from isrbench.harness.files import check_file
-from isrbench.reports.figures.style import Plot, colours, entitle, figure, legend_below, save
+from isrbench.reports.figures.style import Plot, Target, colours, figure, legend_below, save
 from isrbench.reports.names import unique_slugs
 
 _WINDOW = 25
@@ -78,7 +78,7 @@ def _draw(curves: Mapping[str, pd.DataFrame], name: str, folder: Path, slug: str
             axes.plot(points["step"], points["value"], color=tints[run], alpha=0.2, lw=0.6)
             lines[run] = axes.plot(points["step"], smooth, color=tints[run])[0]
         axes.set_xlabel("step")
-        entitle(drawn, name)
+        axes.set_ylabel(name)
         if len(curves) > 1:
             legend_below(drawn, lines)
-        return save(drawn, folder, slug)
+        return save(drawn, Target(folder, slug), name)

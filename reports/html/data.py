@@ -38,6 +38,7 @@ def set_data(compared: ComparedSet, pieces: Sequence[str]) -> dict[str, Any]:
     return {
         "dataset": aligned.title,
         "labels": labels,
+        "runs": [str(aligned.runs.loc[label, "run"]) for label in labels],
         "baseline": None if compared.baseline is None else labels.index(compared.baseline),
         "newest": labels.index(newest_method(aligned, compared.baseline)),
         "metrics": [

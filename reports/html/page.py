@@ -121,7 +121,7 @@ def _context(section: Section, copied: Sequence[CopiedImage], folder: Path) -> d
 
 def _plot(plot: Plot, folder: Path) -> tuple[str, str, str]:
     """Return (light, dark, what it shows); links relative to the page."""
-    _, light, dark = (file.relative_to(folder).as_posix() for file in plot.files)
+    _, light, dark, _ = (file.relative_to(folder).as_posix() for file in plot.files)
     return light, dark, plot.text
 
 

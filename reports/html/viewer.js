@@ -3,6 +3,7 @@ const viewer = (() => {
   const dialog = $("#viewer"), stage = $(".stage", dialog), a = $("img.a", stage), b = $("img.b", stage);
   const handle = $(".handle", stage), frame = $(".spot", stage), split = $(".split", dialog), zoom = $(".zoom", dialog);
   const pa = $(".pa", dialog), pb = $(".pb", dialog), patches = $(".patches", dialog);
+  const said = $(".export code", dialog);
   const MAGNIFY = 2; // how much larger than the stage the patches show their spot
   const COARSE = 2; // CSS pixels a source pixel may cover before it is drawn with its edges
   let gallery = null, list = [], place = 0, versions = [], aspect = 1;
@@ -168,12 +169,28 @@ const viewer = (() => {
     Object.assign(frame.style, { width: `${seen}px`, height: `${seen}px`, left: `${u - seen / 2}px`, top: `${v - seen / 2}px` });
     const scale = (MAGNIFY * width * z) / side; // the image is as wide as the patch before it is scaled
     const x = (left + u / width / z) * side * scale - side / 2, y = (top + v / height / z) * (side / aspect) * scale - side / 2;
+    said.textContent = command(left + u / width / z, top + v / height / z, seen / width / z);
     for (const img of $$(".crop img", patches)) {
       img.style.aspectRatio = String(aspect);
       img.style.transform = `translate(${-x}px, ${-y}px) scale(${scale})`;
       coarse(img, (side * scale) / img.naturalWidth);
     }
   }
+
+  // The command that draws the framed spot as a figure for a paper; a box is in pixels of the largest version.
+  function command(x, y, share) {
+    const sizes = $$(".crop img", patches).map((img) => [img.naturalWidth, img.naturalHeight]);
+    const wide = Math.max(...sizes.map((s) => s[0])), high = Math.max(...sizes.map((s) => s[1]));
+    const side = clamp(Math.round(share * wide), 1, Math.min(wide, high));
+    const left = clamp(Math.round(x * wide - side / 2), 0, wide - side), top = clamp(Math.round(y * high - side / 2), 0, high - side);
+    const quote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+    const name = gallery.shown[place].name, out = `${name.replace(/[^\w.-]+/g, "-")}.pdf`;
+    return `isrbench figure ${gallery.data.runs.join(" ")} --dataset ${quote(gallery.data.dataset)} --images ${quote(name)} --box ${left},${top},${side} --out ${quote(out)}`;
+  }
+  $(".export button", dialog).addEventListener("click", () => {
+    said.hidden = !said.hidden;
+    if (!said.hidden) navigator.clipboard?.writeText(said.textContent).catch(() => {}); // it is there to be selected, too
+  });
 
   const coarse = (img, size) => img.classList.toggle("pixel", Number.isFinite(size) && size > COARSE);
 

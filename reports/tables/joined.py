@@ -12,12 +12,13 @@ def join_sets(tables: Sequence[Table]) -> Table:
     """Return one table over the tables of several sets: a block of rows a set, under the columns that any of them has.
 
     Args:
-        tables: Over all images of their set, at least one.
+        tables: Over all images of their set, at least two.
     """
     metrics = _columns(tables)
     parts = tuple(with_columns(table, metrics, "not run on this set") for table in tables)
     title = ", ".join(table.title for table in tables)
-    what = f"Means over {'; '.join(f'{table.title} ({images_text(table.n)})' for table in tables)}"
+    counts = [images_text(table.n) for table in tables]
+    what = f"{title}: means over {', '.join(counts[:-1])} and {counts[-1]}"
     legend = next((table.legend for table in tables if table.legend), "")
     estimator = ", ".join(dict.fromkeys(table.estimator for table in tables))
     intervals = tables[0].intervals

@@ -32,6 +32,7 @@ _HEAD = r"""\documentclass{article}
 \usepackage{booktabs}
 \usepackage{graphicx}
 \usepackage[a4paper,landscape,margin=1.5cm]{geometry}
+\setlength{\belowcaptionskip}{4pt}
 \renewcommand{\topfraction}{1}
 \renewcommand{\textfraction}{0}
 % A table that is wider or higher than the page is made smaller.

@@ -112,5 +112,5 @@ def _md_entry(entry: Entry, intervals: bool) -> str:
     text = {Mark.BEST: f"**{entry.text}**", Mark.SECOND: f"<u>{entry.text}</u>", Mark.NONE: entry.text}[entry.mark]
     above = entry.sign + (TRAINED_ON if entry.trained_on else "")
     text += f"<sup>{above}</sup>" if above else ""
-    below = entry.interval or entry.sources
+    below = (entry.interval if intervals else "") or entry.sources
     return f"{text}<br><sub>{md_text(below)}</sub>" if below else text

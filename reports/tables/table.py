@@ -9,8 +9,10 @@ from enum import Enum
 
 import pandas as pd
 
+from isrbench.harness.api.layout import DEFAULT_LAYOUT, Layout
 from isrbench.harness.api.metric import Direction, Metric
 from isrbench.reports.aligned import AlignedRuns, in_order
+from isrbench.reports.arranged import columns
 from isrbench.reports.statistics import DRAWS, LEVEL, Cell, Cells
 from isrbench.reports.trained_on import trained_on
 
@@ -115,6 +117,7 @@ def score_table(
     baseline: str | None = None,
     composites: Sequence[Metric] = (),
     blank: Sequence[Metric] = (),
+    layout: Layout = DEFAULT_LAYOUT,
 ) -> Table:
     """Describe the table of ``cells``.
 
@@ -126,8 +129,9 @@ def score_table(
         baseline: Label that significance refers to.
         composites: Further columns: see :func:`isrbench.reports.composites.group_composites`.
         blank: Columns of ``aligned.blank`` that others report.
+        layout: The order of the columns, and whether intervals are printed.
     """
-    metrics = (*in_order([*aligned.metrics, *blank]), *composites)
+    metrics = columns(layout, (*in_order([*aligned.metrics, *blank]), *composites))
     trained = trained_on(aligned)
     no_weights = Entry("–", note="weights unavailable")
 
@@ -149,7 +153,7 @@ def score_table(
     legend = _legend(baseline) if baseline in aligned.labels else ""
     return Table(
         title=title,
-        caption=caption(f"{title}: means over {images_text(n)}", metrics, legend, aligned.estimator),
+        caption=caption(f"{title}: means over {images_text(n)}", metrics, legend, aligned.estimator, layout.intervals),
         metrics=metrics,
         n=n,
         rows=rows,
@@ -157,6 +161,7 @@ def score_table(
         definitions=tuple(f"{m.title}: {_definition(m)}" for m in metrics),
         estimator=aligned.estimator,
         legend=legend,
+        intervals=layout.intervals,
     )
 
 
@@ -183,7 +188,7 @@ def long_form(
     """Return all numbers at full precision, with what they depend on: one row a group, method and metric.
 
     Columns: dataset (the set's title), group, those of :class:`isrbench.reports.statistics.Cell`, baseline, estimator,
-    definition.
+    definition. Rows: those of ``aligned`` and ``composites``.
     """
     definitions = {m.id: _definition(m) for m in (*aligned.metrics, *composites)}
     rows = [
@@ -197,6 +202,7 @@ def long_form(
         }
         for group, cells in cells_by_group.items()
         for cell in cells.values()
+        if cell.metric in definitions
     ]
     return pd.DataFrame(rows)
 

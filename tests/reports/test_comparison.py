@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 import pytest
 
+from isrbench.harness.api.layout import Layout
 from isrbench.harness.errors import UserError
 from isrbench.harness.store.frames import Frames
 from isrbench.reports.comparison import compare, merge_frames
@@ -130,9 +131,10 @@ def test_part_of_a_set_is_called_so_everywhere_and_papers_stay_out(tmp_path):
 def test_figures_of_a_part_say_so_in_their_title(tmp_path):
     made = of_methods(frames(tmp_path / "images", count=10, failed=False), "bicubic", "folder")
     made = on_dataset(of_metrics(made, "psnr"), "RealSR", whole=100, limit=10)
-    plots = compare(made).figures(tmp_path)
+    titled = Layout(titles=True)
+    plots = compare(made, layout=titled).figures(tmp_path)
     drawn = {file.stem for plot in plots for file in plot.files if file.suffix == ".png"}
-    whole = compare(on_dataset(made, "RealSR", whole=10)).figures(tmp_path)
+    whole = compare(on_dataset(made, "RealSR", whole=10), layout=titled).figures(tmp_path)
     assert drawn == {file.stem for plot in whole for file in plot.files if file.suffix == ".png"}
     for one, other in zip(plots, whole, strict=True):
         assert one.files[1].parent != other.files[1].parent

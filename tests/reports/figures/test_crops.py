@@ -42,7 +42,7 @@ def test_boxes_lie_inside_and_do_not_touch(height: int, width: int, side: int, c
 def test_panels_fill_the_page_and_do_not_overlap(count: int, shape: tuple[int, int]) -> None:
     panels = tuple(Panel(f"m{i}", "1 / 2", noise_image(*shape, seed=i)) for i in range(count))
     with crops_figure([Subject("a", panels, (Box(0, 0, 16), Box(2, 4, 16)))]) as drawn:
-        assert len(drawn.axes) == 2 * (count + 1)
+        assert len(drawn.axes) == 2 * count + 1, "the whole image stands once, with both boxes"
         places = [axes.get_position() for axes in drawn.axes]
     assert max(p.x1 for p in places) == pytest.approx(1.0, abs=0.01)
     for i, a in enumerate(places):
@@ -79,6 +79,11 @@ def test_the_verb_draws_what_was_run_and_overwrites_nothing(pairs_folder: Path, 
     assert code == 0 and said.count("--box ") == 2 and out.is_file()
     code, _, err = isrbench(capsys, *draw)
     assert code == 2 and "already" in err and "--overwrite" in err
+    tex = ("figure", "--dataset", "small", "--runs-dir", runs, "--out", out.with_suffix(".tex"), "--crops", "2")
+    code, said, _ = isrbench(capsys, *tex, "--side", "16", "--count", "1")
+    assert code == 0 and said.count("--box ") == 2 and len(list(out.with_suffix("").iterdir())) == 1 + 2 * 4
+    code, _, err = isrbench(capsys, *tex)
+    assert code == 2 and "figure.tex" in err
     again = tmp_path / "again.png"
     picked = ("--images", "a,b", "--methods", "lanczos,bicubic", "--metrics", "ssim", "--box", "0,0,16")
     code, said, _ = isrbench(capsys, "figure", "--dataset", "small", "--runs-dir", runs, "--out", again, *picked)

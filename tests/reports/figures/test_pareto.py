@@ -11,7 +11,7 @@ from isrbench.harness.api.records import Invocation
 from isrbench.reports.aligned import AlignedRuns, align
 from isrbench.reports.costs import comparable, milliseconds
 from isrbench.reports.figures.pareto import front, labels_collide, pareto, plain_log_axis
-from isrbench.reports.figures.style import figure
+from isrbench.reports.figures.style import Target, figure
 from isrbench.reports.statistics import means
 from tests.support.plots import assert_drawn
 from tests.support.report_frames import frames, with_manifests
@@ -27,7 +27,7 @@ def aligned(tmp_path) -> AlignedRuns:
 
 def test_quality_against_cost_is_drawn(aligned, tmp_path):
     cells = means(aligned, list(aligned.images.index))
-    files, words = pareto(aligned, cells, aligned.metrics[0], "macs", tmp_path, "macs")
+    files, words = pareto(aligned, cells, aligned.metrics[0], "macs", Target(tmp_path, "macs"))
     assert_drawn(files)
     assert words == "PSNR against MACs (LR 16x16)"
 
@@ -35,7 +35,7 @@ def test_quality_against_cost_is_drawn(aligned, tmp_path):
 def test_a_latency_whose_calls_scatter_is_marked(aligned, tmp_path):
     cells = means(aligned, list(aligned.images.index))
     runs = aligned.runs.assign(latency_spread=[0.1, 0.35, None])
-    files, words = pareto(replace(aligned, runs=runs), cells, aligned.metrics[0], "latency_ms", tmp_path, "latency")
+    files, words = pareto(replace(aligned, runs=runs), cells, aligned.metrics[0], "latency_ms", Target(tmp_path, "latency"))
     assert_drawn(files)
     assert words == "PSNR against latency (LR 16x16, cpu); hollow: calls scatter by more than 20%: MoR-SR (tiny)"
 
@@ -43,7 +43,7 @@ def test_a_latency_whose_calls_scatter_is_marked(aligned, tmp_path):
 def test_two_methods_have_no_front(aligned, tmp_path):
     runs = aligned.runs.assign(macs=[1e9, None, 4e9])
     cells = means(aligned, list(aligned.images.index))
-    assert pareto(replace(aligned, runs=runs), cells, aligned.metrics[0], "macs", tmp_path, "c") == ([], "")
+    assert pareto(replace(aligned, runs=runs), cells, aligned.metrics[0], "macs", Target(tmp_path, "c")) == ([], "")
 
 
 def test_front_holds_what_nothing_beats():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import replace
 
 import pytest
@@ -34,6 +35,23 @@ def test_slider_moves_by_drag_and_by_key(browser):
     assert right == pytest.approx(25, abs=1)
     ActionChains(browser).send_keys("[").perform()
     assert float(re.search(r"0px ([\d.]+)%", browser.execute_script(clip))[1]) == pytest.approx(right + 5, abs=0.5)
+
+
+def test_the_command_of_the_framed_spot_draws_that_spot(browser):
+    open_viewer(browser, next(i for i, name in enumerate(texts(browser, ".shot b")) if name != NASTY))
+    all_of(browser, ".export button")[0].click()
+    words = shlex.split(texts(browser, ".export code")[0])
+    assert words[:2] == ["isrbench", "figure"] and sum("-sample-0000000" in word for word in words) == 3
+    given = dict(zip(words[5::2], words[6::2], strict=True))
+    name = texts(browser, "#viewer-name")[0]
+    assert (given["--dataset"], given["--images"], given["--out"]) == ("sample", name, f"{name}.pdf")
+    left, top, side = map(int, given["--box"].split(","))
+    place = "return document.querySelector('{}').getBoundingClientRect().toJSON()"
+    spot, stage = (browser.execute_script(place.format(what)) for what in (".spot", ".stage"))
+    scale = 64 / stage["width"]
+    assert side == pytest.approx(spot["width"] * scale, abs=1)
+    assert left == pytest.approx((spot["x"] - stage["x"]) * scale, abs=1.5)
+    assert top == pytest.approx((spot["y"] - stage["y"]) * scale, abs=1.5)
 
 
 def test_zoom_shows_the_same_spot_in_every_version(browser):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from dataclasses import replace
 
 import pytest
@@ -11,6 +9,7 @@ import pytest
 from isrbench.reports.tables.joined import join_sets
 from isrbench.reports.tables.latex import latex_document, latex_text, tabular, tabular_file
 from tests.support.report_tables import small_table
+from tests.support.tex import compile_latex
 
 GOLDEN_LATEX = r"""\begin{tabular}{lrr}
 \toprule
@@ -64,7 +63,7 @@ def test_one_table_over_several_sets_has_the_columns_of_any_and_a_block_for_each
     assert text.count(r"\emph{") == 3 and text.count(r"\midrule") == 3
     for row in (*cut.rows, *other.rows, *other.reported):
         assert latex_text(row[0]) in text
-    assert "sample (6 images); RealSR (4 images)" in table.caption
+    assert table.caption.startswith("sample, RealSR: means over 6 images and 4 images")
 
 
 def test_latex_escapes_everything():
@@ -84,45 +83,29 @@ NASTY_TITLES = (
 )
 
 
-@pytest.fixture
-def compiled(tmp_path):
-    """A function that compiles a document in ``tmp_path`` and returns its log."""
-    if shutil.which("pdflatex") is None:
-        pytest.skip("needs pdflatex (Debian: texlive-latex-recommended)")
-
-    def compile_(text: str) -> str:
-        (tmp_path / "t.tex").write_text(text, encoding="utf-8")
-        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=120)
-        assert done.returncode == 0, done.stdout[-2000:]
-        assert (tmp_path / "t.pdf").stat().st_size > 10_000
-        return (tmp_path / "t.log").read_text(errors="replace")
-
-    return compile_
-
-
 @pytest.mark.process
-def test_latex_compiles_without_changes(compiled, tmp_path):
+def test_latex_compiles_without_changes(tmp_path):
     table = small_table(tmp_path / "images", dataset="RealSR", reported="all", failed=True)
     tables = {"long": table}
     for title in NASTY_TITLES:
         rows = tuple((title, entries) for _, entries in table.rows)
         named = replace(table, title=title, caption=title, rows=rows, notes=(title,), reported=())
         tables[f"t{len(tables)}"] = named
-    log = compiled(latex_document(tables))
+    log = compile_latex(tmp_path, latex_document(tables))
     assert "Missing character" not in log and "Float too large" not in log
 
 
 @pytest.mark.process
-def test_a_paper_of_two_columns_takes_the_files_as_they_are(compiled, tmp_path):
+def test_a_paper_of_two_columns_takes_the_files_as_they_are(tmp_path):
     table = small_table(tmp_path / "images")
     (tmp_path / "sample.tex").write_text(tabular_file(table, "sample"), encoding="utf-8")
     usage = [line[2:] for line in tabular_file(table, "sample").splitlines() if line.startswith("% ")]
     (tmp_path / "overview.tex").write_text(latex_document({"sample": table}, inputs=True), encoding="utf-8")
     needs = usage[0].removeprefix("Needs ")
     body = "\n".join(usage[1:]).replace("{table}", "{table*}")
-    log = compiled(
-        rf"\documentclass[twocolumn]{{article}}{needs}\begin{{document}}See \ref{{tab:sample}}.{body}\end{{document}}"
+    log = compile_latex(
+        tmp_path,
+        rf"\documentclass[twocolumn]{{article}}{needs}\begin{{document}}See \ref{{tab:sample}}.{body}\end{{document}}",
     )
     assert "sample.tex" in log and "Overfull" not in log
-    assert "sample.tex" in compiled((tmp_path / "overview.tex").read_text(encoding="utf-8"))
+    assert "sample.tex" in compile_latex(tmp_path, (tmp_path / "overview.tex").read_text(encoding="utf-8"))
