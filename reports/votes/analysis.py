@@ -16,7 +16,7 @@ from isrbench.reports.agreement import LEAST, kendall, resampled_means
 from isrbench.reports.aligned import AlignedRuns
 from isrbench.reports.analysis import Analysis, unanswered
 from isrbench.reports.statistics import SEED, Cells
-from isrbench.reports.tables.table import Entry, Mark, Table
+from isrbench.reports.tables.table import Entry, Mark, Table, marks_of
 from isrbench.reports.votes.bradley_terry import GROUPS, Contests, Fit, fit
 from isrbench.reports.votes.files import Vote, token
 
@@ -39,6 +39,10 @@ SCORE = Metric(
 SHARE = replace(
     SCORE, id="votes_won", title="Votes won", unit="%", definition="share of a method's votes that it won", decimals=0
 )
+
+
+_DIGITS = 8
+"""To which scores are exact: they are found step by step."""
 
 
 @dataclass(frozen=True)
@@ -124,9 +128,7 @@ def _identity(row: pd.Series) -> str:
 
 def _scores(aligned: AlignedRuns, counted: Tally, table: Table, title: str) -> Analysis:
     rows = _rows(aligned, counted)
-    values = {row["method"]: row["score"] for row in rows if row["score"] is not None}
-    ranked = sorted(values, key=lambda label: -values[label])
-    marks = dict(zip(ranked, (Mark.BEST, Mark.SECOND), strict=False))
+    marks = marks_of({row["method"]: row["score"] for row in rows}, SCORE)
     entries = []
     for row in rows:
         measured = dict(table.rows)[row["method"]]
@@ -236,7 +238,8 @@ def _tau(
     sign = 1 if metric.direction is Direction.HIGHER else -1
     places = [counted.labels.index(label) for label in labels]
     means = np.array([[sign * float(cells[label, metric.id].mean or 0.0) for label in labels]])
-    tau = float(kendall(found.scores[None, places], means)[0])
+    # Equal scores differ in their last bits, and would not tie.
+    tau = float(kendall(found.scores[None, places].round(_DIGITS), means)[0])
     if not np.isfinite(tau):
         return nothing
     keys = [(label, metric.id) for label in labels]

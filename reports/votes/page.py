@@ -67,7 +67,7 @@ def write(
     folder = out or runs_dir / "vote"
     try:
         with fresh_folder(folder) as made:
-            files = [file.relative_to(made) for file in _write(ballot, question, made)]
+            files = [file.relative_to(made) for file in write_ballot(ballot, made, question)]
             take_place(made, folder, [PurePosixPath(file) for file in files], overwrite=overwrite)
     except OSError as error:
         full = "make room, then the same command again" if is_full(error) else "choose another folder"
@@ -86,7 +86,8 @@ def _chosen(sets: Sequence[AlignedRuns], dataset: str | None) -> AlignedRuns:
         raise UserError("no run to vote on", "isrbench eval --method bicubic --dataset sample")
     if dataset is None and len(sets) > 1:
         raise UserError(
-            f"these runs are about several sets: {', '.join(names)}", f"choose one, such as --dataset {shlex.quote(names[0])}"
+            f"these runs are about several sets: {', '.join(names)}",
+            f"choose one, such as --dataset {shlex.quote(names[0])}",
         )
     found = [own for own in sets if dataset in (None, own.title)] or [own for own in sets if own.dataset == dataset]
     if not found:
@@ -94,8 +95,12 @@ def _chosen(sets: Sequence[AlignedRuns], dataset: str | None) -> AlignedRuns:
     return found[0]
 
 
-def _write(ballot: Ballot, question: str, folder: Path) -> list[Path]:
-    """Write the page and its images below ``folder``; returns the files, the page first."""
+def write_ballot(ballot: Ballot, folder: Path, question: str = QUESTION) -> list[Path]:
+    """Write the page and its images below ``folder``; returns the files, the page first.
+
+    Raises:
+        UserError: If an image cannot be read.
+    """
     (folder / "images").mkdir(parents=True)
     inputs = {f"in-{place:03d}": path for place, path in enumerate(ballot.inputs)}
     sources = {**inputs, **ballot.versions}
