@@ -68,10 +68,10 @@ class Tally:
     @property
     def won(self) -> NDArray[np.float64]:
         """Return how many votes each method won, a tie as half a one."""
-        own = self.contests
-        return np.bincount(own.first, own.won, len(self.labels)) + np.bincount(
-            own.second, 1 - own.won, len(self.labels)
-        )
+        own, won = self.contests, np.zeros(len(self.labels))
+        np.add.at(won, own.first, own.won)
+        np.add.at(won, own.second, 1 - own.won)
+        return won
 
 
 def tally(aligned: AlignedRuns, votes: Sequence[Vote]) -> Tally:
