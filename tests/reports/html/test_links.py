@@ -7,7 +7,7 @@ import shlex
 import time
 from urllib.parse import parse_qs
 
-from tests.support.browser import all_of, choose, open_viewer, texts
+from tests.support.browser import all_of, choose, open_viewer, settle, texts
 from tests.support.pages import images_of, set_of
 
 SCREEN = {"width": 1280, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
@@ -61,6 +61,7 @@ def test_a_link_leads_to_an_image_that_a_filter_hides_and_a_wrong_one_nowhere(br
     assert texts(browser, "#viewer-name") == [name]
     browser.get("about:blank")
     browser.get(f"{page.as_uri()}#view?set=sample&image=none&zoom=x&at=1,y")
+    settle(browser)
     time.sleep(0.3)
     assert not all_of(browser, "#viewer")[0].is_displayed() and len(all_of(browser, ".shot")) == 30
 
