@@ -100,9 +100,7 @@ def score_table(
     no_weights = Entry("–", note="weights unavailable")
 
     marks = {
-        m.id: marks_of({label: cells[label, m.id].mean for label in aligned.labels}, m)
-        for m in metrics
-        if m not in blank
+        m.id: _marks({label: cells[label, m.id].mean for label in aligned.labels}, m) for m in metrics if m not in blank
     }
 
     def entry(label: str, metric: Metric) -> Entry:
@@ -177,8 +175,8 @@ def _definition(metric: Metric) -> str:
     return f"{metric.colour}; {metric.definition}"
 
 
-def marks_of(means: Mapping[str, float | None], metric: Metric) -> dict[str, Mark]:
-    """Return the marks of a column's best and second, by label; means that are printed alike share the mark.
+def _marks(means: Mapping[str, float | None], metric: Metric) -> dict[str, Mark]:
+    """Mark the best and the second of a column; means that are printed alike share the mark.
 
     Ranks are of the means at full precision, in :class:`isrbench.reports.statistics.Cell`.
     """

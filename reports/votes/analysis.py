@@ -16,7 +16,7 @@ from isrbench.reports.agreement import LEAST, kendall, resampled_means
 from isrbench.reports.aligned import AlignedRuns
 from isrbench.reports.analysis import Analysis, unanswered
 from isrbench.reports.statistics import SEED, Cells
-from isrbench.reports.tables.table import Entry, Mark, Table, marks_of
+from isrbench.reports.tables.table import Entry, Mark, Table
 from isrbench.reports.votes.bradley_terry import GROUPS, Contests, Fit, fit
 from isrbench.reports.votes.files import Vote, token
 
@@ -68,10 +68,11 @@ class Tally:
     @property
     def won(self) -> NDArray[np.float64]:
         """Return how many votes each method won, a tie as half a one."""
-        own, won = self.contests, np.zeros(len(self.labels))
-        np.add.at(won, own.first, own.won)
-        np.add.at(won, own.second, 1 - own.won)
-        return won
+        own = self.contests
+        home, away = (
+            np.bincount(who, won, len(self.labels)) for who, won in ((own.first, own.won), (own.second, 1 - own.won))
+        )
+        return np.asarray(home + away, np.float64)
 
 
 def tally(aligned: AlignedRuns, votes: Sequence[Vote]) -> Tally:
@@ -128,7 +129,9 @@ def _identity(row: pd.Series) -> str:
 
 def _scores(aligned: AlignedRuns, counted: Tally, table: Table, title: str) -> Analysis:
     rows = _rows(aligned, counted)
-    marks = marks_of({row["method"]: row["score"] for row in rows}, SCORE)
+    printed = {row["method"]: round(row["score"], SCORE.decimals) for row in rows if row["score"] is not None}
+    order = sorted(printed.values(), reverse=True)
+    marks = {label: (Mark.BEST, Mark.SECOND, Mark.NONE)[min(order.index(own), 2)] for label, own in printed.items()}
     entries = []
     for row in rows:
         measured = dict(table.rows)[row["method"]]

@@ -48,7 +48,7 @@ def make_ballot(aligned: AlignedRuns, count: int, seed: int) -> Ballot:
     labels = aligned.labels
     if len(labels) < 2:
         raise UserError(
-            f"a vote takes two methods, and of {aligned.title} there is {' '.join(labels)}",
+            f"a vote takes two methods, and of {aligned.title} there is {', '.join(labels)}",
             "run another: isrbench eval --method ID with the same --dataset",
         )
     shown = [str(image) for image in aligned.images.index if _is_there(aligned, image)]
