@@ -41,6 +41,10 @@ SHARE = replace(
 )
 
 
+_DIGITS = 8
+"""To which scores are exact: they are found step by step."""
+
+
 @dataclass(frozen=True)
 class Tally:
     """Votes on one set's runs."""
@@ -125,9 +129,9 @@ def _identity(row: pd.Series) -> str:
 
 def _scores(aligned: AlignedRuns, counted: Tally, table: Table, title: str) -> Analysis:
     rows = _rows(aligned, counted)
-    values = {row["method"]: row["score"] for row in rows if row["score"] is not None}
-    ranked = sorted(values, key=lambda label: -values[label])
-    marks = dict(zip(ranked, (Mark.BEST, Mark.SECOND), strict=False))
+    printed = {row["method"]: round(row["score"], SCORE.decimals) for row in rows if row["score"] is not None}
+    order = sorted(printed.values(), reverse=True)
+    marks = {label: (Mark.BEST, Mark.SECOND, Mark.NONE)[min(order.index(own), 2)] for label, own in printed.items()}
     entries = []
     for row in rows:
         measured = dict(table.rows)[row["method"]]
@@ -237,7 +241,8 @@ def _tau(
     sign = 1 if metric.direction is Direction.HIGHER else -1
     places = [counted.labels.index(label) for label in labels]
     means = np.array([[sign * float(cells[label, metric.id].mean or 0.0) for label in labels]])
-    tau = float(kendall(found.scores[None, places], means)[0])
+    # Equal scores differ in their last bits, and would not tie.
+    tau = float(kendall(found.scores[None, places].round(_DIGITS), means)[0])
     if not np.isfinite(tau):
         return nothing
     keys = [(label, metric.id) for label in labels]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from isrbench.harness.documents import read_json
-from isrbench.harness.errors import UserError
+from isrbench.harness.errors import UserError, foreign
 
 FORMAT = "isrbench-votes/1"
 _FIX = "give the files that the page's “Download votes” wrote, or the folder that they lie in"
@@ -50,15 +50,18 @@ def read_votes(paths: Sequence[str | Path]) -> list[Vote]:
     return [vote for _, vote in answers.values()]
 
 
-def _files(paths: Sequence[str | Path]) -> Iterator[Path]:
+def _files(paths: Sequence[str | Path]) -> list[Path]:
+    files: list[Path] = []
     for path in map(Path, paths):
-        if not path.is_dir():
-            yield path
-            continue
-        found = sorted(file for file in path.iterdir() if file.suffix == ".json" and file.is_file())
+        with foreign(f"{path} cannot be read", _FIX):
+            if not path.is_dir():
+                files.append(path)
+                continue
+            found = sorted(file for file in path.iterdir() if file.suffix == ".json" and file.is_file())
         if not found:
             raise UserError(f"the folder {path} holds no file of votes (.json)", _FIX)
-        yield from found
+        files += found
+    return files
 
 
 def _read(file: Path) -> Iterator[tuple[str, Vote]]:

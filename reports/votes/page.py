@@ -67,7 +67,7 @@ def write(
     folder = out or runs_dir / "vote"
     try:
         with fresh_folder(folder) as made:
-            files = [file.relative_to(made) for file in _write(ballot, question, made)]
+            files = [file.relative_to(made) for file in write_ballot(ballot, made, question)]
             take_place(made, folder, [PurePosixPath(file) for file in files], overwrite=overwrite)
     except OSError as error:
         full = "make room, then the same command again" if is_full(error) else "choose another folder"
@@ -95,8 +95,12 @@ def _chosen(sets: Sequence[AlignedRuns], dataset: str | None) -> AlignedRuns:
     return found[0]
 
 
-def _write(ballot: Ballot, question: str, folder: Path) -> list[Path]:
-    """Write the page and its images below ``folder``; returns the files, the page first."""
+def write_ballot(ballot: Ballot, folder: Path, question: str = QUESTION) -> list[Path]:
+    """Write the page and its images below ``folder``; returns the files, the page first.
+
+    Raises:
+        UserError: If an image cannot be read.
+    """
     (folder / "images").mkdir(parents=True)
     inputs = {f"in-{place:03d}": path for place, path in enumerate(ballot.inputs)}
     sources = {**inputs, **ballot.versions}

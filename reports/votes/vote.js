@@ -142,6 +142,7 @@ for (const stage of stages) {
     Object.assign(view, { x: held[2] - (x - held[0]) / view.z, y: held[3] - (y - held[1]) / view.z });
     arrange();
   });
+  stage.addEventListener("dblclick", (e) => { if (view.z > 1) zoomBy(1 / view.z); else zoomBy(3, ...at(e)); });
   for (const end of ["pointerup", "pointercancel"]) stage.addEventListener(end, () => { held = null; });
 }
 

@@ -24,6 +24,7 @@ from isrbench.harness.severity.spec import read_curves, read_prompts
 from isrbench.methods.zoo.card import read_card
 from isrbench.reports.figures.training import training_curves
 from isrbench.reports.reported import reported_rows
+from isrbench.reports.votes.files import read_votes
 from tests.support.cards import write_card
 from tests.support.cli import isrbench
 from tests.support.images import write_pairs
@@ -48,12 +49,14 @@ _READERS: dict[str, Callable[[Path], Any]] = {
     "prompts of the estimator": read_prompts,
     "constants of the estimator": read_curves,
     "reported rows": reported_rows,
+    "votes": lambda path: read_votes([path]),
     "training curves": lambda path: training_curves([path], path.parent / "out"),
 }
 
 
 _OTHERWISE = {
     ("training curves", "memory of the process"), ("dataset", "link to nothing"), ("dataset", "loop"),
+    ("votes", "folder"),
 }  # fmt: skip
 """What is found out elsewhere, in other words."""
 

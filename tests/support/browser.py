@@ -28,7 +28,18 @@ def open_page(page: Path, width: int, height: int):
     screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
     browser.get(page.as_uri())
+    settle(browser)
     return browser
+
+
+def settle(browser) -> None:
+    """Wait for the page, and for the first piece of its images where it has a gallery."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    there = (
+        "document.readyState === 'complete' && (!document.querySelector('.gallery') || document.querySelector('.shot'))"
+    )
+    WebDriverWait(browser, 30).until(lambda page: page.execute_script(f"return {there}"))
 
 
 def all_of(browser, selector: str):

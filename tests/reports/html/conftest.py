@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from isrbench.reports.comparison import compare
-from tests.support.browser import open_page
+from tests.support.browser import open_page, settle
 from tests.support.once import made_once
 from tests.support.report_frames import NASTY, frames
 
@@ -33,3 +33,4 @@ def fresh(request):
         browser = request.getfixturevalue("browser")
         browser.get("about:blank")
         browser.get(request.getfixturevalue("page").as_uri())
+        settle(browser)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import shlex
 import time
 from urllib.parse import parse_qs
 
-from tests.support.browser import all_of, choose, open_viewer, texts
+from tests.support.browser import all_of, choose, open_viewer, settle, texts
 from tests.support.pages import images_of, set_of
 
 SCREEN = {"width": 1280, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
@@ -60,6 +61,7 @@ def test_a_link_leads_to_an_image_that_a_filter_hides_and_a_wrong_one_nowhere(br
     assert texts(browser, "#viewer-name") == [name]
     browser.get("about:blank")
     browser.get(f"{page.as_uri()}#view?set=sample&image=none&zoom=x&at=1,y")
+    settle(browser)
     time.sleep(0.3)
     assert not all_of(browser, "#viewer")[0].is_displayed() and len(all_of(browser, ".shot")) == 30
 
@@ -122,6 +124,31 @@ def test_a_table_is_copied_as_latex(browser):
     text = until(browser, "return window.copied")
     assert text.startswith(r"\begin{table}") and r"\textbf{" in text and text.count("Bicubic") >= 2
     assert texts(browser, "div.group[data-group='0'] .copy-latex") == ["Copied"]
+
+
+def test_a_click_copies_without_more_ado(browser):
+    open_viewer(browser)
+    all_of(browser, "#viewer .copy-link")[0].click()
+    assert until(browser, "return document.querySelector('.copy-link').textContent === 'Copied'")
+
+
+def test_the_command_of_a_figure_names_image_and_framed_spot(browser, page):
+    stage = open_viewer(browser, 2)
+    browser.execute_script("navigator.clipboard.writeText = async (text) => { window.copied = text }")
+    browser.execute_script(
+        "const z = document.querySelector('.zoom'); z.value = 2; z.dispatchEvent(new Event('input'))"
+    )
+    all_of(browser, "#viewer .copy-figure")[0].click()
+    words = shlex.split(until(browser, "return window.copied"))
+    options = dict(zip(words[2::2], words[3::2], strict=True))
+    assert words[:2] == ["isrbench", "figure"] and options["--dataset"] == "sample"
+    assert options["--images"] == images_of(page)[2]["name"]
+    box = browser.execute_script("return document.querySelector('.spot').getBoundingClientRect().toJSON()")
+    view = browser.execute_script("return document.querySelector('.stage').getBoundingClientRect().toJSON()")
+    pixels = 64 / (2 * stage.size["width"])  # of the restored image in one of the screen
+    left, top, side = (int(number) for number in options["--box"].split(","))
+    assert abs(left - (16 + (box["x"] - view["x"]) * pixels)) <= 1 and abs(side - max(8, box["width"] * pixels)) <= 1
+    assert abs(top - (16 + (box["y"] - view["y"]) * pixels)) <= 1
 
 
 def test_print_keeps_all_columns(browser):
