@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
 from importlib.metadata import version
@@ -9,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from isrbench.harness.api.steps import steps
 from isrbench.harness.cli.check import check
 from isrbench.harness.cli.compare import compare
 from isrbench.harness.cli.describe import describe
@@ -123,8 +125,12 @@ def main() -> None:
     (one line; its traceback is in a file, or follows with ``-v``), 130 interrupted, 129 and 143 ended by SIGHUP and
     SIGTERM, which tidy up as Ctrl-C does.
     """
-    with told_to_end():
-        _answer()
+    try:
+        with told_to_end():
+            _answer()
+    finally:  # a program that calls this goes on in silence
+        for name in ("isrbench", steps.name):
+            logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 def _answer() -> None:

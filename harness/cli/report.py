@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from isrbench.harness.api.layout import DEFAULT_LAYOUT, Layout
+from isrbench.harness.api.steps import steps
 from isrbench.harness.cli.arguments import RUNS_DIRS, Runs, RunsDirs, grouped, metric_ids, writing_to
 from isrbench.harness.cli.verbs import Verb
 from isrbench.harness.errors import UserError
@@ -64,6 +65,7 @@ def report(
 
     homes = {home for home in map(home_of, runs or ()) if home is not None}
     target = out or (homes.pop() if len(homes) == 1 else runs_dir[0]) / "report"
+    steps.info("writing %s...", target / "index.html")
     with writing_to("--out", target):
         page = report_writer()(
             runs_dir=runs_dir, runs=runs or (), out=target, baseline=baseline, strata=strata, reported=reported or (),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
 from types import FunctionType
 from typing import Annotated
 
@@ -23,7 +25,7 @@ def tools(context: typer.Context, name: Annotated[str, typer.Argument(metavar="N
     known: Registry[FunctionType] = Registry.from_entry_points("tool", FunctionType, "isrbench.tools")
     if not name or name in {"--help", "-h"}:
         typer.echo(context.get_help())
-        show_text(f"\nTools: {', '.join(known)}")
+        show_text("\n" + textwrap.fill(f"Tools: {', '.join(known)}", shutil.get_terminal_size().columns))
         raise typer.Exit
     if name not in known:
         raise UserError(unknown_name("tool", name, list(known)), "isrbench tools --help")

@@ -125,6 +125,7 @@ def _from_hub(name: str, repository: str, file: str | None) -> Path:
             raise UserError(f"option '{name}': {repository} is not on this machine, and {switch} is set", fix)
         _say(name, where, path, file_hash(path), "license not asked for: offline")
         return path
+    steps.info("fetching %s, unless it is here...", where)
     try:
         info = hub.HfApi(endpoint=endpoint()).model_info(repository, timeout=_HUB_SECONDS)
     except Exception as error:  # the client raises its own, and those of the library beneath

@@ -132,7 +132,7 @@ def test_a_folder_that_may_not_be_read_is_one_line(pairs_folder: Path, tmp_path:
         return listed(folder)
 
     monkeypatch.setattr(Path, "iterdir", iterdir)
-    args = ("eval", "--method", "bicubic", "--dataset", pairs_folder, "--runs-dir", tmp_path / "runs")
+    args = ("eval", "-q", "--method", "bicubic", "--dataset", pairs_folder, "--runs-dir", tmp_path / "runs")
     code, _, err = isrbench(capsys, *args)
     said = f"error {pairs_folder / 'LR'}: Permission denied\nfix   change its permissions, or choose another place\n"
     assert code == 2 and err == said
@@ -176,7 +176,9 @@ def test_absurd_values_in_a_dataset_card(line: str, pairs_folder: Path, tmp_path
     table.pop(key, None)
     card = tmp_path / "mine.toml"
     card.write_text("".join(f"{name} = {value}\n" for name, value in table.items()) + line + "\n")
-    code, out, err = isrbench(capsys, "eval", "--method", "bicubic", "--dataset", card, "--runs-dir", tmp_path / "runs")
+    code, out, err = isrbench(
+        capsys, "eval", "-q", "--method", "bicubic", "--dataset", card, "--runs-dir", tmp_path / "runs"
+    )
     assert code == 2 and out == "" and err.startswith("error ") and "Traceback" not in err
     assert str(tmp_path) in err
 

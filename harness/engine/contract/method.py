@@ -18,6 +18,7 @@ import numpy as np
 from isrbench.harness.api.method import Cost, Labeled, Method, MethodPlugin, Prepares, Restored, Routed, Runtime
 from isrbench.harness.api.options import describe_options, options_key
 from isrbench.harness.api.registry import Registry, methods
+from isrbench.harness.api.steps import steps
 from isrbench.harness.determinism import make_deterministic
 from isrbench.harness.engine.arguments import device_of
 from isrbench.harness.engine.contract.check import (
@@ -85,6 +86,7 @@ def subject_of(plugin: MethodPlugin, options: Mapping[str, str], scale: int = 4,
         UserError: If options do not fit or the method cannot be built.
     """
     own = method_options(plugin, options)
+    steps.info("loading %s...", plugin.info.id)
     runtime = Runtime(scale, device_of(device))
     make_deterministic(runtime.device)
     return Subject(plugin, own, plugin.make(own, runtime), runtime)

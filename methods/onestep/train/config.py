@@ -217,9 +217,8 @@ def parse_config(method: str, argv: Sequence[str], *, data: bool = True) -> tupl
         UserError: If the preset is unknown, or an option is unknown or does not fit.
     """
     parser = argparse.ArgumentParser(
-        prog=f"isrbench train --method {method}", usage="%(prog)s [options] [key=value ...]", epilog=HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+        prog=f"isrbench train --method {method}", usage="%(prog)s [options] [key=value ...]", epilog=HELP
+    )
     parser.add_argument("--preset", default="tiny", help="tiny, tiny-gen, sd21, sd21-osediff, or a TOML file")
     parser.add_argument("--data", nargs="+", help="folders of photos, or lists of paths; FOLDER:N = the first N")
     parser.add_argument("--validation", nargs="+", help="folders of validation photos")

@@ -83,12 +83,10 @@ def train(
 
 def _check_names(method: str, config: TrainConfig, fields: Collection[str] | None) -> None:
     """Refuse names that nobody knows: fields of the adapter, metrics of the validation."""
-    unknown = next((name for name in config.adapter if name not in fields), None)
-    if unknown is not None:
-        raise UserError(
-            unknown_name("adapter field", unknown, sorted(fields)),
-            f"correct it; see isrbench train --method {method} --help",
-        )
+    unknown = [] if fields is None else [name for name in config.adapter if name not in fields]
+    if unknown:
+        said = unknown_name("adapter field", unknown[0], sorted(fields or ()))
+        raise UserError(said, f"isrbench train --method {method} --help")
     for id in expand(config.validation.metrics):
         metrics().get(id)
 

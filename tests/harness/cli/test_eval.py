@@ -95,7 +95,7 @@ def test_metrics_without_weights_that_nobody_named_share_one_line(tmp_path: Path
     [
         (["--method", "bicubic", "--dataset", "sample", "--metrics", "@oseddif"], "did you mean '@osediff'"),
         (["--method", "bicubik", "--dataset", "sample"], "did you mean 'bicubic'"),
-        (["--method", "bicubic", "--dataset", "realsrr"], "did you mean 'RealSR'"),
+        (["--method", "bicubic", "--dataset", "RealSRR"], "did you mean 'RealSR'"),
         (["--method", "bicubic", "--dataset", "sample", "--metrics", "psrn"], "did you mean 'psnr'"),
         (["--method", "bicubic", "--dataset", "sample", "--resume", "allways"], "resume mode"),
         (["--method", "bicubic", "--dataset", "no/such/folder"], "no/such/folder"),

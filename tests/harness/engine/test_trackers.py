@@ -25,6 +25,7 @@ def test_scores_reach_both(tmp_path: Path, monkeypatch) -> None:
         asked.update(options),
         SimpleNamespace(log=lambda row, step: logged.append((step, row)), summary=summary, finish=lambda: None),
     )[1]
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)  # another test's empty one: TensorBoard asks for it
     monkeypatch.setitem(sys.modules, "wandb", fake)
     monkeypatch.setattr(trackers, "find_spec", lambda name: fake)
     pairs = write_pairs(tmp_path / "set", ["a", "b", "c"])

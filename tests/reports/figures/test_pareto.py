@@ -35,7 +35,9 @@ def test_quality_against_cost_is_drawn(aligned, tmp_path):
 def test_a_latency_whose_calls_scatter_is_marked(aligned, tmp_path):
     cells = means(aligned, list(aligned.images.index))
     runs = aligned.runs.assign(latency_spread=[0.1, 0.35, None])
-    files, words = pareto(replace(aligned, runs=runs), cells, aligned.metrics[0], "latency_ms", Target(tmp_path, "latency"))
+    files, words = pareto(
+        replace(aligned, runs=runs), cells, aligned.metrics[0], "latency_ms", Target(tmp_path, "latency")
+    )
     assert_drawn(files)
     assert words == "PSNR against latency (LR 16x16, cpu); hollow: calls scatter by more than 20%: MoR-SR (tiny)"
 
