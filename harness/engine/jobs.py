@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,7 @@ from isrbench.harness.api.containment import contained
 from isrbench.harness.api.dataset import Pair
 from isrbench.harness.api.method import Method, PreparedInPart, Prepares, RoutingTrace
 from isrbench.harness.api.records import Failure, ImageRow, ImageStatus, ScoreRow, ScoreStatus
-from isrbench.harness.determinism import exclusive
+from isrbench.harness.determinism import on_cpu
 from isrbench.harness.engine.plan import Plan
 from isrbench.harness.engine.restoring import restore_pixels
 from isrbench.harness.errors import UserError
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
+
+_STREAMS: dict[str, Any] = {}
+"""By device, what scoring computes on."""
+_STREAMS_MADE = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -94,8 +100,21 @@ def prepare(method: Method, name: str, images: Sequence[tuple[str, Path]]) -> No
         ) from error
 
 
-def restore(plan: Plan, pair: Pair, run: str, png: Path, home: Path) -> tuple[ImageRow, RoutingTrace | None]:
-    """Restore one image and write its PNG; a failure becomes a row.
+@dataclass(frozen=True)
+class Computed:
+    """What a method made of one image, before it is written."""
+
+    pixels: NDArray[np.uint8] | None
+    """uint8 (H, W, 3); None where it failed."""
+    trace: RoutingTrace | None = None
+    seconds: float | None = None
+    """Of the method's ``restore`` alone."""
+    failure: Failure | None = None
+    """Why there are no pixels; None where there are."""
+
+
+def restore(plan: Plan, pair: Pair, run: str, png: Path, home: Path) -> Written:
+    """Restore one image and write its PNG, one step after the other; a failure becomes a row.
 
     Args:
         plan: What is run.
@@ -104,39 +123,76 @@ def restore(plan: Plan, pair: Pair, run: str, png: Path, home: Path) -> tuple[Im
         png: The file to write.
         home: The runs folder, which the row's path is relative to.
 
-    Returns:
-        The image's row, and its routing for methods that route.
+    Raises:
+        OSError: If the place takes no file at all: it is full, read-only or forbidden.
+    """
+    return write(plan, pair, run, png, home, compute(plan, pair, read(plan, pair)))
+
+
+def read(plan: Plan, pair: Pair) -> NDArray[np.uint8] | Failure:
+    """Read the LR of one image, on any thread: uint8 (H, W, 3), or why it cannot be restored."""
+    try:
+        if pair.id in plan.faults:
+            raise plan.faults[pair.id]
+        return read_lr(pair.lr, pair.lr_hash)
+    except Exception as error:
+        return Failure.of(error)
+
+
+def compute(plan: Plan, pair: Pair, lr: NDArray[np.uint8] | Failure) -> Computed:
+    """Run the method on one image; all images of a run on one thread. Nothing is raised for a bad image or method.
+
+    Args:
+        plan: What is run.
+        pair: The image.
+        lr: What :func:`read` returned.
+    """
+    if isinstance(lr, Failure):
+        return Computed(None, failure=lr)
+    try:
+        start = time.perf_counter()
+        pixels, trace = restore_pixels(plan.method, lr, pair.id, plan.request.seed, plan.card.scale)
+        return Computed(pixels, trace, time.perf_counter() - start)
+    except Exception as error:
+        return Computed(None, failure=Failure.of(error))
+
+
+def write(plan: Plan, pair: Pair, run: str, png: Path, home: Path, made: Computed) -> Written:
+    """Write what was computed as a PNG, on any thread; a failure becomes a row.
+
+    Args:
+        plan: What is run.
+        pair: The image.
+        run: The run's id.
+        png: The file to write.
+        home: The runs folder, which the row's path is relative to.
+        made: What :func:`compute` returned.
 
     Raises:
         OSError: If the place takes no file at all: it is full, read-only or forbidden.
     """
-    common = _of_pair(pair, run)
-    try:
-        if pair.id in plan.faults:
-            raise plan.faults[pair.id]
-        lr = read_lr(pair.lr, pair.lr_hash)
-        with exclusive(plan.device):
-            start = time.perf_counter()
-            pixels, trace = restore_pixels(plan.method, lr, pair.id, plan.request.seed, plan.card.scale)
-            seconds = time.perf_counter() - start
-        _write(png, pixels)
-        row = ImageRow(
-            **common,
-            status=ImageStatus.OK,
-            seconds=seconds,
-            output=png.relative_to(home).as_posix(),
-            output_hash=file_hash(png),
-            active_experts=trace.mean_active if trace else None,
-            adapter_macs=trace.macs if trace else None,
-            adapter_params=trace.params if trace else None,
-        )
-    except _NoPlaceError as error:
-        raise error.cause from None
-    except Exception as error:
-        failure = Failure.of(error)
-        log.warning("%s failed on %s: %s", plan.plugin.info.id, pair.id, failure.brief)
-        return ImageRow(**common, status=ImageStatus.FAILED, failure=failure), None
-    return row, trace
+    common, trace, failure = _of_pair(pair, run), made.trace, made.failure
+    if made.pixels is not None:
+        try:
+            _write(png, made.pixels)
+            row = ImageRow(
+                **common,
+                status=ImageStatus.OK,
+                seconds=made.seconds,
+                output=png.relative_to(home).as_posix(),
+                output_hash=file_hash(png),
+                active_experts=trace.mean_active if trace else None,
+                adapter_macs=trace.macs if trace else None,
+                adapter_params=trace.params if trace else None,
+            )
+            return Written(row, trace)
+        except _NoPlaceError as error:
+            raise error.cause from None
+        except Exception as error:
+            failure = Failure.of(error)
+    assert failure is not None
+    log.warning("%s failed on %s: %s", plan.plugin.info.id, pair.id, failure.brief)
+    return Written(ImageRow(**common, status=ImageStatus.FAILED, failure=failure))
 
 
 def lost(job: Job, failure: Failure) -> Event:
@@ -157,6 +213,21 @@ def _of_pair(pair: Pair, run: str) -> dict[str, Any]:
         "run": run, "image": pair.id, "lr": str(pair.lr), "hr": str(pair.hr) if pair.hr else None, "level": pair.level,
         "hr_hash": pair.hr_hash,
     }  # fmt: skip
+
+
+def _stream_beside(device: str) -> AbstractContextManager[object]:
+    """Have a GPU score beside what it restores, which is on the default stream: neither waits for the other.
+
+    One stream for all threads that score: what one of them loads, the others use after it.
+    """
+    import torch
+
+    if on_cpu(device) or torch.device(device).type != "cuda":
+        return nullcontext()
+    with _STREAMS_MADE:
+        if device not in _STREAMS:
+            _STREAMS[device] = torch.cuda.Stream(torch.device(device))
+    return torch.cuda.stream(_STREAMS[device])
 
 
 class _NoPlaceError(Exception):
@@ -190,6 +261,11 @@ def measure(plan: Plan, pair: Pair, run: str, png: Path, metrics: Sequence[str],
         metrics: Which to compute.
         estimate: Whether a severity is wanted.
     """
+    with _stream_beside(plan.device):
+        return _measure(plan, pair, run, png, metrics, estimate)
+
+
+def _measure(plan: Plan, pair: Pair, run: str, png: Path, metrics: Sequence[str], estimate: bool) -> Measured:
     scorer = plan.scorer
     scores = []
     for score in scorer.score(

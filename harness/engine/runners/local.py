@@ -1,24 +1,49 @@
-"""Runners in this process: one thread that does everything, or one that restores and several that score."""
+"""Runners in this process: one thread that does everything, or a pipeline.
+
+In the pipeline the calling thread does nothing but restore, image after image in the order of the jobs. Meanwhile one
+thread reads the next LRs, and ``--workers`` threads encode, hash and score what was restored. A row depends on its own
+image alone, so it is the same whatever is in work beside it.
+"""
 
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
-from isrbench.harness.api.records import ImageStatus
-from isrbench.harness.engine.jobs import Event, Job, Measured, Written, measure, png_file, restore
+from isrbench.harness.api.records import Failure, ImageStatus
+from isrbench.harness.engine.jobs import (
+    Computed,
+    Event,
+    Job,
+    Measured,
+    Written,
+    compute,
+    measure,
+    png_file,
+    read,
+    restore,
+    write,
+)
 from isrbench.harness.engine.plan import Plan
 
-_QUEUE = 2
-"""Restored images that wait for each scoring thread at most."""
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_AHEAD = 2
+"""LRs that are read before their turn at most, and restored images that wait for a thread at most."""
 
 
 def serial(plan: Plan, run: str, home: Path, jobs: Sequence[Job]) -> Generator[Event]:
     """Restore and score one image after the other."""
     for job in jobs:
-        written = _restored(plan, run, home, job)
+        written = restore(plan, job.pair, run, png_file(home, run, job.pair.id), home) if job.restore else None
         if written is not None:
             yield written
         if _is_measured(job, written):
@@ -26,32 +51,58 @@ def serial(plan: Plan, run: str, home: Path, jobs: Sequence[Job]) -> Generator[E
 
 
 def threads(plan: Plan, run: str, home: Path, jobs: Sequence[Job]) -> Generator[Event]:
-    """Restore on the calling thread, score on ``--workers`` others."""
+    """Restore on the calling thread; read, write and score beside it."""
     workers = plan.request.workers or os.cpu_count() or 1
-    pool = ThreadPoolExecutor(workers)
-    pending: set[Future[Measured]] = set()
+    reader, pool = ThreadPoolExecutor(1), ThreadPoolExecutor(workers)
+    news: SimpleQueue[Event | Exception | None] = SimpleQueue()
+    in_flight = 0
 
-    def collect(room: int) -> Generator[Event]:
-        nonlocal pending
-        while len(pending) > room:
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
+    def finish(job: Job, made: Computed | None) -> None:
+        """On another thread; None in ``news`` says that the image is through."""
+        written = None
+        try:
+            if made is not None:
+                written = write(plan, job.pair, run, png_file(home, run, job.pair.id), home, made)
+                news.put(written)
+            if _is_measured(job, written):
+                news.put(_measured(plan, run, home, job))
+        except Exception as error:
+            news.put(error)
+        news.put(None)
+
+    def arrived(room: int) -> Generator[Event]:
+        """What has come by now; waits until no more than ``room`` images are in flight."""
+        nonlocal in_flight
+        while in_flight > room or not news.empty():
+            event = news.get()
+            if event is None:
+                in_flight -= 1
+            elif isinstance(event, Exception):  # the place takes no file: what is in work still counts
+                pool.shutdown(cancel_futures=True)
+                while not news.empty():
+                    if isinstance(other := news.get(), Written | Measured):
+                        yield other
+                raise event
+            else:
+                yield event
 
     try:
-        for job in jobs:
-            written = _restored(plan, run, home, job)
-            if written is not None:
-                yield written
-            if _is_measured(job, written):
-                pending.add(pool.submit(_measured, plan, run, home, job))
-            yield from collect(room=_QUEUE * workers)
-        yield from collect(room=0)
+        coming = iter(jobs)
+        ahead: deque[tuple[Job, Future[NDArray[np.uint8] | Failure] | None]] = deque()
+        while True:
+            for job in islice(coming, _AHEAD + 1 - len(ahead)):
+                ahead.append((job, reader.submit(read, plan, job.pair) if job.restore else None))
+            if not ahead:
+                break
+            job, lr = ahead.popleft()
+            made = None if lr is None else compute(plan, job.pair, lr.result())
+            pool.submit(finish, job, made)
+            in_flight += 1
+            yield from arrived(workers + _AHEAD)
+        yield from arrived(0)
     finally:
+        reader.shutdown(cancel_futures=True)
         pool.shutdown(cancel_futures=True)
-
-
-def _restored(plan: Plan, run: str, home: Path, job: Job) -> Written | None:
-    return Written(*restore(plan, job.pair, run, png_file(home, run, job.pair.id), home)) if job.restore else None
 
 
 def _is_measured(job: Job, written: Written | None) -> bool:

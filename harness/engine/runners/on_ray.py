@@ -67,7 +67,7 @@ def on_ray(plan: Plan, run: str, home: Path, jobs: Sequence[Job]) -> Generator[E
     waiting = []
     for job in jobs:
         if job.restore and job.pair.id in plan.faults:  # what is wrong here needs no worker
-            yield Written(*restore(plan, job.pair, run, png_file(home, run, job.pair.id), home))
+            yield restore(plan, job.pair, run, png_file(home, run, job.pair.id), home)
         else:
             waiting.append(job)
     if not waiting:
