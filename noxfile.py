@@ -72,7 +72,9 @@ def report(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Performance side by side, as ratios: nox -s bench -- scoring [--sr DIR --hr DIR], or mor, training, runners."""
+    """Performance side by side, as ratios: nox -s bench -- scoring [--sr DIR --hr DIR], or mor, training, runners,
+    throughput.
+    """
     install(session)
     what, *rest = session.posargs or ["scoring"]
     benches = {
@@ -80,6 +82,7 @@ def bench(session: nox.Session) -> None:
         "mor": "bench-inference",
         "training": "bench-training",
         "runners": "bench-runners",
+        "throughput": "bench-throughput",
     }
     if what not in benches:
         session.error(f"'{what}' is not a bench; choose one of {', '.join(benches)}")
