@@ -72,9 +72,7 @@ def report(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Performance side by side, as ratios: nox -s bench -- scoring [--sr DIR --hr DIR], or mor, training, runners,
-    throughput.
-    """
+    """Performance side by side, as ratios: nox -s bench -- scoring; mor, training, runners or throughput."""
     install(session)
     what, *rest = session.posargs or ["scoring"]
     benches = {
