@@ -26,7 +26,7 @@ SEED = 0
 LEVEL = 0.05
 """A difference counts as significant below this p after Holm's correction."""
 _CHUNK = 500
-_LOST = {ImageStatus.FAILED.value: "failed", ABSENT: "not in the run"}
+_LOST = {ImageStatus.FAILED.value: "failed", ImageStatus.OOM.value: "out of memory", ABSENT: "not in the run"}
 """Status of an image without a result -> in words."""
 _WHOLE_ONLY = "defined for the whole set only"
 

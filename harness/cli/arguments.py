@@ -48,6 +48,9 @@ Workers = Annotated[
     typer.Option(help="Threads that score, or Ray's workers; never changes a result. [default: one a core]"),
 ]
 Runner = Annotated[str, typer.Option(help="What does the work: threads, serial, or ray; never changes a result.")]
+OnOom = Annotated[
+    str, typer.Option("--on-oom", help="An image that memory is too small for: skip (a row says so), or tile.")
+]
 RayAddress = Annotated[
     str | None,
     typer.Option(help="A Ray cluster's address, or auto. [default: one on this machine, for this run]"),

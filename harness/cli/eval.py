@@ -21,6 +21,7 @@ from isrbench.harness.cli.arguments import (
     Json,
     Limit,
     Metrics,
+    OnOom,
     Options,
     RayAddress,
     Runner,
@@ -70,6 +71,7 @@ def eval_(
     devices: Devices = None,
     ray_address: RayAddress = None,
     gpus_per_worker: GpusPerWorker = 0,
+    on_oom: OnOom = "skip",
     estimator: Annotated[
         str, typer.Option(help="Severity estimator: tiny, fft (no weights), an open_clip MODEL/PRETRAINED, or none.")
     ] = "tiny",
@@ -111,7 +113,7 @@ def eval_(
                 runs_dir=runs_dir, resume=resume,
                 device=device, seed=seed, repeat_of=repeat_of, workers=workers, estimator=estimator,
                 hr_severity=hr_severity, complexity=complexity, progress=progress, ray_address=ray_address,
-                gpus_per_worker=gpus_per_worker, devices=devices_of(devices),
+                gpus_per_worker=gpus_per_worker, on_oom=on_oom, devices=devices_of(devices),
                 runner="ray" if devices else runner,
             )  # fmt: skip
 

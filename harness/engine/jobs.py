@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +13,10 @@ from isrbench.harness.api.containment import contained
 from isrbench.harness.api.dataset import Pair
 from isrbench.harness.api.method import Method, PreparedInPart, Prepares, RoutingTrace
 from isrbench.harness.api.records import Failure, ImageRow, ImageStatus, ScoreRow, ScoreStatus
-from isrbench.harness.determinism import on_cpu
+from isrbench.harness.engine.memory import is_out_of_memory, no_room, release, restore_in_tiles
 from isrbench.harness.engine.plan import Plan
 from isrbench.harness.engine.restoring import restore_pixels
+from isrbench.harness.engine.streams import stream_beside
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash, takes_nothing
 from isrbench.harness.imaging.images import read_lr, to_tensor, write_png
@@ -27,10 +26,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
-
-_STREAMS: dict[str, Any] = {}
-"""By device, what scoring computes on."""
-_STREAMS_MADE = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -111,6 +106,10 @@ class Computed:
     """Of the method's ``restore`` alone."""
     failure: Failure | None = None
     """Why there are no pixels; None where there are."""
+    status: ImageStatus = ImageStatus.FAILED
+    """Of an image without pixels."""
+    tiles: int | None = None
+    """See :class:`isrbench.harness.api.records.ImageRow`."""
 
 
 def restore(plan: Plan, pair: Pair, run: str, png: Path, home: Path) -> Written:
@@ -154,7 +153,25 @@ def compute(plan: Plan, pair: Pair, lr: NDArray[np.uint8] | Failure) -> Computed
         pixels, trace = restore_pixels(plan.method, lr, pair.id, plan.request.seed, plan.card.scale)
         return Computed(pixels, trace, time.perf_counter() - start)
     except Exception as error:
-        return Computed(None, failure=Failure.of(error))
+        failure, short = Failure.of(error), is_out_of_memory(error)
+    return _without_room(plan, pair, lr, failure) if short else Computed(None, failure=failure)
+
+
+def _without_room(plan: Plan, pair: Pair, lr: NDArray[np.uint8], failure: Failure) -> Computed:
+    """What becomes of an image that did not fit into memory; the next ones find what it has taken given back."""
+    release(plan.device)
+    if plan.request.on_oom == "skip":
+        failure = Failure.of(no_room(plan, lr, failure.brief))
+        return Computed(None, failure=failure, status=ImageStatus.OOM)
+    try:
+        start = time.perf_counter()
+        pixels, tiles = restore_in_tiles(plan, lr, pair.id)
+        return Computed(pixels, None, time.perf_counter() - start, tiles=tiles)
+    except Exception as error:
+        status = ImageStatus.OOM if isinstance(error, UserError) else ImageStatus.FAILED
+        failure = Failure.of(error)
+    release(plan.device)
+    return Computed(None, failure=failure, status=status)
 
 
 def write(plan: Plan, pair: Pair, run: str, png: Path, home: Path, made: Computed) -> Written:
@@ -171,7 +188,7 @@ def write(plan: Plan, pair: Pair, run: str, png: Path, home: Path, made: Compute
     Raises:
         OSError: If the place takes no file at all: it is full, read-only or forbidden.
     """
-    common, trace, failure = _of_pair(pair, run), made.trace, made.failure
+    common, trace, failure, status = _of_pair(pair, run), made.trace, made.failure, made.status
     if made.pixels is not None:
         try:
             _write(png, made.pixels)
@@ -184,22 +201,23 @@ def write(plan: Plan, pair: Pair, run: str, png: Path, home: Path, made: Compute
                 active_experts=trace.mean_active if trace else None,
                 adapter_macs=trace.macs if trace else None,
                 adapter_params=trace.params if trace else None,
+                tiles=made.tiles,
             )
             return Written(row, trace)
         except _NoPlaceError as error:
             raise error.cause from None
         except Exception as error:
-            failure = Failure.of(error)
+            failure, status = Failure.of(error), ImageStatus.FAILED
     assert failure is not None
     log.warning("%s failed on %s: %s", plan.plugin.info.id, pair.id, failure.brief)
-    return Written(ImageRow(**common, status=ImageStatus.FAILED, failure=failure))
+    return Written(ImageRow(**common, status=status, failure=failure))
 
 
-def lost(job: Job, failure: Failure) -> Event:
+def lost(job: Job, failure: Failure, status: ImageStatus = ImageStatus.FAILED) -> Event:
     """Return what becomes of a job that could not be done: a failed image, or failed scores of one that is there."""
     pair = job.pair
     if job.restore:
-        return Written(ImageRow(**_of_pair(pair, ""), status=ImageStatus.FAILED, failure=failure))
+        return Written(ImageRow(**_of_pair(pair, ""), status=status, failure=failure))
     scores = [
         ScoreRow(run="", image=pair.id, metric=metric, status=ScoreStatus.FAILED, failure=failure)
         for metric in job.metrics
@@ -213,21 +231,6 @@ def _of_pair(pair: Pair, run: str) -> dict[str, Any]:
         "run": run, "image": pair.id, "lr": str(pair.lr), "hr": str(pair.hr) if pair.hr else None, "level": pair.level,
         "hr_hash": pair.hr_hash,
     }  # fmt: skip
-
-
-def _stream_beside(device: str) -> AbstractContextManager[object]:
-    """Have a GPU score beside what it restores, which is on the default stream: neither waits for the other.
-
-    One stream for all threads that score: what one of them loads, the others use after it.
-    """
-    import torch
-
-    if on_cpu(device) or torch.device(device).type != "cuda":
-        return nullcontext()
-    with _STREAMS_MADE:
-        if device not in _STREAMS:
-            _STREAMS[device] = torch.cuda.Stream(torch.device(device))
-    return torch.cuda.stream(_STREAMS[device])
 
 
 class _NoPlaceError(Exception):
@@ -261,7 +264,7 @@ def measure(plan: Plan, pair: Pair, run: str, png: Path, metrics: Sequence[str],
         metrics: Which to compute.
         estimate: Whether a severity is wanted.
     """
-    with _stream_beside(plan.device):
+    with stream_beside(plan.device):
         return _measure(plan, pair, run, png, metrics, estimate)
 
 

@@ -20,6 +20,7 @@ from isrbench.harness.api.registry import metrics as installed_metrics
 from isrbench.harness.data.catalogue import find_card
 from isrbench.harness.data.pairs import content_hash, image_ids, load_pairs
 from isrbench.harness.determinism import resolve_device
+from isrbench.harness.engine.memory import ON_OOM
 from isrbench.harness.engine.request import Request
 from isrbench.harness.errors import UserError
 from isrbench.harness.identity import code_hash, code_modules, image_seed, import_closure, package_modules
@@ -113,6 +114,8 @@ def make_plan(request: Request, methods: Registry[MethodPlugin] | None = None) -
         "content": content_hash(pairs),
         "inputs": [(image, own, image_seed(request.seed, image)) for image, own in inputs],
     }
+    if request.on_oom != "skip":  # said of these alone, so that the identities of others stay what they were
+        decisive["on_oom"] = request.on_oom
     identity = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
     return Plan(
         request=request,
@@ -181,6 +184,8 @@ def _check(request: Request, methods: Registry[MethodPlugin]) -> None:
         _refuse_anothers_name(name, request.method, methods)
     if request.workers is not None and request.workers < 1:
         raise UserError(f"--workers {request.workers}: at least one thread", "leave the option out for one a core")
+    if request.on_oom not in ON_OOM:
+        raise UserError(f"--on-oom is {request.on_oom}", f"one of {', '.join(ON_OOM)}")
     if request.hr_severity and request.estimator == "none":
         raise UserError("--hr-severity needs an estimator, but --estimator is none", "leave --estimator out")
     whole = isinstance(request.scale, int) or request.scale is None  # Python code may pass any number

@@ -31,7 +31,7 @@ def table_of(frames: Frames, table: str) -> pd.DataFrame:
 
     scores: run, method, dataset, image, metric, value, status, message, fix,
     traceback. images: run, method, dataset, image, status, seconds, severity, active_experts, adapter_macs,
-    adapter_params, level, hr_severity, the seven dimensions, message, fix, traceback, paths.
+    adapter_params, level, hr_severity, tiles, the seven dimensions, message, fix, traceback, paths.
     routing: run, method, dataset, image, position, layer, active, zero.
 
     Raises:
@@ -45,8 +45,8 @@ def table_of(frames: Frames, table: str) -> pd.DataFrame:
         return getattr(frames, table)
     columns = [
         "run", "method", "dataset", "image", "status", "seconds", "severity", "active_experts", "adapter_macs",
-        "adapter_params", "level", "hr_severity", *DIMENSIONS, "message", "fix", "traceback", "lr_path", "hr_path",
-        "output_path",
+        "adapter_params", "level", "hr_severity", "tiles", *DIMENSIONS, "message", "fix", "traceback", "lr_path",
+        "hr_path", "output_path",
     ]  # fmt: skip
     return frames.images.loc[:, columns]
 
