@@ -48,6 +48,9 @@ Workers = Annotated[
     typer.Option(help="Threads that score, or Ray's workers; never changes a result. [default: one a core]"),
 ]
 Runner = Annotated[str, typer.Option(help="What does the work: threads, serial, or ray; never changes a result.")]
+Batch = Annotated[
+    int, typer.Option(help="Images of one size restored at once, by methods that can; changes last bits.")
+]
 OnOom = Annotated[
     str, typer.Option("--on-oom", help="An image that memory is too small for: skip (a row says so), or tile.")
 ]

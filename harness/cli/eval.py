@@ -13,6 +13,7 @@ from isrbench.harness.cli.arguments import (
     NOTHING,
     RUNS_DIR,
     AcceptLicense,
+    Batch,
     DataRoot,
     Dataset,
     Device,
@@ -71,6 +72,7 @@ def eval_(
     devices: Devices = None,
     ray_address: RayAddress = None,
     gpus_per_worker: GpusPerWorker = 0,
+    batch: Batch = 1,
     on_oom: OnOom = "skip",
     estimator: Annotated[
         str, typer.Option(help="Severity estimator: tiny, fft (no weights), an open_clip MODEL/PRETRAINED, or none.")
@@ -113,7 +115,7 @@ def eval_(
                 runs_dir=runs_dir, resume=resume,
                 device=device, seed=seed, repeat_of=repeat_of, workers=workers, estimator=estimator,
                 hr_severity=hr_severity, complexity=complexity, progress=progress, ray_address=ray_address,
-                gpus_per_worker=gpus_per_worker, on_oom=on_oom, devices=devices_of(devices),
+                gpus_per_worker=gpus_per_worker, batch=batch, on_oom=on_oom, devices=devices_of(devices),
                 runner="ray" if devices else runner,
             )  # fmt: skip
 

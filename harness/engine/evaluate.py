@@ -94,6 +94,7 @@ def evaluate(
     ray_address: str | None = None,
     gpus_per_worker: float = 0,
     devices: Sequence[str] = (),
+    batch: int = 1,
     on_oom: str = "skip",
     complexity: bool = True,
     data_root: str | Path | None = None,
@@ -130,6 +131,7 @@ def evaluate(
         ray_address: A Ray cluster's address, or ``auto``; None = start one on this machine for this run.
         gpus_per_worker: GPUs of the cluster that each of Ray's workers takes.
         devices: Torch devices of this machine for Ray's workers, one each, in place of ``device``.
+        batch: Images of one size that are restored together, by methods that can; a part of the run's identity.
         on_oom: What becomes of an image that the device has no memory for: ``skip`` gives it the status ``oom``,
             ``tile`` restores it in tiles, which its row says, and is part of the run's identity.
         complexity: Whether to count and time the method too.
@@ -151,7 +153,7 @@ def evaluate(
         device=devices[0] if devices else device, estimator=estimator,
         hr_severity=hr_severity, runs_dir=Path(runs_dir), resume=parse_resume(resume),
         runner=runner, workers=workers, ray_address=ray_address, gpus_per_worker=gpus_per_worker,
-        devices=tuple(devices), on_oom=on_oom, complexity=complexity,
+        devices=tuple(devices), batch=batch, on_oom=on_oom, complexity=complexity,
         data_root=None if data_root is None else Path(data_root), repeat_of=repeat_of, argv=tuple(sys.argv),
     )  # fmt: skip
     check_runner(request)

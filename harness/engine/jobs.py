@@ -154,10 +154,10 @@ def compute(plan: Plan, pair: Pair, lr: NDArray[np.uint8] | Failure) -> Computed
         return Computed(pixels, trace, time.perf_counter() - start)
     except Exception as error:
         failure, short = Failure.of(error), is_out_of_memory(error)
-    return _without_room(plan, pair, lr, failure) if short else Computed(None, failure=failure)
+    return without_room(plan, pair, lr, failure) if short else Computed(None, failure=failure)
 
 
-def _without_room(plan: Plan, pair: Pair, lr: NDArray[np.uint8], failure: Failure) -> Computed:
+def without_room(plan: Plan, pair: Pair, lr: NDArray[np.uint8], failure: Failure) -> Computed:
     """What becomes of an image that did not fit into memory; the next ones find what it has taken given back."""
     release(plan.device)
     if plan.request.on_oom == "skip":

@@ -17,17 +17,16 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from isrbench.harness.api.records import Failure, ImageStatus
+from isrbench.harness.engine.batches import Group, compute_group, groups
 from isrbench.harness.engine.jobs import (
     Computed,
     Event,
     Job,
     Measured,
     Written,
-    compute,
     measure,
     png_file,
     read,
-    restore,
     write,
 )
 from isrbench.harness.engine.plan import Plan
@@ -37,17 +36,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _AHEAD = 2
-"""LRs that are read before their turn at most, and restored images that wait for a thread at most."""
+"""Batches of LRs that are read before their turn at most, and restored ones that wait for a thread at most."""
 
 
 def serial(plan: Plan, run: str, home: Path, jobs: Sequence[Job]) -> Generator[Event]:
-    """Restore and score one image after the other."""
-    for job in jobs:
-        written = restore(plan, job.pair, run, png_file(home, run, job.pair.id), home) if job.restore else None
-        if written is not None:
-            yield written
-        if _is_measured(job, written):
-            yield _measured(plan, run, home, job)
+    """Restore and score one image, or batch, after the other."""
+    for group in groups(plan, jobs):
+        made = compute_group(plan, group, [read(plan, pair) for pair in group.pairs])
+        for job in group.jobs:
+            written = None
+            if job.pair.id in made:
+                written = write(plan, job.pair, run, png_file(home, run, job.pair.id), home, made[job.pair.id])
+                yield written
+            if _is_measured(job, written):
+                yield _measured(plan, run, home, job)
 
 
 def threads(plan: Plan, run: str, home: Path, jobs: Sequence[Job]) -> Generator[Event]:
@@ -87,18 +89,19 @@ def threads(plan: Plan, run: str, home: Path, jobs: Sequence[Job]) -> Generator[
                 yield event
 
     try:
-        coming = iter(jobs)
-        ahead: deque[tuple[Job, Future[NDArray[np.uint8] | Failure] | None]] = deque()
+        coming = iter(groups(plan, jobs))
+        ahead: deque[tuple[Group, list[Future[NDArray[np.uint8] | Failure]]]] = deque()
         while True:
-            for job in islice(coming, _AHEAD + 1 - len(ahead)):
-                ahead.append((job, reader.submit(read, plan, job.pair) if job.restore else None))
+            for group in islice(coming, _AHEAD + 1 - len(ahead)):
+                ahead.append((group, [reader.submit(read, plan, pair) for pair in group.pairs]))
             if not ahead:
                 break
-            job, lr = ahead.popleft()
-            made = None if lr is None else compute(plan, job.pair, lr.result())
-            pool.submit(finish, job, made)
-            in_flight += 1
-            yield from arrived(workers + _AHEAD)
+            group, lrs = ahead.popleft()
+            made = compute_group(plan, group, [lr.result() for lr in lrs])
+            for job in group.jobs:
+                pool.submit(finish, job, made.get(job.pair.id))
+                in_flight += 1
+            yield from arrived(workers + _AHEAD * plan.request.batch)
         yield from arrived(0)
     finally:
         reader.shutdown(cancel_futures=True)
