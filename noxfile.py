@@ -72,7 +72,7 @@ def report(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Performance, mostly as ratios: nox -s bench -- scoring [--sr DIR --hr DIR], mor, training, runners or report."""
+    """Performance, mostly as ratios: nox -s bench -- scoring; mor, training, runners, throughput or report."""
     install(session)
     what, *rest = session.posargs or ["scoring"]
     benches = {
@@ -81,6 +81,7 @@ def bench(session: nox.Session) -> None:
         "training": "bench-training",
         "runners": "bench-runners",
         "report": "bench-report",
+        "throughput": "bench-throughput",
     }
     if what not in benches:
         session.error(f"'{what}' is not a bench; choose one of {', '.join(benches)}")

@@ -86,7 +86,7 @@ class AlignedRuns:
     set_values: dict[str, pd.Series]
     """Set metric id -> value by label, over all images of the run; NaN where there is none."""
     status: pd.DataFrame
-    """image x label: "ok", "failed", or ABSENT where the run does not have the image."""
+    """image x label: "ok", "failed", "oom", or ABSENT where the run does not have the image."""
     failed: tuple[FailedImage, ...]
     """By label and image."""
     missing: tuple[MissingScores, ...]
@@ -233,7 +233,7 @@ def _reasons(scores: pd.DataFrame) -> dict[tuple[str, str], str]:
 
 
 def _failed_images(images: pd.DataFrame) -> tuple[FailedImage, ...]:
-    rows = images.loc[images["status"] == ImageStatus.FAILED.value, :].sort_values(["label", "image"])
+    rows = images.loc[images["status"] != ImageStatus.OK.value, :].sort_values(["label", "image"])
     return tuple(FailedImage(row["label"], row["image"], _failure(row)) for row in rows.to_dict("records"))
 
 

@@ -29,7 +29,7 @@ LEVEL = 0.05
 _CHUNK = 500
 _KEPT = 1 << 25
 """The most counts of resamples that are kept: 10,000 resamples of 3,000 images."""
-_LOST = {ImageStatus.FAILED.value: "failed", ABSENT: "not in the run"}
+_LOST = {ImageStatus.FAILED.value: "failed", ImageStatus.OOM.value: "out of memory", ABSENT: "not in the run"}
 """Status of an image without a result -> in words."""
 _WHOLE_ONLY = "defined for the whole set only"
 

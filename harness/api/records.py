@@ -21,6 +21,8 @@ class ImageStatus(str, Enum):
 
     OK = "ok"
     FAILED = "failed"
+    OOM = "oom"
+    """The device had no memory for it; the next run tries again."""
 
 
 class ScoreStatus(str, Enum):
@@ -94,7 +96,9 @@ class ImageRow(_Record):
     level: str | None = None
     """The true severity level of a synthetic image."""
     failure: Failure | None = None
-    """Why the image failed; None unless it did."""
+    """Why the image failed, or did not fit into memory; None where it is restored."""
+    tiles: int | None = None
+    """In how many tiles it was restored, since memory was short (``--on-oom tile``); None = as the method does it."""
     seconds: float | None = None
     """Wall-clock seconds of the method's ``restore`` alone."""
     output: str | None = None

@@ -124,6 +124,22 @@ Runner = Annotated[
     str,
     typer.Option(help="What does the work: threads, serial, or ray; never changes a result.", rich_help_panel=WORK),
 ]
+Batch = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        help="Images of one size restored at once, by methods that can; changes last bits.",
+        rich_help_panel=WORK,
+    ),
+]
+OnOom = Annotated[
+    str,
+    typer.Option(
+        "--on-oom",
+        help="An image that memory is too small for: skip (a row says so), or tile.",
+        rich_help_panel=WORK,
+    ),
+]
 RayAddress = Annotated[
     str | None,
     typer.Option(

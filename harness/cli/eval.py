@@ -18,6 +18,7 @@ from isrbench.harness.cli.arguments import (
     RUNS_DIR,
     SCORES,
     AcceptLicense,
+    Batch,
     DataRoot,
     Dataset,
     Device,
@@ -27,6 +28,7 @@ from isrbench.harness.cli.arguments import (
     Limit,
     Method,
     Metrics,
+    OnOom,
     Options,
     RayAddress,
     Runner,
@@ -97,6 +99,8 @@ def eval_(
     devices: Devices = None,
     ray_address: RayAddress = None,
     gpus_per_worker: GpusPerWorker = 0,
+    batch: Batch = 1,
+    on_oom: OnOom = "skip",
     estimator: Annotated[
         str,
         typer.Option(
@@ -170,7 +174,8 @@ def eval_(
                 runs_dir=runs_dir, resume=resume,
                 device=device, seed=seed, repeat_of=repeat_of, workers=workers, estimator=estimator,
                 hr_severity=hr_severity, complexity=complexity, trackers=tracker, progress=progress,
-                ray_address=ray_address, gpus_per_worker=gpus_per_worker, devices=devices_of(devices),
+                ray_address=ray_address, gpus_per_worker=gpus_per_worker, batch=batch, on_oom=on_oom,
+                devices=devices_of(devices),
                 runner="ray" if devices else runner,
             )  # fmt: skip
 

@@ -13,12 +13,16 @@ from isrbench.harness.errors import UserError
 
 
 def export(
-    to: Annotated[Path, typer.Option(help="FILE.csv, .parquet or .jsonl; with --hub-card a folder.")],
+    to: Annotated[
+        str,
+        typer.Option(help="FILE.csv, .parquet or .jsonl; with --hub-card or --images a folder. Or a URL: s3://..."),
+    ],
     runs: Runs = None,
     table: Annotated[str, typer.Option(help="scores, images or routing")] = "scores",
     hub_card: Annotated[
         bool, typer.Option("--hub-card", help="Write a Hugging Face model-index block and a bibliography instead.")
     ] = False,
+    images: Annotated[bool, typer.Option("--images", help="Copy the restored PNGs and the manifests instead.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
     raw: Annotated[
         bool,
@@ -33,24 +37,36 @@ def export(
     `isrbench export latest --table scores --to scores.csv`
 
     `isrbench export latest --hub-card --to publish/`
+
+    `isrbench export latest --images --to s3://my-bucket/results`
     """
     from isrbench.harness.cli.report import report_writer
     from isrbench.harness.cli.terminal import show_path, show_text
     from isrbench.harness.store.export import export as write
     from isrbench.harness.store.export import table_of
     from isrbench.harness.store.frames import load_frames
+    from isrbench.harness.store.places import is_url, send_images
     from isrbench.harness.store.store import Store
 
+    if hub_card and images:
+        raise UserError("--hub-card and --images are two exports", "one command each")
     if hub_card:
-        with writing_to("--to", to):
+        if is_url(to):
+            raise UserError(f"--hub-card writes to a folder, not to {to}", "--to publish/, then copy what is there")
+        folder = Path(to)
+        with writing_to("--to", folder):
             written = report_writer("isrbench.hub_cards")(
-                runs_dir=runs_dir, runs=runs or (), out=to, overwrite=overwrite
+                runs_dir=runs_dir, runs=runs or (), out=folder, overwrite=overwrite
             )
         for path in written:
             show_path(path)
         return
     with Store(_home(runs or (), runs_dir), create=False) as store:
         chosen = list(dict.fromkeys(map(store.find_run, runs or ()))) or store.newest_runs()
+        if images:
+            count = send_images(store, chosen, to, overwrite=overwrite)
+            show_text(f"{count} images of {len(chosen)} runs in {to}")
+            return
         frame = table_of(load_frames(store, chosen), table)
     write(frame, to, overwrite=overwrite, raw=raw)
     show_text(f"{len(frame)} rows of {table} in {to}")

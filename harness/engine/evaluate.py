@@ -96,6 +96,8 @@ def evaluate(
     ray_address: str | None = None,
     gpus_per_worker: float = 0,
     devices: Sequence[str] = (),
+    batch: int = 1,
+    on_oom: str = "skip",
     complexity: bool = True,
     trackers: Sequence[str] = (),
     data_root: str | Path | None = None,
@@ -132,6 +134,9 @@ def evaluate(
         ray_address: A Ray cluster's address, or ``auto``; None = start one on this machine for this run.
         gpus_per_worker: GPUs of the cluster that each of Ray's workers takes.
         devices: Torch devices of this machine for Ray's workers, one each, in place of ``device``.
+        batch: Images of one size that are restored together, by methods that can; a part of the run's identity.
+        on_oom: What becomes of an image that the device has no memory for: ``skip`` gives it the status ``oom``,
+            ``tile`` restores it in tiles, which its row says, and is part of the run's identity.
         complexity: Whether to count and time the method too.
         trackers: ``tensorboard`` or ``wandb``, which are told the run's scores in the end.
         data_root: The set's own folder, or one above it; None = ``$ISRBENCH_DATA`` and ``./data``.
@@ -152,8 +157,8 @@ def evaluate(
         device=devices[0] if devices else device, estimator=estimator,
         hr_severity=hr_severity, runs_dir=Path(runs_dir), resume=parse_resume(resume),
         runner=runner, workers=workers, ray_address=ray_address, gpus_per_worker=gpus_per_worker,
-        devices=tuple(devices), complexity=complexity, data_root=None if data_root is None else Path(data_root),
-        repeat_of=repeat_of, argv=tuple(sys.argv),
+        devices=tuple(devices), batch=batch, on_oom=on_oom, complexity=complexity,
+        data_root=None if data_root is None else Path(data_root), repeat_of=repeat_of, argv=tuple(sys.argv),
     )  # fmt: skip
     check_runner(request)
     check_trackers(trackers)

@@ -271,7 +271,7 @@ def _count(work: _Work) -> None:
 
 def _failures(work: _Work, wanted: Collection[str]) -> int:
     store = work.store
-    lost = {row.image for row in store.images(work.run) if row.status is ImageStatus.FAILED}
+    lost = {row.image for row in store.images(work.run) if row.status is not ImageStatus.OK}
     failed = {r.image for r in store.scores(work.run) if r.status is ScoreStatus.FAILED and r.metric in wanted}
     return len(lost | failed | work.unestimated)
 

@@ -16,9 +16,10 @@ from isrbench.harness.api.containment import contained
 from isrbench.harness.api.dataset import Pair
 from isrbench.harness.api.method import Method, PreparedInPart, Prepares, RoutingTrace
 from isrbench.harness.api.records import Failure, ImageRow, ImageStatus, ScoreRow, ScoreStatus
-from isrbench.harness.determinism import exclusive
+from isrbench.harness.engine.memory import is_out_of_memory, no_room, release, restore_in_tiles
 from isrbench.harness.engine.plan import Plan
 from isrbench.harness.engine.restoring import restore_pixels
+from isrbench.harness.engine.streams import stream_beside
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash, takes_nothing
 from isrbench.harness.imaging.images import read_lr, to_tensor, write_png
@@ -116,8 +117,25 @@ def prepare(method: Method, name: str, images: Sequence[tuple[str, Path]]) -> No
         ) from error
 
 
-def restore(plan: Plan, pair: Pair, run: str, png: Path, home: Path) -> tuple[ImageRow, RoutingTrace | None]:
-    """Restore one image and write its PNG; a failure becomes a row.
+@dataclass(frozen=True)
+class Computed:
+    """What a method made of one image, before it is written."""
+
+    pixels: NDArray[np.uint8] | None
+    """uint8 (H, W, 3); None where it failed."""
+    trace: RoutingTrace | None = None
+    seconds: float | None = None
+    """Of the method's ``restore`` alone."""
+    failure: Failure | None = None
+    """Why there are no pixels; None where there are."""
+    status: ImageStatus = ImageStatus.FAILED
+    """Of an image without pixels."""
+    tiles: int | None = None
+    """See :class:`isrbench.harness.api.records.ImageRow`."""
+
+
+def restore(plan: Plan, pair: Pair, run: str, png: Path, home: Path) -> Written:
+    """Restore one image and write its PNG, one step after the other; a failure becomes a row.
 
     Args:
         plan: What is run.
@@ -126,45 +144,104 @@ def restore(plan: Plan, pair: Pair, run: str, png: Path, home: Path) -> tuple[Im
         png: The file to write.
         home: The runs folder, which the row's path is relative to.
 
-    Returns:
-        The image's row, and its routing for methods that route.
-
     Raises:
         OSError: If the place takes no file at all: it is full, read-only or forbidden.
     """
-    common = _of_pair(pair, run)
+    return write(plan, pair, run, png, home, compute(plan, pair, read(plan, pair)))
+
+
+def read(plan: Plan, pair: Pair) -> NDArray[np.uint8] | Failure:
+    """Read the LR of one image, on any thread: uint8 (H, W, 3), or why it cannot be restored."""
     try:
         if pair.id in plan.faults:
             raise plan.faults[pair.id]
         lr = read_lr(pair.lr, pair.lr_hash)
         check_pixels(pair.id, *(side * plan.card.scale for side in lr.shape[:2]))
-        with folder_kept(), exclusive(plan.device):
+        return lr
+    except Exception as error:
+        return Failure.of(error)
+
+
+def compute(plan: Plan, pair: Pair, lr: NDArray[np.uint8] | Failure) -> Computed:
+    """Run the method on one image; all images of a run on one thread. Nothing is raised for a bad image or method.
+
+    Args:
+        plan: What is run.
+        pair: The image.
+        lr: What :func:`read` returned.
+    """
+    if isinstance(lr, Failure):
+        return Computed(None, failure=lr)
+    try:
+        with folder_kept():
             start = time.perf_counter()
             pixels, trace = restore_pixels(plan.method, lr, pair.id, plan.request.seed, plan.card.scale)
-            seconds = time.perf_counter() - start
-        _write(png, pixels)
-        row = ImageRow(
-            **common,
-            status=ImageStatus.OK,
-            seconds=seconds,
-            output=png.relative_to(home).as_posix(),
-            output_hash=file_hash(png),
-            active_experts=trace.mean_active if trace else None,
-            adapter_macs=trace.macs if trace else None,
-            adapter_params=trace.params if trace else None,
-        )
-    except _NoPlaceError as error:
-        raise error.cause from None
+            return Computed(pixels, trace, time.perf_counter() - start)
     except Exception as error:
-        return ImageRow(**common, status=ImageStatus.FAILED, failure=Failure.of(error)), None
-    return row, trace
+        failure, short = Failure.of(error), is_out_of_memory(error)
+    return without_room(plan, pair, lr, failure) if short else Computed(None, failure=failure)
 
 
-def lost(job: Job, failure: Failure) -> Event:
+def without_room(plan: Plan, pair: Pair, lr: NDArray[np.uint8], failure: Failure) -> Computed:
+    """What becomes of an image that did not fit into memory; the next ones find what it has taken given back."""
+    release(plan.device)
+    if plan.request.on_oom == "skip":
+        failure = Failure.of(no_room(plan, lr, failure.brief))
+        return Computed(None, failure=failure, status=ImageStatus.OOM)
+    try:
+        start = time.perf_counter()
+        pixels, tiles = restore_in_tiles(plan, lr, pair.id)
+        return Computed(pixels, None, time.perf_counter() - start, tiles=tiles)
+    except Exception as error:
+        status = ImageStatus.OOM if isinstance(error, UserError) else ImageStatus.FAILED
+        failure = Failure.of(error)
+    release(plan.device)
+    return Computed(None, failure=failure, status=status)
+
+
+def write(plan: Plan, pair: Pair, run: str, png: Path, home: Path, made: Computed) -> Written:
+    """Write what was computed as a PNG, on any thread; a failure becomes a row.
+
+    Args:
+        plan: What is run.
+        pair: The image.
+        run: The run's id.
+        png: The file to write.
+        home: The runs folder, which the row's path is relative to.
+        made: What :func:`compute` returned.
+
+    Raises:
+        OSError: If the place takes no file at all: it is full, read-only or forbidden.
+    """
+    common, trace, failure, status = _of_pair(pair, run), made.trace, made.failure, made.status
+    if made.pixels is not None:
+        try:
+            _write(png, made.pixels)
+            row = ImageRow(
+                **common,
+                status=ImageStatus.OK,
+                seconds=made.seconds,
+                output=png.relative_to(home).as_posix(),
+                output_hash=file_hash(png),
+                active_experts=trace.mean_active if trace else None,
+                adapter_macs=trace.macs if trace else None,
+                adapter_params=trace.params if trace else None,
+                tiles=made.tiles,
+            )
+            return Written(row, trace)
+        except _NoPlaceError as error:
+            raise error.cause from None
+        except Exception as error:
+            failure, status = Failure.of(error), ImageStatus.FAILED
+    assert failure is not None
+    return Written(ImageRow(**common, status=status, failure=failure))
+
+
+def lost(job: Job, failure: Failure, status: ImageStatus = ImageStatus.FAILED) -> Event:
     """Return what becomes of a job that could not be done: a failed image, or failed scores of one that is there."""
     pair = job.pair
     if job.restore:
-        return Written(ImageRow(**_of_pair(pair, ""), status=ImageStatus.FAILED, failure=failure))
+        return Written(ImageRow(**_of_pair(pair, ""), status=status, failure=failure))
     scores = [
         ScoreRow(run="", image=pair.id, metric=metric, status=ScoreStatus.FAILED, failure=failure)
         for metric in job.metrics
@@ -211,6 +288,11 @@ def measure(plan: Plan, pair: Pair, run: str, png: Path, metrics: Sequence[str],
         metrics: Which to compute.
         estimate: Whether a severity is wanted.
     """
+    with stream_beside(plan.device):
+        return _measure(plan, pair, run, png, metrics, estimate)
+
+
+def _measure(plan: Plan, pair: Pair, run: str, png: Path, metrics: Sequence[str], estimate: bool) -> Measured:
     scorer = plan.scorer
     scores = []
     for score in scorer.score(

@@ -123,7 +123,7 @@ def _compare(target: Store, source: Store, run: str) -> _Parcel:
     shared = []
     for row in source.rows("images", [run]):
         mine = own.get(row["image"])
-        if mine is None or (mine["status"], row["status"]) == ("failed", "ok"):
+        if mine is None or (mine["status"] != "ok" and row["status"] == "ok"):
             if row["status"] == "ok" and not _is_whole(source, row):
                 parcel.notes.append(f"{run}: {row['image']} is left out, its PNG in {source.folder} is gone or altered")
             else:

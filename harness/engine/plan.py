@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from isrbench.harness.api.batch import Batches
 from isrbench.harness.api.containment import contained
 from isrbench.harness.api.dataset import MAX_SCALE, Card, Pair
 from isrbench.harness.api.method import Labeled, Method, MethodPlugin, Runtime
@@ -21,6 +22,7 @@ from isrbench.harness.api.steps import steps
 from isrbench.harness.data.catalogue import find_card
 from isrbench.harness.data.pairs import content_hash, image_ids, load_pairs
 from isrbench.harness.engine.arguments import device_of
+from isrbench.harness.engine.memory import ON_OOM
 from isrbench.harness.engine.remote import method_options
 from isrbench.harness.engine.request import Request
 from isrbench.harness.errors import UserError
@@ -105,6 +107,8 @@ def make_plan(request: Request, methods: Registry[MethodPlugin] | None = None) -
         estimator.check()
     whole = tuple(image_ids(card, request.data_root))
     method = plugin.make(options, Runtime(scale=card.scale, device=device, images=whole))
+    if request.batch > 1 and not isinstance(method, Batches):
+        raise UserError(f"{plugin.info.id} restores one image at a time", "leave --batch out")
     inputs, faults = _input_hashes(method, pairs)
     weights_hash = _text_of(plugin, "weights_hash", lambda: method.weights_hash)
     variant = _text_of(plugin, "variant", lambda: method.variant if isinstance(method, Labeled) else "")
@@ -119,6 +123,10 @@ def make_plan(request: Request, methods: Registry[MethodPlugin] | None = None) -
         "content": content_hash(pairs),
         "inputs": [(image, own, image_seed(request.seed, image)) for image, own in inputs],
     }
+    if request.on_oom != "skip":  # said of these alone, so that the identities of others stay what they were
+        decisive["on_oom"] = request.on_oom
+    if request.batch > 1:
+        decisive["batch"] = request.batch
     identity = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
     return Plan(
         request=request,
@@ -184,6 +192,10 @@ def _check(request: Request, methods: Registry[MethodPlugin]) -> None:
         check_name(request.name, request.method, methods)
     if request.workers is not None and request.workers < 1:
         raise UserError(f"--workers {request.workers}: at least one thread", "leave the option out for one a core")
+    if request.batch < 1:
+        raise UserError(f"--batch is {request.batch}", "choose 1 or more")
+    if request.on_oom not in ON_OOM:
+        raise UserError(f"--on-oom is {request.on_oom}", f"one of {', '.join(ON_OOM)}")
     if request.hr_severity and request.estimator == "none":
         raise UserError("--hr-severity needs an estimator, but --estimator is none", "leave --estimator out")
     whole = isinstance(request.scale, int) or request.scale is None  # Python code may pass any number

@@ -54,6 +54,10 @@ class Request:
     """GPUs of the cluster that each worker takes."""
     devices: tuple[str, ...] = ()
     """Torch devices of this machine, one worker each."""
+    batch: int = 1
+    """Images of one size that are restored together; more than one is part of a run's identity."""
+    on_oom: str = "skip"
+    """What becomes of an image that the device has no memory for (:data:`isrbench.harness.engine.memory.ON_OOM`)."""
     estimator: str = "tiny"
     """Severity estimator (:mod:`isrbench.harness.severity.estimator`), or ``none``."""
     hr_severity: bool = False

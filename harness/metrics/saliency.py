@@ -119,7 +119,7 @@ def _saliency(image: NDArray[np.uint8], kernel: int) -> Plane:
 def _resized(image: NDArray[np.uint8], height: int, width: int) -> Plane:
     """Bilinear (3, height, width) in [0, 1], corners of the pixels aligned, no antialiasing."""
     rows, columns = (
-        np.maximum((np.arange(new) + 0.5) * (old / new) - 0.5, 0)
+        np.maximum((np.arange(new, dtype=np.float64) + 0.5) * (old / new) - 0.5, 0)
         for new, old in zip((height, width), image.shape[:2], strict=True)
     )
     (top, bottom, down), (left, right, along) = (
@@ -137,7 +137,7 @@ def _resized(image: NDArray[np.uint8], height: int, width: int) -> Plane:
 def _enlarged(plane: Plane, height: int, width: int) -> Plane:
     """Bilinear (height, width), centres of the corner pixels aligned."""
     rows, columns = (
-        np.arange(new) * ((old - 1) / (new - 1) if new > 1 else 0.0)
+        np.arange(new, dtype=np.float64) * ((old - 1) / (new - 1) if new > 1 else 0.0)
         for new, old in zip((height, width), plane.shape, strict=True)
     )
     left, right, along = _neighbours(columns, plane.shape[1])

@@ -7,11 +7,12 @@ import json
 import math
 import re
 from collections.abc import Hashable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import is_full, refuse_to_replace, replacing
+from isrbench.harness.store.places import is_url, sent_to
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +31,7 @@ def table_of(frames: Frames, table: str) -> pd.DataFrame:
 
     scores: run, method, dataset, image, metric, value, status, message, fix,
     traceback. images: run, method, dataset, image, status, seconds, severity, active_experts, adapter_macs,
-    adapter_params, level, hr_severity, the seven dimensions, message, fix, traceback, paths.
+    adapter_params, level, hr_severity, tiles, the seven dimensions, message, fix, traceback, paths.
     routing: run, method, dataset, image, position, layer, active, zero.
 
     Raises:
@@ -44,8 +45,8 @@ def table_of(frames: Frames, table: str) -> pd.DataFrame:
         return getattr(frames, table)
     columns = [
         "run", "method", "dataset", "image", "status", "seconds", "severity", "active_experts", "adapter_macs",
-        "adapter_params", "level", "hr_severity", *DIMENSIONS, "message", "fix", "traceback", "lr_path", "hr_path",
-        "output_path",
+        "adapter_params", "level", "hr_severity", "tiles", *DIMENSIONS, "message", "fix", "traceback", "lr_path",
+        "hr_path", "output_path",
     ]  # fmt: skip
     return frames.images.loc[:, columns]
 
@@ -77,13 +78,13 @@ def _inert(cell: Any) -> Any:
 
 
 def export(
-    frame: pd.DataFrame, target: Path, *, overwrite: bool = False, raw: bool = False, option: str = "--to"
+    frame: pd.DataFrame, target: Path | str, *, overwrite: bool = False, raw: bool = False, option: str = "--to"
 ) -> None:
     """Write a frame as .csv (:func:`csv_text`), .parquet or .jsonl; missing values stay missing.
 
     Args:
         frame: The rows.
-        target: The file; its folder has to be there.
+        target: The file, whose folder has to be there; or as a text its URL (:mod:`isrbench.harness.store.places`).
         overwrite: Whether a file that is there is replaced.
         raw: Whether texts that a spreadsheet would compute are written to .csv as they are.
         option: What named ``target``, for messages.
@@ -96,10 +97,16 @@ def export(
         ".parquet": lambda path: frame.to_parquet(path, index=False),
         ".jsonl": lambda path: path.write_text("".join(map(_json_line, frame.to_dict("records"))), encoding="utf-8"),
     }
-    if target.suffix not in writers:
+    name = PurePosixPath(target)
+    if name.suffix not in writers:
         raise UserError(
-            f"{option} {target}: the ending must be one of {', '.join(writers)}", f"{option} {target.stem}.csv"
+            f"{option} {target}: the ending must be one of {', '.join(writers)}", f"{option} {name.stem}.csv"
         )
+    if isinstance(target, str) and is_url(target):
+        with sent_to(target, overwrite=overwrite, option=option) as file:
+            writers[name.suffix](file)
+        return
+    target = Path(target)
     if not target.parent.is_dir():
         raise UserError(f"{option} {target}: the folder {target.parent} does not exist", f"mkdir -p {target.parent}")
     if not overwrite:

@@ -26,7 +26,7 @@ _RUN_COLUMNS = (
 )  # fmt: skip
 _IMAGE_COLUMNS = (
     "image", "status", *FAILURE_COLUMNS, "seconds", "severity", *DIMENSIONS, "level", "active_experts", "adapter_macs",
-    "adapter_params", "lr", "hr", "hr_hash", "output", "estimator",
+    "adapter_params", "tiles", "lr", "hr", "hr_hash", "output", "estimator",
 )  # fmt: skip
 
 
@@ -45,12 +45,12 @@ class Frames:
     """One row an image and metric: run, method, dataset, image ("" for a set metric), metric, value, status
     ("ok", "failed", "unavailable", "no-reference"), message, fix, traceback."""
     images: pd.DataFrame
-    """One row an image: run, method, dataset, image, status ("ok", "failed"), message, fix, traceback, seconds,
+    """One row an image: run, method, dataset, image, status ("ok", "failed", "oom"), message, fix, traceback, seconds,
     severity, one column for each of DIMENSIONS, level (the true severity level of a synthetic set, or None),
     active_experts (mean over layers, or NaN), adapter_macs (of the active experts, as if run beside the base) and
-    adapter_params (active experts and routers), or NaN, lr_path, hr_path (or None), output_path (or None), estimator
-    (version of what gave the severity, or None), hr_severity (of the HR, by that estimator; NaN unless it was asked
-    for); paths are absolute strings."""
+    adapter_params (active experts and routers), or NaN, tiles (NaN unless memory was short), lr_path, hr_path (or
+    None), output_path (or None), estimator (version of what gave the severity, or None), hr_severity (of the HR, by
+    that estimator; NaN unless it was asked for); paths are absolute strings."""
     routing: pd.DataFrame
     """One row an image and adapted layer: run, method, dataset, image, position (0, 1, ... in order of execution),
     layer, active, zero."""
@@ -82,7 +82,7 @@ def _frames(store: Store, runs: Sequence[str]) -> Frames:
     keys = zip(images.pop("hr_hash"), images["estimator"], strict=True)
     images["hr_severity"] = pd.Series([of_hr.get(key, float("nan")) for key in keys], images.index, dtype=float)
     images = images.rename(columns={"lr": "lr_path", "hr": "hr_path", "output": "output_path"})
-    numeric = ["seconds", "severity", *DIMENSIONS, "active_experts", "adapter_macs", "adapter_params"]
+    numeric = ["seconds", "severity", *DIMENSIONS, "active_experts", "adapter_macs", "adapter_params", "tiles"]
     images[numeric] = images[numeric].astype(float)
     scores = frame("scores", ("image", "metric", "value", "status", *FAILURE_COLUMNS)).astype({"value": float})
     return Frames(run_frame, scores, images, frame("routing", ("image", "position", "layer", "active", "zero")))

@@ -51,7 +51,7 @@ class Salvaged:
 
 
 def salvage(folder: Path) -> Salvaged:
-    """Read what is left of a runs folder's store, of version 4 or 5; nothing in the folder is changed.
+    """Read what is left of a runs folder's store, of version 4 to 6; nothing in the folder is changed.
 
     A run whose own row is lost is made again from RUN/manifest.json. What a byte within a number or a text was before
     nobody knows: rows are as the file has them.
@@ -108,14 +108,15 @@ def write_store(salvaged: Salvaged, target: Path, *, overwrite: bool = False) ->
 
 
 def _layouts(db: sqlite3.Connection) -> list[tuple[str, list[tuple[str, str, bool]]]]:
-    """Tables with their columns (name, type, whether it may be NULL), as files of version 4 and 5 have them."""
+    """Tables with their columns (name, type, whether it may be NULL), as files of version 4 to 6 have them."""
     found = []
     for table in _KEYS:
         columns = [(name, kind, not need) for _, name, kind, need, _, _ in db.execute(f"PRAGMA table_info({table})")]
         found.append((table, columns))
-        if table == "images":  # version 4, and then 5 where it was brought up to date
-            older = [column for column in columns if column[0] != "hr_hash"]
-            found += [(table, older), (table, [*older, ("hr_hash", "TEXT", True)])]
+        if table == "images":  # version 5, version 4, and then 5 where it was brought up to date
+            fifth = [column for column in columns if column[0] != "tiles"]
+            older = [column for column in fifth if column[0] != "hr_hash"]
+            found += [(table, fifth), (table, older), (table, [*older, ("hr_hash", "TEXT", True)])]
     return found
 
 

@@ -20,7 +20,7 @@ from isrbench.harness.store.connection import PATIENCE, Connection, damaged
 log = logging.getLogger(__name__)
 
 FILE = "isrbench.sqlite"
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 OLDEST = 3
 """The oldest version that is brought up to date; older ones and newer ones are refused."""
 
@@ -31,18 +31,22 @@ CREATE TABLE hr_severities (
     hr_hash TEXT NOT NULL, estimator TEXT NOT NULL, severity REAL NOT NULL, PRIMARY KEY (hr_hash, estimator)
 ) WITHOUT ROWID"""
 
+_IMAGES = f"""
+CREATE TABLE images (
+    run TEXT NOT NULL REFERENCES runs, image TEXT NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('ok', 'failed', 'oom')), {_FAILURE},
+    seconds REAL, output TEXT, output_hash TEXT, lr TEXT NOT NULL, hr TEXT, level TEXT, hr_hash TEXT,
+    estimator TEXT, severity REAL, {", ".join(f"{d} REAL" for d in DIMENSIONS)}, active_experts REAL,
+    adapter_macs INTEGER, adapter_params INTEGER, tiles INTEGER,
+    CHECK ((status = 'ok') = (message IS NULL)), PRIMARY KEY (run, image)
+) WITHOUT ROWID"""
+
 _SCHEMA = f"""
 CREATE TABLE runs (
     run TEXT PRIMARY KEY, identity TEXT NOT NULL, method TEXT NOT NULL, dataset TEXT NOT NULL, created TEXT NOT NULL,
     invoked TEXT NOT NULL, computed TEXT NOT NULL, manifest TEXT NOT NULL, cost TEXT
 ) WITHOUT ROWID;
-CREATE TABLE images (
-    run TEXT NOT NULL REFERENCES runs, image TEXT NOT NULL, status TEXT NOT NULL CHECK (status IN ('ok', 'failed')),
-    {_FAILURE}, seconds REAL, output TEXT, output_hash TEXT, lr TEXT NOT NULL, hr TEXT, level TEXT, hr_hash TEXT,
-    estimator TEXT, severity REAL, {", ".join(f"{d} REAL" for d in DIMENSIONS)}, active_experts REAL,
-    adapter_macs INTEGER, adapter_params INTEGER,
-    CHECK ((status = 'failed') = (message IS NOT NULL)), PRIMARY KEY (run, image)
-) WITHOUT ROWID;
+{_IMAGES};
 CREATE TABLE scores (
     run TEXT NOT NULL REFERENCES runs, image TEXT NOT NULL, metric TEXT NOT NULL, value REAL,
     status TEXT NOT NULL CHECK (status IN ('ok', 'failed', 'unavailable', 'no-reference')), {_FAILURE},
@@ -162,12 +166,11 @@ def _checked(db: Connection, file: Path) -> Connection:
             "copy the runs folder to a place that can be written: it is brought up to date there" if older else
             "use another --runs-dir, or the isrbench release that wrote it",
         )  # fmt: skip
-    absent = {"runs", "images", "scores", "routing", "hr_severities"} - {
-        row[0] for row in db.execute("SELECT name FROM sqlite_master")
-    }
-    if absent:
+    try:
+        _check_tables(db, file, {"runs", "images", "scores", "routing", "hr_severities"})
+    except UserError:
         db.close()
-        raise damaged(file.parent, f"it has no table {', '.join(sorted(absent))}")
+        raise
     odd = next((str(run) for (run,) in db.execute("SELECT run FROM runs") if not _is_name(run)), None)
     if odd is not None:
         db.close()
@@ -198,6 +201,12 @@ def manifest_of(run: str, text: str) -> Manifest:
     return manifest
 
 
+def _check_tables(db: sqlite3.Connection, file: Path, needed: set[str]) -> None:
+    absent = needed - {row[0] for row in db.execute("SELECT name FROM sqlite_master")}
+    if absent:
+        raise damaged(file.parent, f"it has no table {', '.join(sorted(absent))}")
+
+
 def create_tables(db: sqlite3.Connection) -> None:
     """Make the tables of today's version in an empty database."""
     for statement in filter(str.strip, _SCHEMA.split(";\n")):
@@ -215,18 +224,30 @@ def _migrate(db: sqlite3.Connection, file: Path) -> None:
         with transaction(db):
             if _version(db) >= SCHEMA_VERSION:  # another process was faster
                 return
+            _check_tables(db, file, {"runs", "images", "scores", "routing"})
             backup = _back_up(file, _version(db))
             if _version(db) == 3:
                 _convert(db)
             else:
-                db.execute("ALTER TABLE images ADD COLUMN hr_hash TEXT")
-                db.execute(_HR_SEVERITIES)
+                if _version(db) == 4:
+                    db.execute("ALTER TABLE images ADD COLUMN hr_hash TEXT")
+                    db.execute(_HR_SEVERITIES)
+                _renew_images(db)
                 db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     except BaseException:
         if backup is not None:  # nothing was changed that it could be the older state of
             backup.unlink(missing_ok=True)
         raise
     log.warning("%s was brought up to date; the old file is kept as %s", file, backup.name)
+
+
+def _renew_images(db: sqlite3.Connection) -> None:
+    """Version 6 has another status and another column; SQLite changes a CHECK in a new table only."""
+    db.execute("ALTER TABLE images RENAME TO older_images")
+    columns = ", ".join(row[1] for row in db.execute("PRAGMA table_info(older_images)"))
+    db.execute(_IMAGES)
+    db.execute(f"INSERT INTO images ({columns}) SELECT {columns} FROM older_images")
+    db.execute("DROP TABLE older_images")
 
 
 def _convert(db: sqlite3.Connection) -> None:

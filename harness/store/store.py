@@ -275,7 +275,7 @@ class Store:
         images = {
             row["run"]: (row["all"], row["lost"])
             for row in self._db.execute(
-                "SELECT run, COUNT(*) AS 'all', SUM(status = 'failed') AS lost FROM images GROUP BY run"
+                "SELECT run, COUNT(*) AS 'all', SUM(status <> 'ok') AS lost FROM images GROUP BY run"
             )
         }
         scores: dict[str, dict[str, int]] = {}
@@ -283,7 +283,7 @@ class Store:
             scores.setdefault(row["run"], {})[row["metric"]] = row["n"]
         failed = dict(
             self._db.execute(
-                "SELECT run, COUNT(*) FROM (SELECT run, image FROM images WHERE status = 'failed' "
+                "SELECT run, COUNT(*) FROM (SELECT run, image FROM images WHERE status <> 'ok' "
                 "UNION SELECT run, image FROM scores WHERE status = 'failed') GROUP BY run"
             ).fetchall()
         )

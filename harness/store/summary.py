@@ -78,7 +78,7 @@ def summarise(
     """
     manifest = store.manifest(run)
     images, scores = store.images(run), store.scores(run)
-    failed = [row for row in images if row.status is ImageStatus.FAILED]
+    failed = [row for row in images if row.status is not ImageStatus.OK]
     severities = [row.mean_severity for row in images if row.mean_severity is not None]
     mixed = len({row.estimator for row in images if row.estimator}) > 1
     sets = {id for id, metric in manifest.metrics.items() if metric.reference == "set"}

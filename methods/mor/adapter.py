@@ -149,9 +149,9 @@ class MoRAdapter(BaseAdapter):
             for ranks, zeros in zip(active.tolist(), routing.zeros.tolist(), strict=True)
         )
 
-    def macs(self, positions: Mapping[str, int]) -> int:
+    def macs(self, positions: Mapping[str, int], image: int = 0) -> int:
         """Count active ranks x positions x (A's row + B's row); see ``Adapter.macs``."""
-        costs = zip(self._layers.items(), self.traces()[0].active, strict=True)
+        costs = zip(self._layers.items(), self.traces()[image].active, strict=True)
         return sum(active * positions[name] * layer.rank_cost for (name, layer), active in costs)
 
     def folding_macs(self) -> int:
@@ -159,9 +159,9 @@ class MoRAdapter(BaseAdapter):
         costs = zip(self._layers.values(), self.traces()[0].active, strict=True)
         return sum(active * layer.weight.numel() for layer, active in costs)
 
-    def active_parameters(self) -> int:
-        """Return how many parameters touch the last route's first image: its active ranks, and the routers."""
-        costs = zip(self._layers.values(), self.traces()[0].active, strict=True)
+    def active_parameters(self, image: int = 0) -> int:
+        """Return how many parameters touch one image of the last route: its active ranks, and the routers."""
+        costs = zip(self._layers.values(), self.traces()[image].active, strict=True)
         routers = sum(parameter.numel() for parameter in self._router.parameters())
         return routers + sum(active * layer.rank_cost for layer, active in costs)
 

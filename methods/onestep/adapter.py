@@ -103,12 +103,13 @@ class Adapter(Protocol):
         """
         ...
 
-    def macs(self, positions: Mapping[str, int]) -> int:
-        """Count the MACs of the active branches of the last route's first image, run apart from the base.
+    def macs(self, positions: Mapping[str, int], image: int = 0) -> int:
+        """Count the MACs of the active branches of one image of the last route, run apart from the base.
 
         Args:
             positions: For every name in ``layers``: how many output positions (tokens of a linear map, output pixels
                 of a convolution) it computes for one image, over all forward passes (tiles).
+            image: Its row in the last route.
         """
         ...
 
@@ -116,8 +117,8 @@ class Adapter(Protocol):
         """Count the MACs of merging the branches for the last route's first image; 0 where one merge serves all."""
         ...
 
-    def active_parameters(self) -> int:
-        """Return how many adapter parameters touch the last route's first image."""
+    def active_parameters(self, image: int = 0) -> int:
+        """Return how many adapter parameters touch the image in this row of the last route."""
         ...
 
 
@@ -204,7 +205,7 @@ class BaseAdapter(ABC):
         """Return zero: merged once for all images."""
         return 0
 
-    def active_parameters(self) -> int:
+    def active_parameters(self, image: int = 0) -> int:
         """Return the number of all parameters."""
         return sum(parameter.numel() for parameter in self.parameters().values())
 

@@ -169,11 +169,11 @@ class LoraAdapter(BaseAdapter):
         """Merge again where the LoRAs are merged."""
         self._settle()
 
-    def macs(self, positions: Mapping[str, int]) -> int:
+    def macs(self, positions: Mapping[str, int], image: int = 0) -> int:
         """Count the LoRAs that are on; see ``Adapter.macs``."""
         return sum(positions[name] * layer.cost() for name, layer in self._layers.items())
 
-    def active_parameters(self) -> int:
+    def active_parameters(self, image: int = 0) -> int:
         """Return the number of parameters of the LoRAs that are on."""
         return sum(layer.cost() for layer in self._layers.values())
 

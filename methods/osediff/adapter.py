@@ -163,7 +163,7 @@ class DenseAdapter(BaseAdapter):
         self._merge = merge
         self._apply()
 
-    def macs(self, positions: Mapping[str, int]) -> int:
+    def macs(self, positions: Mapping[str, int], image: int = 0) -> int:
         """Count all branches, ``conv_in``'s change as one more convolution; see ``Adapter.macs``."""
         return sum(positions[name] * _cost(branch) for name, branch in self._branches.items())
 

@@ -149,7 +149,7 @@ class S3DiffAdapter(BaseAdapter):
         ranks = tuple(layer.rank for layer in self._layers.values())
         return (RoutingTrace(self.layers, ranks, (0,) * len(ranks)),) * len(self._scores)
 
-    def macs(self, positions: Mapping[str, int]) -> int:
+    def macs(self, positions: Mapping[str, int], image: int = 0) -> int:
         """Count A, M and B of every layer; see ``Adapter.macs``. The first convolution costs what the base's does."""
         return sum(positions[name] * layer.cost for name, layer in self._layers.items())
 

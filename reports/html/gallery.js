@@ -130,8 +130,9 @@ class Gallery {
   thumbnail(image) {
     const wanted = this.version.value === "method" ? image.out[this.method.value] : image[this.version.value];
     if (!wanted || !wanted[1]) {
-      const failed = this.version.value === "method" && image.status[this.method.value] === "failed";
-      return make("span", { className: "blank", textContent: failed ? "failed" : "no file" });
+      const status = this.version.value === "method" ? image.status[this.method.value] : "";
+      const words = { failed: "failed", oom: "out of memory" };
+      return make("span", { className: "blank", textContent: words[status] || "no file" });
     }
     return make("img", { loading: "lazy", decoding: "async", alt: "", width: 240, height: 240, src: wanted[1] });
   }

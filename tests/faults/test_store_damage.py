@@ -23,7 +23,7 @@ from isrbench.harness.errors import UserError
 from isrbench.harness.store.connection import why_unusable
 from isrbench.harness.store.frames import load_frames
 from isrbench.harness.store.salvage import Salvaged, salvage, write_store
-from isrbench.harness.store.schema import FILE
+from isrbench.harness.store.schema import FILE, SCHEMA_VERSION
 from isrbench.harness.store.store import Store
 from isrbench.harness.store.summary import summarise
 from tests.support import stores
@@ -110,6 +110,12 @@ def _other_database(file: Path) -> None:
     file.unlink()
     with closing(sqlite3.connect(file)) as db:
         db.execute("CREATE TABLE notes (text)")
+        db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+
+def _other_database_of_an_older_version(file: Path) -> None:
+    _other_database(file)
+    with closing(sqlite3.connect(file)) as db:
         db.execute("PRAGMA user_version=5")
 
 
@@ -138,6 +144,7 @@ def _in_place(make: Callable[[Path], object]) -> Callable[[Path], object]:
         (lambda file: file.write_bytes(b"S" + b"\0" * 99 + file.read_bytes()[100:]), "is damaged: file is not a data"),
         (_without_table, "is damaged: it has no table scores"),
         (_other_database, "is damaged: it has no table hr_severities, images, routing, runs, scores"),
+        (_other_database_of_an_older_version, "is damaged: it has no table images, routing, runs, scores"),
         (_no_record, "is damaged: "),
         (_no_text, "is damaged: Could not decode to UTF-8 column 'lr'"),
         (_in_place(os.mkfifo), "it is a pipe, not a file"),
@@ -221,6 +228,8 @@ def test_rows_of_a_store_that_was_brought_up_to_date_are_saved(whole, tmp_path: 
     data, rows = whole
     (tmp_path / FILE).write_bytes(data)
     with closing(sqlite3.connect(tmp_path / FILE)) as db:
+        db.execute("ALTER TABLE images DROP COLUMN tiles")
+        assert salvage(tmp_path).rows["images"] == rows["images"], "version 5"
         db.execute("ALTER TABLE images DROP COLUMN hr_hash")
         db.commit()
         older = salvage(tmp_path).rows["images"]

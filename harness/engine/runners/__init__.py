@@ -39,6 +39,8 @@ def check_runner(request: Request) -> None:
         if given is not None:
             raise UserError(f"{given} is an option of --runner ray", f"--runner ray {given} ..., or leave it out")
         return
+    if request.batch > 1:
+        raise UserError("--batch is not an option of --runner ray, whose workers take one image", "--runner threads")
     from isrbench.harness.engine.runners.on_ray import check
 
     check(request)

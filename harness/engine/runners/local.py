@@ -1,57 +1,111 @@
-"""Runners in this process: one thread that does everything, or one that restores and several that score."""
+"""Runners in this process: one thread that does everything, or a pipeline.
+
+In the pipeline the calling thread does nothing but restore, image after image in the order of the jobs. Meanwhile one
+thread reads the next LRs, and ``--workers`` threads encode, hash and score what was restored. A row depends on its own
+image alone, so it is the same whatever is in work beside it.
+"""
 
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
-from isrbench.harness.api.records import ImageStatus
-from isrbench.harness.engine.jobs import Event, Job, Measured, Written, measure, png_file, restore
+from isrbench.harness.api.records import Failure, ImageStatus
+from isrbench.harness.engine.batches import Group, compute_group, groups
+from isrbench.harness.engine.jobs import (
+    Computed,
+    Event,
+    Job,
+    Measured,
+    Written,
+    measure,
+    png_file,
+    read,
+    write,
+)
 from isrbench.harness.engine.plan import Plan
 
-_QUEUE = 2
-"""Restored images that wait for each scoring thread at most."""
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_AHEAD = 2
+"""Batches of LRs that are read before their turn at most, and restored ones that wait for a thread at most."""
 
 
 def serial(plan: Plan, run: str, home: Path, jobs: Sequence[Job]) -> Generator[Event]:
-    """Restore and score one image after the other."""
-    for job in jobs:
-        written = _restored(plan, run, home, job)
-        if written is not None:
-            yield written
-        if _is_measured(job, written):
-            yield _measured(plan, run, home, job)
+    """Restore and score one image, or batch, after the other."""
+    for group in groups(plan, jobs):
+        made = compute_group(plan, group, [read(plan, pair) for pair in group.pairs])
+        for job in group.jobs:
+            written = None
+            if job.pair.id in made:
+                written = write(plan, job.pair, run, png_file(home, run, job.pair.id), home, made[job.pair.id])
+                yield written
+            if _is_measured(job, written):
+                yield _measured(plan, run, home, job)
 
 
 def threads(plan: Plan, run: str, home: Path, jobs: Sequence[Job]) -> Generator[Event]:
-    """Restore on the calling thread, score on ``--workers`` others."""
+    """Restore on the calling thread; read, write and score beside it."""
     workers = plan.request.workers or os.cpu_count() or 1
-    pool = ThreadPoolExecutor(workers)
-    pending: set[Future[Measured]] = set()
+    reader, pool = ThreadPoolExecutor(1), ThreadPoolExecutor(workers)
+    news: SimpleQueue[Event | Exception | None] = SimpleQueue()
+    in_flight = 0
 
-    def collect(room: int) -> Generator[Event]:
-        nonlocal pending
-        while len(pending) > room:
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
+    def finish(job: Job, made: Computed | None) -> None:
+        """On another thread; None in ``news`` says that the image is through."""
+        written = None
+        try:
+            if made is not None:
+                written = write(plan, job.pair, run, png_file(home, run, job.pair.id), home, made)
+                news.put(written)
+            if _is_measured(job, written):
+                news.put(_measured(plan, run, home, job))
+        except Exception as error:
+            news.put(error)
+        news.put(None)
+
+    def arrived(room: int) -> Generator[Event]:
+        """What has come by now; waits until no more than ``room`` images are in flight."""
+        nonlocal in_flight
+        while in_flight > room or not news.empty():
+            event = news.get()
+            if event is None:
+                in_flight -= 1
+            elif isinstance(event, Exception):  # the place takes no file: what is in work still counts
+                pool.shutdown(cancel_futures=True)
+                while not news.empty():
+                    if isinstance(other := news.get(), Written | Measured):
+                        yield other
+                raise event
+            else:
+                yield event
 
     try:
-        for job in jobs:
-            written = _restored(plan, run, home, job)
-            if written is not None:
-                yield written
-            if _is_measured(job, written):
-                pending.add(pool.submit(_measured, plan, run, home, job))
-            yield from collect(room=_QUEUE * workers)
-        yield from collect(room=0)
+        coming = iter(groups(plan, jobs))
+        ahead: deque[tuple[Group, list[Future[NDArray[np.uint8] | Failure]]]] = deque()
+        while True:
+            for group in islice(coming, _AHEAD + 1 - len(ahead)):
+                ahead.append((group, [reader.submit(read, plan, pair) for pair in group.pairs]))
+            if not ahead:
+                break
+            group, lrs = ahead.popleft()
+            made = compute_group(plan, group, [lr.result() for lr in lrs])
+            for job in group.jobs:
+                pool.submit(finish, job, made.get(job.pair.id))
+                in_flight += 1
+            yield from arrived(workers + _AHEAD * plan.request.batch)
+        yield from arrived(0)
     finally:
+        reader.shutdown(cancel_futures=True)
         pool.shutdown(cancel_futures=True)
-
-
-def _restored(plan: Plan, run: str, home: Path, job: Job) -> Written | None:
-    return Written(*restore(plan, job.pair, run, png_file(home, run, job.pair.id), home)) if job.restore else None
 
 
 def _is_measured(job: Job, written: Written | None) -> bool:

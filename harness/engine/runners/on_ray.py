@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from isrbench.harness.api.method import Prepares
-from isrbench.harness.api.records import Failure
+from isrbench.harness.api.records import Failure, ImageStatus
 from isrbench.harness.engine.jobs import Event, Job, Written, lost, png_file, restore
 from isrbench.harness.engine.plan import Plan
 from isrbench.harness.engine.request import Request
@@ -67,7 +67,7 @@ def on_ray(plan: Plan, run: str, home: Path, jobs: Sequence[Job]) -> Generator[E
     waiting = []
     for job in jobs:
         if job.restore and job.pair.id in plan.faults:  # what is wrong here needs no worker
-            yield Written(*restore(plan, job.pair, run, png_file(home, run, job.pair.id), home))
+            yield restore(plan, job.pair, run, png_file(home, run, job.pair.id), home)
         else:
             waiting.append(job)
     if not waiting:
@@ -282,7 +282,9 @@ class _Crew:
         if deaths < _DEATHS:
             return None
         message = f"{deaths} workers died on this image, the last: {_said(error)}"
-        return _lost(job, Failure(message=message, fix="isrbench eval --runner threads, with more memory"))
+        failure = Failure(message=message, fix="isrbench eval --runner threads, with more memory")
+        short = isinstance(error, self._ray.exceptions.OutOfMemoryError)  # Ray ends what takes a machine's last memory
+        return _lost(job, failure, ImageStatus.OOM if short else ImageStatus.FAILED)
 
 
 def _check_same(theirs: Built, ours: Built) -> None:
@@ -294,8 +296,8 @@ def _check_same(theirs: Built, ours: Built) -> None:
             )
 
 
-def _lost(job: Job, failure: Failure) -> Reply:
-    event = lost(job, failure)
+def _lost(job: Job, failure: Failure, status: ImageStatus = ImageStatus.FAILED) -> Reply:
+    event = lost(job, failure, status)
     return Reply(event.row) if isinstance(event, Written) else Reply(measured=event)
 
 

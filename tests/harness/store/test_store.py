@@ -170,6 +170,34 @@ def test_a_store_of_version_4_keeps_its_rows(store: Store) -> None:
         assert load_frames(made, ["r"]).images["hr_severity"].tolist() == [0.25], "by the estimator of the LR"
 
 
+def test_a_store_of_version_5_keeps_its_rows_and_takes_the_new_status(store: Store) -> None:
+    rows = [
+        ImageRow(run="r", image="a", status="ok", lr="/lr", hr="/hr", hr_hash="h", estimator="e", severity=VECTOR),
+        ImageRow(run="r", image="b", status="failed", lr="/lr", failure=Failure(message="gone")),
+    ]
+    for row in rows:
+        store.add_image(row, None)
+    store.close()
+    with closing(sqlite3.connect(store.file, isolation_level=None)) as db:
+        (made,) = db.execute("SELECT sql FROM sqlite_master WHERE name = 'images'").fetchone()
+        columns = ", ".join(row[1] for row in db.execute("PRAGMA table_info(images)") if row[1] != "tiles")
+        db.execute("ALTER TABLE images RENAME TO newer")
+        fifth = made.replace(", tiles INTEGER", "").replace("'failed', 'oom'", "'failed'")
+        db.execute(fifth.replace("(status = 'ok') = (message IS NULL)", "(status = 'failed') = (message IS NOT NULL)"))
+        db.execute(f"INSERT INTO images SELECT {columns} FROM newer")
+        db.execute("DROP TABLE newer")
+        db.execute("PRAGMA user_version=5")
+    again = Store(store.folder)
+    assert again.images("r") == rows
+    short = ImageRow(run="r", image="b", status="oom", lr="/lr", failure=Failure(message="out of memory"))
+    again.add_image(short, None)
+    again.add_image(ImageRow(run="r", image="c", status="ok", lr="/lr", tiles=4), None)
+    assert again.images("r")[1:] == [short, ImageRow(run="r", image="c", status="ok", lr="/lr", tiles=4)]
+    assert again.states()[0].failed == 1
+    with pytest.raises(sqlite3.IntegrityError):
+        again.add_image(ImageRow(run="r", image="d", status="oom", lr="/lr"), None)
+
+
 def test_a_failed_change_of_version_leaves_the_old_file(old: Path, monkeypatch) -> None:
     from isrbench.harness.store import version3
 

@@ -89,3 +89,34 @@ def test_an_adapter_of_another_method_is_refused(build, tmp_path):
     save_adapter(path, AdapterCheckpoint("mor", {}, method.base.base_hash, method.adapter.state_dict()))
     with pytest.raises(UserError, match="--method mor"):
         read(path, method.base)
+
+
+@pytest.mark.parametrize("options", [{}, {"merge": False}, {"tile": 16, "overlap": 8}])
+def test_images_of_other_severities_are_restored_together_as_alone(build, options):
+    """Up to rounding; routing, MACs and parameters are each image's own."""
+    method = build(**options)
+    lrs = torch.rand(3, 3, 20, 20, generator=torch.Generator().manual_seed(0)) * torch.tensor([0.1, 0.5, 1.0]).view(
+        3, 1, 1, 1
+    )
+    together = method.restore_batch(lrs, images=["x", "y", "z"], seeds=[1, 2, 3])
+    alone = [method.restore(lr, image=n, seed=s) for lr, n, s in zip(lrs, "xyz", (1, 2, 3), strict=True)]
+    assert len({one.trace for one in alone}) > 1
+    for one, other in zip(together, alone, strict=True):
+        assert torch.allclose(one.image, other.image, atol=1e-3) and one.trace == other.trace
+
+
+def test_noise_is_each_images_own(build):
+    method = build()
+    method.options = replace(method.options, latent="sample")
+    lr = torch.full((2, 3, 12, 12), 0.5)
+    one, other = method.restore_batch(lr, images=["x", "y"], seeds=[1, 2])
+    assert not torch.equal(one.image, other.image)
+    assert torch.allclose(other.image, method.restore(lr[0], image="y", seed=2).image, atol=1e-3)
+
+
+def test_what_goes_through_the_vae_in_chunks_is_restored_one_by_one(build):
+    method = build(vae_pixels=1)
+    lrs = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+    together = method.restore_batch(lrs, images=["x", "y"], seeds=[1, 2])
+    for place, (image, seed) in enumerate((("x", 1), ("y", 2))):
+        assert torch.equal(together[place].image, method.restore(lrs[place], image=image, seed=seed).image)
