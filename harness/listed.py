@@ -24,7 +24,7 @@ except ImportError:  # Windows: folders are not held there
 log = logging.getLogger(__name__)
 
 LIST = "report-files.json"
-_OURS = re.compile(r"index\.html|(tables|plots|images)/.+")
+_OURS = re.compile(r"(index|leaderboard)\.html|(tables|plots|images)/.+")
 """What a report's files are called: whatever a list says, nothing else is removed."""
 _UNFINISHED = re.compile(r"\.report-\w{8}")
 """A folder that a report is made in."""

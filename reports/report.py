@@ -15,6 +15,7 @@ from isrbench.harness.store.export import csv_text
 from isrbench.reports.compared_set import ComparedSet
 from isrbench.reports.figures.draw import draw
 from isrbench.reports.figures.training import training_curves
+from isrbench.reports.html.leaderboard import write_leaderboard
 from isrbench.reports.html.page import Section, write_page
 
 TRAINING = "training"
@@ -66,6 +67,7 @@ def _write(sets: Sequence[ComparedSet], folder: Path, training: Sequence[Path]) 
     curves = training_curves(training, folder / "plots" / TRAINING)
     sections = [_section(compared, folder) for compared in sets]
     page, images = write_page(sections, curves, folder)
+    images += write_leaderboard(sets, folder)
     plots = [*curves, *(plot for section in sections for plot in section.plots)]
     return [page, *images, *(f for plot in plots for f in plot.files), *(f for s in sections for f in s.files)]
 

@@ -18,6 +18,7 @@ from isrbench.reports.costs import three_digits
 from isrbench.reports.figures.style import Plot
 from isrbench.reports.html.data import gallery_data, script_json
 from isrbench.reports.html.images import CopiedImage, copied_files, copy_images
+from isrbench.reports.leaderboard import has_leaderboard
 from isrbench.reports.tables.table import heading
 
 _HERE = Path(__file__).parent
@@ -35,7 +36,7 @@ class Section:
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
     """One for all pages of a process: it keeps the template that it has compiled."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
@@ -57,13 +58,14 @@ def write_page(sections: Sequence[Section], training: Sequence[Plot], folder: Pa
     copied = [copy_images(s.compared.aligned, folder, s.compared.slug) for s in sections]
     data = [gallery_data(s.compared, images) for s, images in zip(sections, copied, strict=True)]
     page = (
-        _environment()
+        environment()
         .get_template("template.html")
         .render(
             title=f"isrbench: {', '.join(s.compared.aligned.title for s in sections)}",
             sections=[_context(s, images, folder) for s, images in zip(sections, copied, strict=True)],
             training=[_plot(plot, folder) for plot in training],
             data=script_json(data),
+            leaderboard=has_leaderboard([section.compared for section in sections]),
             css=(_HERE / "report.css").read_text(encoding="utf-8"),
             js="\n".join((_HERE / script).read_text(encoding="utf-8") for script in _SCRIPTS),
         )
