@@ -51,6 +51,12 @@ def is_whole(folder: Path) -> bool:
         return False
 
 
+def listed_files(folder: Path) -> list[str]:
+    """Return the names, with "/", of what the last report wrote into ``folder`` and nobody changed since."""
+    last = _read(folder)
+    return sorted(file.name for file in last if _is_ours(folder, file.name, last))
+
+
 @contextmanager
 def fresh_folder(folder: Path) -> Iterator[Path]:
     """Hold ``folder``, made where it is absent, and yield an empty one inside of it to make its files in.

@@ -20,6 +20,7 @@ from isrbench.harness.cli.fetch import fetch_app
 from isrbench.harness.cli.figure import figure
 from isrbench.harness.cli.list import list_
 from isrbench.harness.cli.matrix import eval_matrix, names_matrix
+from isrbench.harness.cli.push import push_app
 from isrbench.harness.cli.report import ReportCommand, report
 from isrbench.harness.cli.restore import restore
 from isrbench.harness.cli.runs import merge, runs_app
@@ -88,6 +89,7 @@ app.add_typer(study_app, name="study")
 app.add_typer(runs_app, name="runs")
 app.command(hidden=True)(merge)  # what `runs merge` was called first
 app.command()(export)
+app.add_typer(push_app, name="push")
 app.command(name="list")(list_)
 app.command()(describe)
 app.add_typer(fetch_app, name="fetch")
