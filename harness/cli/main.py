@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from isrbench.harness.cli.check import check
 from isrbench.harness.cli.compare import compare
+from isrbench.harness.cli.demo import demo
 from isrbench.harness.cli.describe import describe
 from isrbench.harness.cli.doctor import doctor
 from isrbench.harness.cli.eval import eval_
@@ -81,6 +82,7 @@ _HANDED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.command(name="eval")(eval_)
 app.command(name=_MATRIX, hidden=True)(eval_matrix)
 app.command()(restore)
+app.command()(demo)
 app.command(context_settings=_HANDED_ON, add_help_option=False)(train)
 app.command(cls=ReportCommand)(report)
 app.command()(compare)
