@@ -71,6 +71,21 @@ def report(session: nox.Session) -> None:
 
 
 @nox.session
+def demo(session: nox.Session) -> None:
+    """Photos in a page, with a slider between before and after: nox -s demo -- --methods bicubic,mor, or -- test."""
+    # Gradio does not take the pinned Pillow, which the other sessions keep: it is part of every run's identity.
+    pins = Path(session.create_tmp()) / "constraints.txt"
+    lines = CONSTRAINTS.read_text(encoding="utf-8").splitlines(keepends=True)
+    pins.write_text("".join(line for line in lines if not line.startswith("pillow==")), encoding="utf-8")
+    if session.posargs[:1] == ["test"]:
+        session.install("-c", str(pins), "-e", ".[demo]", *nox.project.dependency_groups(PROJECT, "test"))
+        session.run("python", "-m", "pytest", "tests/harness/cli/test_demo.py", "-m", "", *session.posargs[1:])
+        return
+    session.install("-c", str(pins), "-e", ".[demo]")
+    passes(session, "isrbench", "demo")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Performance, mostly as ratios: nox -s bench -- scoring; mor, training, runners, throughput or report."""
     install(session)
@@ -123,11 +138,12 @@ def gpu(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style, by ruff; which package may import which, by import-linter."""
+    """Style, by ruff; which package may import which, by import-linter; the Dockerfile, by hadolint."""
     session.install("-c", str(CONSTRAINTS), *nox.project.dependency_groups(PROJECT, "lint"))
     session.run("ruff", "check", *session.posargs, ".")
     session.run("ruff", "format", "--check", ".")
     session.run("lint-imports", "--no-cache")
+    session.run("hadolint", "Dockerfile")
 
 
 @nox.session

@@ -25,7 +25,7 @@ except ImportError:  # Windows: folders are not held there
 log = logging.getLogger(__name__)
 
 LIST = "report-files.json"
-_OURS = re.compile(r"index\.html|(tables|plots|images|data)/.+")
+_OURS = re.compile(r"(index|leaderboard)\.html|(tables|plots|images|data)/.+")
 """What a report's files are called: whatever a list says, nothing else is removed."""
 _UNFINISHED = re.compile(r"\.report-\w{8}")
 """A folder that a report is made in."""
@@ -58,6 +58,12 @@ def is_whole(folder: Path) -> bool:
         return bool(listed) and all((folder / file.name).stat().st_size == file.size for file in listed)
     except (OSError, ValueError):  # names that no file can have
         return False
+
+
+def listed_files(folder: Path) -> list[str]:
+    """Return the names, with "/", of what the last report wrote into ``folder`` and nobody changed since."""
+    last = _read(folder)
+    return sorted(file.name for file in last if _is_ours(folder, file.name, last))
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from isrbench.harness.store.export import csv_text
 from isrbench.reports.compared_set import ComparedSet
 from isrbench.reports.figures.draw import draw
 from isrbench.reports.figures.training import training_curves
+from isrbench.reports.html.leaderboard import write_leaderboard
 from isrbench.reports.html.page import Section, write_page
 from isrbench.reports.tables.joined import join_sets
 from isrbench.reports.tables.latex import latex_document, tabular_file
@@ -77,6 +78,7 @@ def _write(sets: Sequence[ComparedSet], folder: Path, training: Sequence[Path], 
     curves = training_curves(training, folder / "plots" / _TRAINING)
     sections = [_section(compared, folder) for compared in sets]
     page, shown = write_page(sections, curves, folder, originals=originals)
+    shown += write_leaderboard(sets, folder)
     plots = [*curves, *(plot for section in sections for plot in section.plots)]
     tables = [*_write_overview(sets, folder / "tables"), *(file for section in sections for file in section.files)]
     return [page, *shown, *(file for plot in plots for file in plot.files), *tables]

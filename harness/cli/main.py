@@ -13,6 +13,7 @@ import typer
 from isrbench.harness.api.steps import steps
 from isrbench.harness.cli.check import check
 from isrbench.harness.cli.compare import compare
+from isrbench.harness.cli.demo import demo
 from isrbench.harness.cli.describe import describe
 from isrbench.harness.cli.doctor import doctor
 from isrbench.harness.cli.eval import eval_
@@ -21,6 +22,7 @@ from isrbench.harness.cli.fetch import fetch_app
 from isrbench.harness.cli.figure import figure
 from isrbench.harness.cli.list import list_
 from isrbench.harness.cli.matrix import eval_matrix, names_matrix
+from isrbench.harness.cli.push import push_app
 from isrbench.harness.cli.report import ReportCommand, report
 from isrbench.harness.cli.restore import restore
 from isrbench.harness.cli.runs import merge, runs_app
@@ -83,6 +85,7 @@ _HANDED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.command(name="eval")(eval_)
 app.command(name=_MATRIX, hidden=True)(eval_matrix)
 app.command()(restore)
+app.command()(demo)
 app.command(context_settings=_HANDED_ON, add_help_option=False)(train)
 app.command(cls=ReportCommand)(report)
 app.command()(compare)
@@ -92,6 +95,7 @@ app.add_typer(study_app, name="study")
 app.add_typer(runs_app, name="runs")
 app.command(hidden=True)(merge)  # what `runs merge` was called first
 app.command()(export)
+app.add_typer(push_app, name="push")
 app.command(name="list")(list_)
 app.command()(describe)
 app.add_typer(fetch_app, name="fetch")

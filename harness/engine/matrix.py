@@ -8,9 +8,11 @@ metrics = ["@free"]
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ from isrbench.harness.errors import UserError, foreign
 from isrbench.harness.metrics.sets import METRIC_SETS, expand
 
 _FIX = "correct it; docs/runs.md shows one"
+_MOST = 10_000
+"""Runs of one matrix: more are a slip of the pen."""
 _FLAGS = {"hr_severity": ("--hr-severity", ""), "complexity": ("", "--no-complexity")}
 """What stands for true and for false on a command line."""
 
@@ -129,8 +133,11 @@ def read_matrix(path: Path) -> list[MatrixRun]:
         for place, method in enumerate(matrix.methods):
             for key, value in method.options.items():
                 _check_values(f"methods.{place}.options.{key}", value)
+        if (count := _count(matrix)) > _MOST:
+            raise ValueError(f"it stands for {count} runs, more than {_MOST}")
     runs = list(_runs(matrix))
-    twice = next((run.command for n, run in enumerate(runs) if run in runs[:n]), None)
+    counts = Counter(run.command for run in runs)
+    twice = next((command for command, count in counts.items() if count > 1), None)
     if twice is not None:
         raise UserError(f"{path} holds one run twice: {twice}", "leave one of the two out")
     for run in runs:
@@ -153,6 +160,11 @@ def _check_values(where: str, value: Any) -> None:
     values = value if isinstance(value, list) else [value]
     if not values or not all(isinstance(own, str | int | float) for own in values):
         raise ValueError(f"{where}: a text, a number, true or false, or a list of these is wanted")
+
+
+def _count(matrix: _Matrix) -> int:
+    lists = [[len(value) for value in own.options.values() if isinstance(value, list)] for own in matrix.methods]
+    return len(matrix.datasets) * sum(prod(lengths) for lengths in lists)
 
 
 def _runs(matrix: _Matrix) -> Iterator[MatrixRun]:

@@ -18,6 +18,7 @@ from isrbench.reports.costs import milliseconds, three_digits
 from isrbench.reports.figures.style import Plot
 from isrbench.reports.html.data import script_json, set_data, write_pieces
 from isrbench.reports.html.images import QUALITY, CopiedImage, copied_files, copy_images
+from isrbench.reports.leaderboard import has_leaderboard
 from isrbench.reports.provenance import provenance
 from isrbench.reports.tables.latex import latex, tabular
 from isrbench.reports.tables.table import heading
@@ -37,7 +38,7 @@ class Section:
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
     """One for all pages of a process: it keeps the template that it has compiled."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
@@ -71,13 +72,14 @@ def write_page(
     ]
     data = [set_data(s.compared, own) for s, own in zip(sections, pieces, strict=True)]
     page = (
-        _environment()
+        environment()
         .get_template("template.html")
         .render(
             title=f"isrbench: {', '.join(s.compared.aligned.title for s in sections)}",
             sections=[_context(s, images, folder) for s, images in zip(sections, copied, strict=True)],
             training=[_plot(plot, folder) for plot in training],
             data=script_json(data),
+            leaderboard=has_leaderboard([section.compared for section in sections]),
             css=(_HERE / "report.css").read_text(encoding="utf-8"),
             js="\n".join((_HERE / script).read_text(encoding="utf-8") for script in _SCRIPTS),
         )

@@ -18,6 +18,7 @@ from isrbench.harness.data.catalogue import find_card, load_card
 from isrbench.harness.data.pairs import load_pairs
 from isrbench.harness.documents import read_csv, read_json, read_text, read_toml, toml_value
 from isrbench.harness.engine.lock import only_one
+from isrbench.harness.engine.matrix import read_matrix
 from isrbench.harness.errors import UserError, foreign
 from isrbench.harness.files import check_file
 from isrbench.harness.severity.spec import read_curves, read_prompts
@@ -44,6 +45,7 @@ _READERS: dict[str, Callable[[Path], Any]] = {
     "json": lambda path: read_json(path, "fix"),
     "csv": lambda path: read_csv(path, "fix"),
     "dataset card": load_card,
+    "matrix": read_matrix,
     "dataset": lambda path: load_card(path) if path.is_dir() else find_card(str(path)),
     "model card": read_card,
     "prompts of the estimator": read_prompts,

@@ -36,6 +36,7 @@ def test_a_matrix_stands_for_commands(tmp_path, monkeypatch):
     assert "--limit 1" in said and "--metrics psnr" in said and "--name ours" in said and "--seed 3" in said
 
 
+MANY = ", ".join(f"o{n} = [1, 2]" for n in range(20))
 GOOD = {"methods": '["bicubic"]', "datasets": '["sample"]'}
 
 
@@ -58,6 +59,10 @@ GOOD = {"methods": '["bicubic"]', "datasets": '["sample"]'}
         ({"metrics": '["psnrr"]'}, "unknown metric 'psnrr'"),
         ({"methods": '["bicubic", "bicubic"]'}, "holds one run twice: isrbench eval --method bicubic"),
         ({"methods": "["}, "is not valid TOML"),
+        (
+            {"methods": f'[{{ id = "bicubic", options = {{ {MANY} }} }}]'},
+            "it stands for 1048576 runs, more than 10000",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line_before_anything_runs(tmp_path, keys, said):
