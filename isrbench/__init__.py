@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from isrbench.harness.api.layout import Layout
     from isrbench.harness.engine.evaluate import RunResult, evaluate, load_runs
     from isrbench.harness.engine.listing import list_datasets, list_methods, list_metrics
     from isrbench.harness.engine.restore_files import RestoredFiles, restore
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Comparison": "isrbench.reports.comparison",
+    "Layout": "isrbench.harness.api.layout",
     "RestoredFiles": "isrbench.harness.engine.restore_files",
     "RoutingStudy": "isrbench.studies.result",
     "RunResult": "isrbench.harness.engine.evaluate",
@@ -46,6 +48,7 @@ follows imports, holds what only this file knows."""
 
 __all__ = [
     "Comparison",
+    "Layout",
     "RestoredFiles",
     "RoutingStudy",
     "RunResult",

@@ -20,10 +20,11 @@ from isrbench.reports.reported import ReportedRow
 from isrbench.reports.routing import correlations, routed
 from isrbench.reports.statistics import Cells, compare_means
 from isrbench.reports.strata import Rule, Stratum, strata
+from isrbench.reports.tables.columns import with_columns, without_blank_columns
 from isrbench.reports.tables.latex import latex_document
 from isrbench.reports.tables.render import markdown_document, plain_text
 from isrbench.reports.tables.reported import with_reported
-from isrbench.reports.tables.table import Table, long_form, score_table, with_columns, without_blank_columns
+from isrbench.reports.tables.table import Table, long_form, score_table
 from isrbench.reports.votes.analysis import analyse as analyse_votes
 from isrbench.reports.votes.files import Vote
 

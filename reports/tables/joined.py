@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from isrbench.harness.api.metric import Metric
-from isrbench.reports.tables.table import Table, caption, images_text, with_columns
+from isrbench.reports.tables.columns import with_columns
+from isrbench.reports.tables.table import Table, caption, images_text
 
 
 def join_sets(tables: Sequence[Table]) -> Table:

@@ -44,7 +44,7 @@ def test_report_writes_every_file_the_same_each_time(tmp_path):
         assert one.read_bytes() == other.read_bytes(), one.name
     rows = pd.read_csv(tmp_path / "a/tables/sample.csv")
     assert set(rows["group"]) == {"all", "level mild", "level medium", "level severe"}
-    assert {p.suffix for p in first if p.parent.parent.name == "plots"} == {".png", ".svg"}
+    assert {p.suffix for p in first if p.parent.parent.name == "plots"} == {".pdf", ".png", ".svg"}
 
 
 def test_analyses_are_in_every_table_file_and_have_files_of_their_own(tmp_path):

@@ -19,7 +19,8 @@ def _curves(file: Path, names: list[str]) -> Path:
 def test_each_quantity_is_a_plot_of_all_runs(tmp_path):
     files = [_curves(tmp_path / run / "curves.csv", ["loss"]) for run in ("mor", "osediff")]
     (plot,) = training_curves(files, tmp_path / "out")
-    assert [p.name for p in plot.files] == ["loss.png", "loss.svg", "loss.dark.svg"] and "loss" in plot.text
+    assert [p.name for p in plot.files] == ["loss.png", "loss.svg", "loss.dark.svg", "loss.pdf"]
+    assert "loss" in plot.text
 
 
 def test_training_curves_never_overwrite_one_another(tmp_path):
