@@ -50,17 +50,6 @@ const viewer = (() => {
     return method >= 0 ? `m${method}` : name.toLowerCase();
   };
 
-  // The framed spot as a command that draws it as a figure; the box is in pixels of the HR image.
-  function command() {
-    const z = Number(zoom.value), natural = b.naturalWidth, shown = stage.clientWidth * z;
-    const side = Math.max(8, Math.round((frame.offsetWidth / shown) * natural));
-    const at = (start, where, size, whole) => Math.max(0, Math.round(whole * start + ((where + size / 2) / shown) * natural));
-    const left = at(centre.x - 0.5 / z, frame.offsetLeft, 0, natural);
-    const top = at(centre.y - 0.5 / z, frame.offsetTop, 0, b.naturalHeight);
-    const word = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
-    return `isrbench figure --dataset ${word(gallery.data.dataset)} --images ${word(list[place].name)} --box ${left},${top},${side} --out figure.pdf`;
-  }
-
   function wholeImage() {
     centre = { x: 0.5, y: 0.5 };
     zoom.value = 1;
@@ -184,12 +173,12 @@ const viewer = (() => {
     const side = clamp(Math.round(share * wide), 1, Math.min(wide, high));
     const left = clamp(Math.round(x * wide - side / 2), 0, wide - side), top = clamp(Math.round(y * high - side / 2), 0, high - side);
     const quote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
-    const name = gallery.shown[place].name, out = `${name.replace(/[^\w.-]+/g, "-")}.pdf`;
+    const { name } = list[place], out = `${name.replace(/[^\w.-]+/g, "-")}.pdf`;
     return `isrbench figure ${gallery.data.runs.join(" ")} --dataset ${quote(gallery.data.dataset)} --images ${quote(name)} --box ${left},${top},${side} --out ${quote(out)}`;
   }
-  $(".export button", dialog).addEventListener("click", () => {
-    said.hidden = !said.hidden;
-    if (!said.hidden) navigator.clipboard?.writeText(said.textContent).catch(() => {}); // it is there to be selected, too
+  $(".export button", dialog).addEventListener("click", (e) => {
+    said.hidden = false; // to be selected where nothing can be copied
+    copyText(said.textContent, e.currentTarget);
   });
 
   const coarse = (img, size) => img.classList.toggle("pixel", Number.isFinite(size) && size > COARSE);
@@ -207,7 +196,6 @@ const viewer = (() => {
   $(".next", dialog).addEventListener("click", () => load(place + 1));
   $(".close", dialog).addEventListener("click", () => dialog.close());
   $(".copy-link", dialog).addEventListener("click", (e) => copyText(permalink(state()), e.currentTarget));
-  $(".copy-figure", dialog).addEventListener("click", (e) => copyText(command(), e.currentTarget));
   // The address follows what is seen, once it has come to rest.
   let resting = 0;
   function changed() {

@@ -138,16 +138,17 @@ def test_the_command_of_a_figure_names_image_and_framed_spot(browser, page):
     browser.execute_script(
         "const z = document.querySelector('.zoom'); z.value = 2; z.dispatchEvent(new Event('input'))"
     )
-    all_of(browser, "#viewer .copy-figure")[0].click()
+    all_of(browser, "#viewer .export button")[0].click()
     words = shlex.split(until(browser, "return window.copied"))
-    options = dict(zip(words[2::2], words[3::2], strict=True))
+    first = words.index("--dataset")
+    options = dict(zip(words[first::2], words[first + 1 :: 2], strict=True))
     assert words[:2] == ["isrbench", "figure"] and options["--dataset"] == "sample"
     assert options["--images"] == images_of(page)[2]["name"]
     box = browser.execute_script("return document.querySelector('.spot').getBoundingClientRect().toJSON()")
     view = browser.execute_script("return document.querySelector('.stage').getBoundingClientRect().toJSON()")
     pixels = 64 / (2 * stage.size["width"])  # of the restored image in one of the screen
     left, top, side = (int(number) for number in options["--box"].split(","))
-    assert abs(left - (16 + (box["x"] - view["x"]) * pixels)) <= 1 and abs(side - max(8, box["width"] * pixels)) <= 1
+    assert abs(left - (16 + (box["x"] - view["x"]) * pixels)) <= 1 and abs(side - box["width"] * pixels) <= 1
     assert abs(top - (16 + (box["y"] - view["y"]) * pixels)) <= 1
 
 
