@@ -8,7 +8,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from isrbench.harness.errors import UserError, foreign
@@ -165,6 +165,15 @@ def remove_partials(folder: Path) -> None:
     for path in folder.rglob(".*.part"):
         if _PARTIAL.fullmatch(path.name):
             path.unlink(missing_ok=True)
+
+
+def size_below(folder: Path) -> int:
+    """Return the bytes of all files in a folder and below it; what goes meanwhile is left out."""
+    size = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            size += path.lstat().st_size if path.is_file() else 0
+    return size
 
 
 def size_text(size: int) -> str:

@@ -8,12 +8,11 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from isrbench.harness.files import size_text
+from isrbench.harness.files import size_below, size_text
 
 log = logging.getLogger(__name__)
 
@@ -148,23 +147,15 @@ def arrive(folder: Path, work: Callable[[], Any]) -> Any:
         TransferError: If it drips, stands still or does not end.
         BaseException: What ``work`` raises.
     """
-    start, least = time.monotonic(), _size_below(folder)
+    start, least = time.monotonic(), size_below(folder)
 
     def check() -> None:
         nonlocal least
-        size = _size_below(folder)
+        size = size_below(folder)
         least = min(least, size)  # what was begun earlier and is thrown away is no loss of what arrives
         _check_pace(size - least, time.monotonic() - start)
 
     return in_time(TOTAL_SECONDS, work, "it did not arrive", meanwhile=check)
-
-
-def _size_below(folder: Path) -> int:
-    size = 0
-    for path in folder.rglob("*"):
-        with suppress(OSError):  # moved meanwhile
-            size += path.lstat().st_size
-    return size
 
 
 def in_time(seconds: float, work: Callable[[], Any], what: str, *, meanwhile: Callable[[], None] | None = None) -> Any:

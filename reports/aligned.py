@@ -15,7 +15,7 @@ from isrbench.harness.api.registry import metrics
 from isrbench.harness.metrics.sets import DEFAULT_METRICS
 from isrbench.harness.metrics.weights import without_weights
 from isrbench.harness.store.frames import Frames
-from isrbench.harness.store.state import told_apart
+from isrbench.harness.store.state import choices, told_apart
 from isrbench.reports.image_facts import SEVERITIES, image_paths, severities
 from isrbench.reports.image_sets import ImageSet, image_sets
 from isrbench.reports.unproven import marked
@@ -178,8 +178,8 @@ def _align(frames: Frames, own: ImageSet, places: dict[str, int]) -> AlignedRuns
 
 
 def _unique_labels(runs: pd.DataFrame) -> list[str]:
-    """Return titles; where runs share one, the options that differ tell them apart, or the tail of the run's id."""
-    options = {run: manifest.options for run, manifest in zip(runs["run"], runs["manifest"], strict=True)}
+    """Return titles; where runs share one, options or seeds that differ tell them apart, or the tail of their ids."""
+    options = {run: choices(manifest) for run, manifest in zip(runs["run"], runs["manifest"], strict=True)}
     differ: dict[str, str] = {}
     for _, own in runs.groupby("title"):
         differ |= told_apart({run: options[run] for run in own["run"]})

@@ -10,7 +10,7 @@ from isrbench.harness.api.layout import Layout
 from isrbench.harness.api.metric import Metric
 from isrbench.harness.api.registry import metrics, unknown_name
 from isrbench.harness.errors import UserError
-from isrbench.harness.metrics.sets import expand
+from isrbench.harness.metrics.sets import ALL, METRIC_SETS, expand
 from isrbench.harness.store.frames import Frames
 from isrbench.reports.aligned import AlignedRuns
 from isrbench.reports.statistics import Cells
@@ -62,7 +62,7 @@ def check_layout(layout: Layout, there: Sequence[str]) -> Layout:
         UserError: If a metric is unknown or was not run, or digits cannot be read.
     """
     chosen = expand(layout.metrics)
-    named = [id for id in layout.metrics if not id.startswith("@")]
+    named = [id for id in layout.metrics if id not in (*METRIC_SETS, *ALL)]
     fix = f"choose among {', '.join(there)}"
     for id in filter(None, (*named, layout.order, *_digits(layout))):
         if id not in there:

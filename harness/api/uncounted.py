@@ -25,6 +25,10 @@ _FREE = {
 """What the field does not count, beside elementwise operations: lookups, normalisations, sums, resampling."""
 
 
+_PACKED = {"quantized", "onednn", "mkldnn"}
+"""Namespaces of operations whose weights are packed: no tensor that a dispatch sees, nor a parameter."""
+
+
 @dataclass
 class _Call:
     """A forward pass that is under way."""
@@ -35,6 +39,8 @@ class _Call:
     """Whether something ran in it that the field does not count, beside views and copies."""
     odd: bool = False
     """Whether an operation took weights that neither has a formula nor is free."""
+    packed: bool = False
+    """Whether an operation had packed weights."""
 
 
 class _Operations(TorchDispatchMode):
@@ -66,9 +72,11 @@ class _Operations(TorchDispatchMode):
             if weighs:
                 self._keep(x for x in tree_leaves(out) if isinstance(x, torch.Tensor))
             return out
-        free = known and (torch.Tag.pointwise in func.tags or func.overloadpacket in _FREE)
+        packed = known and func.namespace in _PACKED
+        free = known and not packed and (torch.Tag.pointwise in func.tags or func.overloadpacket in _FREE)
         for call in self.calls:
-            call.free, call.odd = call.free or free, call.odd or (weighs and not free)
+            call.free, call.odd = call.free or free, call.odd or packed or (weighs and not free)
+            call.packed = call.packed or packed
         return out
 
 
@@ -80,13 +88,14 @@ def watch(counted: Callable[[], int]) -> Iterator[list[str]]:
         counted: Returns the FLOPs counted so far.
 
     Yields:
-        A list, filled when the block ends: the classes of modules that have weights of two or more dimensions and ran
-        without any count, though an operation took the weights that is none of the elementwise ones, lookups and the
-        like, or nothing ran that torch sees, as where NumPy or a kernel of one's own does the work. The outermost ones
-        are named.
+        A list, filled when the block ends: the classes of modules that have weights of two or more dimensions, or
+        packed ones, and ran without any count, though an operation took the weights that is none of the elementwise
+        ones, lookups and the like, or nothing ran that torch sees, as where NumPy or a kernel of one's own does the
+        work. The outermost ones are named.
     """
     found: list[str] = []
     silent: dict[nn.Module, bool] = {}
+    packed: set[nn.Module] = set()
     operations = _Operations()
     thread = threading.get_ident()
 
@@ -100,6 +109,7 @@ def watch(counted: Callable[[], int]) -> Iterator[list[str]]:
             call = operations.calls.pop()
             unseen = counted() == call.flops and (call.odd or not call.free)
             silent[module] = silent.get(module, True) and unseen
+            packed.update([module] if call.packed else [])
 
     hooks = [register_module_forward_pre_hook(enter), register_module_forward_hook(leave)]
     try:
@@ -108,7 +118,8 @@ def watch(counted: Callable[[], int]) -> Iterator[list[str]]:
     finally:
         for hook in hooks:
             hook.remove()
-    lost = [module for module, unseen in silent.items() if unseen and next(_matrices(module), None) is not None]
+    weigh = {module for module in silent if module in packed or next(_matrices(module), None) is not None}
+    lost = [module for module, unseen in silent.items() if unseen and module in weigh]
     inner = {id(part) for module in lost for part in module.modules() if part is not module}
     found += sorted({type(module).__name__ for module in lost if id(module) not in inner})
 

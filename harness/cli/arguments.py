@@ -116,7 +116,7 @@ Workers = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="Threads that score, or Ray's workers; never changes a result. [default: one a core]",
+        help="Threads that write and score [default: one a core], or Ray's workers [as there is room].",
         rich_help_panel=WORK,
     ),
 ]
@@ -204,8 +204,10 @@ def grouped(verb: Callable[..., None]) -> Callable[..., None]:
     def called(**values: Any) -> None:
         for name, group in groups.items():
             given = {option.name: values.pop(option.name) for option in options[name]}
-            lists = {key for key, hint in get_type_hints(group).items() if get_origin(hint) is tuple}
-            values[name] = group(**{key: tuple(metric_ids(v) or ()) if key in lists else v for key, v in given.items()})
+            for key, hint in get_type_hints(group).items():
+                if get_origin(hint) is tuple:
+                    given[key] = tuple((metric_ids if key == "metrics" else listed)(given[key]) or ())
+            values[name] = group(**given)
         verb(**values)
 
     parameters = []

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from isrbench.harness.cli.arguments import Device, metric_ids
+from isrbench.harness.cli.arguments import Device, listed
+from isrbench.harness.cli.ids import method_id
 from isrbench.harness.errors import UserError
 
 _USUAL = ("bicubic", "lanczos", "mor", "realesrgan-x4plus")
@@ -34,13 +35,14 @@ def demo(
     if find_spec("gradio") is None:
         raise UserError(
             "the demo needs Gradio, which is not installed",
-            'grep -v "^pillow" constraints.txt > demo.txt && pip install -c demo.txt ".[demo]"; why: docs/hub.md',
+            'grep -v "^pillow==" constraints.txt > demo.txt && pip install -c demo.txt ".[demo]"; why: docs/hub.md',
         )
     from isrbench.harness.cli.demo_page import build_page, serve
     from isrbench.harness.cli.terminal import show_aside, show_text, show_warning
     from isrbench.harness.engine.trying import load_method
 
-    asked = metric_ids(methods)
+    words = listed(methods)
+    asked = None if words is None else [method_id(word) or word for word in words]
     loaded = []
     for id in asked if asked is not None else _USUAL:
         show_aside(f"loading {id}...")

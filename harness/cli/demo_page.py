@@ -12,7 +12,7 @@ import pandas as pd
 
 from isrbench.harness.engine.trying import Loaded, Tried, severity_of, try_methods
 from isrbench.harness.errors import UserError
-from isrbench.harness.imaging.photos import open_photo
+from isrbench.harness.imaging.pictures import read_picture
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +38,7 @@ def build_page(loaded: Sequence[Loaded], *, scale: int, largest: int, device: st
         if file is None or not chosen:
             raise gr.Error("Drop a photo and pick a method.", duration=None)
         try:
-            pixels, note = _middle(open_photo(Path(file)).pixels, largest)
+            pixels, note = _middle(read_picture(Path(file)).pixels, largest)
         except UserError as error:
             raise gr.Error(error.message, duration=None) from error
         tried = list(try_methods(pixels, [own for own in loaded if own.title in chosen], scale, device))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -198,7 +199,7 @@ def eval_(
                 "leave --seeds out; further seeds are not run",
             )
             break
-    page = _report(runs_dir, any(r.computed for r in (result, *repeats)), shown_before) if report else None
+    page = update_report(runs_dir, any(r.computed for r in (result, *repeats)), shown_before) if report else None
     if page is not None and not json:
         show_place("report", page)
     raise typer.Exit(1 if any(r.failed or r.cost_failed for r in (result, *repeats)) else 0)
@@ -214,14 +215,14 @@ def _first_failure(result: RunResult) -> str:
     return f"{result.failed} images have no severity"
 
 
-def _report(runs_dir: Path, computed: bool, shown_before: list[str]) -> Path | None:
+def update_report(runs_dir: Path, computed: bool, shown_before: Sequence[str] = ()) -> Path | None:
     """Bring the report of all newest runs up to date; a fault of it is a warning, since the run itself has ended."""
     from isrbench.harness.cli.report import report_writer
     from isrbench.harness.cli.terminal import show_warning
 
     page = runs_dir / "report" / "index.html"
     try:
-        if computed or shown_before != _newest_runs(runs_dir) or not _is_current(page, runs_dir):
+        if computed or list(shown_before) != _newest_runs(runs_dir) or not _is_current(page, runs_dir):
             steps.info("writing the report...")
             page = report_writer()(runs_dir=runs_dir)
     except (UserError, OSError) as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isrbench.harness.cli.eval import eval_
+from isrbench.harness.cli.eval import eval_, update_report
 from isrbench.harness.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,8 +40,7 @@ def eval_matrix(
 
     Example: `isrbench eval matrix.toml --dry-run`
     """
-    from isrbench.harness.cli.report import report_writer
-    from isrbench.harness.cli.terminal import show_aside, show_error, show_place, show_text, show_warning
+    from isrbench.harness.cli.terminal import show_aside, show_error, show_place, show_text
     from isrbench.harness.engine.matrix import read_matrix
 
     runs = read_matrix(matrix)
@@ -60,10 +59,9 @@ def eval_matrix(
     words = {0: f"of {len(runs)} runs are complete", 1: "with failures", 2: "not made"}
     show_text(", ".join(f"{codes.count(code)} {word}" for code, word in words.items() if code in (0, *codes)))
     if report and set(codes) != {2}:
-        try:
-            show_place("report", report_writer()(runs_dir=runs[0].runs_dir))
-        except UserError as error:
-            show_warning(f"the runs are stored, but their report is not written: {error.message}", error.fix)
+        page = update_report(runs[0].runs_dir, computed=True)
+        if page is not None:
+            show_place("report", page)
     raise typer.Exit(max(codes))
 
 

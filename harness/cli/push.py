@@ -84,7 +84,7 @@ def _push(shipment: Shipment, public: bool, yes: bool) -> None:
         raise UserError("nothing was pushed: there is no terminal to ask at", "the same command with --yes")
     if not yes and not typer.confirm("Push this?"):
         show_text("nothing was pushed")
-        raise typer.Exit(1)
+        raise typer.Exit
     names = push(shipment, private=not public)
     if len(names) < len(shipment.files):
         show_text("its card stays as it is there")

@@ -101,7 +101,7 @@ def remove(
             raise UserError("nothing was removed: there is no terminal to ask at", "the same command with --yes")
         if not yes and not typer.confirm("Remove this for good?"):
             show_text("nothing was removed")
-            raise typer.Exit(1)
+            raise typer.Exit
         for removal in found:
             take_away(store, removal)
     show_text(f"{len(found)} removed" if len(found) > 1 else f"{found[0].run} removed")

@@ -16,7 +16,7 @@ from isrbench.harness.api.dataset import Pair
 from isrbench.harness.api.method import Method
 from isrbench.harness.api.records import Failure
 from isrbench.harness.api.result import Restored
-from isrbench.harness.engine.jobs import Computed, Job, compute, without_room
+from isrbench.harness.engine.jobs import Computed, Job, compute, folder_kept, without_room
 from isrbench.harness.engine.memory import is_out_of_memory
 from isrbench.harness.engine.plan import Plan
 from isrbench.harness.engine.restoring import restore_pixels
@@ -75,6 +75,8 @@ def compute_group(plan: Plan, group: Group, lrs: Sequence[Read]) -> dict[str, Co
     Returns:
         What was made of each image, by id.
     """
+    if not group.pairs:  # there are images to score alone
+        return {}
     if plan.request.batch == 1:
         return {pair.id: compute(plan, pair, lr) for pair, lr in zip(group.pairs, lrs, strict=True)}
     whole = [np.zeros((*pair.size, 3), np.uint8) if isinstance(lr, Failure) else lr
@@ -103,17 +105,16 @@ def _together(
     try:
         start = time.perf_counter()
         batch = torch.stack([to_tensor(lr) for lr in lrs])
-        with contained():
+        with folder_kept(), contained():
             results = method.restore_batch(batch, images=images, seeds=[image_seed(seed, image) for image in images])
             if len(results) != len(images):
                 raise TypeError(f"restore_batch returned {len(results)} results for {len(images)} images")
-        seconds = (time.perf_counter() - start) / len(images)
-        made = []
+        restored = []
         for lr, image, result in zip(lrs, images, results, strict=True):
             one = cast(Method, _Known(result))
-            pixels, trace = restore_pixels(one, lr, image, seed, plan.card.scale)
-            made.append(Computed(pixels, trace, seconds))
-        return made
+            restored.append(restore_pixels(one, lr, image, seed, plan.card.scale))
+        seconds = (time.perf_counter() - start) / len(images)  # now that a GPU has given its results
+        return [Computed(pixels, trace, seconds) for pixels, trace in restored]
     except Exception as error:
         failure, short = Failure.of(error), is_out_of_memory(error)
     if short:

@@ -169,13 +169,13 @@ def evaluate(
     with Store(request.runs_dir, create=request.resume is not Resume.ONLY_CACHE) as store:
         with reporting(progress) as tell:
             outcome = execute(plan, store, tell)
-        track(store, outcome.run, trackers)
+        notes = (*outcome.notes, *track(store, outcome.run, trackers))
         asked = (*plan.scorer.image_metrics, *plan.scorer.set_metrics)
         return RunResult(
             run=outcome.run,
             folder=outcome.folder,
             manifest=store.manifest(outcome.run),
-            summary=summarise(store, outcome.run, asked, outcome.notes, request.metrics or ()),
+            summary=summarise(store, outcome.run, asked, notes, request.metrics or ()),
             failed=outcome.failed,
             computed=outcome.computed,
             cost_failed=outcome.cost_failed,

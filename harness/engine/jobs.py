@@ -16,7 +16,7 @@ from isrbench.harness.api.containment import contained
 from isrbench.harness.api.dataset import Pair
 from isrbench.harness.api.method import Method, PreparedInPart, Prepares, RoutingTrace
 from isrbench.harness.api.records import Failure, ImageRow, ImageStatus, ScoreRow, ScoreStatus
-from isrbench.harness.engine.memory import is_out_of_memory, no_room, release, restore_in_tiles
+from isrbench.harness.engine.memory import NoRoomError, is_out_of_memory, no_room, release, restore_in_tiles
 from isrbench.harness.engine.plan import Plan
 from isrbench.harness.engine.restoring import restore_pixels
 from isrbench.harness.engine.streams import stream_beside
@@ -193,7 +193,7 @@ def without_room(plan: Plan, pair: Pair, lr: NDArray[np.uint8], failure: Failure
         pixels, tiles = restore_in_tiles(plan, lr, pair.id)
         return Computed(pixels, None, time.perf_counter() - start, tiles=tiles)
     except Exception as error:
-        status = ImageStatus.OOM if isinstance(error, UserError) else ImageStatus.FAILED
+        status = ImageStatus.OOM if isinstance(error, NoRoomError) else ImageStatus.FAILED
         failure = Failure.of(error)
     release(plan.device)
     return Computed(None, failure=failure, status=status)

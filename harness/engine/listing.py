@@ -62,7 +62,7 @@ def list_stored(folders: Sequence[Path]) -> Rows:
     Raises:
         UserError: If one of them is no runs folder.
     """
-    from isrbench.harness.files import size_text
+    from isrbench.harness.files import size_below, size_text
     from isrbench.harness.store.state import differing_options
     from isrbench.harness.store.store import Store
 
@@ -72,8 +72,7 @@ def list_stored(folders: Sequence[Path]) -> Rows:
             states = store.states()
             differ = differing_options(states)
             for s in states:
-                files = [path for path in (store.folder / s.run).rglob("*") if path.is_file()]
-                size = size_text(sum(path.stat().st_size for path in files))
+                size = size_text(size_below(store.folder / s.run))
                 rows.append((str(folder), s.run, s.method, s.dataset, s.state, s.invoked[:19], size, differ[s.run]))
     return ("runs folder", "run", "method", "dataset", "state", "last used", "size", "options that differ"), rows
 

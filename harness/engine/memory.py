@@ -51,13 +51,17 @@ def release(device: str) -> None:
             torch.cuda.empty_cache()
 
 
-def no_room(plan: Plan, lr: NDArray[np.uint8], said: str) -> UserError:
+class NoRoomError(UserError):
+    """An image did not fit into memory."""
+
+
+def no_room(plan: Plan, lr: NDArray[np.uint8], said: str) -> NoRoomError:
     """Return what is said of an image that did not fit."""
     size = f"{lr.shape[1]}x{lr.shape[0]}"
-    fix = "--on-oom tile restores such images in tiles; or take a device with more memory"
-    if plan.request.on_oom == "tile":
-        fix = "a device with more memory"
-    return UserError(f"out of memory on {plan.device} for an LR of {size}: {said}", fix)
+    fixes = ["a smaller --batch"] if plan.request.batch > 1 else []
+    fixes += ["--on-oom tile, which restores such images in tiles"] if plan.request.on_oom != "tile" else []
+    fix = ", or ".join([*fixes, "a device with more memory"])
+    return NoRoomError(f"out of memory on {plan.device} for an LR of {size}: {said}", fix)
 
 
 def restore_in_tiles(plan: Plan, lr: NDArray[np.uint8], image: str) -> tuple[NDArray[np.uint8], int]:
@@ -75,9 +79,11 @@ def restore_in_tiles(plan: Plan, lr: NDArray[np.uint8], image: str) -> tuple[NDA
         uint8 (scale*H, scale*W, 3), and the number of tiles.
 
     Raises:
-        UserError: If tiles of 64 pixels do not fit either.
+        NoRoomError: If tiles of 64 pixels do not fit either, or the image is too small for them.
     """
     scale, said = plan.card.scale, "tiles of 64 pixels do not fit either"
+    if max(lr.shape[:2]) // 2 < _SMALLEST:
+        said = "it is too small to be cut into tiles of 64 pixels"
 
     def process(tile: Tensor) -> Tensor:
         return restore_one(plan.method, tile[0], image, plan.request.seed, scale).image[None].cpu()

@@ -122,7 +122,8 @@ def report_shipment(repo: str, folder: Path) -> Shipment:
         UserError: If there is no whole report.
     """
     if not is_whole(folder):
-        raise UserError(f"{folder} holds no whole report", "isrbench report, or name its folder with --folder")
+        fix = f"isrbench report, or name its folder: isrbench push report {repo} FOLDER"
+        raise UserError(f"{folder} holds no whole report", fix)
     head = f"---\ntitle: {repo.partition('/')[2]}\nsdk: static\napp_file: index.html\n---\n"
     files: dict[str, Path | bytes] = {name: folder / name for name in (*listed_files(folder), LIST)}
     return Shipment(repo, "space", {CARD: head.encode(), **files})

@@ -19,7 +19,7 @@ from isrbench.harness.api.tensor_files import not_weights
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash, is_there, replacing, shown, size_text, some
 from isrbench.harness.metrics.weights import hub_dir
-from isrbench.harness.network import TOTAL_SECONDS, endpoint, in_time, offline, transfer
+from isrbench.harness.network import arrive, endpoint, hub_folder, offline, transfer
 
 if TYPE_CHECKING:
     from isrbench.harness.api.method import MethodPlugin
@@ -135,7 +135,7 @@ def _from_hub(name: str, repository: str, file: str | None) -> Path:
     file = file or _only([sibling.rfilename for sibling in info.siblings or ()], name, repository)
     download = partial(hub.hf_hub_download, repository, file, endpoint=endpoint())
     try:
-        path = Path(in_time(TOTAL_SECONDS, download, "it did not arrive"))
+        path = Path(arrive(hub_folder(repository), download))
     except Exception as error:
         raise UserError(
             f"option '{name}': {where} does not give {file}: {type(error).__name__}: {_line(error)}", fix

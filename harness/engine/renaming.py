@@ -49,7 +49,7 @@ def rename(folder: Path, run: str, name: str) -> dict[str, str]:
         if taken:
             raise UserError(f"{taken[0]} is there already, though no run is called so", "move it away, or another NAME")
         try:
-            with _moved(store.folder, ids), store.transaction() as db:
+            with _moved(store.folder, ids, manifests), store.transaction() as db:
                 for own, manifest in manifests.items():
                     after = _renamed(manifest, ids, name)
                     move_run(db, own, after)
@@ -86,7 +86,7 @@ def _renamed(manifest: Manifest, ids: dict[str, str], name: str) -> Manifest:
 
 
 @contextmanager
-def _moved(folder: Path, ids: dict[str, str]) -> Iterator[None]:
+def _moved(folder: Path, ids: dict[str, str], manifests: dict[str, Manifest]) -> Iterator[None]:
     """Move the runs' folders, and back if the block fails; a folder that is gone is made anew."""
     done: list[tuple[Path, Path]] = []
     try:
@@ -97,6 +97,7 @@ def _moved(folder: Path, ids: dict[str, str]) -> Iterator[None]:
     except BaseException:
         for old, new in reversed(done):
             new.rename(old)
+            write_manifest(old, manifests[old.name])
         raise
     for _, new in done:
         with suppress(OSError):

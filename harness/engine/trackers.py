@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isrbench.harness.api.records import ScoreStatus
+from isrbench.harness.api.records import Failure, ScoreStatus
 from isrbench.harness.api.registry import unknown_name
 from isrbench.harness.errors import UserError
 
@@ -34,7 +35,7 @@ def check_trackers(names: Sequence[str]) -> None:
             )
 
 
-def track(store: Store, run: str, names: Sequence[str]) -> None:
+def track(store: Store, run: str, names: Sequence[str]) -> tuple[str, ...]:
     """Hand a stored run on: the mean of each metric as ``mean/METRIC``, each image's as ``image/METRIC``.
 
     A mean is over the images that have a finite value, of which there are ``n/METRIC``; images are numbered in the
@@ -44,27 +45,37 @@ def track(store: Store, run: str, names: Sequence[str]) -> None:
         store: Where it is.
         run: Its id.
         names: Of TRACKERS. TensorBoard's files go to ``tensorboard/RUN`` in the runs folder.
+
+    Returns:
+        A note for each tracker that did not take it: the run itself is stored, and its result stands.
     """
-    if not names:
-        return
-    manifest, series = store.manifest(run), _series(store, run)
+    notes = []
     for name in names:
-        if name == "tensorboard":
-            _to_tensorboard(store.folder / "tensorboard" / run, manifest, series)
-        else:
-            _to_wandb(store.folder, manifest, series)
+        try:
+            manifest, series = store.manifest(run), _series(store, run)
+            if name == "tensorboard":
+                _to_tensorboard(store.folder / "tensorboard" / run, manifest, series)
+            else:
+                _to_wandb(store.folder, manifest, series)
+        except Exception as error:  # without a key or a network each has its own
+            notes.append(f"--tracker {name}: nothing was handed on: {Failure.of(error).brief}")
+    return tuple(notes)
 
 
-def _series(store: Store, run: str) -> dict[str, list[float]]:
-    """The values of each metric, image by image; a metric of the whole set has one, under ``mean/``."""
-    series: dict[str, list[float]] = {}
-    for row in sorted(store.scores(run), key=lambda row: (row.metric, row.image)):
-        if row.status is ScoreStatus.OK and row.value is not None and abs(row.value) != float("inf"):
-            series.setdefault(f"{'image' if row.image else 'mean'}/{row.metric}", []).append(row.value)
+def _series(store: Store, run: str) -> dict[str, dict[int, float]]:
+    """The values of each metric by the image's number; a metric of the whole set has one, under ``mean/``."""
+    rows = [row for row in store.scores(run) if row.status is ScoreStatus.OK and row.value is not None]
+    numbers = {image: number for number, image in enumerate(sorted({row.image for row in store.images(run)}))}
+    series: dict[str, dict[int, float]] = {}
+    for row in sorted(rows, key=lambda row: (row.metric, row.image)):
+        if row.value is not None and math.isfinite(row.value):
+            name = f"{'image' if row.image else 'mean'}/{row.metric}"
+            series.setdefault(name, {})[numbers.get(row.image, 0)] = row.value
     for name, values in list(series.items()):
         if name.startswith("image/"):
             metric = name.removeprefix("image/")
-            series[f"mean/{metric}"], series[f"n/{metric}"] = [sum(values) / len(values)], [float(len(values))]
+            series[f"mean/{metric}"] = {0: sum(values.values()) / len(values)}
+            series[f"n/{metric}"] = {0: float(len(values))}
     return series
 
 
@@ -75,7 +86,7 @@ def _config(manifest: Manifest) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _to_tensorboard(folder: Path, manifest: Manifest, series: dict[str, list[float]]) -> None:
+def _to_tensorboard(folder: Path, manifest: Manifest, series: dict[str, dict[int, float]]) -> None:
     from torch.utils.tensorboard import SummaryWriter
 
     for old in folder.glob("events.out.tfevents.*"):  # of this run, asked for again
@@ -83,11 +94,11 @@ def _to_tensorboard(folder: Path, manifest: Manifest, series: dict[str, list[flo
     with SummaryWriter(str(folder)) as writer:
         writer.add_text("run", "  \n".join(f"{key}: {value}" for key, value in _config(manifest).items()))
         for name, values in series.items():
-            for step, value in enumerate(values):
+            for step, value in values.items():
                 writer.add_scalar(name, value, step)
 
 
-def _to_wandb(folder: Path, manifest: Manifest, series: dict[str, list[float]]) -> None:
+def _to_wandb(folder: Path, manifest: Manifest, series: dict[str, dict[int, float]]) -> None:
     import wandb  # pyright: ignore[reportMissingImports]
 
     run = wandb.init(
@@ -99,7 +110,9 @@ def _to_wandb(folder: Path, manifest: Manifest, series: dict[str, list[float]]) 
         dir=str(folder),
     )
     images = {name: values for name, values in series.items() if name.startswith("image/")}
-    for step in range(max(map(len, images.values()), default=0)):
-        run.log({name: values[step] for name, values in images.items() if step < len(values)}, step=step)
+    # By a step of their own: W&B drops what a run that is asked for again says of steps that it has passed.
+    run.define_metric("image/*", step_metric="image")
+    for step in sorted({step for values in images.values() for step in values}):
+        run.log({"image": step, **{name: values[step] for name, values in images.items() if step in values}})
     run.summary.update({name: values[0] for name, values in series.items() if name not in images})
     run.finish()

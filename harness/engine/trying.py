@@ -11,7 +11,8 @@ from isrbench.harness.api.method import Method, RoutingTrace, Runtime
 from isrbench.harness.api.options import read_options
 from isrbench.harness.api.records import Failure
 from isrbench.harness.api.registry import methods
-from isrbench.harness.determinism import exclusive, make_deterministic, resolve_device
+from isrbench.harness.determinism import exclusive, make_deterministic
+from isrbench.harness.engine.arguments import device_of
 from isrbench.harness.engine.restoring import restore_pixels
 from isrbench.harness.imaging.images import to_tensor
 from isrbench.harness.severity.dimensions import DIMENSIONS
@@ -58,7 +59,7 @@ def load_method(id: str, scale: int, device: str) -> Loaded:
         UserError: If there is no such method, or it cannot run here, for want of weights say.
     """
     plugin = methods().get(id)
-    runtime = Runtime(scale=scale, device=resolve_device(device))
+    runtime = Runtime(scale=scale, device=device_of(device))
     method = plugin.make(read_options(plugin, {}), runtime)
     make_deterministic(runtime.device)
     variant = getattr(method, "variant", "")
@@ -80,7 +81,8 @@ def try_methods(
     for own in loaded:
         begun = time.perf_counter()
         try:
-            with exclusive(resolve_device(device)):
+            with exclusive(device_of(device)):
+                begun = time.perf_counter()  # without the wait for another visitor's photo
                 restored, trace = restore_pixels(own.method, pixels, "photo", seed, scale)
         except Exception as error:
             yield Tried(own.title, None, time.perf_counter() - begun, None, Failure.of(error))

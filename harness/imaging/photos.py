@@ -1,4 +1,7 @@
-"""Photos: a user's own pictures, to restore or to train on. Most become 8-bit RGB, and what that cost is noted."""
+"""Photos: pictures to train on and to make sets of. Most become 8-bit RGB, and what that cost is noted.
+
+Pictures to restore are read by :mod:`isrbench.harness.imaging.pictures`, which takes more.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ class Photo(NamedTuple):
 
 
 def open_photo(path: Path) -> Photo:
-    """Read any common photo as 8-bit RGB: for a user's own image, never for scoring.
+    """Read any common photo as 8-bit RGB: to train on, never for scoring.
 
     EXIF rotation is applied; grey and palette images become RGB; an opaque alpha channel is dropped.
 
@@ -133,7 +136,7 @@ def photo_of(image: Image.Image, name: str, fix: str, path: Path | None = None) 
     except Exception as error:  # each format's decoder has its own
         raise UserError(f"{name} is damaged: {error}", "copy the file again from its source") from error
     if upright.has_transparency_data and upright.convert("RGBA").getchannel("A").getextrema() != (255, 255):
-        raise UserError(f"{name} has transparent parts, which a restoration cannot keep", fix)
+        raise UserError(f"{name} has transparent parts, which a photo of 8 bits cannot keep", fix)
     profile, notes = _noted(image, path, turned)
     return Photo(np.array(upright.convert("RGB")), profile, notes)
 
@@ -164,4 +167,4 @@ def _refuse_unfit(image: Image.Image, name: str, fix: str) -> None:
     if frames_of(image) > 1:
         raise UserError(f"{name} holds {frames_of(image)} frames or pages", fix)
     if extra_channels(image):
-        raise UserError(f"{name} has channels besides its colours, which a restoration cannot keep", fix)
+        raise UserError(f"{name} has channels besides its colours, which a photo of 8 bits cannot keep", fix)

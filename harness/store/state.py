@@ -73,13 +73,18 @@ def state_of(
     return RunState(
         run=manifest.run, method=manifest.name, dataset=manifest.dataset.id, created=manifest.created, invoked=invoked,
         images=wanted, whole=manifest.dataset.whole, content_hash=manifest.dataset.content_hash,
-        options=manifest.options, done=done, failed=failed, complete=done == wanted and sets,
+        options=choices(manifest), done=done, failed=failed, complete=done == wanted and sets,
         repeat_of=manifest.repeat_of,
     )  # fmt: skip
 
 
+def choices(manifest: Manifest) -> dict[str, Any]:
+    """Return what tells runs of one method and set apart: its options, and the seed."""
+    return {**manifest.options, "seed": manifest.seed}
+
+
 def newest(states: Iterable[RunState]) -> list[str]:
-    """Return one run of every method, with every choice of its options, and set, in their order.
+    """Return one run of every method, with every choice of its options and seed, and set, in their order.
 
     Sets of one id are told apart by their images: two folders may have one name. Whole sets stand before parts of a set
     of their id, complete runs before partial ones, then the one that was asked for last. A run that repeats another one

@@ -58,7 +58,7 @@ def write(
     frames, _ = without_repeats(read_frames(runs_dir, runs))
     aligned = _set(align(frames), dataset)
     labels = _labels(aligned, layout.methods)
-    printed = _metrics(aligned, labels, expand(layout.metrics))
+    printed = _metrics(aligned, labels, layout.metrics)
     ids = list(layout.images) or images_that_differ(aligned, labels, printed[0], layout.count)
     places = [Box(*box) for box in boxes] or layout.crops
     subjects = [read_subject(aligned, image, labels, printed, places, layout.side, layout.lr) for image in ids]
@@ -97,8 +97,10 @@ def _labels(aligned: AlignedRuns, methods: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _metrics(aligned: AlignedRuns, labels: Sequence[str], ids: Sequence[str]) -> list[Metric]:
+def _metrics(aligned: AlignedRuns, labels: Sequence[str], given: Sequence[str]) -> list[Metric]:
+    """The metrics to print; a set of metrics stands for those of its metrics that each image here has."""
     single = {m.id: m for m in aligned.metrics if m.id in aligned.values}
+    ids = [id for id in expand(given) if id in single or id in given]
     for id in ids:
         if id not in single:
             raise UserError(unknown_name("metric", id, list(single)), "choose a metric of single images that was run")

@@ -70,7 +70,15 @@ def threads(plan: Plan, run: str, home: Path, jobs: Sequence[Job]) -> Generator[
                 news.put(_measured(plan, run, home, job))
         except Exception as error:
             news.put(error)
-        news.put(None)
+        finally:
+            news.put(None)
+
+    def kept() -> Generator[Event]:
+        """What was finished, where the run ends before its end; waits for what is in work."""
+        pool.shutdown(cancel_futures=True)
+        while not news.empty():
+            if isinstance(event := news.get(), Written | Measured):
+                yield event
 
     def arrived(room: int) -> Generator[Event]:
         """What has come by now; waits until no more than ``room`` images are in flight."""
@@ -80,10 +88,7 @@ def threads(plan: Plan, run: str, home: Path, jobs: Sequence[Job]) -> Generator[
             if event is None:
                 in_flight -= 1
             elif isinstance(event, Exception):  # the place takes no file: what is in work still counts
-                pool.shutdown(cancel_futures=True)
-                while not news.empty():
-                    if isinstance(other := news.get(), Written | Measured):
-                        yield other
+                yield from kept()
                 raise event
             else:
                 yield event
@@ -103,6 +108,9 @@ def threads(plan: Plan, run: str, home: Path, jobs: Sequence[Job]) -> Generator[
                 in_flight += 1
             yield from arrived(workers + _AHEAD * plan.request.batch)
         yield from arrived(0)
+    except KeyboardInterrupt:
+        yield from kept()
+        raise
     finally:
         reader.shutdown(cancel_futures=True)
         pool.shutdown(cancel_futures=True)

@@ -66,6 +66,16 @@ def test_the_fused_path_is_back_after_a_pass_that_fails():
     assert torch.backends.mha.get_fastpath_enabled()
 
 
+@pytest.mark.filterwarnings("ignore")
+@torch.no_grad()
+def test_packed_weights_are_found_out():
+    """A quantized layer has no parameters, and its kernel no formula: alone it would cost nothing."""
+    net = nn.Sequential(nn.Linear(8, 8), nn.ReLU())
+    packed = torch.ao.quantization.quantize_dynamic(net, {nn.Linear}, dtype=torch.qint8)
+    with pytest.raises(UserError, match="Sequential ran"):
+        count_macs(lambda: packed(torch.zeros(2, 8)))
+
+
 class Weighing(nn.Module):
     """Has a matrix of weights, and gives it and the input to a function."""
 

@@ -13,6 +13,7 @@ from isrbench.harness.engine import jobs
 from isrbench.harness.engine.jobs import Job, Measured, Written
 from isrbench.harness.engine.plan import Plan, make_plan
 from isrbench.harness.engine.request import Request
+from isrbench.harness.engine.runners import local
 from isrbench.harness.engine.runners.local import serial, threads
 from tests.support.images import write_pairs
 
@@ -112,3 +113,20 @@ def test_an_lr_that_cannot_be_read_fails_alone(plan, tmp_path):
     events = list(threads(plan, "run", tmp_path, todo))
     failed = [event.row for event in events if isinstance(event, Written) and event.row.failure is not None]
     assert [row.image for row in failed] == [gone.id] and len(events) == 2 * len(NAMES) - 1
+
+
+def test_what_was_finished_when_it_is_interrupted_is_kept(plan, tmp_path, monkeypatch):
+    whole = local.compute_group
+
+    def interrupted(plan, group, lrs):
+        if group.pairs[0].id == "03":
+            raise KeyboardInterrupt
+        return whole(plan, group, lrs)
+
+    monkeypatch.setattr(local, "compute_group", interrupted)
+    kept = []
+    with pytest.raises(KeyboardInterrupt):
+        for event in threads(plan, "run", tmp_path, work(plan)):
+            kept.append(event)
+    done = {event.row.image for event in kept if isinstance(event, Written)}
+    assert {path.stem for path in (tmp_path / "run" / "images").iterdir()} == done and done <= {"00", "01", "02"}

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from isrbench.harness.engine.evaluate import evaluate, load_runs
 from isrbench.harness.store.state import RunState, differing_options, newest, told_apart
+from isrbench.harness.store.store import Store
+from isrbench.reports.comparison import compare
 
 
 def state(
@@ -49,3 +54,13 @@ def test_paths_are_shown_as_far_as_they_differ() -> None:
     options = {"a": {"images": "/home/me/results/one"}, "b": {"images": "/home/me/results/two/x4"}}
     assert told_apart(options) == {"a": "images=one", "b": "images=two/x4"}
     assert told_apart({"a": {"images": "one"}, "b": {"images": "/two"}}) == {"a": "images=one", "b": "images=/two"}
+
+
+def test_runs_of_other_seeds_are_all_shown(tmp_path: Path, pairs_folder: Path) -> None:
+    for seed in (0, 1):
+        evaluate(
+            "bicubic", pairs_folder, metrics=["psnr"], seed=seed, estimator="none", complexity=False, runs_dir=tmp_path
+        )
+    with Store(tmp_path, create=False) as store:
+        assert len(store.newest_runs()) == 2 and set(differing_options(store.states()).values()) == {"seed=0", "seed=1"}
+    assert compare(load_runs(tmp_path)).sets[0].aligned.labels == ("Bicubic (seed=0)", "Bicubic (seed=1)")
