@@ -126,7 +126,7 @@ def test_a_limited_or_stopped_run_does_not_stand_for_a_whole_one(request_, metho
     with monkeypatch.context() as patch:
         stopped(patch)
         with pytest.raises(KeyboardInterrupt):
-            run(replace(request_, seed=1), methods)
+            run(replace(request_, resume=Resume.NEVER), methods)
     assert store.newest_runs() == [whole]
     assert [s.state for s in store.states()] == ["complete", "complete, 1 of 4", "partial 0 of 4"]
     run(request_, methods)

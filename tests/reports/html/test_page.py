@@ -191,7 +191,7 @@ def test_tabs_name_whole_and_part(tmp_path):
 
 def test_links_in_the_bar_lead_to_parts_of_the_shown_set(browser):
     assert [a.text for a in all_of(browser, ".anchors a")] == [
-        "Summary", "Analyses", "Gallery", "Plots", "Runs",
+        "Summary", "Analyses", "Gallery", "Plots", "Runs", "Leaderboard",
     ]  # fmt: skip
     order = browser.execute_script("return [...document.querySelectorAll('h2')].map(h => h.id)")
     assert order == ["d0-summary", "d0-analyses", "d0-gallery", "d0-plots", "d0-runs"]
