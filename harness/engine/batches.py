@@ -16,9 +16,10 @@ from isrbench.harness.api.dataset import Pair
 from isrbench.harness.api.method import Method
 from isrbench.harness.api.records import Failure
 from isrbench.harness.api.result import Restored
-from isrbench.harness.engine.jobs import Computed, Job, compute, folder_kept, without_room
+from isrbench.harness.engine.jobs import Computed, Job, compute, without_room
 from isrbench.harness.engine.memory import is_out_of_memory
 from isrbench.harness.engine.plan import Plan
+from isrbench.harness.engine.preparing import folder_kept
 from isrbench.harness.engine.restoring import restore_pixels
 from isrbench.harness.identity import image_seed
 from isrbench.harness.imaging.images import to_tensor

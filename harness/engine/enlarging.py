@@ -18,7 +18,7 @@ from isrbench.harness.api.registry import methods
 from isrbench.harness.api.steps import steps
 from isrbench.harness.determinism import make_deterministic
 from isrbench.harness.engine.arguments import device_of, option_texts
-from isrbench.harness.engine.jobs import folder_kept
+from isrbench.harness.engine.preparing import folder_kept
 from isrbench.harness.engine.remote import method_options
 from isrbench.harness.engine.restoring import restore_one, restore_pixels
 from isrbench.harness.errors import UserError

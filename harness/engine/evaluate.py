@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from isrbench.harness.engine.arguments import ProgressOption, option_texts, reporting
 from isrbench.harness.engine.execution import execute
-from isrbench.harness.engine.jobs import folder_kept
 from isrbench.harness.engine.plan import Plan, make_plan
+from isrbench.harness.engine.preparing import folder_kept
 from isrbench.harness.engine.request import Request, Resume, parse_resume
 from isrbench.harness.engine.runners import check_runner
 from isrbench.harness.engine.trackers import check_trackers, track

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,10 +17,11 @@ from isrbench.harness.engine.arguments import Progress
 from isrbench.harness.engine.costing import run_cost
 from isrbench.harness.engine.failures import FailureLog
 from isrbench.harness.engine.hr_severities import estimate_hrs
-from isrbench.harness.engine.jobs import Job, Measured, png_file, prepare
+from isrbench.harness.engine.jobs import Job, Measured, png_file
 from isrbench.harness.engine.lock import only_one
 from isrbench.harness.engine.manifests import begin, end, run_id, update_description
 from isrbench.harness.engine.plan import Plan
+from isrbench.harness.engine.preparing import prepare
 from isrbench.harness.engine.request import Resume
 from isrbench.harness.engine.rescoring import add_stored_metrics, without_value
 from isrbench.harness.engine.resume import Stored, Todo, Wanted, to_do
@@ -284,6 +284,4 @@ def _store_failures_are_clear(folder: Path) -> Iterator[None]:
     except OSError as error:
         if not takes_nothing(error):
             raise
-        raise why_unusable(folder, error) from error
-    except sqlite3.OperationalError as error:
         raise why_unusable(folder, error) from error

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import logging
-import os
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isrbench.harness.api.containment import contained
 from isrbench.harness.api.dataset import Pair
-from isrbench.harness.api.method import Method, PreparedInPart, Prepares, RoutingTrace
+from isrbench.harness.api.method import RoutingTrace
 from isrbench.harness.api.records import Failure, ImageRow, ImageStatus, ScoreRow, ScoreStatus
 from isrbench.harness.engine.memory import NoRoomError, is_out_of_memory, no_room, release, restore_in_tiles
 from isrbench.harness.engine.plan import Plan
+from isrbench.harness.engine.preparing import folder_kept
 from isrbench.harness.engine.restoring import restore_pixels
 from isrbench.harness.engine.streams import stream_beside
-from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash, takes_nothing
 from isrbench.harness.imaging.images import read_lr, to_tensor, write_png
 from isrbench.harness.imaging.writing import check_pixels
@@ -72,49 +68,6 @@ Event = Written | Measured
 def png_file(home: Path, run: str, image: str) -> Path:
     """Return where an image of a run is written, below the runs folder ``home``."""
     return home / run / "images" / f"{image}.png"
-
-
-@contextmanager
-def folder_kept() -> Iterator[None]:
-    """Set the current folder back at the end, which the user's relative paths mean: a plugin's code may change it.
-
-    On the main thread alone: several threads would see one another's.
-    """
-    try:
-        before = Path.cwd() if threading.current_thread() is threading.main_thread() else None
-    except OSError:  # somebody removed it
-        before = None
-    try:
-        yield
-    finally:
-        if before is not None:
-            with suppress(OSError):
-                os.chdir(before)
-
-
-def prepare(method: Method, name: str, images: Sequence[tuple[str, Path]]) -> None:
-    """Let a method that wants it see all images before the first is restored.
-
-    Args:
-        method: Ready to run.
-        name: What messages call it.
-        images: (image id, LR file) of those that will be restored.
-
-    Raises:
-        UserError: If it raises anything, which says whose fault it is.
-    """
-    try:
-        with folder_kept(), contained(passing=(PreparedInPart,)):
-            if isinstance(method, Prepares):
-                method.prepare(images)
-    except UserError as error:
-        raise UserError(f"the method {name} cannot prepare its images: {error.message}", error.fix) from error
-    except Exception as error:
-        log.info("%s cannot prepare its images", name, exc_info=True)
-        raise UserError(
-            f"the method {name} cannot prepare its images: {Failure.of(error).brief}",
-            f"isrbench --verbose eval --method {name} ... shows where; report it to whoever provides the method",
-        ) from error
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from isrbench.harness.engine.lock import only_one
 from isrbench.harness.engine.manifests import write_manifest
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash, replacing, takes_nothing
+from isrbench.harness.store.changes import copy_rows, copy_run
 from isrbench.harness.store.connection import why_unusable
 from isrbench.harness.store.store import Store
 
@@ -79,8 +79,8 @@ def merge(sources: Sequence[Path], into: Path) -> Merged:
             for store in stores:
                 # One after the other: what two sources share is the second one's news no longer.
                 done = _added(done, _take(target, store))
-        except (OSError, sqlite3.OperationalError) as error:
-            if isinstance(error, OSError) and not takes_nothing(error):
+        except OSError as error:
+            if not takes_nothing(error):
                 raise
             raise why_unusable(into, error) from error
     return done
@@ -175,12 +175,12 @@ def _write(target: Store, parcel: _Parcel) -> None:
                 shutil.copyfile(source.folder / rows[image]["output"], partial)
     taken = set(parcel.images)
     manifest = _united(target.manifest(run), parcel.manifest) if parcel.known else parcel.manifest
-    with target.transaction():
-        target.copy_run(source, manifest)
-        target.copy_rows(run, "images", [rows[image] for image in parcel.images])
-        target.copy_rows(run, "images", parcel.severities)
-        target.copy_rows(run, "scores", [*_of(source, "scores", run, taken), *parcel.scores])
-        target.copy_rows(run, "routing", _of(source, "routing", run, taken))
+    with target.transaction() as db:
+        copy_run(db, target, source, manifest)
+        copy_rows(db, run, "images", [rows[image] for image in parcel.images])
+        copy_rows(db, run, "images", parcel.severities)
+        copy_rows(db, run, "scores", [*_of(source, "scores", run, taken), *parcel.scores])
+        copy_rows(db, run, "routing", _of(source, "routing", run, taken))
     folder = target.folder / run
     folder.mkdir(exist_ok=True)
     write_manifest(folder, manifest)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -104,5 +103,5 @@ def remove(store: Store, removal: Removal) -> None:
                     place.rmdir()
         with store.transaction() as db:
             delete_run(db, removal.run)
-    except (OSError, sqlite3.OperationalError) as error:
+    except OSError as error:
         raise why_unusable(store.folder, error) from error

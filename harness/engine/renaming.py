@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -54,7 +53,7 @@ def rename(folder: Path, run: str, name: str) -> dict[str, str]:
                     after = _renamed(manifest, ids, name)
                     move_run(db, own, after)
                     write_manifest(store.folder / after.run, after)
-        except (OSError, sqlite3.OperationalError) as error:
+        except OSError as error:
             raise why_unusable(folder, error) from error
         return ids
 

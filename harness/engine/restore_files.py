@@ -24,7 +24,7 @@ from isrbench.harness.engine.enlarging import (
     make_enlarger,
     size_of,
 )
-from isrbench.harness.engine.jobs import prepare
+from isrbench.harness.engine.preparing import prepare
 from isrbench.harness.engine.restore_jobs import Job, check_free, find_jobs
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import is_full, takes_nothing

@@ -1,11 +1,14 @@
-"""A stored run under another id, and rows without a run: statements inside a transaction of the store."""
+"""Whole runs moved, deleted, or taken from another store: statements inside a transaction of the store."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from isrbench.harness.api.records import Manifest
 from isrbench.harness.store.connection import Connection
 from isrbench.harness.store.schema import insert
-from isrbench.harness.store.store import now
+from isrbench.harness.store.store import Store, now
 
 _OF_RUNS = ("routing", "scores", "images")
 """Tables whose rows belong to a run."""
@@ -35,3 +38,34 @@ def delete_run(db: Connection, run: str) -> None:
     """Delete all rows of a run; severities of HR images stay, since other runs share them."""
     for table in (*_OF_RUNS, "runs"):
         db.execute(f"DELETE FROM {table} WHERE run = ?", (run,))
+
+
+def copy_run(db: Connection, target: Store, source: Store, manifest: Manifest) -> None:
+    """Take another store's run, or give the known run this manifest, and the cost where it has none.
+
+    Args:
+        db: Of :meth:`isrbench.harness.store.store.Store.transaction` of ``target``.
+        target: The store that takes it.
+        source: The store that has it.
+        manifest: What the run is called and was made of from now on.
+    """
+    (row,) = source.rows("runs", [manifest.run])
+    known = target.rows("runs", [manifest.run])
+    if not known:
+        insert(db, "runs", row)
+        return
+    target.add_run(manifest)
+    if known[0]["cost"] is None:
+        db.execute("UPDATE runs SET cost = ? WHERE run = ?", (row["cost"], manifest.run))
+
+
+def copy_rows(db: Connection, run: str, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Take rows of ``table`` (images, scores or routing) as another store has them, also over those of one key.
+
+    Raises:
+        ValueError: If one is another run's.
+    """
+    for row in rows:
+        if row["run"] != run:
+            raise ValueError(f"a row of {row['run']} among those of {run}")
+        insert(db, table, dict(row), "OR REPLACE")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,20 +12,20 @@ from typing import Any
 from isrbench.harness.api.method import RoutingTrace
 from isrbench.harness.api.records import ImageRow, Manifest, RunCost, ScoreRow
 from isrbench.harness.errors import UserError
-from isrbench.harness.files import check_file, is_there, shown
+from isrbench.harness.files import check_file, is_there
 from isrbench.harness.severity.dimensions import DIMENSIONS
-from isrbench.harness.store.connection import Connection, damaged, understood, why_unusable
+from isrbench.harness.store.connection import Connection, understood, why_unusable
+from isrbench.harness.store.opening import open_for_reading, open_for_writing
 from isrbench.harness.store.schema import (
     FILE,
+    check_outputs,
     failure_columns,
     failure_of,
     home_of,
     insert,
-    is_below,
     manifest_of,
-    open_for_reading,
-    open_for_writing,
     plain,
+    severity_columns,
     transaction,
 )
 from isrbench.harness.store.state import RunState, newest, state_of
@@ -124,7 +124,7 @@ class Store:
         """
         with self.transaction():
             fields = row.model_dump(mode="json", exclude={"failure", "severity"})
-            severity = _severity_columns(row.severity)
+            severity = severity_columns(row.severity)
             if row.severity is None:
                 query = f"SELECT estimator, {', '.join(severity)} FROM images WHERE run = ? AND image = ?"
                 severity |= dict(self._db.execute(query, (row.run, row.image)).fetchone() or {})
@@ -150,7 +150,7 @@ class Store:
 
     def set_severity(self, run: str, image: str, estimator: str, severity: Sequence[float]) -> None:
         """Keep an image's seven severities in [0, 1] and their mean, with the version of what estimated them."""
-        columns = _severity_columns(severity)
+        columns = severity_columns(severity)
         self._db.execute(
             f"UPDATE images SET estimator = ?, {', '.join(f'{c} = ?' for c in columns)} WHERE run = ? AND image = ?",
             plain((estimator, *columns.values(), run, image)),
@@ -176,24 +176,6 @@ class Store:
         """Keep severities of HR images (:meth:`hr_severities`) that are not there yet."""
         rows = [(*key, severity) for key, severity in severities.items()]
         self._db.executemany("INSERT OR IGNORE INTO hr_severities VALUES (?, ?, ?)", rows)
-
-    def copy_run(self, other: Store, manifest: Manifest) -> None:
-        """Take another store's run, or give the known run this manifest, and the cost where it has none."""
-        (row,) = other.rows("runs", [manifest.run])
-        known = self.rows("runs", [manifest.run])
-        if known:
-            self.add_run(manifest)
-            if known[0]["cost"] is None:
-                self._db.execute("UPDATE runs SET cost = ? WHERE run = ?", (row["cost"], manifest.run))
-        else:
-            insert(self._db, "runs", row)
-
-    def copy_rows(self, run: str, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Take rows of ``table`` (images, scores or routing) as another store has them, also over those of one key."""
-        for row in rows:
-            if row["run"] != run:
-                raise ValueError(f"a row of {row['run']} among those of {run}")
-            insert(self._db, table, dict(row), "OR REPLACE")
 
     def set_hr_hashes(self, run: str, hashes: Mapping[str, str]) -> None:
         """Keep which HR each image of a run has, by image; counts as a change of the run."""
@@ -254,7 +236,7 @@ class Store:
         query = f"SELECT {what} FROM {table} WHERE run IN ({marks}) ORDER BY {_ORDER[table]}"
         rows = self._db.execute(query, tuple(runs)).fetchall()
         if table == "images" and rows and "output" in rows[0].keys():  # noqa: SIM118 - a row iterates over its values
-            _check_outputs(self.folder, rows)
+            check_outputs(self.folder, rows)
         return rows
 
     def hr_severities(self) -> dict[tuple[str, str], float]:
@@ -329,20 +311,3 @@ class Store:
         raise UserError(
             f"unknown run '{name}' in {self.folder}. Runs: {', '.join(known[-5:]) or 'none'}", "isrbench list runs"
         )
-
-
-def _severity_columns(severity: Sequence[float] | None) -> dict[str, float | None]:
-    if severity is None:
-        return dict.fromkeys(("severity", *DIMENSIONS))
-    return {"severity": sum(severity) / len(severity), **dict(zip(DIMENSIONS, severity, strict=True))}
-
-
-def _check_outputs(folder: Path, rows: Sequence[sqlite3.Row]) -> None:
-    """Hold what a store says of files to the runs folder: another one may be somebody else's.
-
-    Raises:
-        UserError: If an image is said to lie elsewhere.
-    """
-    for row in rows:
-        if row["output"] is not None and not is_below(str(row["output"])):
-            raise damaged(folder, f"an image is said to lie at {shown(row['output'])}")

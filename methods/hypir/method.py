@@ -10,11 +10,12 @@ from isrbench.harness.metrics.weights import location
 from isrbench.methods.hypir.adapter import SPEC
 from isrbench.methods.hypir.authors import read
 from isrbench.methods.hypir.options import WEIGHTS, HypirOptions
-from isrbench.methods.onestep.infer.method import OneStepMethod, build_method
+from isrbench.methods.onestep.infer.building import build_method
+from isrbench.methods.onestep.infer.method import OneStepMethod
 
 
 def build(options: HypirOptions, runtime: Runtime) -> OneStepMethod:
-    """Load the base and the LoRA; see :func:`isrbench.methods.onestep.infer.method.build_method`.
+    """Load the base and the LoRA; see :func:`isrbench.methods.onestep.infer.building.build_method`.
 
     Raises:
         UserError: If the weights are not here, or something does not fit.

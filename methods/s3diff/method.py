@@ -10,7 +10,8 @@ from isrbench.harness.api.method import Runtime
 from isrbench.harness.errors import UserError
 from isrbench.methods.onestep.adapter import Adapter
 from isrbench.methods.onestep.base.diffusion import DiffusionBase, Pass
-from isrbench.methods.onestep.infer.method import OneStepMethod, Passes, build_method
+from isrbench.methods.onestep.infer.building import build_method
+from isrbench.methods.onestep.infer.method import OneStepMethod, Passes
 from isrbench.methods.s3diff.adapter import SPEC
 from isrbench.methods.s3diff.authors import read
 from isrbench.methods.s3diff.degradation import DegradationScores
@@ -18,7 +19,7 @@ from isrbench.methods.s3diff.options import NEGATIVE, POSITIVE, S3DiffOptions
 
 
 def build(options: S3DiffOptions, runtime: Runtime) -> OneStepMethod:
-    """Load SD-Turbo, the LoRAs and the network that routes them; see ``onestep.infer.method.build_method``.
+    """Load SD-Turbo, the LoRAs and the network that routes them; see ``onestep.infer.building.build_method``.
 
     Raises:
         UserError: As there; if the degradation network is not given or does not load; if a negative prompt is given,

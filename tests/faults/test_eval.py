@@ -18,7 +18,7 @@ import pytest
 
 from isrbench.harness.engine.evaluate import RunResult, evaluate
 from isrbench.harness.errors import UserError
-from isrbench.harness.store import schema
+from isrbench.harness.store import opening
 from isrbench.harness.store.schema import FILE
 from isrbench.harness.store.store import Store
 from tests.support.cli import finished, started
@@ -125,13 +125,13 @@ def test_a_store_that_has_no_room_is_one_message_and_keeps_what_is_done(
         (pages,) = db.execute("PRAGMA page_count").fetchone()
         (tables,) = db.execute("SELECT MAX(rootpage) FROM sqlite_master").fetchone()
 
-    class Small(schema.Connection):
+    class Small(opening.Connection):
         def __init__(self, *args, **more) -> None:
             super().__init__(*args, **more)
             self.execute(f"PRAGMA max_page_count={(pages + tables) // 2}")
 
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "Connection", Small)
+        patch.setattr(opening, "Connection", Small)
         with pytest.raises(UserError, match="full") as caught:
             quiet(images, tmp_path / "full")
     assert "room" in (caught.value.fix or "")

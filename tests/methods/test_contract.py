@@ -12,14 +12,8 @@ import pytest
 from isrbench.harness.api.method import Runtime
 from isrbench.harness.api.registry import methods
 from isrbench.harness.engine.contract.check import Verdict, carry_out_one
-from isrbench.harness.engine.contract.method import (
-    METHOD_CHECKS,
-    SIZES,
-    Subject,
-    imported_by,
-    imports_no_heavy_library,
-    subject_of,
-)
+from isrbench.harness.engine.contract.method import METHOD_CHECKS, imported_by, imports_no_heavy_library
+from isrbench.harness.engine.contract.subject import SIZES, Subject, subject_of
 from isrbench.harness.identity import code_modules
 from isrbench.harness.imaging.images import write_png
 from isrbench.methods.zoo.card import shipped_cards

@@ -9,18 +9,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from isrbench.harness.api.method import Cost, Labeled, Method, MethodPlugin, Prepares, Restored, Routed, Runtime
+from isrbench.harness.api.method import Cost, Labeled, MethodPlugin, Prepares
 from isrbench.harness.api.options import describe_options, options_key
 from isrbench.harness.api.registry import Registry, methods
-from isrbench.harness.api.steps import steps
-from isrbench.harness.determinism import make_deterministic
-from isrbench.harness.engine.arguments import device_of
 from isrbench.harness.engine.contract.check import (
     Broken,
     Checked,
@@ -30,21 +24,17 @@ from isrbench.harness.engine.contract.check import (
     expect,
     process_left_alone,
 )
+from isrbench.harness.engine.contract.routing import ROUTING_CHECKS
+from isrbench.harness.engine.contract.subject import SIZES, Subject, noise, subject_of
 from isrbench.harness.engine.plan import code_version
-from isrbench.harness.engine.remote import method_options
-from isrbench.harness.engine.restoring import restore_one
 from isrbench.harness.identity import code_modules
 from isrbench.harness.imaging.images import to_pixels, write_png
-from isrbench.harness.severity.dimensions import DIMENSIONS
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
-SIZES = {"odd": (17, 23), "square": (32, 32), "thin": (9, 40)}
-"""LR images that methods are tried on: (height, width) in pixels by id."""
 HEAVY = ("torch", "diffusers", "spandrel", "transformers", "open_clip", "tensorflow", "jax")
 """Libraries that a module which only declares a method must not import: ``isrbench list`` would wait for them."""
-_SEED = 3
 _LISTS = """
 import json, sys
 from isrbench.harness.api.options import describe_options
@@ -55,41 +45,6 @@ for name in sys.argv[2:]:
     found[name] = sorted(set(json.loads(sys.argv[1])) & set(sys.modules))
 print(json.dumps(found))
 """
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A method that is checked: its plugin, the options it was built with, and what came of it."""
-
-    plugin: MethodPlugin
-    options: Any
-    method: Method
-    runtime: Runtime
-
-    def restored(self, image: str, seed: int = _SEED, method: Method | None = None) -> Restored:
-        """Restore one of SIZES; held to shape, dtype, finite values and range as in a run."""
-        return restore_one(method or self.method, noise(image), image, seed, self.runtime.scale)
-
-
-def noise(image: str) -> Tensor:
-    """Return the LR called ``image``, one of SIZES: float32 (3, H, W) in [0, 1], the same every time."""
-    import torch
-
-    pixels = np.random.default_rng(len(image)).integers(0, 256, (3, *SIZES[image]), dtype=np.uint8)
-    return torch.from_numpy(pixels).float().div(255)
-
-
-def subject_of(plugin: MethodPlugin, options: Mapping[str, str], scale: int = 4, device: str = "cpu") -> Subject:
-    """Build a method for its checks.
-
-    Raises:
-        UserError: If options do not fit or the method cannot be built.
-    """
-    own = method_options(plugin, options)
-    steps.info("loading %s...", plugin.info.id)
-    runtime = Runtime(scale, device_of(device))
-    make_deterministic(runtime.device)
-    return Subject(plugin, own, plugin.make(own, runtime), runtime)
 
 
 def check_method(
@@ -270,56 +225,6 @@ def _cost(subject: Subject) -> None:
     expect(small.params_total == large.params_total, "the parameters depend on the image's size")
 
 
-def _routed(subject: Subject) -> Restored:
-    if not subject.plugin.info.routes:
-        raise Skipped("the method does not route")
-    return subject.restored("odd")
-
-
-def _otherwise(subject: Subject, **options: object) -> Restored:
-    if not set(options) <= {field.name for field in dataclasses.fields(subject.options)}:
-        raise Skipped(f"the method has no option {', '.join(options)}")
-    method = subject.plugin.make(dataclasses.replace(subject.options, **options), subject.runtime)
-    return subject.restored("odd", method=method)
-
-
-def _takes_severities(subject: Subject) -> None:
-    import torch
-
-    own = _routed(subject)
-    expect(isinstance(subject.method, Routed), "it lacks severity() and active_counts()")
-    assert isinstance(subject.method, Routed)
-    severity = subject.method.severity(noise("odd"), image="odd")
-    fits = severity.shape == (len(DIMENSIONS),) and severity.min() >= 0 and severity.max() <= 1
-    expect(bool(fits), f"severity() has to return ({len(DIMENSIONS)},) in [0, 1]")
-    with tempfile.TemporaryDirectory(prefix="isrbench-check-") as folder:
-        path = Path(folder, "severities.csv")
-        path.write_text(",".join(["image", *DIMENSIONS]) + "\n" + ",".join(["odd", *map(repr, severity.tolist())]))
-        given = _otherwise(subject, severities=path)
-    same = torch.equal(given.image, own.image) and given.trace == own.trace
-    expect(same, "its own severity, handed back by the option severities, gives another image")
-
-
-def _fixed_counts(subject: Subject) -> None:
-    own = _routed(subject)
-    assert isinstance(subject.method, Routed) and own.trace is not None
-    counts = subject.method.active_counts()
-    expect(list(counts) == sorted(set(counts)), "active_counts() has to rise")
-    for count in counts:
-        trace = _otherwise(subject, active=count).trace
-        assert trace is not None
-        fixed = set(trace.active) == {count} and set(trace.zero) == {0} and trace.layers == own.trace.layers
-        expect(fixed, f"under active={count} the trace says {set(trace.active)}, with {set(trace.zero)} zero slots")
-
-
-def _off(subject: Subject) -> None:
-    own = _routed(subject)
-    trace = _otherwise(subject, adapter_off=True).trace
-    assert trace is not None and own.trace is not None
-    none = trace.mean_active == 0 and trace.layers == own.trace.layers and not (trace.macs or trace.params)
-    expect(none, "under adapter_off=true experts are active")
-
-
 METHOD_CHECKS: Checks[Subject] = {
     "title, license and summary are there": _metadata,
     "the citation is BibTeX": _citation,
@@ -335,8 +240,6 @@ METHOD_CHECKS: Checks[Subject] = {
     "hashes are texts, the same for another instance": _hashes,
     "a variant is a word": _variant,
     "cost grows with the image, or is openly unknown": _cost,
-    "routing: it takes back the severity that it says": _takes_severities,
-    "routing: a fixed number of experts is active": _fixed_counts,
-    "routing: off, no expert is active": _off,
+    **ROUTING_CHECKS,
 }
 """What has to hold, in words, and the function that finds out."""

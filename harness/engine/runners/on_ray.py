@@ -24,7 +24,7 @@ from isrbench.harness.api.records import Failure, ImageStatus
 from isrbench.harness.engine.jobs import Event, Job, Written, lost, png_file, restore
 from isrbench.harness.engine.plan import Plan
 from isrbench.harness.engine.request import Request
-from isrbench.harness.engine.runners.worker import Built, Order, Parcel, Reply, Worker, versions
+from isrbench.harness.engine.runners.worker import Order, Parcel, Reply, Worker, check_same, versions
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import replacing
 
@@ -272,7 +272,7 @@ class _Crew:
             return
         if isinstance(built, Failure):
             raise UserError(f"a worker cannot start: {built.message}", built.fix or "--runner threads shows where")
-        _check_same(built, self._ours)
+        check_same(built, self._ours)
         member.building = None
 
     def _after_death(self, job: Job, error: Exception) -> Reply | None:
@@ -285,15 +285,6 @@ class _Crew:
         failure = Failure(message=message, fix="isrbench eval --runner threads, with more memory")
         short = isinstance(error, self._ray.exceptions.OutOfMemoryError)  # Ray ends what takes a machine's last memory
         return _lost(job, failure, ImageStatus.OOM if short else ImageStatus.FAILED)
-
-
-def _check_same(theirs: Built, ours: Built) -> None:
-    for what in ("code", "weights", "metrics", "estimator"):
-        if getattr(theirs, what) != getattr(ours, what):
-            raise UserError(
-                f"the worker on {theirs.node} has another {what} than this process: its rows would not fit the others",
-                "install the same releases, and put the same files, on every machine of the cluster",
-            )
 
 
 def _lost(job: Job, failure: Failure, status: ImageStatus = ImageStatus.FAILED) -> Reply:

@@ -19,6 +19,7 @@ from isrbench.harness.engine.jobs import Job, Measured, measure, restore
 from isrbench.harness.engine.plan import Plan, code_version
 from isrbench.harness.engine.remote import method_options
 from isrbench.harness.engine.request import Request
+from isrbench.harness.errors import UserError
 from isrbench.harness.metrics.scorer import Scorer
 from isrbench.harness.metrics.version import MetricVersion
 from isrbench.harness.severity.estimator import get_estimator
@@ -146,3 +147,17 @@ def _file(path: Path, content: bytes | None) -> Path:
     if content is not None:
         path.write_bytes(content)
     return path
+
+
+def check_same(theirs: Built, ours: Built) -> None:
+    """Check that a worker computes as this process does.
+
+    Raises:
+        UserError: If its code, weights, metrics or estimator are others.
+    """
+    for what in ("code", "weights", "metrics", "estimator"):
+        if getattr(theirs, what) != getattr(ours, what):
+            raise UserError(
+                f"the worker on {theirs.node} has another {what} than this process: its rows would not fit the others",
+                "install the same releases, and put the same files, on every machine of the cluster",
+            )

@@ -14,7 +14,7 @@ from isrbench.harness.api.method import Method, Runtime
 from isrbench.harness.severity.estimator import Estimator
 from isrbench.methods.onestep.adapter import AdapterSpec
 from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, load_adapter, save_adapter
-from isrbench.methods.onestep.infer.method import build_method
+from isrbench.methods.onestep.infer.building import build_method
 from isrbench.methods.onestep.options import MixtureOptions, OneStepOptions
 from isrbench.methods.onestep.train.config import TrainConfig
 from isrbench.methods.onestep.train.degrade import SCALE
@@ -34,7 +34,7 @@ class Evaluated:
         checkpoint: The adapter as it would be saved.
 
     Raises:
-        UserError: As :func:`isrbench.methods.onestep.infer.method.build_method`.
+        UserError: As :func:`isrbench.methods.onestep.infer.building.build_method`.
     """
 
     def __init__(self, config: TrainConfig, spec: AdapterSpec, nets: Networks, checkpoint: AdapterCheckpoint) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from isrbench.harness.api.dataset import Archive, Card
 from isrbench.harness.data import fetch
-from isrbench.harness.data.fetch import extract, fetch_dataset
+from isrbench.harness.data.fetch import fetch_dataset
+from isrbench.harness.data.unpack import extract
 from isrbench.harness.errors import UserError
 
 

@@ -14,8 +14,9 @@ from isrbench.harness import network
 from isrbench.harness.api.dataset import Archive, Card, HubTable
 from isrbench.harness.data import fetch
 from isrbench.harness.data.catalogue import find_card
-from isrbench.harness.data.fetch import extract, fetch_dataset, write_table
+from isrbench.harness.data.fetch import fetch_dataset, write_table
 from isrbench.harness.data.pairs import content_hash, load_pairs
+from isrbench.harness.data.unpack import extract
 from isrbench.harness.errors import UserError
 from isrbench.harness.metrics import weights as metric_weights
 from isrbench.harness.metrics.sets import DEFAULT_METRICS

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from isrbench.harness.api.method import Restored, RoutingTrace, Runtime
-from isrbench.harness.engine import jobs
+from isrbench.harness.engine import jobs, preparing
 from isrbench.harness.engine.restore_files import restore
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging import writing
@@ -61,7 +61,7 @@ def test_a_folder_that_is_gone_is_nobodys_fault(tmp_path: Path, monkeypatch) -> 
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    with jobs.folder_kept():
+    with preparing.folder_kept():
         os.chdir(tmp_path)
 
 
@@ -108,7 +108,7 @@ def test_a_message_that_is_not_utf_8_is_a_row(request_, methods, monkeypatch) ->
 def test_a_method_that_cannot_prepare_is_named(error: Exception, said: str, monkeypatch) -> None:
     monkeypatch.setattr(Nearest, "prepare", lambda *a: (_ for _ in ()).throw(error), raising=False)
     with pytest.raises(UserError) as caught:
-        jobs.prepare(Nearest(Options(), Runtime()), "nearest", [])
+        preparing.prepare(Nearest(Options(), Runtime()), "nearest", [])
     assert caught.value.message == f"the method nearest cannot prepare its images: {said}" and caught.value.fix
 
 

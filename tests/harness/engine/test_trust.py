@@ -21,7 +21,7 @@ from isrbench.harness.engine.request import Resume
 from isrbench.harness.errors import UserError
 from isrbench.harness.metrics.scorer import Score, Scorer
 from isrbench.harness.severity.estimator import get_estimator
-from isrbench.harness.store import schema
+from isrbench.harness.store import opening
 from isrbench.harness.store.frames import load_frames
 from isrbench.harness.store.store import Store
 from isrbench.harness.store.summary import summarise
@@ -194,7 +194,7 @@ def test_a_severity_that_fails_is_told_and_everything_else_kept(request_, method
 
 def test_a_locked_store_is_not_a_full_disk(request_, methods, monkeypatch) -> None:
     _, store, _ = run(request_, methods)
-    monkeypatch.setattr(schema, "PATIENCE", 0.1)
+    monkeypatch.setattr(opening, "PATIENCE", 0.1)
     other = sqlite3.connect(store.file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(UserError, match="another process") as caught:

@@ -10,7 +10,7 @@ from isrbench.harness.api.method import Runtime
 from isrbench.harness.errors import UserError
 from isrbench.harness.severity.estimator import get_estimator
 from isrbench.methods.onestep.checkpoint import load_adapter
-from isrbench.methods.onestep.infer.method import build_method
+from isrbench.methods.onestep.infer.building import build_method
 from isrbench.methods.onestep.options import MixtureOptions
 from isrbench.methods.onestep.train.config import validated
 from isrbench.methods.onestep.train.run import Run

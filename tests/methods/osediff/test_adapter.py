@@ -10,7 +10,7 @@ from isrbench.harness.errors import UserError
 from isrbench.methods.onestep.base import chunked_vae
 from isrbench.methods.onestep.base.load import build_models, load_base, sd21_configs
 from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, save_adapter
-from isrbench.methods.onestep.infer.method import build_method
+from isrbench.methods.onestep.infer.building import build_method
 from isrbench.methods.onestep.options import OneStepOptions
 from isrbench.methods.onestep.train.regulariser import Regulariser
 from isrbench.methods.osediff.adapter import SPEC, DenseConfig, attach

@@ -14,7 +14,8 @@ import torch
 
 from isrbench.harness.api.method import Cost, MethodInfo, MethodPlugin, Restored, RoutingTrace, Runtime
 from isrbench.harness.engine.contract.check import Verdict, carry_out
-from isrbench.harness.engine.contract.method import METHOD_CHECKS, Subject
+from isrbench.harness.engine.contract.method import METHOD_CHECKS
+from isrbench.harness.engine.contract.subject import Subject
 from tests.support.cli import isrbench
 from tests.support.packages import install
 from tests.support.plugins import MISBEHAVING, MISBEHAVING_POINTS

@@ -13,8 +13,8 @@ from isrbench.harness.errors import UserError
 from isrbench.methods.mor.config import MoRConfig
 from isrbench.methods.onestep.base.load import load_base
 from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, load_adapter, save_adapter
+from isrbench.methods.onestep.infer.building import build_method
 from isrbench.methods.onestep.infer.geometry import plan, upscale
-from isrbench.methods.onestep.infer.method import build_method
 from isrbench.methods.onestep.options import MixtureOptions, OneStepOptions
 from isrbench.methods.onestep.train.config import validated
 from isrbench.methods.onestep.train.degrade import upsample

@@ -15,7 +15,7 @@ from isrbench.methods.mor.config import MoRConfig
 from isrbench.methods.onestep.adapter import AdapterSpec
 from isrbench.methods.onestep.base.load import load_base
 from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, save_adapter
-from isrbench.methods.onestep.infer.method import build_method
+from isrbench.methods.onestep.infer.building import build_method
 from isrbench.methods.onestep.infer.severities import FileSeverities
 from isrbench.methods.onestep.options import MixtureOptions
 from tests.support.onestep_base import one_thread, write_base  # noqa: F401

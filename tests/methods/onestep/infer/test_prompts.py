@@ -19,7 +19,7 @@ from isrbench.harness.errors import UserError
 from isrbench.harness.store.store import Store
 from isrbench.methods.onestep.base.load import load_base
 from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, load_adapter, save_adapter
-from isrbench.methods.onestep.infer.method import build_method
+from isrbench.methods.onestep.infer.building import build_method
 from isrbench.methods.onestep.infer.prompts import TAGS, FilePrompts, Tagger, load_tagger, make_prompter, read_tags
 from isrbench.methods.onestep.options import OneStepOptions
 from isrbench.methods.osediff.adapter import SPEC, DenseConfig, attach
