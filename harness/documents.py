@@ -74,7 +74,7 @@ def read_json(path: Path, fix: str, what: str = "") -> Any:
     """
 
     def refuse(word: str) -> None:
-        raise ValueError(f"{word} is no number of JSON")
+        raise ValueError(f"{word} is not a JSON number")
 
     text = read_text(path, fix, what)
     with foreign(f"{what} {path} is not valid JSON".lstrip(), fix):

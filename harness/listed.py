@@ -188,7 +188,7 @@ def _write(made: Path, folder: Path, files: Collection[Listed]) -> None:
 def _read(folder: Path) -> list[Listed]:
     """Return what the list names below ``folder``; nothing where there is none, or another file of that name."""
     try:
-        with foreign(f"{folder / LIST} is no list of files", ""):
+        with foreign(f"{folder / LIST} is not a list of files", ""):
             found = read_json(folder / LIST, "")
             files = [Listed(str(name), int(size), str(hash)) for name, size, hash in found]
     except UserError:

@@ -132,6 +132,6 @@ def _digits(layout: Layout) -> dict[str, int]:
     for text in layout.digits:
         metric, _, number = text.rpartition("=")
         if not (number.isascii() and number.isdigit() and int(number) <= 17):
-            raise UserError(f"--digits {text} is no number of digits", _FIX_DIGITS)
+            raise UserError(f"--digits {text} is not a number of digits", _FIX_DIGITS)
         found[metric.strip()] = int(number)
     return found

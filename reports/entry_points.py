@@ -95,7 +95,7 @@ def _check_page(path: Path, overwrite: bool) -> None:
             raise UserError(f"--markdown {path} is not a file", "name a file, such as results.md")
         if path.exists() and not overwrite and not is_results_page(path.read_text(encoding="utf-8", errors="replace")):
             raise UserError(
-                f"--markdown {path} is there already and is no page of results", "choose another file, or --overwrite"
+                f"--markdown {path} exists already and is not a page of results", "choose another file, or --overwrite"
             )
     except OSError as error:
         raise UserError(f"--markdown {path} cannot be read: {error.strerror or error}", "choose another") from error

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_origin, get_type_hints
+from typing import Annotated
 
 import typer
 
@@ -168,6 +165,78 @@ AcceptLicense = Annotated[
     ),
 ]
 Runs = Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="Ids, folders or `latest`.")]
+Name = Annotated[
+    str | None,
+    typer.Option(help="What tables call it, to tell two folders or checkpoints apart.", rich_help_panel=METHOD),
+]
+RequireMetrics = Annotated[
+    bool,
+    typer.Option("--require-metrics", help="Stop if a metric's weights are not there.", rich_help_panel=SCORES),
+]
+Scale = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="How many times larger, for a set without HR images. [default: as the set says]",
+        rich_help_panel=IMAGES,
+    ),
+]
+HrCrop = Annotated[
+    str | None,
+    typer.Option(
+        help="modulo: cut HR images at the right and bottom to a multiple of the scale.", rich_help_panel=IMAGES
+    ),
+]
+Resume = Annotated[
+    str,
+    typer.Option(help="only-missing: go on; never: a new run; only-cache: compute nothing.", rich_help_panel=RESULTS),
+]
+Seeds = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Run a stochastic method under so many seeds, from --seed on; one run a seed.",
+        rich_help_panel=METHOD,
+    ),
+]
+Estimator = Annotated[
+    str,
+    typer.Option(
+        help="Severity estimator: tiny, fft (no weights), an open_clip MODEL/PRETRAINED, or none.",
+        rich_help_panel=SCORES,
+    ),
+]
+HrSeverity = Annotated[
+    bool,
+    typer.Option(
+        "--hr-severity",
+        help="Estimate the HR images too, for report --strata hr-severity.",
+        rich_help_panel=SCORES,
+    ),
+]
+Complexity = Annotated[
+    bool,
+    typer.Option(
+        "--complexity/--no-complexity",
+        help="Count and time the method too, or do not.",
+        show_default=False,
+        rich_help_panel=SCORES,
+    ),
+]
+Report = Annotated[
+    bool,
+    typer.Option(
+        "--report/--no-report",
+        help="Write the report of all newest runs, or do not.",
+        show_default=False,
+        rich_help_panel=RESULTS,
+    ),
+]
+Trackers = Annotated[
+    list[str],
+    typer.Option(help="tensorboard or wandb: hand the scores on, too; may be repeated.", rich_help_panel=RESULTS),
+]
 
 RUNS_DIR = Path("runs")
 RUNS_DIRS = [RUNS_DIR]
@@ -188,51 +257,6 @@ def metric_ids(text: str | None) -> list[str] | None:
     """Return the ids and sets that ``--metrics`` lists, as they are spelled; None where it is not given."""
     words = listed(text)
     return None if words is None else [metric_id(word) for word in words]
-
-
-def grouped(verb: Callable[..., None]) -> Callable[..., None]:
-    """Return a verb whose parameters of frozen dataclasses are options, one a field: typer knows no groups.
-
-    A field's ``metadata`` may hold help, metavar, min and max. A tuple of strings is a text with commas; a flag that is
-    off by default has no opposite.
-    """
-    signature = inspect.signature(verb, eval_str=True)
-    groups: dict[str, Any] = {p.name: p.annotation for p in signature.parameters.values() if is_dataclass(p.annotation)}
-    options = {name: _options(group) for name, group in groups.items()}
-
-    @functools.wraps(verb)
-    def called(**values: Any) -> None:
-        for name, group in groups.items():
-            given = {option.name: values.pop(option.name) for option in options[name]}
-            for key, hint in get_type_hints(group).items():
-                if get_origin(hint) is tuple:
-                    given[key] = tuple((metric_ids if key == "metrics" else listed)(given[key]) or ())
-            values[name] = group(**given)
-        verb(**values)
-
-    parameters = []
-    for own in signature.parameters.values():
-        parameters += options.get(own.name, [own.replace(kind=inspect.Parameter.KEYWORD_ONLY)])
-    called.__signature__ = signature.replace(parameters=parameters)  # pyright: ignore[reportAttributeAccessIssue]
-    called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return called
-
-
-def _options(group: type) -> list[inspect.Parameter]:
-    """Return an option for each field of a dataclass."""
-    hints = get_type_hints(group)
-    found = []
-    for own in fields(group):
-        many = get_origin(hints[own.name]) is tuple
-        names = [f"--{own.name.replace('_', '-')}"] if own.default is False else []
-        option = typer.Option(*names, show_default=bool(own.default) and not many, **own.metadata)
-        found.append(
-            inspect.Parameter(
-                own.name, inspect.Parameter.KEYWORD_ONLY, default=None if many else own.default,
-                annotation=Annotated[str | None if many else hints[own.name], option],
-            )
-        )  # fmt: skip
-    return found
 
 
 @contextmanager

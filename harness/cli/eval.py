@@ -3,39 +3,46 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from isrbench.harness.api.steps import steps
 from isrbench.harness.cli.arguments import (
-    IMAGES,
-    METHOD,
     NOTHING,
-    RESULTS,
     RUNS_DIR,
-    SCORES,
     AcceptLicense,
     Batch,
+    Complexity,
     DataRoot,
     Dataset,
     Device,
     Devices,
+    Estimator,
     GpusPerWorker,
+    HrCrop,
+    HrSeverity,
     Json,
     Limit,
     Method,
     Metrics,
+    Name,
     OnOom,
     Options,
     RayAddress,
+    Report,
+    RequireMetrics,
+    Resume,
     Runner,
     RunsDir,
     Sample,
+    Scale,
     Seed,
+    Seeds,
+    Trackers,
     Workers,
     devices_of,
     metric_ids,
@@ -50,51 +57,20 @@ def eval_(
     method: Method,
     dataset: Dataset,
     option: Options = NOTHING,
-    name: Annotated[
-        str | None,
-        typer.Option(help="What tables call it, to tell two folders or checkpoints apart.", rich_help_panel=METHOD),
-    ] = None,
+    name: Name = None,
     metrics: Metrics = None,
-    require_metrics: Annotated[
-        bool,
-        typer.Option("--require-metrics", help="Stop if a metric's weights are not there.", rich_help_panel=SCORES),
-    ] = False,
+    require_metrics: RequireMetrics = False,
     data_root: DataRoot = None,
     accept_license: AcceptLicense = False,
     limit: Limit = None,
     sample: Sample = None,
-    scale: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="How many times larger, for a set without HR images. [default: as the set says]",
-            rich_help_panel=IMAGES,
-        ),
-    ] = None,
-    hr_crop: Annotated[
-        str | None,
-        typer.Option(
-            help="modulo: cut HR images at the right and bottom to a multiple of the scale.", rich_help_panel=IMAGES
-        ),
-    ] = None,
+    scale: Scale = None,
+    hr_crop: HrCrop = None,
     runs_dir: RunsDir = RUNS_DIR,
-    resume: Annotated[
-        str,
-        typer.Option(
-            help="only-missing: go on; never: a new run; only-cache: compute nothing.", rich_help_panel=RESULTS
-        ),
-    ] = "only-missing",
+    resume: Resume = "only-missing",
     device: Device = "auto",
     seed: Seed = 0,
-    seeds: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            min=1,
-            help="Run a stochastic method under so many seeds, from --seed on; one run a seed.",
-            rich_help_panel=METHOD,
-        ),
-    ] = 1,
+    seeds: Seeds = 1,
     runner: Runner = "threads",
     workers: Workers = None,
     devices: Devices = None,
@@ -102,43 +78,11 @@ def eval_(
     gpus_per_worker: GpusPerWorker = 0,
     batch: Batch = 1,
     on_oom: OnOom = "skip",
-    estimator: Annotated[
-        str,
-        typer.Option(
-            help="Severity estimator: tiny, fft (no weights), an open_clip MODEL/PRETRAINED, or none.",
-            rich_help_panel=SCORES,
-        ),
-    ] = "tiny",
-    hr_severity: Annotated[
-        bool,
-        typer.Option(
-            "--hr-severity",
-            help="Estimate the HR images too, for report --strata hr-severity.",
-            rich_help_panel=SCORES,
-        ),
-    ] = False,
-    complexity: Annotated[
-        bool,
-        typer.Option(
-            "--complexity/--no-complexity",
-            help="Count and time the method too, or do not.",
-            show_default=False,
-            rich_help_panel=SCORES,
-        ),
-    ] = True,
-    report: Annotated[
-        bool,
-        typer.Option(
-            "--report/--no-report",
-            help="Write the report of all newest runs, or do not.",
-            show_default=False,
-            rich_help_panel=RESULTS,
-        ),
-    ] = True,
-    tracker: Annotated[
-        list[str],
-        typer.Option(help="tensorboard or wandb: hand the scores on, too; may be repeated.", rich_help_panel=RESULTS),
-    ] = NOTHING,
+    estimator: Estimator = "tiny",
+    hr_severity: HrSeverity = False,
+    complexity: Complexity = True,
+    report: Report = True,
+    tracker: Trackers = NOTHING,
     json: Json = False,
 ) -> None:
     """Run a method over a dataset and score what it writes; go on where an earlier run stopped.
@@ -155,9 +99,9 @@ def eval_(
     """
     from isrbench.harness.api.options import split_options
     from isrbench.harness.api.registry import methods
-    from isrbench.harness.cli.terminal import show_json, show_place, show_summary, show_warning
+    from isrbench.harness.cli.terminal import show_json, show_place, show_summary
     from isrbench.harness.cli.waiting import progress_bars
-    from isrbench.harness.engine.evaluate import evaluate, same_images
+    from isrbench.harness.engine.evaluate import evaluate
 
     options = split_options(option)
     if seeds > 1 and sample is not None:
@@ -185,24 +129,34 @@ def eval_(
         show_json(result.summary)
     else:
         show_summary(result.summary)
-    repeats: list[RunResult] = []
-    for other in range(seed + 1, seed + seeds):
-        repeats.append(run(other, result.run, False))
-        if repeats[-1].failed:
-            show_warning(
-                f"under seed {other}: {_first_failure(repeats[-1])}",
-                f"isrbench export {shlex.quote(str(repeats[-1].folder))} --table images --to images.csv",
-            )
-        if same_images(result, repeats[-1]):
-            show_warning(
-                f"{result.manifest.title} gives the same images under seeds {seed} and {other}: it is deterministic",
-                "leave --seeds out; further seeds are not run",
-            )
-            break
+    repeats = _repeat(result, range(seed + 1, seed + seeds), lambda other: run(other, result.run, False))
     page = update_report(runs_dir, any(r.computed for r in (result, *repeats)), shown_before) if report else None
     if page is not None and not json:
         show_place("report", page)
     raise typer.Exit(1 if any(r.failed or r.cost_failed for r in (result, *repeats)) else 0)
+
+
+def _repeat(first: RunResult, seeds: Iterable[int], run: Callable[[int], RunResult]) -> list[RunResult]:
+    """Run a method under further seeds, until one gives the same images: it is deterministic then."""
+    from isrbench.harness.cli.terminal import show_warning
+    from isrbench.harness.engine.evaluate import same_images
+
+    repeats = []
+    for seed in seeds:
+        repeats.append(run(seed))
+        if repeats[-1].failed:
+            show_warning(
+                f"under seed {seed}: {_first_failure(repeats[-1])}",
+                f"isrbench export {shlex.quote(str(repeats[-1].folder))} --table images --to images.csv",
+            )
+        if same_images(first, repeats[-1]):
+            show_warning(
+                f"{first.manifest.title} gives the same images under seeds {first.manifest.seed} and {seed}: "
+                "it is deterministic",
+                "leave --seeds out; further seeds are not run",
+            )
+            break
+    return repeats
 
 
 def _first_failure(result: RunResult) -> str:

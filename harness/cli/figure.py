@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from isrbench.harness.api.layout import DEFAULT_FIGURE, FigureLayout
-from isrbench.harness.cli.arguments import NOTHING, RUNS_DIR, Runs, RunsDir, grouped
+from isrbench.harness.cli.arguments import NOTHING, RUNS_DIR, Runs, RunsDir
+from isrbench.harness.cli.grouped import grouped
 from isrbench.harness.errors import UserError
 
 

@@ -11,7 +11,8 @@ import typer
 
 from isrbench.harness.api.layout import DEFAULT_LAYOUT, Layout
 from isrbench.harness.api.steps import steps
-from isrbench.harness.cli.arguments import RUNS_DIRS, Runs, RunsDirs, grouped, metric_ids, writing_to
+from isrbench.harness.cli.arguments import RUNS_DIRS, Runs, RunsDirs, metric_ids, writing_to
+from isrbench.harness.cli.grouped import grouped
 from isrbench.harness.cli.verbs import Verb
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import is_there
@@ -98,9 +99,9 @@ def report_writer(group: str = "isrbench.reports") -> Callable[..., Any]:
     """Return what is installed as ``default`` of ``group``; the harness itself knows no report.
 
     Args:
-        group: ``isrbench.reports``, ``isrbench.figures``, ``isrbench.hub_cards``, ``isrbench.votes``;
-            :mod:`isrbench.reports.entry_points`, :mod:`isrbench.reports.figures.paper` and
-            :mod:`isrbench.reports.votes.page` describe them.
+        group: ``isrbench.reports``, ``isrbench.figures``, ``isrbench.hub_cards``, ``isrbench.pairs``,
+            ``isrbench.votes``; :mod:`isrbench.reports.entry_points`, :mod:`isrbench.reports.figures.paper`,
+            :mod:`isrbench.reports.pairs` and :mod:`isrbench.reports.votes.page` describe them.
 
     Raises:
         UserError: If there is nothing.

@@ -56,7 +56,7 @@ def rename(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What tables call its method from now on.")],
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
-    """Give a run another name, as if it had been made with `eval --name NAME`; its id and folder follow.
+    """Rename a run, as if it had been made with `eval --name NAME`; its id and folder follow.
 
     Example: `isrbench runs rename latest ours-v2`
     """

@@ -101,7 +101,7 @@ def _less(context: Any, option: Any, value: bool) -> None:
 
 
 def _with_argument_help(command: Any) -> None:
-    """Give arguments their help back: since click 8.5 has one of its own for them, typer's is lost."""
+    """Restore the help of arguments: since click 8.5 has one of its own for them, typer's is lost."""
     function = getattr(command.callback, "__wrapped__", None)
     infos = get_params_from_function(function) if function is not None else {}
     for param in command.params:

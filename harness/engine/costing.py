@@ -36,7 +36,7 @@ def _run_cost(method: Method, height: int, width: int, device: str) -> RunCost:
         log.info("not timed: %s", method.untimed)
     else:
         try:
-            steps.info("timing one LR image of %dx%d: about %g s, or one call", height, width, LIMIT_SECONDS)
+            steps.info("timing one LR image of %dx%d: at most %g s, or one call", height, width, LIMIT_SECONDS)
             measured = time_restore(lambda lr: method.restore(lr, image="complexity", seed=0), height, width, device)
         except UserError as error:
             log.info("not timed, because the method cannot restore a made-up image: %s", error.message)

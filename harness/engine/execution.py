@@ -101,7 +101,7 @@ def _check_repeat(plan: Plan, store: Store, run: str) -> None:
     known = {state.run: state for state in store.states()}
     state = known.get(base)
     if state is None:
-        raise UserError(f"repeat_of names {base}, which is no run in {store.folder}", "isrbench list runs")
+        raise UserError(f"repeat_of names {base}, which is not a run in {store.folder}", "isrbench list runs")
     if base == run or state.repeat_of or (state.method, state.dataset) != (plan.name, plan.card.id):
         raise UserError(
             f"{run} cannot repeat {base}: a repeat is the same method and set under another seed, and of no repeat",

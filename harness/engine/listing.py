@@ -60,7 +60,7 @@ def list_stored(folders: Sequence[Path]) -> Rows:
     """Return (columns, rows) of all runs in these runs folders; of each folder the run asked for last comes last.
 
     Raises:
-        UserError: If one of them is no runs folder.
+        UserError: If one of them is not a runs folder.
     """
     from isrbench.harness.files import size_below, size_text
     from isrbench.harness.store.state import differing_options

@@ -38,46 +38,45 @@ class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class _Method(_Entry):
+class _OfMethods(_Entry):
+    device: str | None = None
+    seed: int | None = None
+    runner: str | None = None
+    workers: int | None = None
+    devices: str | None = None
+    batch: int | None = None
+    on_oom: str | None = None
+    complexity: bool | None = None
+
+
+class _OfSets(_Entry):
+    data_root: str | None = None
+    metrics: list[str] | None = None
+    limit: int | None = None
+    sample: int | None = None
+    scale: int | None = None
+    hr_crop: str | None = None
+    estimator: str | None = None
+    hr_severity: bool | None = None
+
+
+class _Method(_OfMethods):
     id: str
     name: str | None = None
     options: dict[str, Any] = {}
     """A list stands for a run with each of its values."""
-    device: str | None = None
-    seed: int | None = None
-    workers: int | None = None
-    complexity: bool | None = None
 
 
-class _Set(_Entry):
+class _Set(_OfSets):
     id: str
-    data_root: str | None = None
-    metrics: list[str] | None = None
-    limit: int | None = None
-    sample: int | None = None
-    scale: int | None = None
-    hr_crop: str | None = None
-    estimator: str | None = None
-    hr_severity: bool | None = None
 
 
-class _Matrix(_Entry):
+class _Matrix(_OfSets, _OfMethods):
+    """What stands here is meant for all methods, or all sets, that do not say it themselves."""
+
     methods: list[_Method] = Field(min_length=1)
     datasets: list[_Set] = Field(min_length=1)
     runs_dir: str = "runs"
-    # What stands here is meant for all methods, or all sets, that do not say it themselves.
-    device: str | None = None
-    seed: int | None = None
-    workers: int | None = None
-    complexity: bool | None = None
-    data_root: str | None = None
-    metrics: list[str] | None = None
-    limit: int | None = None
-    sample: int | None = None
-    scale: int | None = None
-    hr_crop: str | None = None
-    estimator: str | None = None
-    hr_severity: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release(device: str) -> None:
-    """Give back what a failed attempt has left; call it outside the ``except`` block, whose traceback holds tensors."""
+    """Free the memory of a failed attempt; call it outside the ``except`` block, whose traceback holds tensors."""
     gc.collect()
     if not on_cpu(device):
         import torch

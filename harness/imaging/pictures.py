@@ -198,7 +198,7 @@ def _coloured(
 
 
 def _without_hidden_colours(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Give pixels that are wholly transparent the colour of the nearest one that is not."""
+    """Set wholly transparent pixels to the colour of the nearest one that is not."""
     from scipy.ndimage import distance_transform_edt
 
     hidden = alpha == 0

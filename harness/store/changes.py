@@ -15,7 +15,7 @@ _OF_RUNS = ("routing", "scores", "images")
 
 
 def move_run(db: Connection, run: str, manifest: Manifest) -> None:
-    """Give all rows of ``run`` to the run of ``manifest``, which takes its place; PNGs are looked for in its folder.
+    """Move all rows of ``run`` to the run of ``manifest``, which takes its place; PNGs are looked for in its folder.
 
     Args:
         db: Of :meth:`isrbench.harness.store.store.Store.transaction`.

@@ -121,7 +121,7 @@ def _checked(db: Connection, file: Path) -> Connection:
     odd = next((str(run) for (run,) in db.execute("SELECT run FROM runs") if not is_name(run)), None)
     if odd is not None:
         db.close()
-        raise damaged(file.parent, f"it has a run called '{shown(odd)}', which is no folder's name")
+        raise damaged(file.parent, f"it has a run called '{shown(odd)}', which is not a folder's name")
     db.row_factory, db.folder = sqlite3.Row, file.parent
     return db
 

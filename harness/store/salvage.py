@@ -156,7 +156,7 @@ def _sorted(db: sqlite3.Connection, table: str) -> list[dict[str, Any]]:
 
 def _run_of_manifest(folder: Path, run: str) -> dict[str, Any] | None:
     """A run's row from the manifest in its folder; None where that cannot be read."""
-    if not run or "/" in run or run.startswith("."):  # whatever stands in a damaged file is no path to follow
+    if not run or "/" in run or run.startswith("."):  # what a damaged file says is not followed as a path
         return None
     try:
         manifest = Manifest.model_validate_json(read_text(folder / run / "manifest.json", ""))

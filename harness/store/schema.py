@@ -90,7 +90,7 @@ def manifest_of(run: str, text: str) -> Manifest:
     """Read the manifest of a run's row.
 
     Raises:
-        ValueError: If it is none, the run's id is no folder's name, or the manifest is another run's.
+        ValueError: If it is none, the run's id is not a folder's name, or the manifest is another run's.
     """
     manifest = Manifest.model_validate_json(text)
     if not is_name(run) or manifest.run != run:

@@ -212,7 +212,7 @@ def _layout(subject: Subject, width: float) -> tuple[int, int, float]:
     height, wide = subject.panels[-1].pixels.shape[:2]
     aspect = wide / height
     side = (width - aspect * (lines - 1) * _LABEL - columns * _GAP) / (lines * aspect + columns)
-    if not side >= _SMALLEST:  # a width that is no number gives none either
+    if not side >= _SMALLEST:  # a width that is not a number fails as well
         raise UserError(f"a figure {width:g} inches wide has no room for {subject.image}", "make it wider: --width 7")
     return lines, columns, side
 

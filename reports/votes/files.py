@@ -67,7 +67,7 @@ def _files(paths: Sequence[str | Path]) -> list[Path]:
 def _read(file: Path) -> Iterator[tuple[str, Vote]]:
     content = read_json(file, _FIX, "the file of votes")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UserError(f"{file} is no file of votes: its format is not {FORMAT}", _FIX)
+        raise UserError(f"{file} is not a file of votes: its format is not {FORMAT}", _FIX)
     voter, votes = content.get("voter"), content.get("votes")
     if not isinstance(voter, str) or not isinstance(votes, list):
         raise UserError(f"{file} is not as the page writes it: it lacks voter or votes", _FIX)

@@ -163,8 +163,8 @@ def test_what_is_no_store_is_named(break_it: Callable[[Path], object], words: st
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
-        ("UPDATE runs SET run = '../../evil'", "a run called '../../evil', which is no folder's name"),
-        ("UPDATE runs SET run = '..'", "a run called '..', which is no folder's name"),
+        ("UPDATE runs SET run = '../../evil'", "a run called '../../evil', which is not a folder's name"),
+        ("UPDATE runs SET run = '..'", "a run called '..', which is not a folder's name"),
         ("UPDATE runs SET manifest = replace(manifest, '\"one\"', '\"../evil\"')", "has the manifest of '../evil'"),
         ("UPDATE images SET output = '../../evil.png'", "is said to lie at ../../evil.png"),
         ("UPDATE images SET output = '/evil.png'", "is said to lie at /evil.png"),

@@ -49,7 +49,7 @@ def test_report_writes_the_page_and_replaces_only_its_own(pairs_folder: Path, tm
         code, *_ = isrbench(capsys, "report", "--runs-dir", runs, "--markdown", file)
         assert code == 0 and "| Bicubic" in file.read_text(encoding="utf-8")
     file.write_text("mine\n")
-    with pytest.raises(UserError, match="is no page of results"):
+    with pytest.raises(UserError, match="is not a page of results"):
         write(runs_dir=runs, markdown=file)
     assert file.read_text() == "mine\n"
     code, *_ = isrbench(capsys, "report", "--runs-dir", runs, "--markdown", file, "--overwrite")

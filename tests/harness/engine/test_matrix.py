@@ -71,3 +71,13 @@ def test_what_is_wrong_is_said_in_one_line_before_anything_runs(tmp_path, keys, 
     with pytest.raises(UserError) as error:
         read_matrix(tmp_path / "m.toml")
     assert said in error.value.message and "\n" not in error.value.message and error.value.fix
+
+
+def test_how_the_work_is_done_is_said_as_on_the_command_line(tmp_path):
+    path = tmp_path / "m.toml"
+    path.write_text(
+        'methods = [{ id = "mor", batch = 4 }, "bicubic"]\ndatasets = ["sample"]\nrunner = "serial"\non_oom = "tile"\n'
+    )
+    first, second = (run.command for run in read_matrix(path))
+    assert "--runner serial" in first and "--on-oom tile" in first and "--batch 4" in first
+    assert "--on-oom tile" in second and "--batch" not in second

@@ -29,8 +29,8 @@ def test_a_folder_of_downloads_counts_each_answer_once_and_the_later_one(tmp_pat
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("[1]", "is no file of votes"),
-        ('{"format": "other/1"}', "is no file of votes"),
+        ("[1]", "is not a file of votes"),
+        ('{"format": "other/1"}', "is not a file of votes"),
         (json.dumps({"format": FORMAT, "votes": []}), "lacks voter or votes"),
         (json.dumps({"format": FORMAT, "voter": "v", "votes": [3]}), "vote 1 does not say which two"),
         (json.dumps({"format": FORMAT, "voter": "v", "votes": [{"shown": ["a", "a"], "choice": "tie"}]}), "no choice"),
