@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from isrbench.harness.api.containment import contained
@@ -78,10 +79,9 @@ def _checked_image(image: Any, expected: tuple[int, int, int]) -> Tensor:
         hint = " (grey levels? divide by 255)" if image.dtype is torch.uint8 else ""
         raise TypeError(f"restore returned {kind}; dense floats in [0, 1] are wanted{hint}")
     image = image.detach()
-    finite = torch.isfinite(image)
-    if not finite.all():
-        raise ValueError(f"restore returned {int((~finite).sum())} values that are not finite")
-    low, high = float(image.min()), float(image.max())
+    low, high = (float(extreme) for extreme in torch.aminmax(image))  # NaN where one is
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"restore returned {int((~torch.isfinite(image)).sum())} values that are not finite")
     if low < -OVERSHOOT or high > 1 + OVERSHOOT:
         hint = " (grey levels? divide by 255)" if high > 2 else ""
         raise ValueError(f"restore returned values from {low:.4g} to {high:.4g}; they have to lie in [0, 1]{hint}")

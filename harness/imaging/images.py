@@ -151,8 +151,8 @@ def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
     """Turn uint8 (H, W, 3) into float32 (3, H, W) in [0, 1]."""
     import torch
 
-    # A copy also where the array is one pixel and contiguous either way: it may be read-only, which torch warns of.
-    return torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C")).float().div_(255)
+    # By NumPy, on this thread alone: torch's threads would wait for each other wherever others compute beside them.
+    return torch.from_numpy(np.divide(np.ascontiguousarray(pixels.transpose(2, 0, 1)), 255, dtype=np.float32))
 
 
 def to_pixels(image: Tensor) -> NDArray[np.uint8]:
@@ -162,8 +162,15 @@ def to_pixels(image: Tensor) -> NDArray[np.uint8]:
     """
     import torch
 
-    scaled = image.detach().float().clamp(0, 1).mul(255).add_(0.5).floor_()
-    return scaled.to("cpu", torch.uint8).permute(1, 2, 0).contiguous().numpy()
+    image = image.detach().float()
+    if image.device.type != "cpu":  # rounded there: a quarter of the bytes to move
+        return image.clamp(0, 1).mul(255).add_(0.5).to(torch.uint8).cpu().permute(1, 2, 0).contiguous().numpy()
+    scaled = image.numpy() * np.float32(255)
+    scaled += np.float32(0.5)
+    np.clip(scaled, 0.5, 255.5, out=scaled)
+    pixels = np.empty((*image.shape[1:], 3), np.uint8)
+    np.copyto(pixels, scaled.transpose(1, 2, 0), casting="unsafe")  # cut, so rounded half up
+    return pixels
 
 
 def write_png(path: Path, pixels: NDArray[np.uint8], *, smallest: bool = False, profile: bytes | None = None) -> None:

@@ -41,7 +41,9 @@ def open_for_writing(file: Path) -> Connection:
     file.parent.mkdir(parents=True, exist_ok=True)
     db = sqlite3.connect(file, isolation_level=None, timeout=PATIENCE, factory=Connection)
     try:
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        # NORMAL: what is committed survives the process, however it ends. A power failure may take the last commits
+        # with it, those since the store was opened at most, and the same command computes them again.
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
             db.execute(f"PRAGMA {pragma}")
         if OLDEST <= _version(db) < SCHEMA_VERSION:
             _migrate(db, file)

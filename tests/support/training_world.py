@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from PIL import Image
 
@@ -47,8 +46,7 @@ def statistics(spec="tiny", device="cpu", logit_scale=None):
 
 @pytest.fixture(autouse=True)
 def light():
-    """One thread, and a dtype that each run may choose afresh; import it to have it."""
-    AcceleratorState._reset_state()
+    """One thread; import it to have it."""
     torch.set_num_threads(1)
 
 

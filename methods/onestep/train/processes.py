@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
+from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
 from isrbench.harness.errors import UserError
@@ -21,6 +22,8 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     Raises:
         UserError: If a tracker is not installed.
     """
+    # accelerate keeps the first run's dtype and device for the whole process, and another run may have its own.
+    AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = Accelerator(
         mixed_precision="bf16" if config.dtype == "bf16" else "no",
         cpu=config.device == "cpu" or not torch.cuda.is_available(),  # accelerate groups processes on CPUs when told so

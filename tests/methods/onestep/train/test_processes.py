@@ -7,7 +7,6 @@ import shutil
 import numpy as np
 import pytest
 from accelerate import debug_launcher
-from accelerate.state import AcceleratorState
 
 from isrbench.harness.errors import UserError
 from isrbench.methods.onestep.checkpoint import load_adapter
@@ -30,8 +29,7 @@ from tests.support.training_world import (
 
 
 def train_as_one_of_several(plain, resume=False):
-    """One process of a group; what this test's process knows of its own, single one is forgotten first."""
-    AcceleratorState._reset_state(reset_partial_state=True)
+    """One process of a group, forked from a process that has trained alone."""
     Run(validated(plain), MOR, resume, statistics).loop()
 
 
