@@ -34,6 +34,13 @@ def title_of(profile: bytes) -> str:
     return title.splitlines()[0] if title else "without a name"
 
 
+def left_out(profile: bytes | None) -> tuple[str, ...]:
+    """Return a note for whoever takes pixels without their RGB profile; none where there is none or it is sRGB."""
+    if profile is None or is_srgb(profile):
+        return ()
+    return (f"its colour profile ({title_of(profile)}) is left out: the values are taken as if they were sRGB",)
+
+
 @lru_cache(16)
 def is_srgb(profile: bytes) -> bool:
     """Return whether colours under an RGB profile are what they are without one, which is sRGB, to within rounding."""

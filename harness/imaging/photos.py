@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from isrbench.harness.errors import UserError
-from isrbench.harness.imaging.colour import is_for, is_srgb, profile_of, title_of
+from isrbench.harness.imaging.colour import is_for, left_out, profile_of, title_of
 from isrbench.harness.imaging.deep import bits_of, extra_channels, frames_of
 from isrbench.harness.imaging.images import (
     EXIF_ORIENTATION,
@@ -43,7 +43,7 @@ class Photo(NamedTuple):
     @property
     def profile_left_out(self) -> tuple[str, ...]:
         """Return a note for whoever takes the pixels without their profile; none where it is sRGB."""
-        return () if self.profile is None or is_srgb(self.profile) else (_left_out(self.profile),)
+        return left_out(self.profile)
 
 
 def open_photo(path: Path) -> Photo:
@@ -96,7 +96,7 @@ def check_photo(path: Path) -> tuple[str, ...]:
         # A PNG's EXIF may stand behind its pixels.
         turned = "exif" in image.info and image.getexif().get(EXIF_ORIENTATION, 1) != 1
         profile, notes = _noted(image, path, turned)
-        return notes if profile is None or is_srgb(profile) else (*notes, _left_out(profile))
+        return (*notes, *left_out(profile))
 
 
 def photo_pixels(image: Image.Image, name: str, fix: str) -> NDArray[np.uint8]:
@@ -151,10 +151,6 @@ def _noted(image: Image.Image, path: Path | None, turned: bool) -> tuple[bytes |
         notes.append(f"its colour profile ({title_of(profile)}) is not one for RGB and left out")
         profile = None
     return profile, tuple(notes)
-
-
-def _left_out(profile: bytes) -> str:
-    return f"its colour profile ({title_of(profile)}) is left out: the values are taken as if they were sRGB"
 
 
 def _refuse_unfit(image: Image.Image, name: str, fix: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from isrbench.harness.errors import UserError
-from isrbench.harness.imaging.colour import is_for, is_srgb, profile_of, title_of, to_srgb
+from isrbench.harness.imaging.colour import is_for, left_out, profile_of, title_of, to_srgb
 from isrbench.harness.imaging.deep import bits_of, extra_channels, frames_of
 from isrbench.harness.imaging.images import EXIF_ORIENTATION, is_lossy_under_lossless_name
 from isrbench.harness.imaging.opening import PHOTO_PIXELS, opened
@@ -59,10 +59,7 @@ class Picture(NamedTuple):
     @property
     def profile_left_out(self) -> tuple[str, ...]:
         """Return a note for whoever takes the pixels without their profile; none where it is sRGB."""
-        if self.profile is None or is_srgb(self.profile):
-            return ()
-        title = title_of(self.profile)
-        return (f"its colour profile ({title}) is left out: the values are taken as if they were sRGB",)
+        return left_out(self.profile)
 
 
 def read_picture(path: Path) -> Picture:
