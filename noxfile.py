@@ -87,12 +87,13 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Performance, mostly as ratios: nox -s bench -- scoring; mor, training, runners, throughput or report."""
+    """Performance, mostly as ratios: nox -s bench -- scoring; mor, options, training, runners, throughput or report."""
     install(session)
     what, *rest = session.posargs or ["scoring"]
     benches = {
         "scoring": "bench-scoring",
         "mor": "bench-inference",
+        "options": "bench-options",
         "training": "bench-training",
         "runners": "bench-runners",
         "report": "bench-report",

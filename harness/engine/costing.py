@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from isrbench.harness.api.containment import contained
 from isrbench.harness.api.method import Cost, Method, Untimed
 from isrbench.harness.api.records import RunCost
+from isrbench.harness.api.speed import Compiles
 from isrbench.harness.api.steps import steps
 from isrbench.harness.engine.timing import LIMIT_SECONDS, time_restore
 from isrbench.harness.errors import UserError
@@ -36,8 +38,12 @@ def _run_cost(method: Method, height: int, width: int, device: str) -> RunCost:
         log.info("not timed: %s", method.untimed)
     else:
         try:
+            cold = isinstance(method, Compiles) and method.compiles
+            if cold:
+                steps.info("compiling for LR images of %dx%d...", height, width)
             steps.info("timing one LR image of %dx%d: at most %g s, or one call", height, width, LIMIT_SECONDS)
-            measured = time_restore(lambda lr: method.restore(lr, image="complexity", seed=0), height, width, device)
+            call = partial(method.restore, image="complexity", seed=0)
+            measured = time_restore(call, height, width, device, cold=cold)
         except UserError as error:
             log.info("not timed, because the method cannot restore a made-up image: %s", error.message)
     steps.info("counting its multiply-accumulates...")

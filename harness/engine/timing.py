@@ -40,6 +40,7 @@ def time_restore(
     width: int,
     device: str,
     *,
+    cold: bool = False,
     clock: Callable[[], float] = time.monotonic,
 ) -> Timing:
     """Time ``restore`` on noise LR images, another one each time: WARM_UP calls, then RUNS that count.
@@ -52,8 +53,11 @@ def time_restore(
         height: LR pixels.
         width: LR pixels.
         device: Torch device string that the method runs on.
+        cold: The first call of all is other work, such as compiling: it is no time, and the limit begins after it.
         clock: Seconds, for the limit.
     """
+    if cold:
+        measure(restore, height, width, device, warm_up=0, runs=1)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     times: list[float] = []
     peaks: list[float] = []

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from isrbench.harness.api.speed import CHANNELS_LAST, COMPILE
 from isrbench.harness.errors import UserError
 
 SHIPPED = ("tiny", "tiny-gen")
@@ -70,6 +71,8 @@ class OneStepOptions:
         default=1088 * 1088, metadata=_help("images of more pixels than this go through the VAE in chunks")
     )
     merge: bool = field(default=True, metadata=_help("merge or fold the adapter into the base: exact, and the fastest"))
+    channels_last: bool = field(default=False, metadata=CHANNELS_LAST)
+    compile: bool = field(default=False, metadata=COMPILE)
     prompts: Literal["adapter", "none", "fixed", "file", "tags"] = field(
         default="adapter",
         metadata=_help("where an image's prompt comes from; adapter = the one it was trained with, none if unknown"),
@@ -165,6 +168,11 @@ class MixtureOptions(RoutedOptions):
             raise UserError(
                 "adapter_off=true leaves nothing to route, but active is given",
                 "leave out -o active=, or -o adapter_off=true",
+            )
+        if self.compile and not self.merge and not self.adapter_off:
+            raise UserError(
+                "merge=false computes other ranks for each image, and compile would compile anew for each",
+                "leave out -o merge=false, or -o compile=true",
             )
         if self.logit_scale is not None and (self.estimator is None or self.logit_scale <= 0):
             raise UserError(

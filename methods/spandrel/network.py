@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from torch import Tensor
 from isrbench.harness.api.checkpoints import first_keys, networks
 from isrbench.harness.api.complexity import count_macs, count_parameters
 from isrbench.harness.api.method import Cost, Restored, Runtime
+from isrbench.harness.api.speed import check_compiler, compile_networks, compiled, uncompiled
 from isrbench.harness.api.tensor_files import FETCH_AGAIN, first_line, read_tensors
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash, is_there
@@ -59,12 +60,25 @@ class Network:
         """Return spandrel's id of the architecture, such as ``ESRGAN``."""
         return self._model.architecture.id
 
-    @torch.inference_mode()
+    @property
+    def compiles(self) -> bool:
+        """Return whether torch compiles the network; see :class:`isrbench.harness.api.speed.Compiles`."""
+        return self._options.compile
+
     def restore(self, lr: Tensor, *, image: str, seed: int) -> Restored:
         """Run the network on the whole image, or in blended tiles."""
-        batch = lr[None].to(self._model.device, self._model.dtype)
-        restored = run_in_tiles(self._model, batch, self._options, self._model.scale)
-        return Restored(restored[0].float())
+        return self.restore_batch(lr[None], images=[image], seeds=[seed])[0]
+
+    @torch.inference_mode()
+    def restore_batch(self, lrs: Tensor, *, images: Sequence[str], seeds: Sequence[int]) -> list[Restored]:
+        """Run the network on images of one size at once; see :class:`isrbench.harness.api.batch.Batches`.
+
+        Where they are tiled, it is run on the same tile of all of them.
+        """
+        batch = lrs.to(self._model.device, self._model.dtype)
+        with compiled(self.compiles):
+            restored = run_in_tiles(self._model, batch, self._options, self._model.scale)
+        return [Restored(one.float()) for one in restored]
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the MACs, counted by torch over all tiles in one real pass with the padding that the network asks for.
@@ -74,7 +88,9 @@ class Network:
         """
         tiles, side = count_tiles(height, width, self._options)
         lr = torch.zeros(1, 3, *side, device=self._model.device, dtype=self._model.dtype)
-        return Cost(tiles * count_macs(lambda: self._model(lr)), params_total=count_parameters(self._model.model)[0])
+        with uncompiled(self.compiles):
+            macs = count_macs(lambda: self._model(lr))
+        return Cost(tiles * macs, params_total=count_parameters(self._model.model)[0])
 
     def input_hash(self, image: str) -> str:
         """Return "": images have no input of their own."""
@@ -106,8 +122,10 @@ def load_network(
 
     Raises:
         UserError: If the file is missing, holds pickled code or no network that spandrel knows, or the network does
-            not fit scale, channels, dtype or tiling.
+            not fit scale, channels, dtype or tiling, or nothing is here that compiles it where it is to be compiled.
     """
+    if options.compile:
+        check_compiler(runtime.device)
     state = _state_dict(path)
     if other is not None:
         try:
@@ -131,6 +149,10 @@ def load_network(
     except UnsupportedDtypeError as error:
         name = model.architecture.name
         raise UserError(f"{name} cannot run in {options.dtype}", "write -o dtype=fp32") from error
+    if options.channels_last:
+        model.model.to(memory_format=torch.channels_last)
+    if options.compile:
+        compile_networks(runtime.device, model.model)
     return Network(model, options, _hash(path, *([other] if other else [])))
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from isrbench.harness.api.speed import CHANNELS_LAST, COMPILE
 from isrbench.harness.imaging.tiling import TileOptions
 
 
@@ -17,6 +18,8 @@ class NetworkOptions(TileOptions):
         default="fp32",
         metadata={"help": "fp16 and bf16 only where the architecture supports it", "aliases": ("precision",)},
     )
+    channels_last: bool = field(default=False, metadata=CHANNELS_LAST)
+    compile: bool = field(default=False, metadata=COMPILE)
 
 
 @dataclass(frozen=True)

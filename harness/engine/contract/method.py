@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from isrbench.harness.api.batch import Batches
 from isrbench.harness.api.method import Cost, Labeled, MethodPlugin, Prepares
 from isrbench.harness.api.options import describe_options, options_key
 from isrbench.harness.api.registry import Registry, methods
@@ -25,7 +26,7 @@ from isrbench.harness.engine.contract.check import (
     process_left_alone,
 )
 from isrbench.harness.engine.contract.routing import ROUTING_CHECKS
-from isrbench.harness.engine.contract.subject import SIZES, Subject, noise, subject_of
+from isrbench.harness.engine.contract.subject import SEED, SIZES, Subject, noise, subject_of
 from isrbench.harness.engine.plan import code_version
 from isrbench.harness.identity import code_modules
 from isrbench.harness.imaging.images import to_pixels, write_png
@@ -177,6 +178,24 @@ def _another_instance(subject: Subject) -> None:
     expect(same, "a method built anew from the same options gives another image")
 
 
+def _batches(subject: Subject) -> None:
+    import torch
+
+    method = subject.method
+    if not isinstance(method, Batches):
+        raise Skipped("the method has no restore_batch")
+    seeds = (SEED, SEED + 1)
+    lrs = torch.stack([noise("square"), noise("square").flip(2)])
+    alone = [method.restore(lr, image="square", seed=seed) for lr, seed in zip(lrs, seeds, strict=True)]
+    together = method.restore_batch(lrs, images=["square"] * 2, seeds=seeds)
+    expect(len(together) == 2, f"{len(together)} results for a batch of 2")
+    for place, (one, other) in enumerate(zip(together, alone, strict=True)):
+        same = one.image.shape == other.image.shape and one.trace == other.trace
+        expect(same, f"image {place} of a batch of 2 has another shape or trace than alone")
+        levels = 255 * float((one.image - other.image).abs().mean())
+        expect(levels <= 1, f"image {place} of a batch of 2 differs from itself alone by {levels:.3g} grey levels")
+
+
 def _process(subject: Subject) -> None:
     with process_left_alone():
         subject.restored("odd")
@@ -235,6 +254,7 @@ METHOD_CHECKS: Checks[Subject] = {
     "every size is restored exactly, in [0, 1]": _sizes,
     "an image depends on its LR and its seed only": _repeats,
     "a method built again restores the same": _another_instance,
+    "in a batch an image is what it is alone, up to rounding": _batches,
     "the process is left as it was": _process,
     "preparing changes no result": _prepares,
     "hashes are texts, the same for another instance": _hashes,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from isrbench.harness.api.method import Runtime
+from isrbench.harness.api.speed import check_compiler, compile_networks
 from isrbench.harness.errors import UserError, foreign
 from isrbench.harness.severity.estimator import get_estimator
 from isrbench.methods.onestep.adapter import Adapter, AdapterSpec, Estimators
@@ -48,14 +49,19 @@ def build_method(
         passes: Makes the runs of the UNet from base and adapter, before the text encoder may go; None = a single one.
 
     Raises:
-        UserError: If base, adapter, timestep, estimator or prompts do not fit or cannot be loaded.
+        UserError: If base, adapter, timestep, estimator or prompts do not fit or cannot be loaded, or nothing is here
+            that compiles what is to be compiled.
     """
     if runtime.scale not in (1, 2, 3, 4):
         raise UserError(f"one-step methods restore at scales 1 to 4, not {runtime.scale}", "choose another dataset")
     path = options.adapter or shipped_adapter(spec, options.base)
     if not path.exists():  # before gigabytes are fetched
         raise UserError(f"the adapter file {path} does not exist", "check -o adapter=")
+    if options.compile:
+        check_compiler(runtime.device)
     base = load_base(options.base, runtime.device, options.dtype)
+    if options.channels_last:  # before the adapter, whose folded weights lie as the base's
+        base = base.to(base.device)
     if spec.prediction is not None:
         base = replace(base, prediction=spec.prediction)
     check_tile(options.tile, base.multiple // base.factor)
@@ -84,6 +90,8 @@ def build_method(
     runs = one_pass if passes is None else passes(base, adapter)
     if isinstance(prompter, OnePrompt):
         base.text.free(prompter.prompt)
+    if options.compile:
+        compile_networks(runtime.device, base.unet, base.vae.encoder, base.vae.decoder)
     return OneStepMethod(
         base, adapter, options, runtime, timestep, prompter, estimator, weights_hash(path, spec.files), colour_fix,
         variant(options), severities, runs,

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from isrbench.harness.api.complexity import count_parameters
 from isrbench.harness.api.method import Cost, Restored, Runtime
+from isrbench.harness.api.speed import compiled
 from isrbench.harness.errors import UserError
 from isrbench.harness.severity.dimensions import DIMENSIONS
 from isrbench.harness.severity.estimator import Estimator
@@ -73,13 +74,15 @@ class OneStepMethod:
     def restore_batch(self, lrs: Tensor, *, images: Sequence[str], seeds: Sequence[int]) -> list[Restored]:
         """Restore images of one size at once; see :class:`isrbench.harness.api.batch.Batches`.
 
-        What goes through the VAE in chunks is restored one image after the other.
+        What goes through the VAE in chunks is restored one image after the other, and so is what is routed by compiled
+        networks: they run folded, which one routing alone can be.
 
         Raises:
             UserError: As :meth:`restore`.
         """
         geometry = self._plan(*lrs.shape[-2:])
-        if len(images) > 1 and self._chunked(*geometry.padded):
+        chunked = self._chunked(*geometry.padded)
+        if len(images) > 1 and (chunked or (self.compiles and self._routes)):
             given = zip(lrs, images, seeds, strict=True)
             return [self.restore(lr, image=image, seed=seed) for lr, image, seed in given]
         named = list(zip(lrs, images, strict=True))
@@ -89,7 +92,8 @@ class OneStepMethod:
             self.adapter.route(torch.stack(found).to(self.base.device) if found else None)
         sources = [upscale(lr, geometry, self.runtime.scale, self.options.enlarge).to(self.base.device) for lr in lrs]
         models = {"vae": self.base.vae, "unet": self.base.unet}
-        with count_positions(models, self.adapter.layers if self._routes else ()) as counted:
+        seen = [name for name in self.adapter.layers if self._calls(name, chunked)] if self._routes else []
+        with count_positions(models, seen) as counted, compiled(self.compiles):
             restored = self._one_step(torch.stack([pad(one, geometry.padded) for one in sources]), embedding, seeds)
         height, width = geometry.upscaled
         results = [
@@ -102,6 +106,8 @@ class OneStepMethod:
         if not traces:
             return [Restored(result) for result in results]
         positions = {name: count // len(results) for name, count in counted.items()}
+        if self.compiles:
+            positions = self._positions(*lrs.shape[-2:]) | positions
         return [
             Restored(
                 result,
@@ -186,6 +192,11 @@ class OneStepMethod:
         return self.adapter.active_counts if isinstance(self.adapter, FixedActive) else ()
 
     @property
+    def compiles(self) -> bool:
+        """Return whether torch compiles the networks; see :class:`isrbench.harness.api.speed.Compiles`."""
+        return self.options.compile
+
+    @property
     def _off(self) -> bool:
         return isinstance(self.options, RoutedOptions) and self.options.adapter_off
 
@@ -211,6 +222,16 @@ class OneStepMethod:
             macs += self.adapter.macs(computed)
             active = max(active, self.adapter.active_parameters())
         return macs, active
+
+    def _calls(self, layer: str, chunked: bool) -> bool:
+        """Whether a layer is called as a module, so that a hook sees it; compiled code calls none."""
+        return not self.compiles or (chunked and layer.startswith("vae."))
+
+    def _positions(self, height: int, width: int) -> dict[str, int]:
+        """Output positions of every adapted layer for one LR image, in all passes; the encoder runs once."""
+        passes = len(self._passes())
+        known = self.base_cost(height, width).positions
+        return {name: n * (passes if name.startswith("unet.") else 1) for name, n in known.items()}
 
     def _chunked(self, height: int, width: int) -> bool:
         return height * width > self.options.vae_pixels

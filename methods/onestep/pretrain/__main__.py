@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from isrbench.harness.api.options import positive
+from isrbench.harness.api.speed import check_compiler
 from isrbench.harness.determinism import make_deterministic, resolve_device
 from isrbench.harness.errors import UserError
 from isrbench.methods.onestep.pretrain.data import SIDE
@@ -123,9 +122,8 @@ def _check(args: argparse.Namespace) -> None:
             )
         if args.stage == "unet" and args.start:
             needed[args.start] = "name the unet.state of an earlier stage, or a folder unet"
-        compiler = os.environ.get("CXX", "g++")
-        if args.stage == "unet" and args.compile and not shutil.which(compiler):
-            raise UserError(f"--compile wants a C++ compiler, and there is no {compiler}", "install it, or do without")
+        if args.stage == "unet" and args.compile:
+            check_compiler(resolve_device(args.device))
         needed[args.out / "vae"] = "run the stage `vae` first"
         if args.stage == "decoder":
             if not 0 <= args.texture <= 1:

@@ -39,6 +39,13 @@ def test_no_call_begins_after_the_limit(monkeypatch) -> None:
     assert calls == 1 and seen.runs == 1 and seen.latency_ms == 48_000.0
 
 
+def test_what_a_cold_method_does_first_is_no_time(monkeypatch) -> None:
+    latencies = iter([90_000.0, 20.0, 20.0, *[10.0] * RUNS])
+    monkeypatch.setattr(timing, "measure", lambda *given, **how: Measured(next(latencies), None, 1))
+    seen = time_restore(lambda lr: None, 4, 4, "cpu", cold=True, clock=count(0, 0.1).__next__)
+    assert seen.latency_ms == 10.0 and seen.runs == RUNS and next(latencies, None) is None
+
+
 def test_every_call_gets_another_image() -> None:
     seen: list[torch.Tensor] = []
     timed = time_restore(seen.append, 6, 8, "cpu")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 from isrbench.harness.api.method import Runtime
-from isrbench.harness.api.options import parse_options
+from isrbench.harness.api.options import options_key, parse_options
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import file_hash
 from isrbench.harness.imaging.images import to_tensor
@@ -28,6 +29,17 @@ def span(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "span.pth"
     torch.save({"params": SPAN(num_in_ch=3, num_out_ch=3, feature_channels=8, upscale=4).state_dict()}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def compact(tmp_path_factory) -> Path:
+    """Plain convolutions; SPAN makes its weights anew at each call."""
+    from spandrel.architectures.Compact import Compact
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "compact.pth"
+    torch.save(Compact(num_in_ch=3, num_out_ch=3, num_feat=8, num_conv=2, upscale=4).state_dict(), path)
     return path
 
 
@@ -62,6 +74,47 @@ def test_spandrel_half_precision_stays_close(span):
     half = _build_spandrel(span, dtype="bf16").restore(lr, image="a", seed=0).image
     assert half.dtype == torch.float32 and not torch.equal(full, half)
     assert (full - half).abs().mean() < 0.05
+
+
+def _batch(count: int, side: int = 20) -> torch.Tensor:
+    return torch.stack([to_tensor(noise_image(side, side, seed)) for seed in range(count)])
+
+
+@pytest.mark.parametrize("tile", [0, 16])
+def test_images_of_one_size_are_restored_together_as_alone(span, tile):
+    """Up to rounding: sums of another shape are split otherwise."""
+    method, lrs = _build_spandrel(span, tile=tile, overlap=8), _batch(3)
+    together = method.restore_batch(lrs, images=["a", "b", "c"], seeds=[0, 0, 0])
+    assert not torch.equal(together[0].image, together[1].image)
+    for lr, one in zip(lrs, together, strict=True):
+        assert torch.allclose(one.image, method.restore(lr, image="a", seed=0).image, atol=1e-5)
+
+
+def test_channels_last_changes_rounding_alone(compact):
+    plain, other = _build_spandrel(compact), _build_spandrel(compact, channels_last=True)
+    lr = to_tensor(noise_image(12, 12))
+    one, two = (method.restore(lr, image="a", seed=0).image for method in (plain, other))
+    assert torch.allclose(one, two, atol=1e-5) and plain.cost(12, 12) == other.cost(12, 12)
+    keys = [options_key(SpandrelOptions(weights=compact, **{name: True})) for name in ("channels_last", "compile")]
+    assert options_key(SpandrelOptions(weights=compact)) not in keys
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch compiles with g++")
+def test_a_network_is_compiled_once_a_size(compact):
+    """With the same cost, and to the same bytes each time."""
+    from torch._dynamo.utils import counters
+
+    plain, fast = _build_spandrel(compact), _build_spandrel(compact, compile=True)
+    graphs = [counters["stats"]["unique_graphs"]]
+    for size in (12, 16, 12, 16):
+        lr = to_tensor(noise_image(size, size))
+        found = fast.restore(lr, image="a", seed=0).image
+        assert torch.allclose(found, plain.restore(lr, image="a", seed=0).image, atol=1e-5)
+        assert torch.equal(found, fast.restore(lr, image="a", seed=0).image)
+        graphs.append(counters["stats"]["unique_graphs"])
+    assert graphs[0] < graphs[1] < graphs[2] == graphs[3] == graphs[4]
+    assert fast.compiles and fast.cost(12, 12) == plain.cost(12, 12)
 
 
 def test_spandrel_pads_and_counts(tmp_path):

@@ -8,7 +8,7 @@ import torch
 
 from isrbench.methods.onestep.base.load import build_models
 from isrbench.methods.onestep.base.tiny import UNET_CONFIG, VAE_CONFIG
-from isrbench.methods.studies import bench_inference, bench_training
+from isrbench.methods.studies import bench_inference, bench_options, bench_training
 from isrbench.methods.studies.tensor_peak import TensorPeak
 from tests.support.training_world import light, statistics  # noqa: F401
 
@@ -45,6 +45,19 @@ def test_inference_candidates_cost_what_they_should(tmp_path):
     assert macs["mor gathered"] <= macs["lora r16 unmerged"] and macs["base"] < macs["mor folded"]
     assert costs["base"]["to_base"] == costs["lora r16 merged"]["to_merged"] == 1.0
     assert costs["mor folded"]["peak_mib"] > costs["base"]["peak_mib"] > 0
+
+
+def test_options_stand_beside_the_plain_method(monkeypatch, caplog):
+    """Without the arms that compile, which take minutes."""
+    caplog.set_level("INFO", logger="isrbench.methods.studies.bench_options")
+    quick = {name: own for name, own in bench_options.arms("bf16").items() if "compile" not in own}
+    monkeypatch.setattr(bench_options, "arms", lambda dtype: quick)
+    assert list(quick) == ["plain", "channels_last", "bf16"]
+    given = ["--method", "osediff", "-o", "process_size=0", "-o", "truncate=false", "--pixels", "16", "--rounds", "1"]
+    assert bench_options.main(given) == 0
+    rows = {row.split()[0]: [float(n) for n in row.split()[1:]] for row in caplog.messages[1:]}
+    assert list(rows) == list(quick) and rows["plain"][2:] == [1.0, 0.0]
+    assert rows["bf16"][3] > rows["channels_last"][3] and min(row[1] for row in rows.values()) > 0
 
 
 def test_peak_counts_what_is_alive_at_once():

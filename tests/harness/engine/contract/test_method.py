@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ def checked(method: Callable[[], Any] = Good, info: MethodInfo = INFO, options: 
 
 
 def test_a_good_method_fails_nothing() -> None:
-    assert checked() == {}
+    assert checked() == checked(Batched) == {}
 
 
 class Counts(Good):
@@ -78,6 +78,21 @@ class Counts(Good):
     def image(self, lr: torch.Tensor, seed: int) -> torch.Tensor:
         self.calls += 1
         return super().image(lr, seed) * (0.5 + 0.1 * (self.calls % 3))
+
+
+class Batched(Good):
+    """Restores several images at once."""
+
+    def restore_batch(self, lrs: torch.Tensor, *, images: Sequence[str], seeds: Sequence[int]) -> list[Restored]:
+        given = zip(lrs, images, seeds, strict=True)
+        return [self.restore(lr, image=image, seed=seed) for lr, image, seed in given]
+
+
+class Mixes(Batched):
+    """Gives every image of a batch the first one's."""
+
+    def restore_batch(self, lrs: torch.Tensor, *, images: Sequence[str], seeds: Sequence[int]) -> list[Restored]:
+        return super().restore_batch(lrs, images=images, seeds=seeds)[:1] * len(lrs)
 
 
 class Global(Good):
@@ -184,6 +199,7 @@ COSTS = "cost grows with the image, or is openly unknown"
     ("method", "broken"),
     [
         (Counts, {REPEATS: "is another one after a second image", AGAIN: "another image"}),
+        (Mixes, {"in a batch an image is what it is alone, up to rounding": "image 1 of a batch of 2 differs"}),
         (Global, {PROCESS: "it changes torch's random state of the whole process"}),
         (Whole, {SIZED: "odd, 17x23: restore returned shape (3, 64, 80), not (3, 68, 92)"}),
         (Writes, {SIZED: "odd: the LR that it was handed is changed"}),
