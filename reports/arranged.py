@@ -23,7 +23,8 @@ def methods_named(aligned: AlignedRuns, name: str) -> list[str]:
     if name in aligned.labels:
         return [name]
     runs = aligned.runs
-    return [str(label) for label in runs.index[(runs["method"] == name) | (runs["run"] == name)]]
+    found = runs.index[(runs["method"].str.lower() == name.lower()) | (runs["run"] == name)]
+    return [str(label) for label in found] or [own for own in aligned.labels if own.lower() == name.lower()]
 
 
 def only_methods(frames: Frames, sets: Sequence[AlignedRuns], names: Sequence[str]) -> Frames:

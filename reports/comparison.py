@@ -100,9 +100,9 @@ class Comparison:
         """Return all tables as a LaTeX document."""
         return latex_document(tables_of(self.sets))
 
-    def to_text(self) -> str:
-        """Return the table over all images of each set as plain text."""
-        return "\n".join(plain_text(compared.tables[0]) for compared in self.sets)
+    def to_text(self, width: int | None = None) -> str:
+        """Return the table over all images of each set as plain text, of so many columns of a terminal at the most."""
+        return "\n".join(plain_text(compared.tables[0], width) for compared in self.sets)
 
     def figures(self, folder: str | Path) -> list[Plot]:
         """Draw every plot that the rows allow below ``folder``, in a folder for each set.

@@ -36,6 +36,7 @@ def write(
     overwrite: bool = False,
     originals: bool = False,
     show: Callable[[str], None] | None = None,
+    width: int | None = None,
 ) -> Path:
     """Report on stored runs.
 
@@ -56,6 +57,7 @@ def write(
         overwrite: Whether files may be replaced that no report wrote, or in ``out`` were changed since.
         originals: Copy the images themselves onto the page; else large ones become WebP previews.
         show: Called with the tables over all images as plain text.
+        width: Columns that this text may take; None = any number.
 
     Returns:
         The page.
@@ -80,7 +82,7 @@ def write(
     if markdown is not None:
         _write_page(markdown, comparison.to_page())
     if show is not None:
-        show(comparison.to_text())
+        show(comparison.to_text(width))
     return page
 
 

@@ -21,7 +21,7 @@ from isrbench.harness.cli.export import export
 from isrbench.harness.cli.fetch import fetch_app
 from isrbench.harness.cli.figure import figure
 from isrbench.harness.cli.list import list_
-from isrbench.harness.cli.matrix import eval_matrix, names_matrix
+from isrbench.harness.cli.matrix import eval_matrix, names_matrix, refuse_settings
 from isrbench.harness.cli.push import push_app
 from isrbench.harness.cli.report import ReportCommand, report
 from isrbench.harness.cli.restore import restore
@@ -64,7 +64,10 @@ class Root(Verbs):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
         """Find the verb: ``eval`` with a file of many runs is one of its own."""
         name, command, rest = super().resolve_command(ctx, args)
-        return (name, self.commands[_MATRIX], rest) if name == "eval" and names_matrix(rest) else (name, command, rest)
+        if name != "eval" or not names_matrix(rest):
+            return name, command, rest
+        refuse_settings(rest, [option for param in command.params for option in param.opts])
+        return name, self.commands[_MATRIX], rest
 
 
 _MATRIX = "eval-matrix"

@@ -14,7 +14,7 @@ from isrbench.harness.errors import UserError
 if TYPE_CHECKING:
     from isrbench.harness.engine.matrix import MatrixRun
 
-_FLAGS = ("--dry-run", "--report", "--no-report", "-v", "--verbose", "-q", "--quiet")
+_FLAGS = ("--dry-run", "--report", "--no-report", "-v", "--verbose", "-q", "--quiet", "-h", "--help")
 """Options of this verb that take no value."""
 
 
@@ -25,6 +25,18 @@ def names_matrix(words: Sequence[str]) -> bool:
         word.endswith(".toml") and not word.startswith("-") and (not last.startswith("-") or last in _FLAGS)
         for last, word in zip(before, words, strict=False)
     )
+
+
+def refuse_settings(words: Sequence[str], settings: Sequence[str]) -> None:
+    """Refuse an option of a single run beside a matrix, whose file says all of them.
+
+    Raises:
+        UserError: Naming the first such option.
+    """
+    given = [word.partition("=")[0] for word in words]
+    own = next((word for word in given if word in settings and word not in _FLAGS), None)
+    if own is not None:
+        raise UserError(f"{own} is an option of a single run; a matrix says it in its file", "docs/runs.md shows how")
 
 
 def eval_matrix(

@@ -61,7 +61,7 @@ def report(
 
     Example: `isrbench report --out report --baseline bicubic`
     """
-    from isrbench.harness.cli.terminal import show_path, show_text
+    from isrbench.harness.cli.terminal import columns, show_path, show_text
     from isrbench.harness.store.schema import home_of
 
     homes = {home for home in map(home_of, runs or ()) if home is not None}
@@ -72,6 +72,7 @@ def report(
             runs_dir=runs_dir, runs=runs or (), out=target, baseline=baseline, strata=strata, reported=reported or (),
             common=common, rank_over=metric_ids(rank_over) or (), votes=votes or (), layout=layout,
             training=training or (), markdown=markdown, overwrite=overwrite, originals=originals, show=show_text,
+            width=columns(),
         )  # fmt: skip
     show_path(page)
 

@@ -55,6 +55,11 @@ def show_text(text: str) -> None:
     _out.print(text, markup=False, soft_wrap=True)
 
 
+def columns() -> int | None:
+    """Return how wide the terminal is; None where standard output is none."""
+    return _out.width if _out.is_terminal else None
+
+
 def show_path(path: Path) -> None:
     """Print a path on a line of its own, for a person or the next program."""
     show_text(str(path))

@@ -70,11 +70,15 @@ class Bare(Verb):
 class Verbs(TyperGroup):
     """A verb that has verbs."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.suggest_commands = False  # click 8.5 names what is close by itself, and typer would once more
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write options, then the verbs with the whole first sentence of each."""
         _write_groups(self, ctx, formatter)
         commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
-        rows = [(name, command.get_short_help_str(1000)) for name, command in commands if command is not None]
+        rows = [(n, command.get_short_help_str(1000)) for n, command in commands if command and not command.hidden]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 

@@ -37,11 +37,14 @@ class Pace:
         return (self._last[0] - self._first[0]) / (self._last[1] - self._first[1])
 
     def left(self, total: int) -> float | None:
-        """Return the seconds that are probably left; None where nobody knows yet."""
+        """Return the seconds that are probably left; None where nobody knows yet.
+
+        It counts down within the image at hand alone: however long that one takes, the others will take their time.
+        """
         seconds = self.seconds
-        if seconds is None:
-            return None
-        return max(0.0, seconds * (total - self._last[1]) - (self.clock() - self._last[0]))
+        if seconds is None or total <= self._last[1]:
+            return None if seconds is None else 0.0
+        return seconds * (total - self._last[1] - 1) + max(0.0, seconds - (self.clock() - self._last[0]))
 
     def text(self, total: int, unit: str = "image") -> str:
         """Return both in words: ``12.3 s/image, 4 min left``; "" where nobody knows yet."""

@@ -112,7 +112,10 @@ def _refuse_unfit(image: Image.Image, name: str) -> None:
     if image.mode not in _MODES and not image.mode.startswith("I;16"):
         raise UserError(f"{name} has pixel mode {image.mode}, whose white is not known", save)
     if frames_of(image) > 1:
-        raise UserError(f"{name} holds {frames_of(image)} frames or pages", "save the one that is meant as a file")
+        raise UserError(
+            f"{name} holds {frames_of(image)} frames or pages",
+            "save the frame or page that is meant as an image of its own",
+        )
     if extra_channels(image):
         raise UserError(f"{name} has channels besides its colours, which a restoration cannot keep", save)
     tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}

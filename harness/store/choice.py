@@ -60,7 +60,10 @@ def find_runs(folders: Sequence[Path], name: str) -> list[str]:
         except UserError as error:
             states = {state.run: state for store in stores.values() for state in store.states()}
             manifests = {run: store.manifest(run) for store in stores.values() for run in store.run_ids()}
-            found = [run for run in newest(states.values()) if name in (manifests[run].name, manifests[run].title)]
+            called = {run: (manifests[run].name, manifests[run].title) for run in newest(states.values())}
+            found = [run for run, names in called.items() if name in names]
+            if not found:
+                found = [run for run, names in called.items() if name.lower() in (own.lower() for own in names)]
             if not found:
                 known = ", ".join(sorted({manifest.name for manifest in manifests.values()}))
                 raise UserError(f"{error.message}. Methods: {known or 'none'}", error.fix) from error

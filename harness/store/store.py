@@ -308,6 +308,8 @@ class Store:
         wanted = Path(name).resolve().name if home is not None else Path(name).name
         if wanted in known:
             return wanted
+        older = f" and {len(known) - 5} older" if len(known) > 5 else ""
         raise UserError(
-            f"unknown run '{name}' in {self.folder}. Runs: {', '.join(known[-5:]) or 'none'}", "isrbench list runs"
+            f"unknown run '{name}' in {self.folder}. Runs: {', '.join(known[-5:]) or 'none'}{older}",
+            f"isrbench runs list --runs-dir {self.folder}",
         )

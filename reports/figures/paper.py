@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from isrbench.harness.api.layout import DEFAULT_FIGURE, FigureLayout
-from isrbench.harness.api.metric import Metric
-from isrbench.harness.api.registry import unknown_name
+from isrbench.harness.api.metric import Metric, Reference
+from isrbench.harness.api.registry import metrics, unknown_name
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import is_full, refuse_to_replace, replacing
 from isrbench.harness.metrics.sets import expand
+from isrbench.harness.metrics.weights import fetch_command
 from isrbench.reports.aligned import AlignedRuns, align
 from isrbench.reports.arranged import methods_named
 from isrbench.reports.compared_set import baseline_label
@@ -103,12 +104,24 @@ def _metrics(aligned: AlignedRuns, labels: Sequence[str], given: Sequence[str]) 
     ids = [id for id in expand(given) if id in single or id in given]
     for id in ids:
         if id not in single:
-            raise UserError(unknown_name("metric", id, list(single)), "choose a metric of single images that was run")
+            raise _no_score(aligned, id, list(single))
     scored = [m for m in single.values() if aligned.values[m.id][list(labels)].notna().to_numpy().any()]
     chosen = [single[id] for id in ids] or scored[:2]
     if not chosen:
         raise UserError(f"{aligned.title} has no score of a single image", "isrbench eval --metrics psnr,ssim")
     return chosen
+
+
+def _no_score(aligned: AlignedRuns, id: str, scored: list[str]) -> UserError:
+    """Return what to say of a metric that images here have no score of: of a typo, of another kind, or not computed."""
+    declared = metrics().find(id)
+    if declared is None or declared.reference is Reference.SET:
+        return UserError(unknown_name("metric", id, scored), "choose a metric of single images that was run")
+    first = f"{fetch_command([id])}, then " if declared.weights else ""
+    return UserError(
+        f"no image of {aligned.title} has a score of {id}. Metrics with scores: {', '.join(scored) or 'none'}",
+        f"{first}the same isrbench eval with --metrics {id}",
+    )
 
 
 def _write(subjects: Sequence[Subject], width: float, out: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from isrbench.harness.api.metric import Direction, Metric
@@ -52,7 +53,7 @@ def pareto(aligned: AlignedRuns, cells: Cells, metric: Metric, cost: str, to: Ta
     unsure = [label for label in chosen if cost == "latency_ms" and scatters(aligned, label)]
     points = {label: (costs[label] / unit, quality[label]) for label in chosen}
     with figure(height=2.5) as (drawn, axes):
-        front_line(axes, [points[label] for label in front(points, metric.direction)])
+        line = front_line(axes, [points[label] for label in front(points, metric.direction)])
         tints, shapes = colours(aligned.places), markers(aligned.places)
         for label, (x, y) in points.items():
             fill = "none" if label in unsure else "full"
@@ -61,7 +62,7 @@ def pareto(aligned: AlignedRuns, cells: Cells, metric: Metric, cost: str, to: Ta
         axes.set_xlabel(f"{words} ({condition})")
         axes.set_ylabel(heading(metric))
         plain_log_axis(drawn, axes)
-        label_points(drawn, axes, points, tints)
+        label_points(drawn, axes, points, tints, line)
         paths = save(drawn, to, f"{aligned.title}: {metric.title} against {'MACs' if cost == 'macs' else 'latency'}")
     left_out = f"; left out, measured otherwise: {', '.join(others)}" if others else ""
     hollow = f"; hollow: calls scatter by more than {SCATTER:.0%}: {', '.join(unsure)}" if unsure else ""
@@ -80,9 +81,10 @@ def front(points: Mapping[str, tuple[float, float]], direction: Direction) -> li
     return found
 
 
-def front_line(axes: Axes, front: Sequence[tuple[float, float]]) -> None:
+def front_line(axes: Axes, front: Sequence[tuple[float, float]]) -> Line2D:
     """Draw a front in steps, not slopes: between two methods there is no third."""
-    axes.step([x for x, _ in front], [y for _, y in front], where="post", color="#9aa3ad", lw=0.9, ls="--")
+    (line,) = axes.step([x for x, _ in front], [y for _, y in front], where="post", color="#9aa3ad", lw=0.9, ls="--")
+    return line
 
 
 def plain_log_axis(drawn: Figure, axes: Axes) -> None:
@@ -119,10 +121,12 @@ def label_points(
     axes: Axes,
     points: Mapping[str, tuple[float, float]],
     tints: Mapping[str, str],
+    line: Line2D,
     around: Sequence[tuple[int, int, str, str]] = _AROUND,
 ) -> None:
-    """Write each name beside its point, where it covers no other name or point and stays within the axes."""
+    """Write each name beside its point, where it covers no other name or point nor the line, and is within the axes."""
     drawn.draw_without_rendering()
+    steps = line.get_path().transformed(axes.transData)
     inside = axes.get_window_extent()
     dots = {label: axes.transData.transform(point) for label, point in points.items()}
     taken: list[Any] = []
@@ -134,6 +138,7 @@ def label_points(
             box = text.get_window_extent()
             clashes = sum(box.overlaps(other) for other in taken)
             clashes += sum(box.contains(*dot) for name, dot in dots.items() if name != label)
+            clashes += steps.intersects_bbox(box, filled=False)
             clashes += 2 * (box.x0 < inside.x0 or box.x1 > inside.x1 or box.y0 < inside.y0 or box.y1 > inside.y1)
             if best is None or clashes < best[0]:
                 if best is not None:

@@ -44,7 +44,7 @@ def tradeoff(aligned: AlignedRuns, cells: Cells, distortion: Metric, perception:
     costs = {label: (sign * x, y) for label, (x, y) in points.items()}
     tints, shapes = colours(aligned.places), markers(aligned.places)
     with figure(height=2.7) as (drawn, axes):
-        front_line(axes, [points[label] for label in front(costs, perception.direction)])
+        line = front_line(axes, [points[label] for label in front(costs, perception.direction)])
         for label, (x, y) in points.items():
             across, along = _ends(both[label][0], x), _ends(both[label][1], y)
             axes.plot(across, [y, y], color=tints[label], lw=0.7, alpha=0.6)
@@ -61,7 +61,7 @@ def tradeoff(aligned: AlignedRuns, cells: Cells, distortion: Metric, perception:
         axes.set_title(
             "better: up and to the right; bars are 95% intervals", fontsize=6.5, loc="left", color=GREY, pad=3
         )
-        label_points(drawn, axes, points, tints, CORNERS)
+        label_points(drawn, axes, points, tints, line, CORNERS)
         return save(drawn, to, f"{aligned.title}: {perception.title} against {distortion.title}")
 
 

@@ -105,7 +105,15 @@ function show() {
   const left = board.leftOut.length ? ` Not by ${board.leftOut.join(", ")}: some ranked method has no finite mean of it.` : "";
   $("#over").textContent = over + left;
   history.replaceState(null, "", `#${new URLSearchParams({ set: scope.value, metrics: group.value, methods: filter.value })}`);
+  hint();
 }
+
+// A wide table says so where its end is out of sight.
+function hint() {
+  const box = $(".scroll");
+  box.parentElement.classList.toggle("wide", box.scrollWidth > box.clientWidth + 1);
+}
+addEventListener("resize", hint);
 
 // ---- a link leads to the same choice ----
 function follow() {

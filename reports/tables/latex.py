@@ -33,6 +33,7 @@ _HEAD = r"""\documentclass{article}
 \usepackage{graphicx}
 \usepackage[a4paper,landscape,margin=1.5cm]{geometry}
 \setlength{\belowcaptionskip}{4pt}
+\setlength{\emergencystretch}{3em}
 \renewcommand{\topfraction}{1}
 \renewcommand{\textfraction}{0}
 % A table that is wider or higher than the page is made smaller.

@@ -17,6 +17,8 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _KEPT = "\ue000"
 """Stands for a space at a cell's end, which tabulate would strip: a private-use letter, which no text has."""
 _WIDTH = 100
+_GAP = 4
+"""Columns between two columns: two of tabulate, and the two that it adds to a head at the most."""
 
 
 def markdown(table: Table) -> str:
@@ -50,10 +52,14 @@ def markdown_document(tables: Sequence[Table]) -> str:
     return "\n".join([*map(markdown, tables), "\n".join(listed) + "\n"])
 
 
-def plain_text(table: Table) -> str:
-    """Return a table for terminals: ``*`` best, ``_`` second, ``+`` and ``-`` against the baseline; digits line up."""
+def plain_text(table: Table, width: int | None = None) -> str:
+    """Return a table for terminals: ``*`` best, ``_`` second, ``+`` and ``-`` against the baseline; digits line up.
+
+    Columns that a terminal of ``width`` has no room for stand below the others, beside the methods once more.
+    """
+    notes = _WIDTH if width is None else min(_WIDTH, width)
     if not table.rows:
-        return "".join(f"{line}\n" for text in (table.title, table.caption) for line in _wrapped(_plain(text)))
+        return "".join(f"{line}\n" for text in (table.title, table.caption) for line in _wrapped(_plain(text), notes))
     marks = {Mark.BEST: "*", Mark.SECOND: "_", Mark.NONE: _KEPT}
     any_trained_on = any(entry.trained_on for _, entries in (*table.rows, *table.reported) for entry in entries)
 
@@ -63,16 +69,9 @@ def plain_text(table: Table) -> str:
 
     rows = [[label, *map(cell, entries)] for label, entries in table.rows]
     rows += [[f"reported: {label}", *map(cell, entries)] for label, entries in table.reported]
-    body = tabulate(
-        [[_plain(text) for text in row] for row in rows],
-        headers=[
-            table.corner.lower(),
-            *(f"{heading(metric)}{_KEPT * (3 if any_trained_on else 2)}" for metric in table.metrics),
-        ],
-        tablefmt="simple",
-        colalign=("left", *("right" for _ in table.metrics)),
-        disable_numparse=True,
-    ).replace(_KEPT, " ")
+    room = _KEPT * (3 if any_trained_on else 2)
+    heads = [table.corner.lower(), *(f"{heading(metric)}{room}" for metric in table.metrics)]
+    body = _columns([heads, *([_plain(text) for text in row] for row in rows)], width)
     legend = [
         *(
             ["* = best, _ = second"]
@@ -87,13 +86,34 @@ def plain_text(table: Table) -> str:
         for label, entries in table.reported
         if (found := [f"{m.title} {e.spread}" for m, e in zip(table.metrics, entries, strict=True) if e.spread])
     ]
-    below = [line for text in ("; ".join(legend), *table.notes, *disagreeing) for line in _wrapped(_plain(text))]
-    lines = [f"{_plain(table.title)} (n = {table.n})", *body.splitlines(), *below]
+    below = [line for text in ("; ".join(legend), *table.notes, *disagreeing) for line in _wrapped(_plain(text), notes)]
+    lines = [f"{_plain(table.title)} (n = {table.n})", *body, *below]
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, _WIDTH, initial_indent="  ", subsequent_indent="    ", break_long_words=False)
+def _columns(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
+    """Return the lines of rows, the first of them the heads; in parts with an empty line between where one is too wide.
+
+    Of each part the first column is the same.
+    """
+    sides = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    parts: list[list[int]] = [[]]
+    for place in range(1, len(sides)):
+        wide = sides[0] + sum(_GAP + sides[own] for own in (*parts[-1], place))
+        if parts[-1] and width is not None and wide > width:
+            parts.append([])
+        parts[-1].append(place)
+    lines: list[str] = []
+    for part in parts:
+        heads, *body = [[row[0], *(row[place] for place in part)] for row in rows]
+        align = ("left", *("right" for _ in part))
+        text = tabulate(body, headers=heads, tablefmt="simple", colalign=align, disable_numparse=True)
+        lines += [*([""] if lines else []), *text.replace(_KEPT, " ").splitlines()]
+    return lines
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="    ", break_long_words=False)
 
 
 def _plain(text: str) -> str:

@@ -48,6 +48,7 @@ def test_methods_are_compared_on_every_set_that_both_have_by_the_numbers_of_the_
     assert code == 0 and "first (n = 6): A = Bicubic, B = Lanczos" in out and "second" not in out.split("left out")[0]
     assert "left out: bicubic-second-" in out and all(len(line) <= 80 for line in out.split("left out")[0].splitlines())
     difference = f"{rows['psnr']['difference']:+.2f}".replace("-", "−")
+    assert isrbench(capsys, "compare", "BICUBIC", "LancZos", *folders(home, "one", "two"))[1] == out
     assert difference in next(line for line in out.splitlines() if line.startswith("PSNR"))
 
 

@@ -109,6 +109,13 @@ def test_a_shell_completes_ids(capsys, monkeypatch) -> None:
     assert isrbench(capsys)[1].split() == ["bicubic"]
 
 
+def test_verbs_of_other_names_are_not_listed_and_a_typo_is_told_once(capsys) -> None:
+    out = isrbench(capsys, "--help")[1]
+    verbs = {line.split()[0] for line in out.partition("Commands:")[2].splitlines() if line[2:3].strip()}
+    assert {"eval", "runs", "report"} <= verbs and not {"eval-matrix", "merge"} & verbs
+    assert isrbench(capsys, "evl")[2].count("Did you mean") == 1
+
+
 def test_version(capsys) -> None:
     code, out, _ = isrbench(capsys, "--version")
     assert code == 0 and re.fullmatch(r"\d+\.\d+\.\d+\S*\n", out)

@@ -56,3 +56,7 @@ def test_a_mistake_is_one_line(tmp_path, capsys):
     assert code == 2 and len(err.splitlines()) == 2 and "is not valid TOML" in err
     code, _, err = isrbench(capsys, "eval", "--method", "bicubic")
     assert code == 2 and "--dataset" in err, "the other verb is as it was"
+    for word in ("--limit", "--runs-dir=x", "-o"):
+        code, _, err = isrbench(capsys, "eval", tmp_path / "m.toml", word, "2")
+        assert code == 2 and f"{word.partition('=')[0]} is an option of a single run" in err
+    assert isrbench(capsys, "eval", tmp_path / "m.toml", "--help")[0] == 0

@@ -27,7 +27,7 @@ def test_a_pace_is_known_from_the_second_image_on() -> None:
     now[0] += 30
     assert pace.left(10) == 7 * 48 - 30, "it counts down between two images"
     now[0] += 1e6
-    assert pace.left(10) == 0
+    assert pace.left(10) == 6 * 48, "one image that takes long does not make the others quicker"
     pace.update(0)
     assert pace.text(10) == "", "the tiles of another picture"
     quick = Pace(clock=iter([0.0, 0.001, 0.001]).__next__)

@@ -85,12 +85,14 @@ def test_the_verb_draws_what_was_run_and_overwrites_nothing(pairs_folder: Path, 
     code, _, err = isrbench(capsys, *tex)
     assert code == 2 and "figure.tex" in err
     again = tmp_path / "again.png"
-    picked = ("--images", "a,b", "--methods", "lanczos,bicubic", "--metrics", "ssim", "--box", "0,0,16")
+    picked = ("--images", "a,b", "--methods", "LanCzos,bicubic", "--metrics", "ssim", "--box", "0,0,16")
     code, said, _ = isrbench(capsys, "figure", "--dataset", "small", "--runs-dir", runs, "--out", again, *picked)
     assert code == 0 and "a: --box 0,0,16" in said
     for wrong, words in (
         (("--images", "zz"), "no image zz"), (("--methods", "bicubik"), "did you mean"),
         (("--box", "1,2"), "--box 1,2"), (("--metrics", "psrn"), "did you mean"),
+        (("--metrics", "lpips"), "no image of small has a score of lpips. Metrics with scores: psnr, ssim"),
+        (("--metrics", "lpips"), "fetch weights --metric lpips, then"), (("--metrics", "fid"), "unknown metric 'fid'"),
         (("--dataset", "smal"), "did you mean"), (("--out", "x.gif"), "x.gif"),
     ):  # fmt: skip
         code, _, err = isrbench(capsys, *draw, "--overwrite", *wrong)

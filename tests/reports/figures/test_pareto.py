@@ -10,7 +10,7 @@ from isrbench.harness.api.metric import Direction
 from isrbench.harness.api.records import Invocation
 from isrbench.reports.aligned import AlignedRuns, align
 from isrbench.reports.costs import comparable, milliseconds
-from isrbench.reports.figures.pareto import front, labels_collide, pareto, plain_log_axis
+from isrbench.reports.figures.pareto import front, front_line, label_points, labels_collide, pareto, plain_log_axis
 from isrbench.reports.figures.style import Target, figure
 from isrbench.reports.statistics import means
 from tests.support.plots import assert_drawn
@@ -82,6 +82,18 @@ def test_labels_of_a_cost_axis_are_plain_numbers_that_stand_apart(span):
         drawn.draw_without_rendering()
         labels = [text.get_text() for text in axes.get_xticklabels()]
         assert not labels_collide(axes) and not any("e" in text for text in labels)
+
+
+def test_no_name_is_written_across_the_front():
+    points = {"Bicubic": (0.001, 29.3), "Lanczos": (0.0015, 29.1), "MoR-SR (tiny)": (14.0, 30.0)}
+    with figure(height=2.5) as (drawn, axes):
+        line = front_line(axes, [points["Bicubic"], points["MoR-SR (tiny)"]])
+        axes.margins(0.16, 0.16)
+        plain_log_axis(drawn, axes)
+        label_points(drawn, axes, points, dict.fromkeys(points, "black"), line)
+        steps = line.get_path().transformed(axes.transData)
+        across = [t.get_text() for t in axes.texts if steps.intersects_bbox(t.get_window_extent(), filled=False)]
+        assert len(axes.texts) == 3 and across == []
 
 
 def test_labels_that_touch_are_found():

@@ -57,10 +57,16 @@ def test_choosing_sorting_filtering_and_a_link_to_it(page):
 
 @pytest.mark.browser
 def test_it_fits_a_phone(page):
+    from selenium.webdriver.support.ui import WebDriverWait
+
     browser = open_page(page, 390, 800)
     try:
         assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
-        assert browser.execute_script("return document.querySelector('.scroll').scrollWidth > 0")
+        assert all_of(browser, ".hint")[0].is_displayed(), "columns are out of sight, and the page says so"
+        choose(browser, "#group", "LPIPS")
+        size = {"width": 1280, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        WebDriverWait(browser, 10).until(lambda _: not all_of(browser, ".hint")[0].is_displayed())
     finally:
         browser.quit()
 

@@ -34,7 +34,18 @@ GOLDEN_MARKDOWN = r"""| Method        |                                 PSNR (dB
 
 
 def test_golden_plain_text(tmp_path):
-    assert plain_text(small_table(tmp_path)) == GOLDEN_TEXT
+    assert plain_text(small_table(tmp_path)) == plain_text(small_table(tmp_path), 200) == GOLDEN_TEXT
+
+
+def test_a_narrow_terminal_gets_the_columns_in_parts(tmp_path):
+    table = small_table(tmp_path)
+    lines = plain_text(table, 50).splitlines()
+    assert max(map(len, lines)) <= 50 < max(map(len, GOLDEN_TEXT.splitlines()))
+    heads = [line for line in lines if line.startswith("method")]
+    assert len(heads) > 1 and [m.title for m in table.metrics] == [
+        word for head in heads for word in head.split() if word in {m.title for m in table.metrics}
+    ]
+    assert sum(line.startswith("Bicubic") for line in lines) == len(heads)
 
 
 def test_golden_markdown(tmp_path):
