@@ -64,7 +64,7 @@ class Root(Verbs):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
         """Find the verb: ``eval`` with a file of many runs is one of its own."""
         name, command, rest = super().resolve_command(ctx, args)
-        if name != "eval" or not names_matrix(rest):
+        if name != "eval" or command is None or not names_matrix(rest):
             return name, command, rest
         refuse_settings(rest, [option for param in command.params for option in param.opts])
         return name, self.commands[_MATRIX], rest
