@@ -7,6 +7,7 @@ from pathlib import Path
 
 from isrbench.harness.api.layout import DEFAULT_LAYOUT, Layout
 from isrbench.harness.api.registry import methods
+from isrbench.harness.api.steps import steps
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import is_full, replacing
 from isrbench.harness.listed import is_reports
@@ -66,6 +67,7 @@ def write(
         UserError: If there is no such run, an option does not fit, or the folder cannot be written.
     """
     frames = read_frames(runs_dir, runs)
+    steps.info("comparing methods...")
     comparison = compare(
         frames, baseline=baseline, strata=strata or DEFAULT, reported=reported, common=common, rank_over=rank_over,
         votes=votes, layout=layout,

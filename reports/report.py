@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from isrbench.harness.api.steps import steps
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import is_full
 from isrbench.harness.listed import fresh_folder, take_place
@@ -77,6 +78,7 @@ def _write(sets: Sequence[ComparedSet], folder: Path, training: Sequence[Path], 
     """Write a report and return its files, the page first."""
     curves = training_curves(training, folder / "plots" / _TRAINING)
     sections = [_section(compared, folder) for compared in sets]
+    steps.info("the page and its images...")
     page, shown = write_page(sections, curves, folder, originals=originals)
     shown += write_leaderboard(sets, folder)
     plots = [*curves, *(plot for section in sections for plot in section.plots)]
@@ -100,6 +102,7 @@ def _write_overview(sets: Sequence[ComparedSet], folder: Path) -> list[Path]:
 
 
 def _section(compared: ComparedSet, folder: Path) -> Section:
+    steps.info("%s: tables and plots...", compared.aligned.title)
     files = _write_tables(compared, folder / "tables")
     return Section(compared, tuple(draw(compared, folder / "plots" / compared.slug)), tuple(files))
 

@@ -20,6 +20,7 @@ from isrbench.harness.cli.ids import (
 from isrbench.harness.errors import UserError
 
 METHOD, IMAGES, SCORES, WORK, RESULTS = "Method", "Images", "Scores", "Work", "Results"
+COMPARED, SHOWN = "Compared", "Shown"
 """The headings of options in help."""
 
 _METHOD_HELP = "A method's id (see `list methods`), or your own model card (.toml)."

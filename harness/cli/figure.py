@@ -8,21 +8,28 @@ from typing import Annotated
 import typer
 
 from isrbench.harness.api.layout import DEFAULT_FIGURE, FigureLayout
-from isrbench.harness.cli.arguments import NOTHING, RUNS_DIR, Runs, RunsDir
+from isrbench.harness.cli.arguments import IMAGES, NOTHING, RESULTS, RUNS_DIR, Runs, RunsDir
 from isrbench.harness.cli.grouped import grouped
 from isrbench.harness.errors import UserError
 
 
 @grouped
 def figure(
-    dataset: Annotated[str, typer.Option(help="A set that was run: its id, or its title in reports.")],
-    out: Annotated[Path, typer.Option(help="FILE.pdf, .png, .svg, .jpg or .tex")],
+    dataset: Annotated[
+        str, typer.Option(help="A set that was run: its id, or its title in reports.", rich_help_panel=IMAGES)
+    ],
+    out: Annotated[Path, typer.Option(help="FILE.pdf, .png, .svg, .jpg or .tex", rich_help_panel=RESULTS)],
     runs: Runs = None,
     box: Annotated[
-        list[str], typer.Option(metavar="X,Y,SIDE", help="A square in HR pixels; may be repeated. [default: chosen]")
+        list[str],
+        typer.Option(
+            metavar="X,Y,SIDE", help="A square in HR pixels; may be repeated. [default: chosen]", rich_help_panel=IMAGES
+        ),
     ] = NOTHING,
     layout: FigureLayout = DEFAULT_FIGURE,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file that is there.", rich_help_panel=RESULTS)
+    ] = False,
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
     """Draw images with a box, and what every method made of it: the figure of a super-resolution paper.

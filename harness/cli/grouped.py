@@ -10,14 +10,14 @@ from typing import Annotated, Any, get_origin, get_type_hints
 
 import typer
 
-from isrbench.harness.cli.arguments import listed, metric_ids
+from isrbench.harness.cli.arguments import SHOWN, listed, metric_ids
 
 
 def grouped(verb: Callable[..., None]) -> Callable[..., None]:
     """Return a verb whose parameters of frozen dataclasses are options, one a field: typer knows no groups.
 
-    A field's ``metadata`` may hold help, metavar, min and max. A tuple of strings is a text with commas; a flag that is
-    off by default has no opposite.
+    They share a heading in help. A field's ``metadata`` may hold help, metavar, min and max. A tuple of strings is a
+    text with commas; a flag that is off by default has no opposite.
     """
     signature = inspect.signature(verb, eval_str=True)
     groups: dict[str, Any] = {p.name: p.annotation for p in signature.parameters.values() if is_dataclass(p.annotation)}
@@ -48,7 +48,9 @@ def _options(group: type) -> list[inspect.Parameter]:
     for own in fields(group):
         many = get_origin(hints[own.name]) is tuple
         names = [f"--{own.name.replace('_', '-')}"] if own.default is False else []
-        option = typer.Option(*names, show_default=bool(own.default) and not many, **own.metadata)
+        option = typer.Option(
+            *names, show_default=bool(own.default) and not many, rich_help_panel=SHOWN, **own.metadata
+        )  # fmt: skip
         found.append(
             inspect.Parameter(
                 own.name, inspect.Parameter.KEYWORD_ONLY, default=None if many else own.default,

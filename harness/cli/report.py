@@ -11,7 +11,7 @@ import typer
 
 from isrbench.harness.api.layout import DEFAULT_LAYOUT, Layout
 from isrbench.harness.api.steps import steps
-from isrbench.harness.cli.arguments import RUNS_DIRS, Runs, RunsDirs, metric_ids, writing_to
+from isrbench.harness.cli.arguments import COMPARED, RESULTS, RUNS_DIRS, SHOWN, Runs, RunsDirs, metric_ids, writing_to
 from isrbench.harness.cli.grouped import grouped
 from isrbench.harness.cli.verbs import Verb
 from isrbench.harness.errors import UserError
@@ -21,39 +21,67 @@ from isrbench.harness.files import is_there
 @grouped
 def report(
     runs: Runs = None,
-    out: Annotated[Path | None, typer.Option(help="Folder to write. [default: RUNS_DIR/report]")] = None,
-    baseline: Annotated[str | None, typer.Option(help="Compare with this method. [default: bicubic]")] = None,
-    strata: Annotated[str | None, typer.Option(help="quantile:3, edges:0.3,0.6, blur:quantile:2, level, ...")] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="Compare with this method. [default: bicubic]", rich_help_panel=COMPARED)
+    ] = None,
+    strata: Annotated[
+        str | None,
+        typer.Option(help="quantile:3, edges:0.3,0.6, blur:quantile:2, level, ...", rich_help_panel=COMPARED),
+    ] = None,
     reported: Annotated[
         list[str] | None,
         typer.Option(
             metavar="[seen|all|FILE.csv]",
             help="Add what papers report, set apart: what was read in its source (seen; the same without a value), "
             "also what third parties quote (all), or rows of your own; repeatable.",
+            rich_help_panel=COMPARED,
         ),
     ] = None,
     common: Annotated[
-        bool, typer.Option("--common", help="Compare on the images that all runs of a dataset share.")
+        bool,
+        typer.Option(
+            "--common", help="Compare on the images that all runs of a dataset share.", rich_help_panel=COMPARED
+        ),
     ] = False,
     rank_over: Annotated[
-        str | None, typer.Option(help="Add the mean rank over these metrics: ids and sets, such as @nr,psnr.")
+        str | None,
+        typer.Option(
+            help="Add the mean rank over these metrics: ids and sets, such as @nr,psnr.", rich_help_panel=COMPARED
+        ),
     ] = None,
     votes: Annotated[
-        list[Path] | None, typer.Option(help="Votes of `isrbench vote`: a file or a folder of them; repeatable.")
+        list[Path] | None,
+        typer.Option(
+            help="Votes of `isrbench vote`: a file or a folder of them; repeatable.", rich_help_panel=COMPARED
+        ),
     ] = None,
     layout: Layout = DEFAULT_LAYOUT,
     training: Annotated[
-        list[Path] | None, typer.Option(help="A training run's curves.csv to draw; repeatable.")
+        list[Path] | None,
+        typer.Option(help="A training run's curves.csv to draw; repeatable.", rich_help_panel=SHOWN),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write. [default: RUNS_DIR/report]", rich_help_panel=RESULTS)
     ] = None,
     markdown: Annotated[
-        Path | None, typer.Option(help="FILE.md: also write all tables, costs and commands as one Markdown page.")
+        Path | None,
+        typer.Option(
+            help="FILE.md: also write all tables, costs and commands as one Markdown page.", rich_help_panel=RESULTS
+        ),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that no report wrote, or that were changed since.")
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace files that no report wrote, or that were changed since.",
+            rich_help_panel=RESULTS,
+        ),
     ] = False,
     originals: Annotated[
         bool,
-        typer.Option("--originals", help="Show the images themselves on the page, not WebP previews."),
+        typer.Option(
+            "--originals", help="Show the images themselves on the page, not WebP previews.", rich_help_panel=RESULTS
+        ),
     ] = False,
     runs_dir: RunsDirs = RUNS_DIRS,
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from isrbench.harness.api.steps import steps
 from isrbench.harness.cli.arguments import NOTHING, RESULTS, Device, MethodOrDefault, Options, Seed
 
 
@@ -50,4 +51,7 @@ def restore(
         show_warning(f"{file} could not be restored: {failure.message}", failure.fix)
     for path in restored.written:
         show_path(path)
+    tried = len(restored.written) + len(restored.failed)
+    if tried > 1:
+        steps.info("%d of %d pictures restored", len(restored.written), tried)
     raise typer.Exit(1 if restored.failed else 0)

@@ -27,14 +27,24 @@ def list_images(folder: Path, *, recursive: bool = False, tell: bool = False) ->
     Raises:
         OSError: If the folder cannot be read.
     """
-    entries = folder.rglob("*") if recursive else folder.iterdir()
+    entries = list(folder.rglob("*") if recursive else folder.iterdir())
     files = [p for p in entries if not p.name.startswith(".") and not p.is_dir()]
     named = {p for p in files if p.suffix.lower() in IMAGE_SUFFIXES}
     others = [p for p in files if p not in named]
     found = {p for p in others if not _is_copy(p, named) and is_image(p)}
     if tell:
         _tell_passed_over(folder, [p for p in others if p not in found], named | found)
+        inner = [] if recursive else sorted(p for p in entries if not p.name.startswith(".") and _holds_images(p))
+        if inner:
+            log.warning("%s: the images in its folders are left out: %s", folder, some([p.name for p in inner]))
     return sorted(named | found)
+
+
+def _holds_images(folder: Path) -> bool:
+    try:
+        return folder.is_dir() and any(p.suffix.lower() in IMAGE_SUFFIXES for p in folder.iterdir())
+    except OSError:  # one that cannot be read is not what was asked for
+        return False
 
 
 def _is_copy(path: Path, images: Collection[Path]) -> bool:

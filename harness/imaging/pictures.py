@@ -102,8 +102,8 @@ def with_size(exif: bytes, height: int, width: int) -> bytes:
     block = Image.Exif()
     block.load(exif)
     block[_EXIF] = dict(block.get_ifd(_EXIF)) | {_WIDTH: width, _HEIGHT: height}
-    if gps := block.get_ifd(_GPS):
-        block[_GPS] = dict(gps)
+    if _GPS in block:  # asking for one that is not there makes an empty one
+        block[_GPS] = dict(block.get_ifd(_GPS))
     return block.tobytes()
 
 

@@ -27,7 +27,10 @@ def test_an_image_and_a_folder(tmp_path: Path, capsys) -> None:
     folder.mkdir()
     Image.fromarray(make_image(1, 8, 8)).save(folder / "a.png")
     (folder / "b.png").write_bytes(b"rubbish")
+    (folder / "inner").mkdir()
+    (folder / "inner" / "c.png").write_bytes((folder / "a.png").read_bytes())
     code, out, err = isrbench(capsys, "restore", folder, tmp_path / "out", "--method", "lanczos", "--scale", "2")
+    assert "1 of 2 pictures restored" in err and "the images in its folders are left out: inner" in err
     assert code == 1 and Image.open(tmp_path / "out" / "a.png").size == (16, 16)
     assert "b.png" not in out and "b.png could not be restored" in err and "Traceback" not in err
 

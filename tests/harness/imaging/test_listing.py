@@ -40,6 +40,16 @@ def test_a_copy_of_an_image_is_no_further_image(tmp_path: Path, caplog) -> None:
     assert "passed over" in record.message and "a.jpg_original (a copy), a.png.bak (a copy)" in record.message
 
 
+def test_images_one_folder_down_are_left_out_with_a_line(tmp_path: Path, caplog) -> None:
+    for name in ("a.png", "in/b.png", "notes/c.txt", ".hidden/d.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert [p.name for p in list_images(tmp_path, tell=True)] == ["a.png"]
+    assert [record.message for record in caplog.records] == [f"{tmp_path}: the images in its folders are left out: in"]
+    list_images(tmp_path, recursive=True, tell=True)
+    assert len(caplog.records) == 1
+
+
 def test_pictures_that_cannot_be_read_are_not_passed_over_in_silence(tmp_path: Path, caplog) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "a.jpg")
     for kind in ("HEIC", "PSD", "EPS", "zip"):

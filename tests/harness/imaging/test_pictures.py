@@ -59,6 +59,15 @@ def test_a_picture_is_turned_upright(orientation: int, tmp_path: Path) -> None:
     assert np.array_equal(read_picture(tmp_path / "a.png").pixels, expected)
 
 
+def test_a_picture_without_a_place_gets_none(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[271] = "Maker"
+    Image.fromarray(make_image(0, 10, 20)).save(tmp_path / "in.jpg", exif=exif)
+    write_picture(tmp_path / "out.jpg", make_image(0, 10, 20), exif=read_picture(tmp_path / "in.jpg").exif)
+    with Image.open(tmp_path / "out.jpg") as image:
+        assert image.getexif()[271] == "Maker" and 0x8825 not in image.getexif()
+
+
 @pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tif"])
 def test_exif_and_profile_reach_the_file_in_every_format(ending: str, tmp_path: Path) -> None:
     exif = Image.Exif()
