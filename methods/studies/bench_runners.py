@@ -1,4 +1,4 @@
-"""Measures runners: jobs a second, how they grow with workers, and whether this process's memory stays flat.
+"""Measures runners: jobs a second, how they grow with workers, and what a job costs this process.
 
 ``isrbench tools bench-runners [--method M] [--jobs N] [--runner ray] [--workers 1 2] [--side 16]``: N copies of the
 sample set's first image, cut to ``--side`` pixels, are restored and written. With bicubic and a small side a job is
@@ -37,6 +37,8 @@ class Throughput:
     jobs: int
     seconds: float
     """From the first result to the last, so without the start of the workers."""
+    processor: float
+    """Processor seconds of this process meanwhile, all threads: with Ray, what bounds the number of workers."""
     peaks: tuple[float, ...]
     """This process's peak memory in MiB when a tenth, half and all of the jobs were done: flat where the last hardly
     exceeds the first."""
@@ -69,17 +71,18 @@ def throughput(method: str, runner: str, workers: int, jobs: int, side: int) -> 
         # A thousand names: the disk holds a thousand PNGs, however many jobs there are.
         todo = [Job(replace(pair, id=f"{index % 1000:03d}"), restore=True) for index in range(jobs)]
         marks = {max(1, jobs // 10), max(1, jobs // 2), jobs}
-        start, done, peaks = 0.0, 0, []
+        start, busy, done, peaks = 0.0, 0.0, 0, []
         with closing(get_runner(runner)(plan, "bench", Path(made), todo)) as events:
             for done, event in enumerate(events, start=1):
                 assert isinstance(event, Written)  # nothing is measured
                 if event.row.failure is not None:
                     raise UserError(f"{method} fails: {event.row.failure.brief}", event.row.failure.fix)
                 if done == 1:
-                    start = time.perf_counter()
+                    start, busy = time.perf_counter(), time.process_time()
                 if done in marks:
                     peaks.append(_peak_mib())
-        return Throughput(runner, workers, done, time.perf_counter() - start, tuple(peaks))
+        seconds, processor = time.perf_counter() - start, time.process_time() - busy
+        return Throughput(runner, workers, done, seconds, processor, tuple(peaks))
 
 
 def _peak_mib() -> float:
@@ -101,14 +104,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given.jobs < 2 or min(given.workers) < 1 or given.side < 1:
         parser.error("--jobs 2 at least, --workers and --side 1 at least")
     first = None
-    log.info("%-8s %7s %8s %10s %8s   %s", "runner", "workers", "jobs", "jobs/s", "ratio", "peak MiB at 10%, 50%, 100%")
+    names = ("runner", "workers", "jobs", "jobs/s", "ratio", "ms here", "peak MiB at 10%, 50%, 100%")
+    log.info("%-8s %7s %8s %10s %8s %8s   %s", *names)
     for workers in given.workers:
         seen = throughput(given.method, given.runner, workers, given.jobs, given.side)
         first = first or seen
         peaks = ", ".join(f"{peak:.0f}" for peak in seen.peaks)
         log.info(
-            "%-8s %7d %8d %10.1f %8.2f   %s", seen.runner, workers, seen.jobs, seen.rate, seen.rate / first.rate, peaks
-        )
+            "%-8s %7d %8d %10.1f %8.2f %8.2f   %s", seen.runner, workers, seen.jobs, seen.rate, seen.rate / first.rate,
+            1e3 * seen.processor / (seen.jobs - 1), peaks,
+        )  # fmt: skip
     return 0
 
 
