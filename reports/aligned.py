@@ -105,14 +105,15 @@ class AlignedRuns:
     """What was left out, what is compared separately, and what to know about a method."""
 
 
-def align(frames: Frames, *, common: bool = False) -> list[AlignedRuns]:
+def align(frames: Frames, *, common: bool = False, titles: Iterable[str] = ()) -> list[AlignedRuns]:
     """Align runs, one value for each set of images, in order of the dataset's id.
 
     Args:
         frames: Rows of the runs.
         common: Compare on the images that all runs of a dataset share.
+        titles: Of methods that count for ``places`` too, so that a method has its colour whichever others are shown.
     """
-    places = {title: place for place, title in enumerate(sorted(set(frames.runs["title"])))}
+    places = {title: place for place, title in enumerate(sorted({*frames.runs["title"], *titles}))}
     return [_align(frames, own, places) for own in image_sets(frames.runs, frames.images, common=common)]
 
 

@@ -190,7 +190,8 @@ def compare(
     ranked = ranked_metrics([rank_over] if isinstance(rank_over, str) else rank_over)
     aligned = align(frames, common=common)
     if layout.methods:
-        aligned = align(only_methods(frames, aligned, layout.methods), common=common)
+        chosen = only_methods(frames, aligned, layout.methods)
+        aligned = align(chosen, common=common, titles=frames.runs["title"])
     layout = _checked(layout, aligned, ranked)
     _check_baseline(aligned, baseline)
     if rule.by == "hr_severity" and not any(own.images[rule.by].notna().any() for own in aligned):

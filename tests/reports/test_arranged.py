@@ -37,6 +37,13 @@ def test_columns_and_rows_are_those_named_in_their_order(made):
     assert [m.id for m in _table(made, metrics=("@mor",)).metrics] == ["psnr", "lpips", "musiq"]
 
 
+def test_a_method_keeps_its_colour_whichever_others_are_shown(made):
+    whole, cut = (
+        compare(made, layout=layout).sets[0].aligned.places for layout in (Layout(), Layout(methods=("mor",)))
+    )
+    assert cut == {"MoR-SR (tiny)": whole["MoR-SR (tiny)"]} and cut["MoR-SR (tiny)"] > 0
+
+
 def test_rows_by_a_metric_are_best_first(made):
     for metric, column in (("psnr", 0), ("lpips", 2)):
         values = [entries[column].value for _, entries in _table(made, order=metric).rows]
