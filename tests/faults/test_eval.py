@@ -84,6 +84,24 @@ def test_killed_at_random_and_called_again_the_table_is_the_same(runner: str, im
 
 @pytest.mark.slow
 @pytest.mark.process
+def test_a_cluster_without_a_machine_ends_the_run_which_goes_on_later(images: Path, tmp_path: Path) -> None:
+    """Ray itself waits for ever where the daemon of its last machine has ended."""
+    pytest.importorskip("ray", reason="needs the extra ray")
+    psutil = pytest.importorskip("psutil", reason="needs psutil")
+    process = started(*argv(images, tmp_path, "--runner", "ray", "--workers", "1"))
+    deadline = time.monotonic() + 300
+    while process.poll() is None and not count(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.0005)
+    agents = [p for p in psutil.Process(process.pid).children(recursive=True) if "DashboardAgent" in p.name()]
+    assert agents, "the daemon ends with its agent"
+    agents[0].kill()
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 2 and "no machine of the Ray cluster is left" in " ".join(said.split()), said
+    assert rows(quiet(images, tmp_path)) == rows(quiet(images, tmp_path / "quiet"))
+
+
+@pytest.mark.slow
+@pytest.mark.process
 def test_commands_that_share_a_runs_folder_do_not_harm_each_other(images: Path, tmp_path: Path) -> None:
     """Two methods at once both end well; of two that want the same run one may be told to wait."""
     runs = tmp_path / "shared"

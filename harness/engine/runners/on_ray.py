@@ -249,6 +249,9 @@ class _Crew:
         now = time.monotonic()
         if len(building) < len(self._members):
             self._alive = now
+        elif not any(node["Alive"] for node in self._ray.nodes()):
+            again = "the same command goes on where it stopped"
+            raise UserError("no machine of the Ray cluster is left: its processes there have ended", again)
         elif now - self._alive > _STARTING:
             raise UserError(
                 f"Ray started no worker in {_STARTING:.0f} s: the cluster has no room for one with {self._cores} cores "
