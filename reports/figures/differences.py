@@ -9,7 +9,7 @@ import numpy as np
 
 from isrbench.harness.api.metric import Direction, Metric
 from isrbench.reports.aligned import AlignedRuns
-from isrbench.reports.figures.style import GREY, Target, colours, figure, markers, save, short
+from isrbench.reports.figures.style import GREY, Target, colours, dense, figure, markers, save, short
 from isrbench.reports.statistics import SEED, Cells
 
 _SPREAD = 0.28
@@ -46,7 +46,8 @@ def differences(aligned: AlignedRuns, cells: Cells, metric: Metric, base: str, t
             cell: Any = known[label]
             tint = tints[label]
             shifts = table[label] - table[base]
-            axes.scatter(shifts, row + heights, s=4, color=tint, alpha=0.35, linewidths=0)
+            many = dense(len(shifts))
+            axes.scatter(shifts, row + heights, s=4, color=tint, alpha=0.35, linewidths=0, rasterized=many)
             axes.plot([cell.difference_low, cell.difference_high], [row, row], color=tint, lw=2.2)
             filled = tint if cell.better is not None else "white"
             axes.plot(cell.difference, row, marker=shapes[label], color=tint, markerfacecolor=filled, ms=5)

@@ -19,6 +19,7 @@ from isrbench.reports.figures.style import (
     RING,
     Target,
     colours,
+    dense,
     figure,
     legend_below,
     markers,
@@ -88,6 +89,7 @@ def paired(aligned: AlignedRuns, metric: Metric, first: str, second: str, to: Ta
         axes.plot([low, high], [low, high], color="#9aa3ad", lw=0.9, ls="--", zorder=1)
         coloured = bool(severity.notna().all())
         tint: dict[str, Any] = {"c": severity, "cmap": HEAT} if coloured else {"color": BLUE}
+        tint["rasterized"] = dense(len(both))
         dots = axes.scatter(both[first], both[second], s=11, edgecolors=RING, linewidths=0.3, zorder=2, **tint)
         if coloured:
             bar = drawn.colorbar(dots, ax=axes, label="severity", pad=0.02, aspect=30)

@@ -20,6 +20,7 @@ from isrbench.reports.figures.style import (
     ORANGE,
     Target,
     colours,
+    dense,
     figure,
     legend_below,
     panels,
@@ -135,7 +136,8 @@ def zero_share(aligned: AlignedRuns, label: str, groups: list[Stratum], to: Targ
 
 
 def _points_and_fit(axes: Axes, pair: pd.DataFrame, tint: str) -> None:
-    axes.scatter(pair["x"], pair["y"], s=9, color=BLUE, alpha=0.75, edgecolors="white", linewidths=0.3)
+    many = dense(len(pair))
+    axes.scatter(pair["x"], pair["y"], s=9, color=BLUE, alpha=0.75, edgecolors="white", linewidths=0.3, rasterized=many)
     if pair["x"].nunique() > 1:
         fit: Any = stats.linregress(pair["x"], pair["y"])
         ends = np.array([pair["x"].min(), pair["x"].max()])

@@ -80,6 +80,9 @@ RC: dict[Any, Any] = {
 }
 
 
+_DENSE = 500
+
+
 def colours(labels: Sequence[str] | Mapping[str, int]) -> dict[str, str]:
     """Return a colour for each label by its place (given, or in the sequence); colours repeat after eight."""
     return {label: _COLOURS[place % len(_COLOURS)] for label, place in _placed(labels).items()}
@@ -90,6 +93,11 @@ def markers(labels: Sequence[str] | Mapping[str, int]) -> dict[str, str]:
     return {
         label: _MARKERS[(place + place // len(_COLOURS)) % len(_MARKERS)] for label, place in _placed(labels).items()
     }
+
+
+def dense(points: int) -> bool:
+    """Return whether so many points are a picture inside of a vector file: each for itself they make megabytes."""
+    return points > _DENSE
 
 
 @dataclass(frozen=True)
