@@ -24,7 +24,7 @@ from isrbench.harness.metrics import weights
 from isrbench.harness.metrics.contract import check_call, held, read_only
 from isrbench.harness.metrics.scoring import image_value, set_value
 from isrbench.harness.metrics.sets import expand
-from isrbench.harness.metrics.version import MetricVersion, marks, version_of
+from isrbench.harness.metrics.version import MetricVersion, marks, record_of, version_if_any, version_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -132,11 +132,11 @@ class Scorer:
 
     def version(self, metric: str) -> MetricVersion:
         """Return what computes the metric's values: as it was built, or as it would be now."""
-        return self._versions.get(metric) or _version(self._metrics[metric])
+        return self._versions.get(metric) or version_if_any(self._metrics[metric])
 
     def definitions(self) -> dict[str, MetricRecord]:
         """Return what the values of each metric depend on, for the manifest, by metric."""
-        return {id: self._record(metric, self.version(id)) for id, metric in self._metrics.items()}
+        return {id: record_of(metric, self.version(id)) for id, metric in self._metrics.items()}
 
     def score(
         self,
@@ -252,7 +252,7 @@ class Scorer:
             if id not in self._built:
                 with exclusive(self.device):
                     self._built[id] = self._build(self._metrics[id])
-                self._versions[id] = _version(self._metrics[id])
+                self._versions[id] = version_if_any(self._metrics[id])
             return self._built[id]
 
     def _build(self, metric: Metric) -> ImageMetric | SetMetric | Score:
@@ -276,32 +276,12 @@ class Scorer:
             message = f"{metric.id} cannot be built: {failure.message}"
             return Score(metric.id, None, ScoreStatus.FAILED, failure.model_copy(update={"message": message}))
 
-    @staticmethod
-    def _record(metric: Metric, version: MetricVersion) -> MetricRecord:
-        return MetricRecord(
-            direction=metric.direction.value,
-            reference=metric.reference.value,
-            colour=metric.colour,
-            definition=metric.definition,
-            weights={file.path: weights.digest(file) for file in metric.weights},
-            code=version.code,
-            weights_version=version.weights,
-        )
-
 
 def _read(path: Path, read: Callable[[Path], NDArray[np.uint8]]) -> Read:
     try:
         return read(path)
     except UserError as error:
         return Failure.of(error)
-
-
-def _version(metric: Metric) -> MetricVersion:
-    """The metric's version; of one whose code has no source, which fails, a word that is no hash."""
-    try:
-        return version_of(metric)
-    except ModuleNotFoundError:
-        return MetricVersion("unidentified", "none")
 
 
 def _not_read(metric: Metric, files: Sequence[WeightFile], error: pickle.UnpicklingError) -> UserError:

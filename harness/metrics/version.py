@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from isrbench.harness.api.metric import Metric
+from isrbench.harness.api.records import MetricRecord
 from isrbench.harness.identity import code_hash, code_modules, import_closure
 from isrbench.harness.metrics import weights
 
@@ -50,6 +51,27 @@ def version_of(metric: Metric) -> MetricVersion:
     modules = {*code_modules(metric.build), *(name for module in SCORING for name in import_closure(module))}
     code = hashlib.sha256(json.dumps([declared, code_hash(modules, RELEASES)]).encode())
     return MetricVersion(code.hexdigest()[:16], _weights(metric))
+
+
+def version_if_any(metric: Metric) -> MetricVersion:
+    """Return the metric's version; of one whose code has no source, which fails, a word that is no hash."""
+    try:
+        return version_of(metric)
+    except ModuleNotFoundError:
+        return MetricVersion("unidentified", "none")
+
+
+def record_of(metric: Metric, version: MetricVersion) -> MetricRecord:
+    """Return what the values of a metric depend on, for the manifest."""
+    return MetricRecord(
+        direction=metric.direction.value,
+        reference=metric.reference.value,
+        colour=metric.colour,
+        definition=metric.definition,
+        weights={file.path: weights.digest(file) for file in metric.weights},
+        code=version.code,
+        weights_version=version.weights,
+    )
 
 
 def marks(metric: Metric, digests: Mapping[str, str | None]) -> str:

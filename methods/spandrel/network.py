@@ -191,7 +191,7 @@ def _recognised(path: Path, state: Mapping[Any, Any]) -> ModelDescriptor:
     try:
         return loader.load_from_state_dict({key: value for key, value in state.items() if isinstance(key, str)})
     except UnsupportedModelError:
-        pass
+        pass  # the weights may lie inside of what a training program keeps: below
     except _BROKEN as error:
         raise UserError(f"{path} is incomplete or damaged: {first_line(error)}", FETCH_AGAIN) from error
     broken = ""

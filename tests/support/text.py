@@ -13,7 +13,7 @@ LENGTH = 12
 
 
 def write_text(base: Path) -> Path:
-    """Give a base of fixed embeddings, 8 wide, CLIP's tokenizer, of single letters, and a text encoder of one layer."""
+    """Add a tokenizer of single letters and a text encoder of one layer to a base of fixed embeddings, 8 wide."""
     (base / "prompts.safetensors").unlink()
     vocabulary = [*LETTERS, *(f"{letter}</w>" for letter in LETTERS), "<|startoftext|>", "<|endoftext|>"]
     (base / "tokenizer").mkdir()
