@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,17 @@ def bsds_test() -> Path:
     if not folder.is_dir():
         pytest.skip("needs ../shared/data/BSDS500/test (photos, not redistributed here)")
     return folder
+
+
+@pytest.fixture
+def logs_kept() -> Iterator[None]:
+    """For a test that shows the log on the terminal: afterwards it is as silent as before."""
+    root, loggers = logging.getLogger(), [logging.getLogger(name) for name in ("", "isrbench", "isrbench.steps")]
+    handlers, levels = root.handlers[:], [logger.level for logger in loggers]
+    yield
+    root.handlers[:] = handlers
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture

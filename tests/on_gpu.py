@@ -35,7 +35,7 @@ def steps(device: str, size: str) -> list[Step]:
     """Return the steps: tests first, then benches from the most wanted on."""
     small = size == "tiny"
     side, large, half = ("64", "128", "fp32") if small else ("512", "2048", "fp16")
-    limits = (900, 900, 900) if small else (240, 120, 150)
+    limits = (900, 900, 900, 900) if small else (240, 120, 150, 300)
     where = ("tests/test_cuda.py", "tests/harness", "-m", "gpu", "--device", device, "--size", size)
     found = [Step("tests", ("pytest", "-q", "-p", "no:cacheprovider", "--durations=5", *where), limits[0])]
     sizes = [(half, side, 1, 10), (half, side, 4, 5), (half, side, 16, 3), (half, large, 1, 3)]
@@ -47,7 +47,10 @@ def steps(device: str, size: str) -> list[Step]:
         bench = ("isrbench.methods.studies.bench_training", "--size", size, "--crop", "96" if small else "512")
         how = ("--batch", str(batch), "--rounds", "2" if small else "5")
         found.append(Step(f"training-{batch}", (*bench, *how), limits[2]))
-    return found
+    # Two of its five arms compile for minutes.
+    bench = ("isrbench.methods.studies.bench_options", "--method", "osediff", "--size", size, "--dtype", "fp16")
+    how = ("--pixels", "16" if small else "128", "--rounds", "2" if small else "10")
+    return [*found, Step("options", (*bench, *how), limits[3])]
 
 
 def main() -> int:

@@ -2,6 +2,7 @@
 
 isrbench tools bench-options --method mor --pixels 128 --rounds 7
 isrbench tools bench-options --method spandrel -o weights=net.pth --device cuda --pixels 128 --dtype fp16
+isrbench tools bench-options --method osediff --size sd21 --device cuda --dtype fp16 --out bench.json
 
 Each round restores another LR image of noise with every arm in turn, so that a machine that warms up or is disturbed
 touches all alike; ratios are medians over the rounds' own ratios. The first call of each arm, which may compile, is
@@ -11,11 +12,14 @@ told apart. Run it on an otherwise idle machine.
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import statistics
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isrbench.harness.api.method import Method, MethodPlugin, Runtime
@@ -107,21 +111,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="isrbench tools bench-options", description=__doc__)
     parser.add_argument("--method", default="mor", help="of the one-step family, or a network that spandrel runs")
     parser.add_argument("-o", dest="options", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument(
+        "--size",
+        choices=("tiny", "sd21"),
+        default="tiny",
+        help="sd21 = random weights of that size, of the one-step family",
+    )
     parser.add_argument("--scale", type=positive, default=4)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--pixels", type=positive, default=128, help="side of the square LR")
     parser.add_argument("--rounds", type=positive, default=7)
     parser.add_argument("--dtype", default="bf16", help="of the last arm")
+    parser.add_argument("--out", type=Path, help="JSON file for the numbers")
     given = parser.parse_args(argv)
     logging.basicConfig(format="%(message)s")
     log.setLevel(logging.INFO)
     device = resolve_device(given.device)
     make_deterministic(device)
     plugin, texts = methods().get(given.method), split_options(given.options)
-    found = bench(plugin, texts, Runtime(given.scale, device), given.pixels, given.rounds, given.dtype)
+    runtime = Runtime(given.scale, device)
+    if given.size == "tiny":
+        found = bench(plugin, texts, runtime, given.pixels, given.rounds, given.dtype)
+    else:
+        from isrbench.methods.studies.random_base import write_random_sd21
+
+        with tempfile.TemporaryDirectory(prefix="isrbench-bench-") as made:
+            texts = write_random_sd21(given.method, Path(made)) | texts
+            found = bench(plugin, texts, runtime, given.pixels, given.rounds, given.dtype)
     log.info("%-14s %9s %10s %8s %12s", given.method, "first s", "ms", "/ plain", "grey levels")
     for arm in found:
         log.info("%-14s %9.2f %10.1f %8.3f %12.4f", arm.name, arm.first_s, arm.median_ms, arm.ratio, arm.largest)
+    if given.out:
+        options = {name: str(value) for name, value in vars(given).items()}
+        given.out.write_text(json.dumps({"options": options, "costs": [asdict(arm) for arm in found]}, indent=1))
     return 0
 
 

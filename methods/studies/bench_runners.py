@@ -2,7 +2,8 @@
 
 ``isrbench tools bench-runners [--method M] [--jobs N] [--runner ray] [--workers 1 2] [--side 16]``: N copies of the
 sample set's first image, cut to ``--side`` pixels, are restored and written. With bicubic and a small side a job is
-next to nothing, so what is measured is the runner; with ``--method mor --side 48`` it is what workers gain.
+next to nothing, so what is measured is the runner; with ``--method mor --side 48`` it is what workers gain, each
+computing with one thread.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from isrbench.harness.determinism import one_thread
 from isrbench.harness.engine.jobs import Job, Written
 from isrbench.harness.engine.plan import make_plan
 from isrbench.harness.engine.request import Request
@@ -35,8 +37,10 @@ class Throughput:
     runner: str
     workers: int
     jobs: int
+    timed: int
+    """How many of them: the later half, so that every worker has started, if there are enough of them."""
     seconds: float
-    """From the first result to the last, so without the start of the workers."""
+    """What these took, from the last result before them on."""
     processor: float
     """Processor seconds of this process meanwhile, all threads: with Ray, what bounds the number of workers."""
     peaks: tuple[float, ...]
@@ -46,7 +50,7 @@ class Throughput:
     @property
     def rate(self) -> float:
         """Return jobs a second."""
-        return (self.jobs - 1) / self.seconds
+        return self.timed / self.seconds
 
 
 def throughput(method: str, runner: str, workers: int, jobs: int, side: int) -> Throughput:
@@ -70,19 +74,20 @@ def throughput(method: str, runner: str, workers: int, jobs: int, side: int) -> 
         )  # fmt: skip
         # A thousand names: the disk holds a thousand PNGs, however many jobs there are.
         todo = [Job(replace(pair, id=f"{index % 1000:03d}"), restore=True) for index in range(jobs)]
-        marks = {max(1, jobs // 10), max(1, jobs // 2), jobs}
+        half = jobs // 2
+        marks = {max(1, jobs // 10), half, jobs}
         start, busy, done, peaks = 0.0, 0.0, 0, []
-        with closing(get_runner(runner)(plan, "bench", Path(made), todo)) as events:
+        with one_thread(), closing(get_runner(runner)(plan, "bench", Path(made), todo)) as events:
             for done, event in enumerate(events, start=1):
                 assert isinstance(event, Written)  # nothing is measured
                 if event.row.failure is not None:
                     raise UserError(f"{method} fails: {event.row.failure.brief}", event.row.failure.fix)
-                if done == 1:
+                if done == half:
                     start, busy = time.perf_counter(), time.process_time()
                 if done in marks:
                     peaks.append(_peak_mib())
         seconds, processor = time.perf_counter() - start, time.process_time() - busy
-        return Throughput(runner, workers, done, seconds, processor, tuple(peaks))
+        return Throughput(runner, workers, done, done - half, seconds, processor, tuple(peaks))
 
 
 def _peak_mib() -> float:
@@ -112,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         peaks = ", ".join(f"{peak:.0f}" for peak in seen.peaks)
         log.info(
             "%-8s %7d %8d %10.1f %8.2f %8.2f   %s", seen.runner, workers, seen.jobs, seen.rate, seen.rate / first.rate,
-            1e3 * seen.processor / (seen.jobs - 1), peaks,
+            1e3 * seen.processor / seen.timed, peaks,
         )  # fmt: skip
     return 0
 

@@ -77,6 +77,31 @@ PLUGIN = MethodPlugin(
 """
 """A method that ends its process on the image ``always``, and on ``once`` the first time (folder $FRAGILE)."""
 
+THREADS_METHOD = """
+from dataclasses import dataclass
+import torch
+from isrbench.harness.api.method import Cost, MethodInfo, MethodPlugin, Restored
+
+@dataclass(frozen=True)
+class Options:
+    '''None.'''
+
+class Threads:
+    weights_hash = ""
+    def restore(self, lr, *, image, seed):
+        return Restored(torch.full((3, 4 * lr.shape[1], 4 * lr.shape[2]), torch.get_num_threads() / 255))
+    def cost(self, height, width):
+        return Cost(macs=0, params_total=0)
+    def input_hash(self, image):
+        return ""
+
+PLUGIN = MethodPlugin(
+    MethodInfo(id="threads", title="Threads", summary="Shows torch's threads.", license="Apache-2.0"),
+    Options, lambda options, runtime: Threads(),
+)
+"""
+"""A method whose images have the number of torch's threads as their only grey level."""
+
 MISBEHAVING = '''
 import atexit, ctypes, os, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor

@@ -9,12 +9,9 @@ which :data:`_DEATHS` workers died gets a row that says so. Needs the extra ``ra
 from __future__ import annotations
 
 import logging
-import math
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,7 @@ from isrbench.harness.api.records import Failure, ImageStatus
 from isrbench.harness.engine.jobs import Event, Job, Written, lost, png_file, restore
 from isrbench.harness.engine.plan import Plan
 from isrbench.harness.engine.request import Request
+from isrbench.harness.engine.runners.cluster import cluster, load_ray, places, said, threads_of
 from isrbench.harness.engine.runners.worker import Order, Parcel, Reply, Worker, check_same, versions
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import replacing
@@ -44,7 +42,7 @@ def check(request: Request) -> None:
     Raises:
         UserError: For anything the user can fix.
     """
-    _ray()
+    load_ray()
     if request.devices and (request.ray_address or request.gpus_per_worker or request.workers):
         raise UserError(
             "--devices names one worker a device of this machine",
@@ -72,8 +70,9 @@ def on_ray(plan: Plan, run: str, home: Path, jobs: Sequence[Job]) -> Generator[E
             waiting.append(job)
     if not waiting:
         return
-    with _cluster(plan.request) as ray:
-        crew = _Crew(plan, ray, len(waiting))
+    threads = threads_of(plan)
+    with cluster(plan.request, threads) as ray:
+        crew = _Crew(plan, ray, len(waiting), threads)
         try:
             for job, reply in crew.work(waiting, lambda job: _parcel(job, png_file(home, run, job.pair.id))):
                 yield from _kept(run, home, job, reply)
@@ -111,58 +110,6 @@ def _kept(run: str, home: Path, job: Job, reply: Reply) -> Iterator[Event]:
         yield replace(reply.measured, scores=scores)
 
 
-def _ray() -> Any:
-    # Of Ray's own: nothing about the use is sent, and a worker without GPUs of the cluster sees those of the machine.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise UserError("--runner ray needs Ray, which is not installed", "pip install 'isrbench[ray]'") from error
-    return ray
-
-
-@contextmanager
-def _cluster(request: Request) -> Iterator[Any]:
-    """Yield Ray, connected to a cluster; one that was started for it is ended."""
-    ray = _ray()
-    ours = not ray.is_initialized()
-    if ours:
-        # A machine may be told to hold more workers than it has cores.
-        wanted = len(request.devices) or request.workers or 1
-        cores = None if request.ray_address else max(os.cpu_count() or 1, wanted)
-        try:
-            ray.init(
-                request.ray_address or "local", num_cpus=cores, include_dashboard=False, log_to_driver=False,
-                logging_level=logging.ERROR,
-            )  # fmt: skip
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            where = f"--ray-address {request.ray_address}" if request.ray_address else "a Ray cluster on this machine"
-            raise UserError(
-                f"{where} does not answer: {_said(error)}",
-                "ray status shows it; leave --ray-address out to use this machine alone",
-            ) from error
-    try:
-        yield ray
-    finally:
-        if ours:
-            ray.shutdown()
-
-
-def _places(ray: Any, request: Request, jobs: int) -> tuple[int, int]:
-    """How many workers, and with how many cores each."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    cores, gpus = (sum(node.get(kind, 0) for node in nodes) for kind in ("CPU", "GPU"))
-    by_gpu = int(gpus // request.gpus_per_worker) if request.gpus_per_worker else int(cores)
-    count = min(len(request.devices) or request.workers or by_gpu, jobs)
-    if count < 1:
-        raise UserError(
-            f"the cluster has {gpus:g} GPUs, and a worker takes {request.gpus_per_worker:g}", "--gpus-per-worker 0"
-        )
-    least = min(node.get("CPU", 0) for node in nodes)
-    return count, max(1, int(least // math.ceil(count / len(nodes))))
-
-
 @dataclass(eq=False)
 class _Member:
     """One actor and what it was handed."""
@@ -178,9 +125,10 @@ class _Member:
 class _Crew:
     """The actors of one run: hires, hands out, replaces the dead."""
 
-    def __init__(self, plan: Plan, ray: Any, jobs: int) -> None:
+    def __init__(self, plan: Plan, ray: Any, jobs: int, threads: int) -> None:
         self._plan, self._ray = plan, ray
-        count, self._cores = _places(ray, plan.request, jobs)
+        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        count, self._cores = places(machines, plan.request, jobs, threads)
         self._ours = versions(plan)
         self._deaths: dict[str, int] = {}
         self._failed_starts = 0
@@ -269,8 +217,8 @@ class _Crew:
         except self._ray.exceptions.RayError as error:
             self._failed_starts += 1
             if self._failed_starts >= _DEATHS * len(self._members):
-                said = f"Ray's workers die while they load {self._plan.plugin.info.id}: {_said(error)}"
-                raise UserError(said, "--runner threads loads it in this process") from error
+                message = f"Ray's workers die while they load {self._plan.plugin.info.id}: {said(error)}"
+                raise UserError(message, "--runner threads loads it in this process") from error
             self._replace(member)
             return
         if isinstance(built, Failure):
@@ -281,10 +229,10 @@ class _Crew:
     def _after_death(self, job: Job, error: Exception) -> Reply | None:
         """Count; None where the job is to be done again."""
         deaths = self._deaths[job.pair.id] = self._deaths.get(job.pair.id, 0) + 1
-        log.warning("a worker died on %s (%d of %d): %s", job.pair.id, deaths, _DEATHS, _said(error))
+        log.warning("a worker died on %s (%d of %d): %s", job.pair.id, deaths, _DEATHS, said(error))
         if deaths < _DEATHS:
             return None
-        message = f"{deaths} workers died on this image, the last: {_said(error)}"
+        message = f"{deaths} workers died on this image, the last: {said(error)}"
         failure = Failure(message=message, fix="isrbench eval --runner threads, with more memory")
         short = isinstance(error, self._ray.exceptions.OutOfMemoryError)  # Ray ends what takes a machine's last memory
         return _lost(job, failure, ImageStatus.OOM if short else ImageStatus.FAILED)
@@ -293,7 +241,3 @@ class _Crew:
 def _lost(job: Job, failure: Failure, status: ImageStatus = ImageStatus.FAILED) -> Reply:
     event = lost(job, failure, status)
     return Reply(event.row) if isinstance(event, Written) else Reply(measured=event)
-
-
-def _said(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from isrbench.harness.api.dataset import Card
 from isrbench.harness.api.method import RoutingTrace, Runtime
 from isrbench.harness.api.records import Failure, ImageRow, ImageStatus
 from isrbench.harness.api.registry import methods as installed
-from isrbench.harness.determinism import make_deterministic
+from isrbench.harness.determinism import make_deterministic, on_cpu
 from isrbench.harness.engine.arguments import device_of
 from isrbench.harness.engine.jobs import Job, Measured, measure, restore
 from isrbench.harness.engine.plan import Plan, code_version
@@ -23,6 +24,8 @@ from isrbench.harness.errors import UserError
 from isrbench.harness.metrics.scorer import Scorer
 from isrbench.harness.metrics.version import MetricVersion
 from isrbench.harness.severity.estimator import get_estimator
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Order:
     folder: str
     """The driver's working folder, which relative paths in options are below."""
     threads: int
-    """CPU threads a worker; 0 = as torch chooses."""
+    """Torch threads a worker; 0 = as torch chooses."""
 
 
 @dataclass(frozen=True)
@@ -53,16 +56,22 @@ class Built:
     weights: str
     metrics: dict[str, MetricVersion]
     estimator: str | None
+    hardware: str
+    """The GPU, or the processor's vector unit: another one may round otherwise."""
 
 
 def versions(plan: Plan) -> Built:
     """Return what rows of this process depend on."""
+    import torch
+
+    cpu = on_cpu(plan.device) or not torch.cuda.is_available()
     return Built(
         node=platform.node(),
         code=code_version(plan.plugin),
         weights=plan.weights_hash,
         metrics={id: plan.scorer.version(id) for id in plan.scorer.image_metrics},
         estimator=plan.estimator.version if plan.estimator else None,
+        hardware=torch.backends.cpu.get_cpu_capability() if cpu else torch.cuda.get_device_name(plan.device),
     )
 
 
@@ -150,11 +159,16 @@ def _file(path: Path, content: bytes | None) -> Path:
 
 
 def check_same(theirs: Built, ours: Built) -> None:
-    """Check that a worker computes as this process does.
+    """Check that a worker computes as this process does, and warn where it may round otherwise.
 
     Raises:
         UserError: If its code, weights, metrics or estimator are others.
     """
+    if theirs.hardware != ours.hardware:
+        log.warning(
+            "the worker on %s computes on %s, this process on %s: images of networks may differ in their last bits",
+            theirs.node, theirs.hardware, ours.hardware,
+        )  # fmt: skip
     for what in ("code", "weights", "metrics", "estimator"):
         if getattr(theirs, what) != getattr(ours, what):
             raise UserError(

@@ -173,16 +173,12 @@ def test_tools(capsys) -> None:
     assert code == 0 and "usage: isrbench tools convert" in out
 
 
-def test_training_shows_its_progress_and_noisy_libraries_stay_silent() -> None:
-    root, handlers = logging.getLogger(), logging.getLogger().handlers[:]
-    try:
-        show_logs(True)
-        assert logging.getLogger("isrbench.methods.onestep.train.run").isEnabledFor(logging.INFO)
-        assert not logging.getLogger("bitsandbytes.backends.cpu.ops").isEnabledFor(logging.WARNING)
-        show_logs(False)
-        assert not logging.getLogger("isrbench.methods.onestep.train.run").isEnabledFor(logging.INFO)
-    finally:
-        root.handlers[:] = handlers
+def test_training_shows_its_progress_and_noisy_libraries_stay_silent(logs_kept) -> None:
+    show_logs(True)
+    assert logging.getLogger("isrbench.methods.onestep.train.run").isEnabledFor(logging.INFO)
+    assert not logging.getLogger("bitsandbytes.backends.cpu.ops").isEnabledFor(logging.WARNING)
+    show_logs(False)
+    assert not logging.getLogger("isrbench.methods.onestep.train.run").isEnabledFor(logging.INFO)
 
 
 def test_amounts() -> None:

@@ -6,7 +6,9 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from isrbench.harness.api.records import Failure, ImageStatus
 from isrbench.harness.engine.evaluate import RunResult, evaluate
@@ -14,12 +16,14 @@ from isrbench.harness.engine.jobs import Job, Measured, Written
 from isrbench.harness.engine.plan import make_plan
 from isrbench.harness.engine.request import Request
 from isrbench.harness.engine.runners import RUNNERS, check_runner
+from isrbench.harness.engine.runners.cluster import places
 from isrbench.harness.engine.runners.on_ray import on_ray
-from isrbench.harness.engine.runners.worker import Built, Order, Parcel, Worker, versions
+from isrbench.harness.engine.runners.worker import Built, Order, Parcel, Worker, check_same, versions
 from isrbench.harness.errors import UserError
+from isrbench.harness.imaging.images import read_rgb
 from tests.support.images import write_pairs
 from tests.support.packages import install
-from tests.support.plugins import FRAGILE_METHOD
+from tests.support.plugins import FRAGILE_METHOD, THREADS_METHOD
 
 METRICS = ["psnr", "ssim", "gmsd", "shift"]
 
@@ -56,6 +60,50 @@ def test_every_runner_gives_the_same_rows_and_images(tmp_path, method, limit):
     other.folder.joinpath("images", f"{one.images().image[0]}.png").unlink()
     again = run("serial", tmp_path / "ray", method, limit)
     assert again.computed and rows(again) == rows(one), "another runner goes on with a run"
+
+
+def test_a_worker_computes_with_the_threads_of_this_process(tmp_path, site, monkeypatch, caplog):
+    """On a CPU a network's last bits follow them, whatever a worker's share of the cores is."""
+    pytest.importorskip("ray", reason="needs the extra ray")
+    install(site, "threads", {"isrbench.methods": {"threads": "threads_method:PLUGIN"}}, threads_method=THREADS_METHOD)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]))
+    before, threads = torch.get_num_threads(), (os.cpu_count() or 1) + 1
+    torch.set_num_threads(threads)
+    try:
+        result = run("ray", tmp_path, "threads", 2, workers=2, estimator="none")
+    finally:
+        torch.set_num_threads(before)
+    levels = {level for png in (result.folder / "images").glob("*.png") for level in np.unique(read_rgb(png))}
+    assert len(pngs(result)) == 2 and levels == {threads}
+    assert f"2 workers of {threads} threads each, as many as this process has" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("machines", "options", "threads", "expected"),
+    [
+        ([{"CPU": 16}], {}, 1, (16, 1)),
+        ([{"CPU": 16}], {}, 4, (4, 4)),
+        ([{"CPU": 16}], {"workers": 2}, 4, (2, 4)),
+        ([{}, {"CPU": 6}, {"CPU": 9}], {}, 4, (3, 4)),
+        ([{"CPU": 16, "GPU": 8}], {"gpus_per_worker": 1}, 0, (8, 2)),
+        ([{"CPU": 16, "GPU": 4}, {"CPU": 8, "GPU": 4}], {"gpus_per_worker": 0.5}, 0, (16, 1)),
+        ([{"CPU": 16, "GPU": 2}], {"devices": ("cuda:0", "cuda:1")}, 0, (2, 8)),
+    ],
+)
+def test_workers_fill_the_machines(machines, options, threads, expected):
+    assert places(machines, Request("bicubic", "sample", runner="ray", **options), 100, threads) == expected
+
+
+def test_there_are_no_more_workers_than_jobs():
+    assert places([{"CPU": 16}], Request("bicubic", "sample", runner="ray"), 3, 1) == (3, 1)
+
+
+def test_machines_that_are_too_small_are_refused():
+    with pytest.raises(UserError, match=r"8 threads.*has 4 cores") as raised:
+        places([{"CPU": 4}, {"CPU": 2}], Request("bicubic", "sample", runner="ray"), 9, 8)
+    assert raised.value.fix == "OMP_NUM_THREADS=4 isrbench eval ..."
+    with pytest.raises(UserError, match="has 1 GPUs, and a worker takes 2"):
+        places([{"CPU": 4, "GPU": 1}], Request("bicubic", "sample", runner="ray", gpus_per_worker=2), 9, 0)
 
 
 @pytest.mark.slow
@@ -156,6 +204,16 @@ def order(plan) -> Order:
 def test_a_worker_builds_what_the_process_that_keeps_the_rows_has(plan):
     built = Worker().build(order(plan))
     assert isinstance(built, Built) and built == versions(plan)
+
+
+def test_a_worker_with_other_weights_is_refused_and_one_on_other_hardware_named(plan, caplog):
+    ours = versions(plan)
+    check_same(replace(ours, node="there"), ours)
+    assert not caplog.records
+    check_same(replace(ours, node="there", hardware="a slide rule"), ours)
+    assert "the worker on there computes on a slide rule" in caplog.text
+    with pytest.raises(UserError, match="the worker on there has another weights"):
+        check_same(replace(ours, node="there", weights="0"), ours)
 
 
 def test_a_worker_that_cannot_be_built_says_why(plan):

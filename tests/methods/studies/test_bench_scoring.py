@@ -45,7 +45,7 @@ def test_sets_of_metrics_are_compared_as_far_as_pyiqa_has_them(said) -> None:
     assert bench_scoring.main(["--metrics", "lpips"]) == 2
 
 
-def test_what_it_says_reaches_the_terminal(capsys) -> None:
+def test_what_it_says_reaches_the_terminal(capsys, logs_kept) -> None:
     logger = logging.getLogger("isrbench.methods.studies.bench_scoring")
     logger.setLevel(logging.NOTSET)
     show_logs(verbose=False)

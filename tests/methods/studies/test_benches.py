@@ -6,9 +6,14 @@ import json
 import pytest
 import torch
 
+from isrbench.harness.api.method import Runtime
+from isrbench.harness.api.options import read_options
+from isrbench.harness.api.registry import methods
+from isrbench.harness.errors import UserError
 from isrbench.methods.onestep.base.load import build_models
 from isrbench.methods.onestep.base.tiny import UNET_CONFIG, VAE_CONFIG
 from isrbench.methods.studies import bench_inference, bench_options, bench_training
+from isrbench.methods.studies.random_base import METHODS, write_random_sd21
 from isrbench.methods.studies.tensor_peak import TensorPeak
 from tests.support.training_world import light, statistics  # noqa: F401
 
@@ -47,17 +52,33 @@ def test_inference_candidates_cost_what_they_should(tmp_path):
     assert costs["mor folded"]["peak_mib"] > costs["base"]["peak_mib"] > 0
 
 
-def test_options_stand_beside_the_plain_method(monkeypatch, caplog):
+def test_options_stand_beside_the_plain_method(tmp_path, monkeypatch, caplog):
     """Without the arms that compile, which take minutes."""
     caplog.set_level("INFO", logger="isrbench.methods.studies.bench_options")
     quick = {name: own for name, own in bench_options.arms("bf16").items() if "compile" not in own}
     monkeypatch.setattr(bench_options, "arms", lambda dtype: quick)
     assert list(quick) == ["plain", "channels_last", "bf16"]
     given = ["--method", "osediff", "-o", "process_size=0", "-o", "truncate=false", "--pixels", "16", "--rounds", "1"]
-    assert bench_options.main(given) == 0
+    assert bench_options.main([*given, "--out", str(tmp_path / "costs.json")]) == 0
     rows = {row.split()[0]: [float(n) for n in row.split()[1:]] for row in caplog.messages[1:]}
+    assert [arm["name"] for arm in json.loads((tmp_path / "costs.json").read_text())["costs"]] == list(rows)
     assert list(rows) == list(quick) and rows["plain"][2:] == [1.0, 0.0]
     assert rows["bf16"][3] > rows["channels_last"][3] and min(row[1] for row in rows.values()) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_random_weights_of_full_size_are_what_the_method_loads(tmp_path, method):
+    """Four gigabytes, so no image is restored."""
+    texts = write_random_sd21(method, tmp_path)
+    plugin = methods().get(method)
+    built = plugin.make(read_options(plugin, texts), Runtime(4, "cpu"))
+    assert sum(weight.numel() for weight in built.base.unet.parameters()) > 865e6
+
+
+def test_random_weights_of_another_family_are_refused(tmp_path):
+    with pytest.raises(UserError, match="no random weights are drawn for spandrel"):
+        write_random_sd21("spandrel", tmp_path)
 
 
 def test_peak_counts_what_is_alive_at_once():
