@@ -25,7 +25,7 @@ def write_random_sd21(method: str, folder: Path) -> dict[str, str]:
         folder: Which exists.
 
     Returns:
-        Options of the method that name both.
+        Options of the method that name both, and the estimator of a method that routes.
 
     Raises:
         UserError: If it is another method.
@@ -42,4 +42,5 @@ def write_random_sd21(method: str, folder: Path) -> dict[str, str]:
     adapter = spec.attach(base.unet, base.vae, spec.default, 0)
     path = folder / "adapter.safetensors"
     save_adapter(path, AdapterCheckpoint(method, asdict(spec.default), base.base_hash, adapter.state_dict()))
-    return {"base": str(folder / "base"), "adapter": str(path)}
+    options = {"base": str(folder / "base"), "adapter": str(path)}
+    return options | {"estimator": "tiny"} if spec.routes else options

@@ -130,8 +130,9 @@ def test_a_run_survives_the_death_of_a_machine(tmp_path):
     pytest.importorskip("ray", reason="needs the extra ray")
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    second = cluster.add_node(num_cpus=1)
+    threads = torch.get_num_threads()
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": threads, "include_dashboard": False})
+    second = cluster.add_node(num_cpus=threads)
     seen = []
 
     def pull_the_plug(stage: str, done: int, total: int) -> None:
