@@ -22,7 +22,7 @@ from isrbench.reports.statistics import Cells, compare_means
 from isrbench.reports.strata import Rule, Stratum, strata
 from isrbench.reports.tables.columns import with_columns, without_blank_columns
 from isrbench.reports.tables.latex import latex_document
-from isrbench.reports.tables.render import markdown_document, plain_text
+from isrbench.reports.tables.render import markdown_document, notes_once, plain_text
 from isrbench.reports.tables.reported import with_reported
 from isrbench.reports.tables.table import Table, long_form, score_table
 from isrbench.reports.votes.analysis import analyse as analyse_votes
@@ -92,7 +92,7 @@ class ComparedSet:
 
     def to_text(self) -> str:
         """Return all tables as plain text."""
-        return "\n".join(map(plain_text, self.printed))
+        return "\n".join(map(plain_text, notes_once(self.printed)))
 
 
 def compare_set(

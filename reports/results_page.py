@@ -15,7 +15,7 @@ from isrbench.harness.api.records import Manifest
 from isrbench.reports.compared_set import ComparedSet
 from isrbench.reports.costs import condition, scatters, three_digits
 from isrbench.reports.provenance import machine
-from isrbench.reports.tables.render import markdown, md_text
+from isrbench.reports.tables.render import markdown, md_text, notes_once
 
 _PATH = re.compile(r"(?<![\w.~:/])~?/[^\s,=]+")
 """A path from the root or from home in an argument, also behind ``key=``; no address."""
@@ -36,7 +36,7 @@ def results_page(sets: Sequence[ComparedSet]) -> str:
     parts = ["# Results", "", _made_by(sets), ""]
     for compared in sets:
         title = md_text(compared.aligned.title)
-        parts += [f"## {title}", "", *map(markdown, compared.printed)]
+        parts += [f"## {title}", "", *map(markdown, notes_once(compared.printed))]
         costs = _costs(compared)
         parts += [f"### {title}: cost of one image", "", *costs, ""] if costs else []
     defined = dict.fromkeys(text for compared in sets for table in compared.printed for text in table.definitions)

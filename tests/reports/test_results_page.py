@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from isrbench.reports.comparison import compare
 from isrbench.reports.entry_points import write
 from isrbench.reports.results_page import is_results_page
 from tests.support.cli import isrbench
-from tests.support.report_frames import frames, with_manifests
+from tests.support.report_frames import METHODS, frames, with_manifests
 
 START = "2026-11-27T01:02:03+00:00"
 
@@ -64,6 +65,15 @@ def test_text_of_users_is_no_markup_and_addresses_stay_whole(tmp_path: Path) -> 
     made = with_manifests(frames(tmp_path, count=12), lambda m: m.model_copy(update=changed))
     page = compare(made).to_page()
     assert "<i>" not in page and "weights=https://host/a/b.pth" in page and "isrbench -v eval" in page
+
+
+def test_a_note_stands_below_the_first_table_that_it_is_about(tmp_path: Path) -> None:
+    tiny = with_manifests(frames(tmp_path, count=12), lambda m: m.model_copy(update={"variant": "tiny"}))
+    comparison = compare(tiny)
+    assert len(comparison.sets[0].printed) > 2
+    for text in (comparison.to_page(), comparison.to_markdown(), comparison.sets[0].to_text()):
+        notes = re.findall(r"\S+ \(tiny\): runs\s+on\s+the\s+tiny\s+weights", text)
+        assert len(notes) == len(set(notes)) == len(METHODS)
 
 
 def test_notes_of_ones_own_are_no_page_of_results(tmp_path: Path) -> None:
