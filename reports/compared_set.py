@@ -84,7 +84,7 @@ class ComparedSet:
 
     def to_markdown(self) -> str:
         """Return all tables as GitHub Markdown, then how each metric is defined."""
-        return markdown_document(self.printed)
+        return markdown_document(list(notes_once(self.printed)))
 
     def to_latex(self) -> str:
         """Return all tables as a LaTeX document."""

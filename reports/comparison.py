@@ -27,7 +27,7 @@ from isrbench.reports.results_page import results_page
 from isrbench.reports.seeds import without_repeats
 from isrbench.reports.strata import DEFAULT, parse_rule
 from isrbench.reports.tables.latex import latex_document
-from isrbench.reports.tables.render import markdown_document, plain_text
+from isrbench.reports.tables.render import markdown_document, notes_once, plain_text
 from isrbench.reports.votes.analysis import tally
 from isrbench.reports.votes.files import read_votes
 
@@ -90,7 +90,7 @@ class Comparison:
 
     def to_markdown(self) -> str:
         """Return all tables as GitHub Markdown, then how each metric is defined."""
-        return markdown_document([table for compared in self.sets for table in compared.printed])
+        return markdown_document([table for compared in self.sets for table in notes_once(compared.printed)])
 
     def to_page(self) -> str:
         """Return one Markdown page: all tables, what each method costs, and the commands that ran it."""

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,10 +91,15 @@ def _run(command: list[str], log: object, seconds: float) -> int | str:
     """The exit code, or why there is none."""
     if seconds <= 0:
         return "no time left"
-    try:
-        return subprocess.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, timeout=seconds).returncode  # type: ignore[call-overload]
-    except subprocess.TimeoutExpired:
-        return f"stopped after {seconds:.0f} s"
+    # A step that is stopped leaves its temporary files, gigabytes of them, for this process to remove.
+    with tempfile.TemporaryDirectory() as own:
+        environment = os.environ | {"TMPDIR": own}
+        try:
+            return subprocess.run(
+                command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, timeout=seconds, env=environment
+            ).returncode  # type: ignore[call-overload]
+        except subprocess.TimeoutExpired:
+            return f"stopped after {seconds:.0f} s"
 
 
 def _machine(device: str) -> dict[str, str]:

@@ -3,7 +3,7 @@
 ``isrbench tools bench-runners [--method M] [--jobs N] [--runner ray] [--workers 1 2] [--side 16]``: N copies of the
 sample set's first image, cut to ``--side`` pixels, are restored and written. With bicubic and a small side a job is
 next to nothing, so what is measured is the runner; with ``--method mor --side 48`` it is what workers gain, each
-computing with one thread.
+computing with one thread on a CPU.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class Throughput:
     workers: int
     jobs: int
     timed: int
-    """How many of them: the later half, so that every worker has started, if there are enough of them."""
+    """Number of timed jobs: the second half, by when all workers have normally started."""
     seconds: float
-    """What these took, from the last result before them on."""
+    """Time from the result before them to the last."""
     processor: float
     """Processor seconds of this process meanwhile, all threads: with Ray, what bounds the number of workers."""
     peaks: tuple[float, ...]
@@ -54,7 +54,14 @@ class Throughput:
 
 
 def throughput(method: str, runner: str, workers: int, jobs: int, side: int) -> Throughput:
-    """Restore ``jobs`` copies of an image of ``side`` pixels and write them, into a folder that is deleted.
+    """Restore copies of an image and write them, into a folder that is deleted.
+
+    Args:
+        method: Id of the method.
+        runner: One of ``RUNNERS``.
+        workers: How many.
+        jobs: How many copies, two at least.
+        side: Of the LR image, in pixels, at most.
 
     Raises:
         UserError: If Ray is not installed, or the method is unknown or needs the whole set.

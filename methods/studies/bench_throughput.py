@@ -1,9 +1,10 @@
 """Measures evaluation: images a second of the pipeline, of its parts, and of a plain script that does them in turn.
 
-``isrbench tools bench-throughput [--method M] [-o NAME=VALUE] [--dataset sample] [--images N] [--metrics M] [--workers
-N] [--device D] [--at-least SHARE]``: the set's images, repeated up to N, are restored, written, scored and stored, into
-a folder that is deleted. Two bounds are printed: no pipeline is faster than its slowest part alone, and none whose
-parts share the cores is faster than these allow for the processor time of all parts. Run it on an idle machine.
+``isrbench tools bench-throughput [--method M] [-o NAME=VALUE] [--dataset sample] [--images N] [--rounds N]
+[--metrics M] [--workers N] [--device D] [--at-least SHARE]``: the set's images, repeated up to N, are restored,
+written, scored and stored, into a folder that is deleted. Two bounds are printed: no pipeline is faster than its
+slowest part alone, and none whose parts share the cores is faster than these allow for the processor time of all parts.
+Every round measures all of it; ratios are medians of the rounds' own. Run it on an idle machine.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-from isrbench.harness.api.options import split_options
+from isrbench.harness.api.options import positive, split_options
 from isrbench.harness.determinism import make_deterministic, on_cpu
 from isrbench.harness.engine.jobs import Computed, Job, Measured, Written, compute, measure, png_file, read, write
 from isrbench.harness.engine.manifests import begin
@@ -85,12 +87,13 @@ class Seen:
         return self.bound / self.pipeline
 
 
-def throughput(request: Request, images: int) -> Seen:
-    """Measure one method on one set; see the module.
+def throughput(request: Request, images: int, rounds: int) -> list[Seen]:
+    """Measure one method on one set, round by round; see the module.
 
     Args:
         request: Method, set, metrics, workers; its runs folder is not used.
         images: How many, the set's own repeated.
+        rounds: How often.
 
     Raises:
         UserError: For anything that does not fit, or an image that fails.
@@ -103,14 +106,19 @@ def throughput(request: Request, images: int) -> Seen:
         plan.estimator.load()
     workers = request.workers or os.cpu_count() or 1
     jobs = [Job(pair, True, plan.scorer.image_metrics, plan.estimator is not None) for pair in pairs]
-    with tempfile.TemporaryDirectory(prefix="isrbench-bench-") as made:
-        home = Path(made)
-        _pipeline(plan, home / "first", jobs[: min(2, images)])  # what is loaded late is loaded now
-        parts, overhead = _parts(plan, home / "parts", jobs, workers)
-        plain = _plain(plan, home / "plain", jobs)
-        pipeline = _pipeline(plan, home / "pipeline", jobs)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Seen(images, cores, on_cpu(plan.device), pipeline, plain, parts, overhead)
+    found = []
+    for number in range(rounds + 1):
+        with tempfile.TemporaryDirectory(prefix="isrbench-bench-") as made:
+            home = Path(made)
+            if not number:  # what is loaded late is loaded now
+                _pipeline(plan, home / "first", jobs[: min(2, images)])
+                continue
+            parts, overhead = _parts(plan, home / "parts", jobs, workers)
+            plain = _plain(plan, home / "plain", jobs)
+            pipeline = _pipeline(plan, home / "pipeline", jobs)
+        found.append(Seen(images, cores, on_cpu(plan.device), pipeline, plain, parts, overhead))
+    return found
 
 
 def _pipeline(plan: Plan, home: Path, jobs: Sequence[Job]) -> float:
@@ -217,6 +225,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--option", action="append", default=[], help="an option of the method, NAME=VALUE")
     parser.add_argument("--dataset", default="sample")
     parser.add_argument("--images", type=int, default=48, help="the set's, repeated [default: %(default)s]")
+    parser.add_argument("--rounds", type=positive, default=3, help="[default: %(default)s]")
     parser.add_argument("--metrics", default="psnr,ssim,gmsd", help="ids and sets [default: %(default)s]")
     parser.add_argument("--workers", type=int, default=None, help="threads that write and score [default: one a core]")
     parser.add_argument("--device", default="auto")
@@ -231,35 +240,47 @@ def main(argv: Sequence[str] | None = None) -> int:
             given.method, given.dataset, options=split_options(given.option), metrics=tuple(given.metrics.split(",")),
             workers=given.workers, device=given.device, estimator="none", complexity=False,
         )  # fmt: skip
-        seen = throughput(request, given.images)
+        seen = throughput(request, given.images, given.rounds)
     except UserError as error:
         log.error("error: %s", error)
         return 2
-    _report(seen)
-    if seen.share < given.at_least:
-        log.error("error: %.2f of the bound is below --at-least %g", seen.share, given.at_least)
+    share = _report(seen)
+    if share < given.at_least:
+        log.error("error: %.2f of the bound is below --at-least %g", share, given.at_least)
         return 1
     return 0
 
 
-def _report(seen: Seen) -> None:
-    log.info("%d images, %d cores", seen.images, seen.cores)
-    for name, part in seen.parts.items():
+def _report(rounds: Sequence[Seen]) -> float:
+    """Log medians over the rounds; return what the pipeline reaches of its bound."""
+    first = rounds[0]
+    log.info("%d images, %d rounds, %d cores", first.images, len(rounds), first.cores)
+    for name in PARTS:
+        parts = [seen.parts[name] for seen in rounds]
+        rate, work = 1 / median(part.seconds for part in parts), 1e3 * median(part.processor for part in parts)
         log.info(
-            "%-9s alone, %2d threads %9.2f images/s %8.1f ms of processor time", name, part.threads, 1 / part.seconds,
-            1e3 * part.processor,
-        )  # fmt: skip
-    log.info("parts one after the other   %9.2f images/s", 1 / sum(part.seconds for part in seen.parts.values()))
-    log.info("plain script                %9.2f images/s", 1 / seen.plain)
-    log.info("pipeline                    %9.2f images/s", 1 / seen.pipeline)
-    log.info("slowest part's bound        %9.2f images/s", 1 / seen.slowest)
-    if seen.shared:
-        log.info("bound with the cores shared %9.2f images/s", 1 / seen.bound)
-    log.info("pipeline of its bound       %9.2f", seen.share)
-    log.info("pipeline to plain script    %9.2f times", seen.plain / seen.pipeline)
+            "%-9s alone, %2d threads %9.2f images/s %8.1f ms of processor time", name, parts[0].threads, rate, work
+        )
+    times = {
+        "parts one after the other": [sum(part.seconds for part in seen.parts.values()) for seen in rounds],
+        "plain script": [seen.plain for seen in rounds],
+        "pipeline": [seen.pipeline for seen in rounds],
+        "slowest part's bound": [seen.slowest for seen in rounds],
+    }
+    if first.shared:
+        times["bound with the cores shared"] = [seen.bound for seen in rounds]
+    for name, seconds in times.items():
+        log.info("%-27s %9.2f images/s", name, 1 / median(seconds))
+    ratios = {
+        "pipeline of its bound": [seen.share for seen in rounds],
+        "pipeline to plain script": [seen.plain / seen.pipeline for seen in rounds],
+    }
+    for name, values in ratios.items():
+        log.info("%-27s %9.2f (%s)", name, median(values), ", ".join(f"{value:.2f}" for value in values))
     log.info("overhead an image, one thread, ms:")
-    for name, seconds in seen.overhead.items():
-        log.info("  %-28s %7.2f", name, 1e3 * seconds)
+    for name in first.overhead:
+        log.info("  %-28s %7.2f", name, 1e3 * median(seen.overhead[name] for seen in rounds))
+    return median(seen.share for seen in rounds)
 
 
 if __name__ == "__main__":

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
 
-import torch
-
 from isrbench.harness.errors import UserError
-from isrbench.methods.onestep.base.load import load_base, random_sd21
+from isrbench.methods.lora_moe.adapter import SPEC as LORA_MOE
+from isrbench.methods.mor.adapter import SPEC as MOR
+from isrbench.methods.onestep.base.load import random_sd21
 from isrbench.methods.onestep.base.tiny import save_base
 from isrbench.methods.onestep.checkpoint import AdapterCheckpoint, save_adapter
+from isrbench.methods.osediff.adapter import SPEC as OSEDIFF
 
-METHODS = ("lora_moe", "mor", "osediff")
-"""Methods of which an adapter can be drawn."""
+SPECS = {spec.id: spec for spec in (LORA_MOE, MOR, OSEDIFF)}
+"""Adapters that can be drawn, by the method's id."""
 
 
 def write_random_sd21(method: str, folder: Path) -> dict[str, str]:
-    """Write a base in fp16 and an adapter for it, as it is before training, into a folder: about 2 GB.
+    """Write a base in fp16 and an adapter as it is before training into a folder: about 2 GB.
 
     Args:
-        method: One of METHODS.
+        method: One of SPECS.
         folder: Which exists.
 
     Returns:
@@ -30,17 +30,13 @@ def write_random_sd21(method: str, folder: Path) -> dict[str, str]:
     Raises:
         UserError: If it is another method.
     """
-    if method not in METHODS:
-        raise UserError(f"no random weights are drawn for {method}", f"choose one of {', '.join(METHODS)}")
-    drawn, generator = random_sd21(), torch.Generator().manual_seed(0)
-    shape = (1, drawn.text.tokens, drawn.unet.config["cross_attention_dim"])
-    prompts = {name: torch.randn(shape, generator=generator) for name in ("positive", "negative")}
-    save_base(folder / "base", drawn.vae, drawn.unet, prompts)
-    del drawn
-    base = load_base(str(folder / "base"))
-    spec = import_module(f"isrbench.methods.{method}.adapter").SPEC
+    if method not in SPECS:
+        raise UserError(f"no random weights are drawn for {method}", f"choose one of {', '.join(SPECS)}")
+    spec, base, path = SPECS[method], random_sd21(), folder / "adapter.safetensors"
     adapter = spec.attach(base.unet, base.vae, spec.default, 0)
-    path = folder / "adapter.safetensors"
-    save_adapter(path, AdapterCheckpoint(method, asdict(spec.default), base.base_hash, adapter.state_dict()))
+    save_adapter(path, AdapterCheckpoint(method, asdict(spec.default), "", adapter.state_dict()))
+    adapter.detach()
+    positive, negative = base.text.pair("", "")
+    save_base(folder / "base", base.vae, base.unet, {"positive": positive, "negative": negative})
     options = {"base": str(folder / "base"), "adapter": str(path)}
     return options | {"estimator": "tiny"} if spec.routes else options

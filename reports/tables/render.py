@@ -47,14 +47,14 @@ def markdown(table: Table) -> str:
 
 
 def markdown_document(tables: Sequence[Table]) -> str:
-    """Return the tables as Markdown, each note once, then how each metric is defined."""
+    """Return the tables as Markdown, then how each metric is defined."""
     defined = dict.fromkeys(text for table in tables for text in table.definitions)
     listed = ["### How each metric is defined", "", *(f"- {md_text(text)}" for text in defined)]
-    return "\n".join([*map(markdown, notes_once(tables)), "\n".join(listed) + "\n"])
+    return "\n".join([*map(markdown, tables), "\n".join(listed) + "\n"])
 
 
 def notes_once(tables: Sequence[Table]) -> Iterator[Table]:
-    """Yield tables that stand below each other without the notes that one before has."""
+    """Yield the tables of one set, which stand below each other, without the notes that one before has."""
     said: set[str] = set()
     for table in tables:
         yield replace(table, notes=tuple(note for note in table.notes if note not in said))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from isrbench.reports.comparison import compare
 from isrbench.reports.entry_points import write
 from isrbench.reports.results_page import is_results_page
 from tests.support.cli import isrbench
-from tests.support.report_frames import METHODS, frames, with_manifests
+from tests.support.report_frames import frames, with_manifests
 
 START = "2026-11-27T01:02:03+00:00"
 
@@ -67,13 +68,17 @@ def test_text_of_users_is_no_markup_and_addresses_stay_whole(tmp_path: Path) -> 
     assert "<i>" not in page and "weights=https://host/a/b.pth" in page and "isrbench -v eval" in page
 
 
-def test_a_note_stands_below_the_first_table_that_it_is_about(tmp_path: Path) -> None:
+def test_a_note_stands_below_the_first_table_of_its_set(tmp_path: Path) -> None:
     tiny = with_manifests(frames(tmp_path, count=12), lambda m: m.model_copy(update={"variant": "tiny"}))
     comparison = compare(tiny)
-    assert len(comparison.sets[0].printed) > 2
-    for text in (comparison.to_page(), comparison.to_markdown(), comparison.sets[0].to_text()):
-        notes = re.findall(r"\S+ \(tiny\): runs\s+on\s+the\s+tiny\s+weights", text)
-        assert len(notes) == len(set(notes)) == len(METHODS)
+    (only,) = comparison.sets
+    assert len(only.printed) > 2
+    for texts, count in (
+        ([comparison.to_page(), comparison.to_markdown(), only.to_markdown(), only.to_text()], 1),
+        ([replace(comparison, sets=(only, only)).to_markdown()], 2),
+    ):
+        for text in texts:
+            assert len(re.findall(r"MoR-SR \(tiny\): runs\s+on\s+the\s+tiny\s+weights", text)) == count
 
 
 def test_notes_of_ones_own_are_no_page_of_results(tmp_path: Path) -> None:

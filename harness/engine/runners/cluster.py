@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
+from isrbench.harness.api.containment import first_line
+from isrbench.harness.api.steps import steps
 from isrbench.harness.determinism import on_cpu
+from isrbench.harness.engine.arguments import device_of
 from isrbench.harness.engine.plan import Plan
 from isrbench.harness.engine.request import Request
 from isrbench.harness.errors import UserError
@@ -34,12 +37,13 @@ def load_ray() -> Any:
 
 
 @contextmanager
-def cluster(request: Request, threads: int) -> Iterator[Any]:
-    """Yield Ray, connected to a cluster; one that was started for it, with room for all workers, is ended.
+def cluster(request: Request, needs: Needs, jobs: int) -> Iterator[Any]:
+    """Connect to Ray, and shut it down at the end if it was started here.
 
     Args:
         request: Which cluster, and how many workers.
-        threads: What :func:`threads_of` returned.
+        needs: What a worker needs; a cluster that is started here has room for all workers.
+        jobs: How many there are.
 
     Raises:
         UserError: If no cluster answers.
@@ -47,7 +51,8 @@ def cluster(request: Request, threads: int) -> Iterator[Any]:
     ray = load_ray()
     ours = not ray.is_initialized()
     if ours:
-        cores = None if request.ray_address else _cores(len(request.devices) or request.workers or 1, threads)
+        workers = min(len(request.devices) or request.workers or 1, jobs)
+        cores = None if request.ray_address else cores_to_report(workers, needs.threads, os.cpu_count() or 1)
         try:
             ray.init(
                 request.ray_address or "local", num_cpus=cores, include_dashboard=False, log_to_driver=False,
@@ -56,7 +61,7 @@ def cluster(request: Request, threads: int) -> Iterator[Any]:
         except (ConnectionError, ValueError, RuntimeError) as error:
             where = f"--ray-address {request.ray_address}" if request.ray_address else "a Ray cluster on this machine"
             raise UserError(
-                f"{where} does not answer: {said(error)}",
+                f"{where} does not answer: {first_line(error)}",
                 "ray status shows it; leave --ray-address out to use this machine alone",
             ) from error
     try:
@@ -66,61 +71,88 @@ def cluster(request: Request, threads: int) -> Iterator[Any]:
             ray.shutdown()
 
 
-def threads_of(plan: Plan) -> int:
-    """Return the torch threads of every worker; 0 = as many as it has cores.
+@dataclass(frozen=True)
+class Needs:
+    """What one worker needs."""
 
-    On a CPU they decide how sums are split up, and so the last bits of what a network restores: they are those of this
-    process, whatever a worker's share of the cores is.
+    threads: int
+    """Torch threads on a CPU, where they decide how sums are split up and so the last bits of what a network restores:
+    as many as this process has, whatever a worker's share of the cores is. 0 = on GPUs, a share of a machine's cores.
     """
-    if not all(map(on_cpu, plan.request.devices or (plan.device,))):
-        return 0
-    import torch
-
-    return torch.get_num_threads()
+    gpus: float
+    """GPUs of the cluster, or a part of one."""
 
 
-def _cores(workers: int, threads: int) -> int:
-    """Cores that Ray is told of: this machine's, or more where it is to hold more workers than that."""
-    have = os.cpu_count() or 1
+def needs_of(plan: Plan) -> Needs:
+    """Return what a worker of a run needs."""
+    request = plan.request
+    devices = [device_of(device) for device in request.devices] or [plan.device]
+    if all(map(on_cpu, devices)):
+        import torch
+
+        return Needs(torch.get_num_threads(), request.gpus_per_worker)
+    named = request.devices or request.workers or request.gpus_per_worker
+    return Needs(0, request.gpus_per_worker if named or not plan.device.startswith("cuda") else 1)
+
+
+def cores_to_report(workers: int, threads: int, have: int) -> int:
+    """Return the number of cores to report to Ray: this machine's, or more where it is to hold more workers.
+
+    Args:
+        workers: How many are wanted.
+        threads: ``Needs.threads``.
+        have: This machine's cores.
+    """
     if threads > 1 and workers * threads > have:
         log.warning(
-            "%d workers of %d threads each, as many as this process has, share %d cores; OMP_NUM_THREADS=%d is faster, "
-            "but networks may round otherwise",
+            "%d workers with %d torch threads each, as in this process, will share %d cores. OMP_NUM_THREADS=%d is "
+            "faster, but can change the last bits of images.",
             workers, threads, have, max(1, have // workers),
         )  # fmt: skip
     return max(have, workers * max(1, threads))
 
 
-def places(machines: Sequence[Mapping[str, float]], request: Request, jobs: int, threads: int) -> tuple[int, int]:
-    """Return how many workers there are, and how many cores each has.
+def places(machines: Sequence[Mapping[str, float]], request: Request, jobs: int, needs: Needs) -> tuple[int, int]:
+    """Return how many workers there are, and how many cores each has; says where the cluster has room for fewer.
 
     Args:
         machines: What Ray knows of each: ``CPU`` and ``GPU``, where it has some.
         request: How many workers, or devices, are wanted.
         jobs: How many there are.
-        threads: What :func:`threads_of` returned.
+        needs: What a worker needs.
 
     Raises:
-        UserError: If the cluster has too few GPUs for one, or no machine with as many cores as a worker has threads.
+        UserError: If no machine has room for one.
     """
-    cores, gpus = ([machine.get(kind, 0) for machine in machines] for kind in ("CPU", "GPU"))
-    if threads > max(cores):
-        raise UserError(
-            f"a worker computes with {threads} threads, as this process does, and the largest machine of the cluster "
-            f"has {max(cores):g} cores",
-            f"OMP_NUM_THREADS={max(1, int(max(cores)))} isrbench eval ...",
-        )
-    room = sum(int(count // max(1, threads)) for count in cores)
-    if request.gpus_per_worker:
-        room = int(sum(gpus) // request.gpus_per_worker)
-    count = min(len(request.devices) or request.workers or room, jobs)
-    if count < 1:
-        raise UserError(
-            f"the cluster has {sum(gpus):g} GPUs, and a worker takes {request.gpus_per_worker:g}", "--gpus-per-worker 0"
-        )
-    return count, threads or max(1, int(min(cores) // math.ceil(count / len(machines))))
+    threads, gpus = needs.threads, needs.gpus
+    room = [
+        (cores, min(int(cores // max(1, threads)), int(machine.get("GPU", 0) // gpus) if gpus else jobs))
+        for machine in machines
+        if (cores := machine.get("CPU", 0))
+    ]
+    most = sum(slots for _, slots in room)
+    if not most:
+        raise _no_room(machines, needs)
+    wanted = min(len(request.devices) or request.workers or most, jobs)
+    if wanted > most:
+        log.warning("the cluster has room for %d of the %d workers, with %s each", most, wanted, _said(needs))
+    elif threads > 1 and wanted == most < jobs and not request.devices and not request.workers:
+        steps.info("workers: %d, torch threads each: %d; OMP_NUM_THREADS=1 makes room for more", wanted, threads)
+    count = min(wanted, most)
+    return count, threads or max(1, min(int(cores // min(slots, count)) for cores, slots in room if slots))
 
 
-def said(error: BaseException) -> str:
-    """Return the first line of an error."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _no_room(machines: Sequence[Mapping[str, float]], needs: Needs) -> UserError:
+    cores, gpus = (max((machine.get(kind, 0) for machine in machines), default=0) for kind in ("CPU", "GPU"))
+    said = f"a worker needs {_said(needs)}, and no machine of the cluster has so much"
+    if cores < 1 or needs.gpus > gpus:
+        return UserError(f"{said}: the largest has {cores:g} cores and {gpus:g} GPUs", "ray status shows what there is")
+    return UserError(
+        f"{said}: the largest has {cores:g} cores. A worker has as many torch threads as this process",
+        f"OMP_NUM_THREADS={int(cores)} isrbench eval ..., or torch.set_num_threads({int(cores)}) in Python",
+    )
+
+
+def _said(needs: Needs) -> str:
+    threads = f"{max(1, needs.threads)} core{'s' if needs.threads > 1 else ''}"
+    return f"{threads} and {needs.gpus:g} GPUs" if needs.gpus else threads

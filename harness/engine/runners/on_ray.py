@@ -16,13 +16,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from isrbench.harness.api.containment import first_line
 from isrbench.harness.api.method import Prepares
 from isrbench.harness.api.records import Failure, ImageStatus
 from isrbench.harness.engine.jobs import Event, Job, Written, lost, png_file, restore
 from isrbench.harness.engine.plan import Plan
 from isrbench.harness.engine.request import Request
-from isrbench.harness.engine.runners.cluster import cluster, load_ray, places, said, threads_of
-from isrbench.harness.engine.runners.worker import Order, Parcel, Reply, Worker, check_same, versions
+from isrbench.harness.engine.runners.cluster import Needs, cluster, load_ray, needs_of, places
+from isrbench.harness.engine.runners.worker import Order, Parcel, Reply, Worker, check_same, other_hardware, versions
 from isrbench.harness.errors import UserError
 from isrbench.harness.files import replacing
 
@@ -70,9 +71,9 @@ def on_ray(plan: Plan, run: str, home: Path, jobs: Sequence[Job]) -> Generator[E
             waiting.append(job)
     if not waiting:
         return
-    threads = threads_of(plan)
-    with cluster(plan.request, threads) as ray:
-        crew = _Crew(plan, ray, len(waiting), threads)
+    needs = needs_of(plan)
+    with cluster(plan.request, needs, len(waiting)) as ray:
+        crew = _Crew(plan, ray, len(waiting), needs)
         try:
             for job, reply in crew.work(waiting, lambda job: _parcel(job, png_file(home, run, job.pair.id))):
                 yield from _kept(run, home, job, reply)
@@ -98,13 +99,13 @@ def _kept(run: str, home: Path, job: Job, reply: Reply) -> Iterator[Event]:
             png.parent.mkdir(parents=True, exist_ok=True)
             with replacing(png) as partial:
                 partial.write_bytes(reply.png)
-        places = {
+        here = {
             "run": run,
             "lr": str(job.pair.lr),
             "hr": None if job.pair.hr is None else str(job.pair.hr),
             "output": None if reply.png is None else png.relative_to(home).as_posix(),
         }
-        yield Written(reply.row.model_copy(update=places), reply.trace)
+        yield Written(reply.row.model_copy(update=here), reply.trace)
     if reply.measured is not None:
         scores = [score.model_copy(update={"run": run}) for score in reply.measured.scores]
         yield replace(reply.measured, scores=scores)
@@ -125,11 +126,12 @@ class _Member:
 class _Crew:
     """The actors of one run: hires, hands out, replaces the dead."""
 
-    def __init__(self, plan: Plan, ray: Any, jobs: int, threads: int) -> None:
+    def __init__(self, plan: Plan, ray: Any, jobs: int, needs: Needs) -> None:
         self._plan, self._ray = plan, ray
         machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        count, self._cores = places(machines, plan.request, jobs, threads)
-        self._ours = versions(plan)
+        count, self._cores = places(machines, plan.request, jobs, needs)
+        self._needs = needs
+        self._ours, self._noted = versions(plan), {""}
         self._deaths: dict[str, int] = {}
         self._failed_starts = 0
         devices = plan.request.devices or (plan.device,) * count
@@ -180,7 +182,7 @@ class _Crew:
             request=plan.request, card=plan.card, images=plan.whole, metrics=plan.scorer.ids,
             download=plan.scorer.download, device=device, folder=str(Path.cwd()), threads=self._cores,
         )  # fmt: skip
-        needs = {"num_cpus": self._cores, "num_gpus": plan.request.gpus_per_worker}
+        needs = {"num_cpus": self._cores, "num_gpus": self._needs.gpus}
         actor = self._ray.remote(Worker).options(**needs).remote()
         return _Member(actor, device, actor.build.remote(order))
 
@@ -203,8 +205,9 @@ class _Crew:
         elif now - self._alive > _STARTING:
             raise UserError(
                 f"Ray started no worker in {_STARTING:.0f} s: the cluster has no room for one with {self._cores} cores "
-                f"and {self._plan.request.gpus_per_worker:g} GPUs",
-                "ray status shows what is free; --gpus-per-worker asks for less",
+                f"and {self._needs.gpus:g} GPUs",
+                f"ray status shows what is free; {'OMP_NUM_THREADS' if self._needs.threads else '--gpus-per-worker'} "
+                "asks for less",
             )
         for ref in done:
             if ref in building:
@@ -217,22 +220,25 @@ class _Crew:
         except self._ray.exceptions.RayError as error:
             self._failed_starts += 1
             if self._failed_starts >= _DEATHS * len(self._members):
-                message = f"Ray's workers die while they load {self._plan.plugin.info.id}: {said(error)}"
+                message = f"Ray's workers die while they load {self._plan.plugin.info.id}: {_said(error)}"
                 raise UserError(message, "--runner threads loads it in this process") from error
             self._replace(member)
             return
         if isinstance(built, Failure):
             raise UserError(f"a worker cannot start: {built.message}", built.fix or "--runner threads shows where")
         check_same(built, self._ours)
+        if (note := other_hardware(built, self._ours)) not in self._noted:
+            self._noted.add(note)
+            log.warning(note)
         member.building = None
 
     def _after_death(self, job: Job, error: Exception) -> Reply | None:
         """Count; None where the job is to be done again."""
         deaths = self._deaths[job.pair.id] = self._deaths.get(job.pair.id, 0) + 1
-        log.warning("a worker died on %s (%d of %d): %s", job.pair.id, deaths, _DEATHS, said(error))
+        log.warning("a worker died on %s (%d of %d): %s", job.pair.id, deaths, _DEATHS, _said(error))
         if deaths < _DEATHS:
             return None
-        message = f"{deaths} workers died on this image, the last: {said(error)}"
+        message = f"{deaths} workers died on this image, the last: {_said(error)}"
         failure = Failure(message=message, fix="isrbench eval --runner threads, with more memory")
         short = isinstance(error, self._ray.exceptions.OutOfMemoryError)  # Ray ends what takes a machine's last memory
         return _lost(job, failure, ImageStatus.OOM if short else ImageStatus.FAILED)
@@ -241,3 +247,7 @@ class _Crew:
 def _lost(job: Job, failure: Failure, status: ImageStatus = ImageStatus.FAILED) -> Reply:
     event = lost(job, failure, status)
     return Reply(event.row) if isinstance(event, Written) else Reply(measured=event)
+
+
+def _said(error: Exception) -> str:
+    return first_line(error) or type(error).__name__

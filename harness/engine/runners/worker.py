@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import platform
 from dataclasses import dataclass, replace
@@ -24,8 +23,6 @@ from isrbench.harness.errors import UserError
 from isrbench.harness.metrics.scorer import Scorer
 from isrbench.harness.metrics.version import MetricVersion
 from isrbench.harness.severity.estimator import get_estimator
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ class Built:
     metrics: dict[str, MetricVersion]
     estimator: str | None
     hardware: str
-    """The GPU, or the processor's vector unit: another one may round otherwise."""
+    """The GPU's model, or the CPU's vector unit: another one may round otherwise."""
 
 
 def versions(plan: Plan) -> Built:
@@ -159,19 +156,24 @@ def _file(path: Path, content: bytes | None) -> Path:
 
 
 def check_same(theirs: Built, ours: Built) -> None:
-    """Check that a worker computes as this process does, and warn where it may round otherwise.
+    """Check that a worker computes as this process does.
 
     Raises:
         UserError: If its code, weights, metrics or estimator are others.
     """
-    if theirs.hardware != ours.hardware:
-        log.warning(
-            "the worker on %s computes on %s, this process on %s: images of networks may differ in their last bits",
-            theirs.node, theirs.hardware, ours.hardware,
-        )  # fmt: skip
     for what in ("code", "weights", "metrics", "estimator"):
         if getattr(theirs, what) != getattr(ours, what):
             raise UserError(
                 f"the worker on {theirs.node} has another {what} than this process: its rows would not fit the others",
                 "install the same releases, and put the same files, on every machine of the cluster",
             )
+
+
+def other_hardware(theirs: Built, ours: Built) -> str:
+    """Return a warning where a worker may round otherwise than this process; "" where it has the same hardware."""
+    if theirs.hardware == ours.hardware:
+        return ""
+    return (
+        f"workers on {theirs.node} compute on {theirs.hardware}, this process on {ours.hardware}: images of networks "
+        "may differ in their last bits"
+    )

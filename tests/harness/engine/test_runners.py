@@ -16,9 +16,9 @@ from isrbench.harness.engine.jobs import Job, Measured, Written
 from isrbench.harness.engine.plan import make_plan
 from isrbench.harness.engine.request import Request
 from isrbench.harness.engine.runners import RUNNERS, check_runner
-from isrbench.harness.engine.runners.cluster import places
+from isrbench.harness.engine.runners.cluster import Needs, cores_to_report, needs_of, places
 from isrbench.harness.engine.runners.on_ray import on_ray
-from isrbench.harness.engine.runners.worker import Built, Order, Parcel, Worker, check_same, versions
+from isrbench.harness.engine.runners.worker import Built, Order, Parcel, Worker, check_same, other_hardware, versions
 from isrbench.harness.errors import UserError
 from isrbench.harness.imaging.images import read_rgb
 from tests.support.images import write_pairs
@@ -62,12 +62,12 @@ def test_every_runner_gives_the_same_rows_and_images(tmp_path, method, limit):
     assert again.computed and rows(again) == rows(one), "another runner goes on with a run"
 
 
-def test_a_worker_computes_with_the_threads_of_this_process(tmp_path, site, monkeypatch, caplog):
+def test_a_worker_computes_with_the_threads_of_this_process(tmp_path, site, monkeypatch):
     """On a CPU a network's last bits follow them, whatever a worker's share of the cores is."""
     pytest.importorskip("ray", reason="needs the extra ray")
     install(site, "threads", {"isrbench.methods": {"threads": "threads_method:PLUGIN"}}, threads_method=THREADS_METHOD)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]))
-    before, threads = torch.get_num_threads(), (os.cpu_count() or 1) + 1
+    before, threads = torch.get_num_threads(), 5 if os.cpu_count() == 3 else 3
     torch.set_num_threads(threads)
     try:
         result = run("ray", tmp_path, "threads", 2, workers=2, estimator="none")
@@ -75,35 +75,69 @@ def test_a_worker_computes_with_the_threads_of_this_process(tmp_path, site, monk
         torch.set_num_threads(before)
     levels = {level for png in (result.folder / "images").glob("*.png") for level in np.unique(read_rgb(png))}
     assert len(pngs(result)) == 2 and levels == {threads}
-    assert f"2 workers of {threads} threads each, as many as this process has" in caplog.text
+
+
+ONE = Needs(threads=1, gpus=0)
+GPU = Needs(threads=0, gpus=1)
 
 
 @pytest.mark.parametrize(
-    ("machines", "options", "threads", "expected"),
+    ("machines", "options", "needs", "expected"),
     [
-        ([{"CPU": 16}], {}, 1, (16, 1)),
-        ([{"CPU": 16}], {}, 4, (4, 4)),
-        ([{"CPU": 16}], {"workers": 2}, 4, (2, 4)),
-        ([{}, {"CPU": 6}, {"CPU": 9}], {}, 4, (3, 4)),
-        ([{"CPU": 16, "GPU": 8}], {"gpus_per_worker": 1}, 0, (8, 2)),
-        ([{"CPU": 16, "GPU": 4}, {"CPU": 8, "GPU": 4}], {"gpus_per_worker": 0.5}, 0, (16, 1)),
-        ([{"CPU": 16, "GPU": 2}], {"devices": ("cuda:0", "cuda:1")}, 0, (2, 8)),
+        ([{"CPU": 16}], {}, ONE, (16, 1)),
+        ([{"CPU": 16}], {}, Needs(4, 0), (4, 4)),
+        ([{"CPU": 16}], {"workers": 2}, Needs(4, 0), (2, 4)),
+        ([{}, {"CPU": 6}, {"CPU": 9}], {}, Needs(4, 0), (3, 4)),
+        ([{"CPU": 16, "GPU": 8}], {}, GPU, (8, 2)),
+        ([{"CPU": 16, "GPU": 4}, {"CPU": 8, "GPU": 4}], {}, Needs(0, 0.5), (16, 1)),
+        ([{"CPU": 16, "GPU": 2}], {"devices": ("cuda:0", "cuda:1")}, Needs(0, 0), (2, 8)),
+        ([{"CPU": 16}, {"CPU": 16, "GPU": 8}], {}, GPU, (8, 2)),
+        ([{}, {"CPU": 64, "GPU": 8}], {}, GPU, (8, 8)),
+        ([{"GPU": 2}, {"GPU": 2, "CPU": 8}], {}, Needs(0, 2), (1, 8)),
     ],
 )
-def test_workers_fill_the_machines(machines, options, threads, expected):
-    assert places(machines, Request("bicubic", "sample", runner="ray", **options), 100, threads) == expected
+def test_workers_fill_the_machines(machines, options, needs, expected, caplog):
+    assert places(machines, Request("bicubic", "sample", runner="ray", **options), 100, needs) == expected
+    assert not caplog.records
 
 
 def test_there_are_no_more_workers_than_jobs():
-    assert places([{"CPU": 16}], Request("bicubic", "sample", runner="ray"), 3, 1) == (3, 1)
+    assert places([{"CPU": 16}], Request("bicubic", "sample", runner="ray"), 3, ONE) == (3, 1)
 
 
-def test_machines_that_are_too_small_are_refused():
-    with pytest.raises(UserError, match=r"8 threads.*has 4 cores") as raised:
-        places([{"CPU": 4}, {"CPU": 2}], Request("bicubic", "sample", runner="ray"), 9, 8)
-    assert raised.value.fix == "OMP_NUM_THREADS=4 isrbench eval ..."
-    with pytest.raises(UserError, match="has 1 GPUs, and a worker takes 2"):
-        places([{"CPU": 4, "GPU": 1}], Request("bicubic", "sample", runner="ray", gpus_per_worker=2), 9, 0)
+def test_where_a_cluster_has_no_room_for_all_workers_it_says_so(caplog):
+    many = Request("bicubic", "sample", runner="ray", workers=4)
+    assert places([{"CPU": 16}], many, 100, Needs(16, 0)) == (1, 16)
+    assert "room for 1 of the 4 workers, with 16 cores each" in caplog.text
+    assert places([{"CPU": 16, "GPU": 2}], many, 100, GPU) == (2, 8)
+    assert "room for 2 of the 4 workers, with 1 core and 1 GPUs each" in caplog.text
+
+
+def test_what_is_short_on_every_machine_is_named():
+    request = Request("bicubic", "sample", runner="ray")
+    with pytest.raises(UserError, match=r"needs 8 cores.*has 4 cores") as raised:
+        places([{"CPU": 4}, {"CPU": 2}], request, 9, Needs(8, 0))
+    assert raised.value.fix == "OMP_NUM_THREADS=4 isrbench eval ..., or torch.set_num_threads(4) in Python"
+    for machines, needs in (([{"CPU": 4, "GPU": 1}], Needs(0, 2)), ([{}], ONE), ([], ONE)):
+        with pytest.raises(UserError, match="no machine of the cluster has so much") as raised:
+            places(machines, request, 9, needs)
+        assert raised.value.fix == "ray status shows what there is"
+
+
+def test_more_threads_than_cores_are_told(caplog):
+    assert cores_to_report(2, 1, 4) == 4 and cores_to_report(8, 1, 4) == 8 and cores_to_report(8, 0, 4) == 8
+    assert cores_to_report(2, 2, 4) == 4 and not caplog.records
+    assert cores_to_report(3, 2, 4) == 6 and "OMP_NUM_THREADS=1 is faster" in caplog.text
+
+
+def test_on_a_cpu_a_worker_needs_the_threads_of_this_process_and_on_a_gpu_one_gpu(plan):
+    def needs(device: str, **options) -> Needs:
+        return needs_of(replace(plan, device=device, request=replace(plan.request, **options)))
+
+    threads = torch.get_num_threads()
+    assert needs("cpu") == needs("cpu", devices=("cpu", "cpu"), workers=2) == Needs(threads, 0)
+    assert needs("cuda") == Needs(0, 1) and needs("mps") == Needs(0, 0)
+    assert needs("cuda", workers=2) == Needs(0, 0) and needs("cuda", gpus_per_worker=0.5) == Needs(0, 0.5)
 
 
 @pytest.mark.slow
@@ -207,14 +241,13 @@ def test_a_worker_builds_what_the_process_that_keeps_the_rows_has(plan):
     assert isinstance(built, Built) and built == versions(plan)
 
 
-def test_a_worker_with_other_weights_is_refused_and_one_on_other_hardware_named(plan, caplog):
+def test_a_worker_with_other_weights_is_refused_and_one_on_other_hardware_named(plan):
     ours = versions(plan)
-    check_same(replace(ours, node="there"), ours)
-    assert not caplog.records
-    check_same(replace(ours, node="there", hardware="a slide rule"), ours)
-    assert "the worker on there computes on a slide rule" in caplog.text
+    check_same(replace(ours, node="there", hardware="other"), ours)
     with pytest.raises(UserError, match="the worker on there has another weights"):
         check_same(replace(ours, node="there", weights="0"), ours)
+    assert other_hardware(replace(ours, node="there"), ours) == ""
+    assert "workers on there compute on other" in other_hardware(replace(ours, node="there", hardware="other"), ours)
 
 
 def test_a_worker_that_cannot_be_built_says_why(plan):

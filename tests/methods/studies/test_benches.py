@@ -13,7 +13,7 @@ from isrbench.harness.errors import UserError
 from isrbench.methods.onestep.base.load import build_models
 from isrbench.methods.onestep.base.tiny import UNET_CONFIG, VAE_CONFIG
 from isrbench.methods.studies import bench_inference, bench_options, bench_training
-from isrbench.methods.studies.random_base import METHODS, write_random_sd21
+from isrbench.methods.studies.random_base import SPECS, write_random_sd21
 from isrbench.methods.studies.tensor_peak import TensorPeak
 from tests.support.training_world import light, statistics  # noqa: F401
 
@@ -67,7 +67,7 @@ def test_options_stand_beside_the_plain_method(tmp_path, monkeypatch, caplog):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SPECS)
 def test_random_weights_of_full_size_are_what_the_method_loads(tmp_path, method):
     """Four gigabytes, so no image is restored."""
     texts = write_random_sd21(method, tmp_path)
