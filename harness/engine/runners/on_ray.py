@@ -9,6 +9,7 @@ which :data:`_DEATHS` workers died gets a row that says so. Needs the extra ``ra
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -33,6 +34,8 @@ _DEATHS = 3
 """Workers that may die on one image, and starts of a worker that may fail."""
 _QUEUE = 2
 """Jobs that a worker holds at most: one in work, and the next, whose bytes travel meanwhile."""
+_WAITING = "OMP_WAIT_POLICY"
+"""How a torch thread waits for the others: where workers share cores, by spinning it would keep those from working."""
 _STARTING = 300.0
 """Seconds that a cluster has for starting a worker while no other works."""
 
@@ -182,7 +185,9 @@ class _Crew:
             request=plan.request, card=plan.card, images=plan.whole, metrics=plan.scorer.ids,
             download=plan.scorer.download, device=device, folder=str(Path.cwd()), threads=self._cores,
         )  # fmt: skip
-        needs = {"num_cpus": self._cores, "num_gpus": self._needs.gpus}
+        needs: dict[str, Any] = {"num_cpus": self._cores, "num_gpus": self._needs.gpus}
+        if self._needs.threads > 1:
+            needs["runtime_env"] = {"env_vars": {_WAITING: os.environ.get(_WAITING, "PASSIVE")}}
         actor = self._ray.remote(Worker).options(**needs).remote()
         return _Member(actor, device, actor.build.remote(order))
 
