@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import traceback
 from importlib.metadata import version
@@ -132,6 +133,8 @@ def main() -> None:
     (one line; its traceback is in a file, or follows with ``-v``), 130 interrupted, 129 and 143 ended by SIGHUP and
     SIGTERM, which tidy up as Ctrl-C does.
     """
+    # Before torch reads it: its threads would wait by spinning, and keep the cores from whatever else has to work.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         with told_to_end():
             _answer()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 
 import pytest
@@ -114,6 +115,15 @@ def test_verbs_of_other_names_are_not_listed_and_a_typo_is_told_once(capsys) -> 
     verbs = {line.split()[0] for line in out.partition("Commands:")[2].splitlines() if line[2:3].strip()}
     assert {"eval", "runs", "report"} <= verbs and not {"eval-matrix", "merge"} & verbs
     assert isrbench(capsys, "evl")[2].count("Did you mean") == 1
+
+
+def test_torchs_threads_wait_without_spinning_unless_told_otherwise(capsys, monkeypatch) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    isrbench(capsys, "--version")
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    isrbench(capsys, "--version")
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
 
 
 def test_version(capsys) -> None:
