@@ -145,12 +145,13 @@ def places(machines: Sequence[Mapping[str, float]], request: Request, jobs: int,
 def _no_room(machines: Sequence[Mapping[str, float]], needs: Needs) -> UserError:
     cores, gpus = (max((machine.get(kind, 0) for machine in machines), default=0) for kind in ("CPU", "GPU"))
     said = f"a worker needs {_said(needs)}, and no machine of the cluster has so much"
-    if cores < 1 or needs.gpus > gpus:
-        return UserError(f"{said}: the largest has {cores:g} cores and {gpus:g} GPUs", "ray status shows what there is")
-    return UserError(
-        f"{said}: the largest has {cores:g} cores. A worker has as many torch threads as this process",
-        f"OMP_NUM_THREADS={int(cores)} isrbench eval ..., or torch.set_num_threads({int(cores)}) in Python",
-    )
+    if 1 <= cores < needs.threads:
+        return UserError(
+            f"{said}: the largest has {cores:g} cores. A worker has as many torch threads as this process",
+            f"OMP_NUM_THREADS={int(cores)} isrbench eval ..., or torch.set_num_threads({int(cores)}) in Python",
+        )
+    largest = f"at most {cores:g} cores, and at most {gpus:g} GPUs"
+    return UserError(f"{said}: they have {largest}", "ray status shows what there is")
 
 
 def _said(needs: Needs) -> str:

@@ -118,7 +118,9 @@ def test_what_is_short_on_every_machine_is_named():
     with pytest.raises(UserError, match=r"needs 8 cores.*has 4 cores") as raised:
         places([{"CPU": 4}, {"CPU": 2}], request, 9, Needs(8, 0))
     assert raised.value.fix == "OMP_NUM_THREADS=4 isrbench eval ..., or torch.set_num_threads(4) in Python"
-    for machines, needs in (([{"CPU": 4, "GPU": 1}], Needs(0, 2)), ([{}], ONE), ([], ONE)):
+    for machines, needs in (
+        ([{"CPU": 4, "GPU": 1}], Needs(0, 2)), ([{"CPU": 4}, {"GPU": 1}], GPU), ([{}], ONE), ([], ONE)
+    ):  # fmt: skip
         with pytest.raises(UserError, match="no machine of the cluster has so much") as raised:
             places(machines, request, 9, needs)
         assert raised.value.fix == "ray status shows what there is"
