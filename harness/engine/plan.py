@@ -191,7 +191,7 @@ def _check(request: Request, methods: Registry[MethodPlugin]) -> None:
     if request.name is not None:
         check_name(request.name, request.method, methods)
     if request.workers is not None and request.workers < 1:
-        raise UserError(f"--workers is {request.workers}", "choose 1 or more, or leave the option out")
+        raise UserError(f"--workers {request.workers} is below 1", "leave the option out, or choose 1 or more")
     if request.batch < 1:
         raise UserError(f"--batch is {request.batch}", "choose 1 or more")
     if request.on_oom not in ON_OOM:
