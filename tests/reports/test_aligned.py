@@ -124,7 +124,7 @@ def test_metrics_that_lack_weights_everywhere_share_one_line_and_have_no_column(
     assert said == ["lpips, musiq: not computed without their weights; isrbench fetch weights --metric lpips,musiq"]
     comparison = compare(replace(made, scores=scores))
     tables = len(comparison.tables)
-    for text, shown in ((comparison.to_markdown(), tables), (comparison.to_latex(), tables), (comparison.to_text(), 1)):
+    for text, shown in ((comparison.to_markdown(), 1), (comparison.to_latex(), tables), (comparison.to_text(), 1)):
         assert " ".join(text.split()).count("isrbench fetch weights") == shown
         assert "MUSIQ" not in text and "LPIPS" not in text
     alone = replace(made, scores=scores[gone])
